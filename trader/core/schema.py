@@ -1,0 +1,423 @@
+"""Every record layout and every code of the trading core. Names and numbers here are frozen.
+
+Law: enumerations are append-only (a number is never reused); records are packed, little-endian
+in practice, every field on an 8-byte boundary or packed four and two below it, so that
+`record.tobytes()` has no hidden padding and can be hashed. Times are UTC nanoseconds since 1970
+(`ts_ns`), money is account currency, `qty` is signed (+ long or buy, − short or sell).
+Fields are read and written by name: `position["qty"]`.
+"""
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+CORE_VERSION = 1
+MAX_WORKING_ORDERS = 16  # working orders one symbol can hold at once
+NS_PER_SECOND = 1_000_000_000
+
+
+class TradingAction(IntEnum):
+    """What the model asks for. Accepts ints, NumPy ints and names in any case; nothing else."""
+
+    HOLD = 0
+    BUY = 1
+    SELL = 2
+
+    @classmethod
+    def _missing_(cls, value: object) -> "TradingAction | None":
+        if isinstance(value, str):
+            return cls.__members__.get(value.strip().upper())
+        return None
+
+    @classmethod
+    def parse(cls, value: object) -> "TradingAction":
+        """The action meant by an int, a NumPy int or a name; `ValueError` for anything else.
+
+        Booleans and floats are refused although Python counts them equal to ints: `True` and
+        `1.0` out of a model are a sign of a wrong dtype, not a BUY.
+        """
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer, str)):
+            raise ValueError(f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)")
+        try:
+            return cls(value)
+        except ValueError:
+            raise ValueError(
+                f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)"
+            ) from None
+
+
+class Side(IntEnum):
+    """Side of an order or fill, for the edges; the core itself uses the sign of `qty`."""
+
+    BUY = 1
+    SELL = -1
+
+
+class TradingState(IntEnum):
+    """ACTIVE trades; REDUCING passes only reducing orders; HALTED passes nothing, and latches."""
+
+    ACTIVE = 0
+    REDUCING = 1
+    HALTED = 2
+
+
+class KillSwitchReason(IntEnum):
+    """Why trading was stopped for good. The numbers are frozen: they are on disk."""
+
+    RISK_BREACH = 1
+    DAILY_LOSS_LIMIT = 2
+    POSITION_LIMIT = 3
+    CONCENTRATION_LIMIT = 4
+    MARKET_VOLATILITY = 5
+    SYSTEM_ERROR = 6
+    MANUAL_STOP = 7
+    CONNECTIVITY_LOSS = 8
+
+
+class Reason(IntEnum):
+    """Why a decision came out as it did. Append-only."""
+
+    NONE = 0
+    # the action never became a request
+    WARMUP = 1
+    MODEL_TIMEOUT = 2
+    MODEL_INVALID = 3
+    AT_TARGET = 4
+    SHORT_NOT_ALLOWED = 5
+    NO_VOLATILITY = 6
+    MODEL_ERROR = 7
+    # trading state
+    HALTED = 10
+    KILLED = 11
+    REDUCE_ONLY = 12
+    # step 1, parameters
+    PARAM_SYMBOL = 20
+    PARAM_SIDE = 21
+    PARAM_QTY = 22
+    PARAM_LOT = 23
+    PARAM_PRICE = 24
+    PARAM_TICK = 25
+    PARAM_TIF = 26
+    PARAM_ID = 27
+    RESTRICTED = 28
+    NO_REFERENCE_PRICE = 29
+    PRICE_COLLAR = 30
+    ORDER_RATE_LIMIT = 31
+    WORKING_ORDERS_FULL = 32
+    NO_QUOTE = 33
+    DUPLICATE = 34
+    SELF_MATCH = 35
+    # step 2, position size
+    POSITION_LIMIT = 40
+    POSITION_NOTIONAL_LIMIT = 41
+    # step 3, order size
+    ORDER_SIZE_LIMIT = 50
+    ORDER_NOTIONAL_LIMIT = 51
+    # step 4, losses
+    DAILY_LOSS_LIMIT = 60
+    DRAWDOWN_LIMIT = 61
+    # step 5, concentration and exposure
+    CONCENTRATION_LIMIT = 70
+    GROSS_EXPOSURE_LIMIT = 71
+    BUYING_POWER = 72
+    # step 6, market hours
+    MARKET_CLOSED = 80
+    CALENDAR_UNKNOWN = 81
+    # throttles
+    VOLUME_PARTICIPATION = 90
+    SPREAD = 91
+    VOLATILITY = 92
+    ABSOLUTE_CAP = 93
+    CROSSED_BOOK = 94
+    THROTTLED_TO_ZERO = 95
+    BELOW_MIN_SIZE = 96
+    # data and system (paper)
+    DATA_GAP = 100
+    DATA_LATE = 101
+    DATA_REVISED = 102
+    DATA_STALE = 103
+    DATA_INVALID = 104
+    POSITIONS_UNKNOWN = 105
+    CHECK_ERROR = 106
+    EXPIRED_UNSENT = 107
+    MARKET_VOLATILITY = 108
+    EXECUTION_REVIEW = 109
+    SYSTEM_ERROR = 110
+    # why a working order ended unfilled
+    REPLACED = 120
+    TIME_IN_FORCE = 121
+
+
+class ThrottleStage(IntFlag):
+    """Which throttles cut an order, as bits, in the order they are applied."""
+
+    NONE = 0
+    VOLUME_PARTICIPATION = 1
+    SPREAD = 2
+    VOLATILITY = 4
+    ABSOLUTE_CAP = 8
+
+
+class SizingMode(IntEnum):
+    """How an action becomes a target quantity."""
+
+    TARGET = 0
+    INCREMENT = 1
+    PERCENT_EQUITY = 2
+    VOLATILITY_TARGET = 3
+
+
+class OnBreach(IntEnum):
+    """What a loss or drawdown limit does when it is crossed."""
+
+    REDUCE_ONLY = 0
+    FLATTEN = 1
+    KILL = 2
+
+
+class FillRule(IntEnum):
+    """When an order decided on a close fills."""
+
+    NEXT_OPEN = 0
+    SAME_CLOSE = 1
+
+
+class TimeInForce(IntEnum):
+    """How long the unfilled rest of an order works."""
+
+    GTC = 0
+    DAY = 1
+    IOC = 2
+
+
+class SlippageType(IntEnum):
+    """How a fill price is moved against the order."""
+
+    BPS = 0
+    HALF_SPREAD = 1
+    VOLUME_SHARE = 2
+
+
+class CommissionType(IntEnum):
+    """What a commission is charged on."""
+
+    BPS = 0
+    PER_SHARE = 1
+    PER_ORDER = 2
+
+
+class OrderStatus(IntEnum):
+    """An order in the working table: decided and not yet past the gate, or sent."""
+
+    INTENT = 0
+    WORKING = 1
+
+
+class EventKind(IntEnum):
+    """What an EVENT record tells."""
+
+    TRADING_STATE = 1  # value = new state, limit = old state
+    ORDER_CANCELLED = 2  # value = unfilled qty
+    LIMIT_BREACH = 3  # value = observed, limit = the limit
+    ORDER_ABORTED = 4  # value = qty; the gate refused an intent
+    ORDER_TRIMMED = 5  # value = qty taken off a working order so that it only reduces
+
+
+def _record(*fields: tuple[str, str]) -> np.dtype:
+    dtype = np.dtype(list(fields))
+    assert dtype.itemsize % 8 == 0, "records stay multiples of 8 bytes"
+    return dtype
+
+
+BAR = _record(
+    ("ts_ns", "<i8"),  # CLOSE of the bar, UTC
+    ("open", "<f8"),
+    ("high", "<f8"),
+    ("low", "<f8"),
+    ("close", "<f8"),
+    ("volume", "<f8"),
+    ("bid", "<f8"),  # NaN where the source has none
+    ("ask", "<f8"),
+    ("symbol", "<i4"),  # index into the config's instruments
+    ("flags", "<i4"),  # reserved, 0
+)
+
+SESSION = _record(  # one unbroken stretch of trading hours; a lunch break makes two of one session
+    ("open_ns", "<i8"),
+    ("close_ns", "<i8"),
+    ("session", "<i8"),  # trading date, days since 1970-01-01
+)
+
+INSTRUMENT = _record(
+    ("tick_size", "<f8"),  # 0 rounds nothing
+    ("lot_size", "<f8"),
+    ("restricted", "<i8"),
+)
+
+LIMITS = _record(  # +inf where the config says `none`
+    ("max_position_size", "<f8"),
+    ("max_position_notional", "<f8"),
+    ("max_order_size", "<f8"),
+    ("max_order_notional", "<f8"),
+    ("min_order_size", "<f8"),
+    ("max_daily_loss", "<f8"),
+    ("max_drawdown_frac", "<f8"),
+    ("max_position_concentration", "<f8"),
+    ("max_gross_exposure", "<f8"),
+    ("price_collar", "<f8"),
+    ("kill_volatility", "<f8"),
+    ("max_volume_participation", "<f8"),
+    ("max_spread_bps", "<f8"),
+    ("max_volatility", "<f8"),
+    ("throttle_max_order_size", "<f8"),
+    ("max_orders_per_second", "<f8"),
+    ("max_orders_per_bar", "<f8"),
+    ("max_orders_per_day", "<f8"),
+    ("max_executions_without_review", "<f8"),
+    ("open_guard_ns", "<i8"),
+    ("close_guard_ns", "<i8"),
+    ("volume_window", "<i8"),
+    ("volatility_window", "<i8"),
+    ("on_daily_loss", "<i8"),  # OnBreach
+    ("on_drawdown", "<i8"),  # OnBreach
+    ("allow_margin", "<i8"),
+)
+
+SIZING = _record(
+    ("mode", "<i8"),  # SizingMode
+    ("base_size", "<f8"),
+    ("percent", "<f8"),  # fraction of equity
+    ("target_volatility", "<f8"),  # annualised fraction of equity
+    ("max_leverage", "<f8"),
+    ("rebalance_threshold", "<f8"),  # +inf: a position of the right sign is left alone
+    ("annualisation", "<f8"),  # sqrt(bars per year)
+    ("volatility_window", "<i8"),
+    ("allow_short", "<i8"),
+)
+
+BROKER = _record(
+    ("cash", "<f8"),
+    ("commission_value", "<f8"),
+    ("commission_minimum", "<f8"),
+    ("slippage_value", "<f8"),
+    ("max_fill_participation", "<f8"),
+    ("commission_type", "<i8"),
+    ("slippage_type", "<i8"),
+    ("fill", "<i8"),  # FillRule
+    ("time_in_force", "<i8"),
+    ("period_ns", "<i8"),
+)
+
+ACCOUNT = _record(
+    ("cash", "<f8"),
+    ("equity", "<f8"),
+    ("start_equity", "<f8"),
+    ("session_open_equity", "<f8"),
+    ("peak_equity", "<f8"),
+    ("realized_pnl", "<f8"),  # gross of commission
+    ("commission", "<f8"),
+    ("gross_exposure", "<f8"),  # Σ |qty| × mark
+    ("worst_daily_loss", "<f8"),
+    ("worst_drawdown_frac", "<f8"),
+    ("ts_ns", "<i8"),  # close of the last slice
+    ("session", "<i8"),
+    ("session_cursor", "<i8"),  # where in the session table the search goes on; not state
+    ("trading_state", "<i8"),
+    ("state_reason", "<i8"),  # Reason
+    ("state_since_ns", "<i8"),
+    ("next_order_id", "<i8"),
+    ("next_fill_id", "<i8"),
+    ("decisions", "<i8"),
+    ("second", "<i8"),  # rate window, event time
+    ("orders_this_second", "<i8"),
+    ("orders_this_session", "<i8"),
+    ("executions", "<i8"),
+)
+
+POSITION = _record(
+    ("qty", "<f8"),
+    ("avg_price", "<f8"),
+    ("realized_pnl", "<f8"),
+    ("mark", "<f8"),  # last close, 0 before the first bar
+    ("reference", "<f8"),  # the close before it, 0 before the second bar
+    ("bid", "<f8"),  # quote of the last bar, NaN if it had none
+    ("ask", "<f8"),
+    ("spread", "<f8"),  # last spread seen in price units, NaN before the first quote
+    ("volume", "<f8"),  # of the last bar
+    ("working_buy", "<f8"),
+    ("working_sell", "<f8"),  # ≥ 0
+    ("mark_ns", "<i8"),
+    ("working_orders", "<i8"),
+    ("bars", "<i8"),  # bars seen
+    ("volatile_bars", "<i8"),  # in a row above kill_volatility
+    ("orders_ns", "<i8"),  # bar of `orders_this_bar`
+    ("orders_this_bar", "<i8"),
+)
+
+ORDER = _record(
+    ("order_id", "<i8"),
+    ("ts_ns", "<i8"),  # close of the bar it was decided on
+    ("decision", "<i8"),  # number of that decision, from 0
+    ("session", "<i8"),
+    ("qty", "<f8"),
+    ("filled_qty", "<f8"),  # signed
+    ("filled_notional", "<f8"),  # ≥ 0
+    ("commission", "<f8"),
+    ("reference", "<f8"),  # close it was decided on
+    ("volume", "<f8"),  # of that bar
+    ("symbol", "<i4"),
+    ("status", "<i4"),  # OrderStatus
+)
+
+FILL = _record(
+    ("ts_ns", "<i8"),
+    ("order_id", "<i8"),
+    ("fill_id", "<i8"),
+    ("qty", "<f8"),
+    ("price", "<f8"),
+    ("commission", "<f8"),
+    ("slippage", "<f8"),  # account currency, ≥ 0: (price − reference) × qty
+    ("realized_pnl", "<f8"),  # gross of commission
+    ("symbol", "<i4"),
+    ("flags", "<i4"),
+)
+
+DECISION = _record(
+    ("ts_ns", "<i8"),
+    ("requested_qty", "<f8"),
+    ("approved_qty", "<f8"),
+    ("observed", "<f8"),
+    ("limit", "<f8"),
+    ("symbol", "<i4"),
+    ("reason", "<i2"),  # Reason
+    ("action", "<i1"),  # TradingAction
+    ("throttle", "<u1"),  # ThrottleStage bits
+)
+
+THROTTLE = _record(  # one row a stage that cut an order
+    ("decision", "<i8"),
+    ("before", "<f8"),
+    ("after", "<f8"),
+    ("driver", "<f8"),
+    ("limit", "<f8"),
+    ("symbol", "<i4"),
+    ("reason", "<i4"),  # Reason
+)
+
+EQUITY = _record(  # one row a slice
+    ("ts_ns", "<i8"),
+    ("equity", "<f8"),
+    ("cash", "<f8"),
+    ("gross_exposure", "<f8"),
+    ("trading_state", "<i8"),
+)
+
+EVENT = _record(
+    ("ts_ns", "<i8"),
+    ("order_id", "<i8"),
+    ("value", "<f8"),
+    ("limit", "<f8"),
+    ("symbol", "<i4"),  # −1: the whole account
+    ("kind", "<i2"),  # EventKind
+    ("reason", "<i2"),  # Reason
+)
