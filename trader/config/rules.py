@@ -1,0 +1,116 @@
+"""Rules that look at more than one key. Each yields (dotted key, message); none raises.
+
+Law: a rule only judges what the config says about itself; it opens no file. Keys are relative to
+the whole config, so that a message can point at the line to change.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trader.config.scalars import FEATURE_NAME, is_always_open
+
+if TYPE_CHECKING:
+    from trader.config.schema import Config
+
+Found = Iterator[tuple[str, str]]
+BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
+RULE_WORDS = ("and", "or", "not", "true", "false")
+SECONDS_PER_DAY = 86_400
+SIZE_KEY = {
+    "target": "base_size",
+    "increment": "base_size",
+    "percent_equity": "percent",
+    "volatility_target": "target_volatility",
+}
+
+
+def contradictions(config: "Config") -> list[tuple[str, str]]:
+    """Every rule the config breaks, as (dotted key, message)."""
+    rules = (_instruments, _feed, _hours, _features, _model, _train, _sizing, _risk, _watchdog)
+    return [found for rule in rules for found in rule(config)]
+
+
+def _instruments(config: "Config") -> Found:
+    seen: dict[str, int] = {}
+    for i, instrument in enumerate(config.instruments):
+        first = seen.setdefault(instrument.symbol, i)
+        if first != i:
+            yield f"instruments.{i}.symbol", f"{instrument.symbol} is listed twice"
+
+
+def _feed(config: "Config") -> Found:
+    feed = config.feed
+    if feed.type != "stdin" and feed.path is None:
+        yield "feed.path", f"is required for type {feed.type}"
+    if feed.type == "stdin" and feed.path is not None:
+        yield "feed.path", "has no meaning for type stdin; leave it out"
+    start_ns, end_ns = feed.start_ns, feed.end_ns
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        yield "feed.end", "must be later than feed.start"
+
+
+def _hours(config: "Config") -> Found:
+    hours = config.risk.market_hours
+    if config.bar_period_seconds >= SECONDS_PER_DAY and not is_always_open(hours):
+        yield (
+            "risk.market_hours",
+            f"{hours} with bars of a day or more: each close is outside trading hours; write 24x7",
+        )
+
+
+def _features(config: "Config") -> Found:
+    for name in config.features:
+        key = f"features.{name}"
+        if not FEATURE_NAME.match(name):
+            yield (
+                key,
+                "a feature's name must be letters, digits and '_', not beginning with a digit",
+            )
+        elif name in BAR_FIELDS:
+            yield key, f"{name} is a field of the bar; give the feature another name"
+        elif name in RULE_WORDS:
+            yield key, f"{name} is a word of the rule language; give the feature another name"
+
+
+def _model(config: "Config") -> Found:
+    model = config.model
+    if model.type == "sklearn" and model.sha256 is None and config.train is None:
+        yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
+
+
+def _train(config: "Config") -> Found:
+    if config.train is None:
+        return
+    start_ns, end_ns = config.train_span_ns
+    if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+        yield "train.end", "must be later than train.start"
+
+
+def _sizing(config: "Config") -> Found:
+    sizing = config.position_sizing
+    key = SIZE_KEY[sizing.mode]
+    if getattr(sizing, key) is None:
+        yield f"position_sizing.{key}", f"is required for mode {sizing.mode}"
+    if sizing.percent is not None and sizing.percent > 1 and not config.risk.allow_margin:
+        yield (
+            "position_sizing.percent",
+            "is a fraction of equity (0.5 is half); above 1 needs risk.allow_margin: true",
+        )
+
+
+def _risk(config: "Config") -> Found:
+    risk = config.risk
+    known = set(config.symbols)
+    for i, symbol in enumerate(risk.restricted):
+        if symbol not in known:
+            yield f"risk.restricted.{i}", f"{symbol} is not one of the instruments"
+    if risk.max_order_size is not None and risk.min_order_size > risk.max_order_size:
+        yield (
+            "risk.min_order_size",
+            "is above risk.max_order_size: every order would be denied",
+        )
+
+
+def _watchdog(config: "Config") -> Found:
+    if config.watchdog.soft_s >= config.watchdog.hard_s:
+        yield "watchdog.hard_s", "must be longer than watchdog.soft_s"

@@ -1,0 +1,184 @@
+"""What one written value means: numbers, switches, text, times. The schema decides, not YAML.
+
+Law: a scalar arrives as the text that stands in the file and its field parses it, so `010` is the
+number 10 in a number field and the text `010` in a text field, and `NO` is never a boolean.
+Values built in Python (int, float, bool, None) are accepted as themselves, never across types.
+Every refusal is a `ValueError` that says what was expected.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+WHOLE_LIMIT = 2**63 - 1
+_NUMBER = re.compile(NUMBER_PATTERN)
+_WHOLE = re.compile(r"^[+-]?[0-9]+$")
+FEATURE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+_TARGET = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+
+
+class Plain(str):
+    """A scalar written without quotes. Only free parameters care: there it may be a number."""
+
+    __slots__ = ()
+
+
+def to_number(value: object) -> float:
+    """The finite float meant by `value`; decimal or exponent notation, nothing else."""
+    if isinstance(value, str):
+        if not _NUMBER.match(value):
+            raise ValueError("must be a number, such as 10, 0.5 or 1e5")
+        value = float(value)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("must be a number, such as 10, 0.5 or 1e5")
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return float(value)
+
+
+def to_whole(value: object) -> int:
+    """The whole number meant by `value`; `1e5` and `3.0` are whole, `2.5` is not."""
+    number = to_number(value)
+    if abs(number) > WHOLE_LIMIT:
+        raise ValueError("must be a whole number below 2**63")
+    exact = Decimal(value) if isinstance(value, str) else Decimal(str(value))
+    if exact != int(exact):
+        raise ValueError("must be a whole number")
+    return int(exact)
+
+
+def to_switch(value: object) -> bool:
+    """`true` or `false`, in lower case; `yes`, `on` and `1` are refused."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    raise ValueError("must be true or false")
+
+
+def to_text(value: object) -> str:
+    """Text that is not empty and holds no control characters."""
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if not value.strip():
+        raise ValueError("is empty; write a value")
+    if not all(char.isprintable() for char in value):
+        raise ValueError("must not hold line breaks or control characters")
+    return str(value)
+
+
+def to_none(value: object) -> object:
+    """`none` written out is None; everything else is left to the field's own type."""
+    return None if isinstance(value, str) and value == "none" else value
+
+
+def to_time(value: object) -> datetime:
+    """A date or time in ISO 8601; a naive one is kept naive and read in `feed.timezone`."""
+    if isinstance(value, datetime):
+        return value
+    text = to_text(value)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be an ISO date or time, such as 2024-01-31T09:30:00Z") from None
+    if not 1678 <= moment.year <= 2261:
+        raise ValueError("must be a time between the years 1678 and 2261")
+    return moment
+
+
+def time_ns(moment: datetime, zone: str | None) -> int:
+    """UTC nanoseconds of `moment`; a naive one is local to `zone`, or UTC without one."""
+    if moment.tzinfo is None:
+        if zone is None or zone == "UTC":
+            moment = moment.replace(tzinfo=UTC)
+        else:
+            from zoneinfo import ZoneInfo
+
+            moment = moment.replace(tzinfo=ZoneInfo(zone))
+    span = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (span.days * 86_400 + span.seconds) * 1_000_000_000 + span.microseconds * 1_000
+
+
+def is_always_open(market_hours: str) -> bool:
+    """Whether the market never closes."""
+    return market_hours in ("24x7", "24/7")
+
+
+def to_param(value: object) -> Any:
+    """A free parameter: plain integers, numbers, true, false and none are what they look like.
+
+    Everything else is text, and so is anything in quotes. Lists and mappings are followed.
+    """
+    if isinstance(value, dict):
+        return {str(key): to_param(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(to_param(item) for item in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if isinstance(value, Plain):
+        return _plain_param(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError("must be a number, text, true, false, none, a list or a mapping")
+
+
+def _plain_param(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
+    if text in ("none", "null"):
+        return None
+    if text.lstrip("+-").lower() in (".nan", ".inf", "nan", "inf"):
+        raise ValueError("must be a finite number")
+    if _WHOLE.match(text):
+        return to_whole(text)
+    if _NUMBER.match(text):
+        return to_number(text)
+    return str(text)
+
+
+def _name(text: str) -> str:
+    if len(text) > 64 or not _NAME.match(text):
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-': it names files")
+    return text
+
+
+def _target(text: str) -> str:
+    if not _TARGET.match(text):
+        raise ValueError("must be module:name, such as mypackage.models:predict")
+    return text
+
+
+def _zone(text: str) -> str:
+    if text != "UTC":
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(text)
+        except (OSError, ValueError, KeyError):
+            raise ValueError("must be an IANA time zone, such as America/New_York") from None
+    return text
+
+
+T = TypeVar("T")
+
+OrNone = Annotated[T | None, BeforeValidator(to_none)]
+Text = Annotated[str, BeforeValidator(to_text)]
+Name = Annotated[str, BeforeValidator(to_text), AfterValidator(_name)]
+Target = Annotated[str, BeforeValidator(to_text), AfterValidator(_target)]
+Zone = Annotated[str, BeforeValidator(to_text), AfterValidator(_zone)]
+Switch = Annotated[bool, BeforeValidator(to_switch)]
+Positive = Annotated[float, Field(gt=0), BeforeValidator(to_number)]
+Amount = Annotated[float, Field(ge=0), BeforeValidator(to_number)]
+Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(to_number)]
+ShareOrZero = Annotated[float, Field(ge=0, le=1), BeforeValidator(to_number)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(to_whole)]
+CountFromOne = Annotated[int, Field(ge=1), BeforeValidator(to_whole)]
+Window = Annotated[int, Field(ge=2, le=100_000), BeforeValidator(to_whole)]
+Moment = Annotated[datetime, BeforeValidator(to_time), WithJsonSchema({"format": "date-time"})]
+Param = Annotated[Any, BeforeValidator(to_param)]

@@ -1,0 +1,82 @@
+"""The whole configuration as one frozen, typed value: `Config`.
+
+Law: attributes are the YAML keys. A `Config` that exists is complete and consistent in itself;
+what depends on files (columns, calendars, feature parameters, model files) is checked by the code
+that opens them. Unknown keys are errors.
+"""
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from trader.config.rules import contradictions
+from trader.config.scalars import Count, Name, Positive, time_ns
+from trader.config.sections import (
+    Feature,
+    Feed,
+    InstrumentOrName,
+    Model,
+    Section,
+    Train,
+)
+from trader.config.sections_trading import (
+    Audit,
+    Broker,
+    Execution,
+    HookOrTarget,
+    Kill,
+    PositionSizing,
+    Risk,
+    Throttle,
+    Watchdog,
+)
+
+
+class Config(Section):
+    """Everything a run needs to know. See docs/config.md for every key."""
+
+    name: Name = Field(description="Names the run and its folder.")
+    seed: Count = Field(0, description="Seed of everything random.")
+    instruments: tuple[InstrumentOrName, ...] = Field(
+        min_length=1, description="Symbols, as names or as mappings, in the order of the slices."
+    )
+    feed: Feed = Field(description="Where bars come from.")
+    bar_period_seconds: Positive = Field(description="Length of a bar, in seconds.")
+    features: dict[str, Feature] = Field({}, description="Inputs of the model, name to feature.")
+    model: Model = Field(description="What turns features into BUY, SELL or HOLD.")
+    train: Train | None = Field(None, description="How `trader train` fits the model.")
+    position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
+    risk: Risk = Field(description="The six pre-trade checks and the limits beside them.")
+    throttle: Throttle = Field(description="The four throttles.")
+    broker: Broker = Field(description="The simulated broker.")
+    execution: Execution = Field(Execution(), description="How the loop runs.")
+    kill: Kill = Field(Kill(), description="Deadlines of the kill switch.")
+    watchdog: Watchdog = Field(Watchdog(), description="How long the loop may be silent.")
+    hooks: tuple[HookOrTarget, ...] = Field((), description="Callables told of events.")
+    audit: Audit = Field(Audit(), description="Where hash heads are copied to.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        found = contradictions(self)
+        if found:
+            text = "; ".join(f"{key}: {message}" for key, message in found)
+            raise PydanticCustomError("contradictions", "{text}", {"text": text, "found": found})
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols in config order: `symbols[i]` is the record's `symbol == i`."""
+        return tuple(instrument.symbol for instrument in self.instruments)
+
+    @property
+    def period_ns(self) -> int:
+        """Length of a bar in nanoseconds."""
+        return round(self.bar_period_seconds * 1_000_000_000)
+
+    @property
+    def train_span_ns(self) -> tuple[int | None, int | None]:
+        """`train.start` and `train.end` in UTC nanoseconds; naive times are in `feed.timezone`."""
+        if self.train is None:
+            return None, None
+        ends = (self.train.start, self.train.end)
+        start, end = (None if at is None else time_ns(at, self.feed.timezone) for at in ends)
+        return start, end

@@ -1,0 +1,193 @@
+"""Config sections about inputs: instruments, feed, features, model, training.
+
+Law: attributes are named as the YAML keys, units last; a field says its own unit and default in
+its description, which `trader config schema` and docs/config.md print.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from trader.config.scalars import (
+    Amount,
+    CountFromOne,
+    Moment,
+    OrNone,
+    Param,
+    Positive,
+    Switch,
+    Target,
+    Text,
+    Zone,
+    time_ns,
+)
+
+Policy = Literal["error", "warn", "drop"]
+
+
+class Section(BaseModel):
+    """A mapping of the config: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Instrument(Section):
+    """One tradable symbol."""
+
+    symbol: Text = Field(max_length=64, description="The vendor's name, kept as written.")
+    tick_size: Amount = Field(0.0, description="Price step; 0 rounds nothing.")
+    lot_size: Positive = Field(1.0, description="Quantities are multiples of this, in units.")
+
+
+def _instrument(value: object) -> object:
+    return {"symbol": value} if isinstance(value, str) else value
+
+
+InstrumentOrName = Annotated[Instrument, BeforeValidator(_instrument)]
+
+
+class Columns(Section):
+    """The source's name of each of our columns, where it differs."""
+
+    timestamp: Text = Field("timestamp", description="Column of the bar's stamp.")
+    symbol: Text = Field("symbol", description="Column of the symbol; may be absent.")
+    open: Text = Field("open", description="Column of the opening price.")
+    high: Text = Field("high", description="Column of the highest price.")
+    low: Text = Field("low", description="Column of the lowest price.")
+    close: Text = Field("close", description="Column of the closing price.")
+    volume: Text = Field("volume", description="Column of the traded volume, in units.")
+    bid: Text = Field("bid", description="Column of the bid at the close; may be absent.")
+    ask: Text = Field("ask", description="Column of the ask at the close; may be absent.")
+
+
+class Quality(Section):
+    """What to do with each class of bad data: stop (error), keep and report (warn), or drop."""
+
+    gap: Policy = Field("warn", description="Bars missing inside trading hours.")
+    duplicate: Policy = Field("error", description="The same bar twice.")
+    revised: Policy = Field("error", description="The same stamp again with other values.")
+    disorder: Policy = Field("error", description="A stamp earlier than the one before it.")
+    ohlc: Policy = Field("error", description="High below low, or open or close outside.")
+    price: Policy = Field("error", description="A price that is not finite or not above 0.")
+    volume: Policy = Field("error", description="A volume that is not finite or below 0.")
+    jump: Policy = Field("warn", description="A close further than max_jump from the last.")
+    max_jump: Positive = Field(0.20, description="Largest move between closes, a fraction.")
+    max_bad_bars: CountFromOne = Field(
+        5, description="Bad bars in a row, in bars, after which a paper run is killed."
+    )
+
+
+class Feed(Section):
+    """Where bars come from."""
+
+    type: Literal["csv", "parquet", "stdin"] = Field(description="Kind of source.")
+    path: OrNone[Text] = Field(
+        None,
+        description="File, relative to the working directory; may contain {symbol}. "
+        "Required for csv and parquet.",
+    )
+    timestamp: Literal["open", "close"] = Field(
+        "open", description="Whether the source stamps the open or the close of a bar."
+    )
+    timezone: OrNone[Zone] = Field(
+        None, description="IANA zone of naive stamps; without it naive stamps are an error."
+    )
+    columns: Columns = Field(Columns(), description="Our column names to the source's.")
+    start: OrNone[Moment] = Field(
+        None, description="Use bars that open at or after this ISO time; naive: in timezone."
+    )
+    end: OrNone[Moment] = Field(
+        None, description="Use bars that close at or before this ISO time; naive: in timezone."
+    )
+    max_age_bars: Positive = Field(
+        2.0, description="Paper: age of the newest bar, in bar periods, above which none trades."
+    )
+    disconnect_after_seconds: OrNone[Positive] = Field(
+        None, description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars."
+    )
+    quality: Quality = Field(Quality(), description="Policy for each class of bad data.")
+
+    @property
+    def start_ns(self) -> int | None:
+        """`start` in UTC nanoseconds."""
+        return None if self.start is None else time_ns(self.start, self.timezone)
+
+    @property
+    def end_ns(self) -> int | None:
+        """`end` in UTC nanoseconds."""
+        return None if self.end is None else time_ns(self.end, self.timezone)
+
+
+class Feature(BaseModel):
+    """One feature: its type and that type's parameters, which the feature itself checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    __pydantic_extra__: dict[str, Param]
+
+    type: Text = Field(description="Kind of feature: sma, RSI, python, …")
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Every key but `type`."""
+        return dict(self.__pydantic_extra__)
+
+
+class RuleModel(Section):
+    """Two expressions over features and bar fields."""
+
+    type: Literal["rule"] = Field(description="A rule.")
+    buy: Text = Field(description="Expression that means BUY.")
+    sell: Text = Field(description="Expression that means SELL; BUY wins where both hold.")
+
+
+class PythonModel(Section):
+    """A callable of the user's own."""
+
+    type: Literal["python"] = Field(description="A Python callable.")
+    target: Target = Field(description="module:callable, on the working directory's import path.")
+    params: dict[str, Param] = Field({}, description="Keyword arguments of the callable.")
+
+
+class SignalsModel(Section):
+    """Actions read from a file."""
+
+    type: Literal["signals"] = Field(description="A file of actions.")
+    path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
+
+
+class SklearnModel(Section):
+    """A scikit-learn classifier saved by skops."""
+
+    type: Literal["sklearn"] = Field(description="A scikit-learn classifier saved by skops.")
+    path: Text = Field(description="The .skops file, relative to the working directory.")
+    sha256: OrNone[Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Text]] = Field(
+        None, description="SHA-256 of the file; may be missing only until `trader train` ran."
+    )
+    trusted: tuple[Text, ...] = Field((), description="Extra types skops may load.")
+    chunk_rows: CountFromOne = Field(65_536, description="Rows asked for at once, in bars.")
+
+
+Model = Annotated[
+    RuleModel | PythonModel | SignalsModel | SklearnModel, Field(discriminator="type")
+]
+
+
+class Label(Section):
+    """What a classifier is trained to predict: the sign of a later return."""
+
+    horizon_bars: CountFromOne = Field(1, description="Look this many bars ahead.")
+    threshold_bps: Amount = Field(
+        0.0, description="Returns within ± this many basis points are HOLD."
+    )
+
+
+class Train(Section):
+    """How `trader train` fits the model."""
+
+    estimator: Text = Field(description="Class, such as sklearn.linear_model.LogisticRegression.")
+    params: dict[str, Param] = Field({}, description="Keyword arguments of the estimator.")
+    scale: Switch = Field(True, description="Standardise features first.")
+    start: OrNone[Moment] = Field(None, description="Train on bars from this ISO time.")
+    end: OrNone[Moment] = Field(None, description="Train on bars up to this ISO time.")
+    label: Label = Field(Label(), description="What is predicted.")
