@@ -35,24 +35,26 @@ class Config(Section):
     """Everything a run needs to know. See docs/config.md for every key."""
 
     name: Name = Field(description="Names the run and its folder.")
-    seed: Count = Field(0, description="Seed of everything random.")
+    seed: Count = Field(default=0, description="Seed of everything random.")
     instruments: tuple[InstrumentOrName, ...] = Field(
         min_length=1, description="Symbols, as names or as mappings, in the order of the slices."
     )
     feed: Feed = Field(description="Where bars come from.")
     bar_period_seconds: Positive = Field(description="Length of a bar, in seconds.")
-    features: dict[str, Feature] = Field({}, description="Inputs of the model, name to feature.")
+    features: dict[str, Feature] = Field(
+        default={}, description="Inputs of the model, name to feature."
+    )
     model: Model = Field(description="What turns features into BUY, SELL or HOLD.")
-    train: Train | None = Field(None, description="How `trader train` fits the model.")
+    train: Train | None = Field(default=None, description="How `trader train` fits the model.")
     position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
     risk: Risk = Field(description="The six pre-trade checks and the limits beside them.")
     throttle: Throttle = Field(description="The four throttles.")
     broker: Broker = Field(description="The simulated broker.")
-    execution: Execution = Field(Execution(), description="How the loop runs.")
-    kill: Kill = Field(Kill(), description="Deadlines of the kill switch.")
-    watchdog: Watchdog = Field(Watchdog(), description="How long the loop may be silent.")
-    hooks: tuple[HookOrTarget, ...] = Field((), description="Callables told of events.")
-    audit: Audit = Field(Audit(), description="Where hash heads are copied to.")
+    execution: Execution = Field(default=Execution(), description="How the loop runs.")
+    kill: Kill = Field(default=Kill(), description="Deadlines of the kill switch.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="How long the loop may be silent.")
+    hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
+    audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -36,8 +36,10 @@ class Instrument(Section):
     """One tradable symbol."""
 
     symbol: Text = Field(max_length=64, description="The vendor's name, kept as written.")
-    tick_size: Amount = Field(0.0, description="Price step; 0 rounds nothing.")
-    lot_size: Positive = Field(1.0, description="Quantities are multiples of this, in units.")
+    tick_size: Amount = Field(default=0.0, description="Price step; 0 rounds nothing.")
+    lot_size: Positive = Field(
+        default=1.0, description="Quantities are multiples of this, in units."
+    )
 
 
 def _instrument(value: object) -> object:
@@ -50,31 +52,31 @@ InstrumentOrName = Annotated[Instrument, BeforeValidator(_instrument)]
 class Columns(Section):
     """The source's name of each of our columns, where it differs."""
 
-    timestamp: Text = Field("timestamp", description="Column of the bar's stamp.")
-    symbol: Text = Field("symbol", description="Column of the symbol; may be absent.")
-    open: Text = Field("open", description="Column of the opening price.")
-    high: Text = Field("high", description="Column of the highest price.")
-    low: Text = Field("low", description="Column of the lowest price.")
-    close: Text = Field("close", description="Column of the closing price.")
-    volume: Text = Field("volume", description="Column of the traded volume, in units.")
-    bid: Text = Field("bid", description="Column of the bid at the close; may be absent.")
-    ask: Text = Field("ask", description="Column of the ask at the close; may be absent.")
+    timestamp: Text = Field(default="timestamp", description="Column of the bar's stamp.")
+    symbol: Text = Field(default="symbol", description="Column of the symbol; may be absent.")
+    open: Text = Field(default="open", description="Column of the opening price.")
+    high: Text = Field(default="high", description="Column of the highest price.")
+    low: Text = Field(default="low", description="Column of the lowest price.")
+    close: Text = Field(default="close", description="Column of the closing price.")
+    volume: Text = Field(default="volume", description="Column of the traded volume, in units.")
+    bid: Text = Field(default="bid", description="Column of the bid at the close; may be absent.")
+    ask: Text = Field(default="ask", description="Column of the ask at the close; may be absent.")
 
 
 class Quality(Section):
     """What to do with each class of bad data: stop (error), keep and report (warn), or drop."""
 
-    gap: Policy = Field("warn", description="Bars missing inside trading hours.")
-    duplicate: Policy = Field("error", description="The same bar twice.")
-    revised: Policy = Field("error", description="The same stamp again with other values.")
-    disorder: Policy = Field("error", description="A stamp earlier than the one before it.")
-    ohlc: Policy = Field("error", description="High below low, or open or close outside.")
-    price: Policy = Field("error", description="A price that is not finite or not above 0.")
-    volume: Policy = Field("error", description="A volume that is not finite or below 0.")
-    jump: Policy = Field("warn", description="A close further than max_jump from the last.")
-    max_jump: Positive = Field(0.20, description="Largest move between closes, a fraction.")
+    gap: Policy = Field(default="warn", description="Bars missing inside trading hours.")
+    duplicate: Policy = Field(default="error", description="The same bar twice.")
+    revised: Policy = Field(default="error", description="The same stamp again with other values.")
+    disorder: Policy = Field(default="error", description="A stamp earlier than the one before it.")
+    ohlc: Policy = Field(default="error", description="High below low, or open or close outside.")
+    price: Policy = Field(default="error", description="A price that is not finite or not above 0.")
+    volume: Policy = Field(default="error", description="A volume that is not finite or below 0.")
+    jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
+    max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
     max_bad_bars: CountFromOne = Field(
-        5, description="Bad bars in a row, in bars, after which a paper run is killed."
+        default=5, description="Bad bars in a row, in bars, after which a paper run is killed."
     )
 
 
@@ -83,30 +85,34 @@ class Feed(Section):
 
     type: Literal["csv", "parquet", "stdin"] = Field(description="Kind of source.")
     path: OrNone[Text] = Field(
-        None,
+        default=None,
         description="File, relative to the working directory; may contain {symbol}. "
         "Required for csv and parquet.",
     )
     timestamp: Literal["open", "close"] = Field(
-        "open", description="Whether the source stamps the open or the close of a bar."
+        default="open", description="Whether the source stamps the open or the close of a bar."
     )
     timezone: OrNone[Zone] = Field(
-        None, description="IANA zone of naive stamps; without it naive stamps are an error."
+        default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
     )
-    columns: Columns = Field(Columns(), description="Our column names to the source's.")
+    columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
     start: OrNone[Moment] = Field(
-        None, description="Use bars that open at or after this ISO time; naive: in timezone."
+        default=None,
+        description="Use bars that open at or after this ISO time; naive: in timezone.",
     )
     end: OrNone[Moment] = Field(
-        None, description="Use bars that close at or before this ISO time; naive: in timezone."
+        default=None,
+        description="Use bars that close at or before this ISO time; naive: in timezone.",
     )
     max_age_bars: Positive = Field(
-        2.0, description="Paper: age of the newest bar, in bar periods, above which none trades."
+        default=2.0,
+        description="Paper: age of the newest bar, in bar periods, above which none trades.",
     )
     disconnect_after_seconds: OrNone[Positive] = Field(
-        None, description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars."
+        default=None,
+        description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
     )
-    quality: Quality = Field(Quality(), description="Policy for each class of bad data.")
+    quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
 
     @property
     def start_ns(self) -> int | None:
@@ -146,7 +152,7 @@ class PythonModel(Section):
 
     type: Literal["python"] = Field(description="A Python callable.")
     target: Target = Field(description="module:callable, on the working directory's import path.")
-    params: dict[str, Param] = Field({}, description="Keyword arguments of the callable.")
+    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
 
 
 class SignalsModel(Section):
@@ -162,10 +168,11 @@ class SklearnModel(Section):
     type: Literal["sklearn"] = Field(description="A scikit-learn classifier saved by skops.")
     path: Text = Field(description="The .skops file, relative to the working directory.")
     sha256: OrNone[Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Text]] = Field(
-        None, description="SHA-256 of the file; may be missing only until `trader train` ran."
+        default=None,
+        description="SHA-256 of the file; may be missing only until `trader train` ran.",
     )
-    trusted: tuple[Text, ...] = Field((), description="Extra types skops may load.")
-    chunk_rows: CountFromOne = Field(65_536, description="Rows asked for at once, in bars.")
+    trusted: tuple[Text, ...] = Field(default=(), description="Extra types skops may load.")
+    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
 
 
 Model = Annotated[
@@ -176,9 +183,9 @@ Model = Annotated[
 class Label(Section):
     """What a classifier is trained to predict: the sign of a later return."""
 
-    horizon_bars: CountFromOne = Field(1, description="Look this many bars ahead.")
+    horizon_bars: CountFromOne = Field(default=1, description="Look this many bars ahead.")
     threshold_bps: Amount = Field(
-        0.0, description="Returns within ± this many basis points are HOLD."
+        default=0.0, description="Returns within ± this many basis points are HOLD."
     )
 
 
@@ -186,8 +193,8 @@ class Train(Section):
     """How `trader train` fits the model."""
 
     estimator: Text = Field(description="Class, such as sklearn.linear_model.LogisticRegression.")
-    params: dict[str, Param] = Field({}, description="Keyword arguments of the estimator.")
-    scale: Switch = Field(True, description="Standardise features first.")
-    start: OrNone[Moment] = Field(None, description="Train on bars from this ISO time.")
-    end: OrNone[Moment] = Field(None, description="Train on bars up to this ISO time.")
-    label: Label = Field(Label(), description="What is predicted.")
+    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the estimator.")
+    scale: Switch = Field(default=True, description="Standardise features first.")
+    start: OrNone[Moment] = Field(default=None, description="Train on bars from this ISO time.")
+    end: OrNone[Moment] = Field(default=None, description="Train on bars up to this ISO time.")
+    label: Label = Field(default=Label(), description="What is predicted.")

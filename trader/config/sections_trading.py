@@ -30,30 +30,32 @@ class PositionSizing(Section):
     """How an action becomes a target quantity."""
 
     mode: Literal["target", "increment", "percent_equity", "volatility_target"] = Field(
-        "target", description="What BUY and SELL ask for."
+        default="target", description="What BUY and SELL ask for."
     )
     base_size: OrNone[Positive] = Field(
-        None, description="Units per BUY or SELL. Required for target and increment."
+        default=None, description="Units per BUY or SELL. Required for target and increment."
     )
-    allow_short: Switch = Field(False, description="Whether SELL may go below zero.")
+    allow_short: Switch = Field(default=False, description="Whether SELL may go below zero.")
     percent: OrNone[Positive] = Field(
-        None,
+        default=None,
         description="Position as a fraction of equity, 0.5 is half. Required for percent_equity.",
     )
     target_volatility: OrNone[Positive] = Field(
-        None,
+        default=None,
         description="Yearly volatility of the position, a fraction of equity. "
         "Required for volatility_target.",
     )
     max_leverage: Positive = Field(
-        1.0, description="Largest position in volatility_target, a multiple of equity."
+        default=1.0, description="Largest position in volatility_target, a multiple of equity."
     )
     rebalance_threshold: OrNone[Amount] = Field(
-        None,
+        default=None,
         description="percent_equity and volatility_target adjust a position of the right sign "
         "once it is off by more than this fraction; none: never.",
     )
-    volatility_window: Window = Field(20, description="Bars of returns behind the volatility.")
+    volatility_window: Window = Field(
+        default=20, description="Bars of returns behind the volatility."
+    )
 
 
 class Risk(Section):
@@ -63,7 +65,9 @@ class Risk(Section):
         description="Units per symbol: position plus working orders plus this order."
     )
     max_order_size: OrNone[Amount] = Field(description="Units per order; larger ones are denied.")
-    min_order_size: Amount = Field(0.0, description="Units per order; smaller ones are denied.")
+    min_order_size: Amount = Field(
+        default=0.0, description="Units per order; smaller ones are denied."
+    )
     max_daily_loss: OrNone[Amount] = Field(
         description="Account currency, realised and unrealised, since the session opened."
     )
@@ -75,46 +79,55 @@ class Risk(Section):
         pattern=r"^[A-Za-z0-9_./-]+$",
     )
     max_position_notional: OrNone[Amount] = Field(
-        None, description="|position| × price per symbol, in account currency."
+        default=None, description="|position| × price per symbol, in account currency."
     )
     max_order_notional: OrNone[Amount] = Field(
-        None, description="Order size × price, in account currency."
+        default=None, description="Order size × price, in account currency."
     )
     on_daily_loss: OnBreach = Field(
-        "reduce_only", description="What crossing max_daily_loss does for the rest of the session."
+        default="reduce_only",
+        description="What crossing max_daily_loss does for the rest of the session.",
     )
     max_drawdown_frac: OrNone[Share] = Field(
-        None, description="Fall of equity from its peak, a fraction."
+        default=None, description="Fall of equity from its peak, a fraction."
     )
     on_drawdown: OnBreach = Field(
-        "reduce_only", description="What crossing max_drawdown_frac does."
+        default="reduce_only", description="What crossing max_drawdown_frac does."
     )
     max_gross_exposure: OrNone[Amount] = Field(
-        None, description="Σ |position| × price over all symbols, a multiple of equity."
+        default=None, description="Σ |position| × price over all symbols, a multiple of equity."
     )
     price_collar: OrNone[Positive] = Field(
-        None, description="Largest distance from the symbol's last close, a fraction."
+        default=None, description="Largest distance from the symbol's last close, a fraction."
     )
     max_orders_per_second: OrNone[Count] = Field(
-        None, description="Orders in one second of event time, all symbols."
+        default=None, description="Orders in one second of event time, all symbols."
     )
-    max_orders_per_bar: OrNone[Count] = Field(None, description="Orders per bar and symbol.")
-    max_orders_per_day: OrNone[Count] = Field(None, description="Orders per session, all symbols.")
+    max_orders_per_bar: OrNone[Count] = Field(
+        default=None, description="Orders per bar and symbol."
+    )
+    max_orders_per_day: OrNone[Count] = Field(
+        default=None, description="Orders per session, all symbols."
+    )
     max_executions_without_review: OrNone[CountFromOne] = Field(
-        None, description="Executions after which the run is killed until a person re-arms it."
+        default=None,
+        description="Executions after which the run is killed until a person re-arms it.",
     )
     kill_volatility: OrNone[Positive] = Field(
-        None, description="Volatility per bar that kills when exceeded for two bars, a fraction."
+        default=None,
+        description="Volatility per bar that kills when exceeded for two bars, a fraction.",
     )
-    pilot_scale: Share = Field(1.0, description="Multiplies every size and money limit.")
-    restricted: tuple[Text, ...] = Field((), description="Symbols that may not be traded.")
+    pilot_scale: Share = Field(default=1.0, description="Multiplies every size and money limit.")
+    restricted: tuple[Text, ...] = Field(default=(), description="Symbols that may not be traded.")
     open_guard_seconds: Amount = Field(
-        0.0, description="No orders in the first seconds of a session."
+        default=0.0, description="No orders in the first seconds of a session."
     )
     close_guard_seconds: Amount = Field(
-        0.0, description="No orders in the last seconds of a session."
+        default=0.0, description="No orders in the last seconds of a session."
     )
-    allow_margin: Switch = Field(False, description="Whether orders may take cash below zero.")
+    allow_margin: Switch = Field(
+        default=False, description="Whether orders may take cash below zero."
+    )
 
 
 class Throttle(Section):
@@ -123,7 +136,7 @@ class Throttle(Section):
     max_volume_participation: OrNone[ShareOrZero] = Field(
         description="Order size as a fraction of the mean volume of the last volume_window bars."
     )
-    volume_window: Window = Field(20, description="Closed bars behind the mean volume.")
+    volume_window: Window = Field(default=20, description="Closed bars behind the mean volume.")
     max_spread_bps: OrNone[Amount] = Field(
         description="Spread in basis points above which size × max / spread is ordered."
     )
@@ -131,7 +144,9 @@ class Throttle(Section):
         description="Standard deviation of one bar's returns, a fraction, above which "
         "size × max / volatility is ordered."
     )
-    volatility_window: Window = Field(20, description="Bars of returns behind the volatility.")
+    volatility_window: Window = Field(
+        default=20, description="Bars of returns behind the volatility."
+    )
     max_order_size: OrNone[Amount] = Field(
         description="Units per order; larger ones are cut (risk.max_order_size denies them)."
     )
@@ -140,17 +155,21 @@ class Throttle(Section):
 class Commission(Section):
     """What a fill costs."""
 
-    type: Literal["bps", "per_share", "per_order"] = Field("bps", description="Charged on what.")
+    type: Literal["bps", "per_share", "per_order"] = Field(
+        default="bps", description="Charged on what."
+    )
     value: Amount = Field(
         description="Basis points of the notional, or account currency per unit or per order."
     )
-    minimum: Amount = Field(0.0, description="Least per order, in account currency.")
+    minimum: Amount = Field(default=0.0, description="Least per order, in account currency.")
 
 
 class Slippage(Section):
     """How far a fill price moves against the order."""
 
-    type: Literal["bps", "half_spread", "volume_share"] = Field("bps", description="By what.")
+    type: Literal["bps", "half_spread", "volume_share"] = Field(
+        default="bps", description="By what."
+    )
     value: Amount = Field(
         description="Basis points, a multiple of half the spread, or the price impact "
         "coefficient of the share of volume."
@@ -161,16 +180,17 @@ class Broker(Section):
     """The simulated broker."""
 
     cash: Positive = Field(description="Starting cash, in account currency.")
-    commission: Commission = Field(Commission(value=0.0), description="What a fill costs.")
-    slippage: Slippage = Field(Slippage(value=0.0), description="How fills slip.")
+    commission: Commission = Field(default=Commission(value=0.0), description="What a fill costs.")
+    slippage: Slippage = Field(default=Slippage(value=0.0), description="How fills slip.")
     fill: Literal["next_open", "same_close"] = Field(
-        "next_open", description="When an order fills; same_close is flagged in every report."
+        default="next_open",
+        description="When an order fills; same_close is flagged in every report.",
     )
     max_fill_participation: OrNone[Share] = Field(
-        None, description="Largest part of a bar's volume all fills may take, a fraction."
+        default=None, description="Largest part of a bar's volume all fills may take, a fraction."
     )
     time_in_force: Literal["gtc", "day", "ioc"] = Field(
-        "gtc", description="How long the unfilled rest of an order works."
+        default="gtc", description="How long the unfilled rest of an order works."
     )
 
 
@@ -178,43 +198,50 @@ class Execution(Section):
     """How the loop runs features and the model."""
 
     feature_max_workers: Annotated[CountFromOne, Field(le=1024)] = Field(
-        4, description="Threads shared by features and models."
+        default=4, description="Threads shared by features and models."
     )
     model_timeout_seconds: Positive = Field(
-        1.0, description="Time for one prediction; then HOLD, MODEL_TIMEOUT."
+        default=1.0, description="Time for one prediction; then HOLD, MODEL_TIMEOUT."
     )
     model_isolation: Literal["process", "thread"] = Field(
-        "process", description="Where the model runs; a process can be killed when it hangs."
+        default="process",
+        description="Where the model runs; a process can be killed when it hangs.",
     )
     slice_grace_seconds: Amount = Field(
-        1.0, description="How long a slice waits for symbols that are late."
+        default=1.0, description="How long a slice waits for symbols that are late."
     )
-    hook_timeout_seconds: Positive = Field(1.0, description="Time for one hook call.")
+    hook_timeout_seconds: Positive = Field(default=1.0, description="Time for one hook call.")
     queue_max_age_seconds: OrNone[Positive] = Field(
-        None, description="Age of a queued bar that stops new orders; none: 5 bar periods."
+        default=None, description="Age of a queued bar that stops new orders; none: 5 bar periods."
     )
-    snapshot_every: CountFromOne = Field(1000, description="Journal records between snapshots.")
+    snapshot_every: CountFromOne = Field(
+        default=1000, description="Journal records between snapshots."
+    )
 
 
 class Kill(Section):
     """Deadlines of the kill switch."""
 
     barrier_ms: Positive = Field(
-        250.0, description="Wait for a runner to leave the gate, in ms; then SIGKILL."
+        default=250.0, description="Wait for a runner to leave the gate, in ms; then SIGKILL."
     )
     cancel_timeout_seconds: Amount = Field(
-        5.0, description="Wait for runners to cancel their open orders."
+        default=5.0, description="Wait for runners to cancel their open orders."
     )
     connectivity_after_seconds: Positive = Field(
-        60.0, description="Silence of the feed inside trading hours that kills the run."
+        default=60.0, description="Silence of the feed inside trading hours that kills the run."
     )
 
 
 class Watchdog(Section):
     """How long the loop may be silent."""
 
-    soft_s: Positive = Field(2.0, description="Seconds without a heartbeat that trip the kill.")
-    hard_s: Positive = Field(10.0, description="Seconds without a heartbeat that end the process.")
+    soft_s: Positive = Field(
+        default=2.0, description="Seconds without a heartbeat that trip the kill."
+    )
+    hard_s: Positive = Field(
+        default=10.0, description="Seconds without a heartbeat that end the process."
+    )
 
 
 HookEvent = Literal[
@@ -234,7 +261,7 @@ HookEvent = Literal[
 class Hook(Section):
     """A callable told of events."""
 
-    event: OrNone[HookEvent] = Field(None, description="The event; none: every event.")
+    event: OrNone[HookEvent] = Field(default=None, description="The event; none: every event.")
     target: Target = Field(description="module:function, sync or async.")
 
 
@@ -249,5 +276,5 @@ class Audit(Section):
     """Where the heads of the journal's hash chain are copied to."""
 
     anchor: OrNone[Text] = Field(
-        None, description="File that head hashes are appended to; none: nowhere."
+        default=None, description="File that head hashes are appended to; none: nowhere."
     )
