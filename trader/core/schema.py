@@ -6,6 +6,7 @@ in practice, every field on an 8-byte boundary or packed four and two below it, 
 (`ts_ns`), money is account currency, `qty` is signed (+ long or buy, − short or sell).
 Fields are read and written by name: `position["qty"]`.
 """
+# house: module lines - one place for every record and code is the point of this file
 
 from enum import IntEnum, IntFlag
 

@@ -1,0 +1,102 @@
+"""Cash, positions and equity: the only writers of money.
+
+Law: after anything, equity = cash + Σ qty × mark, summed in config order. Realised P&L is gross
+of commission; commission leaves cash at the fill. The average price is that of the open lots.
+"""
+
+import math
+
+from trader.core.jit import inlined
+from trader.core.rounding import nearest_lot
+
+
+@inlined
+def apply_fill(account, position, qty, price, commission, lot_size):
+    """Book one execution of signed `qty` at `price`; returns the realised P&L (gross)."""
+    held = position["qty"]
+    realized = 0.0
+    if held * qty >= 0.0:
+        size = abs(held) + abs(qty)
+        position["avg_price"] = (abs(held) * position["avg_price"] + abs(qty) * price) / size
+    else:
+        closed = min(abs(qty), abs(held))
+        sign = 1.0 if held > 0.0 else -1.0
+        realized = closed * (price - position["avg_price"]) * sign
+        if abs(qty) > abs(held):
+            position["avg_price"] = price
+    position["qty"] = nearest_lot(held + qty, lot_size)
+    if position["qty"] == 0.0:
+        position["avg_price"] = 0.0
+    position["realized_pnl"] += realized
+    account["realized_pnl"] += realized
+    account["commission"] += commission
+    account["cash"] -= qty * price + commission
+    account["executions"] += 1
+    return realized
+
+
+@inlined
+def mark_position(position, bar, volumes, returns):
+    """Take the bar into the position's market memory: mark, quote, trailing windows.
+
+    `volumes` and `returns` are this symbol's rings. The ring of volumes lags one bar, so that
+    it never holds the volume of the bar decided on.
+    """
+    seen = position["bars"]
+    if seen > 0:
+        volumes[(seen - 1) % len(volumes)] = position["volume"]
+        returns[(seen - 1) % len(returns)] = bar["close"] / position["mark"] - 1.0
+    position["reference"] = position["mark"]
+    position["mark"] = bar["close"]
+    position["mark_ns"] = bar["ts_ns"]
+    position["volume"] = bar["volume"]
+    position["bid"] = bar["bid"]
+    position["ask"] = bar["ask"]
+    spread = bar["ask"] - bar["bid"]
+    if spread >= 0.0 and spread < math.inf:
+        position["spread"] = spread
+    position["bars"] = seen + 1
+
+
+@inlined
+def mark_to_market(account, positions):
+    """Equity, gross exposure, peak and the worst losses, at the positions' marks."""
+    value = 0.0
+    exposure = 0.0
+    for index in range(len(positions)):
+        held = positions[index]["qty"]
+        if held != 0.0:
+            worth = held * positions[index]["mark"]
+            value += worth
+            exposure += abs(worth)
+    equity = account["cash"] + value
+    account["equity"] = equity
+    account["gross_exposure"] = exposure
+    if equity > account["peak_equity"]:
+        account["peak_equity"] = equity
+    loss = account["session_open_equity"] - equity
+    if loss > account["worst_daily_loss"]:
+        account["worst_daily_loss"] = loss
+    drawdown = (account["peak_equity"] - equity) / account["peak_equity"]
+    if drawdown > account["worst_drawdown_frac"]:
+        account["worst_drawdown_frac"] = drawdown
+
+
+@inlined
+def enter_session(account, sessions):
+    """Move on to the session of `account["ts_ns"]`; True if it is another one.
+
+    A bar that closes with the session belongs to it; one outside trading hours belongs to the
+    session that opens next. The baseline of the daily loss is the last equity before it, so an
+    overnight gap counts to the day it opens.
+    """
+    row = account["session_cursor"]
+    while row < len(sessions) and sessions[row]["close_ns"] < account["ts_ns"]:
+        row += 1
+    account["session_cursor"] = row
+    if row >= len(sessions) or sessions[row]["session"] == account["session"]:
+        return False
+    account["session"] = sessions[row]["session"]
+    account["session_open_equity"] = account["equity"]
+    account["orders_this_session"] = 0
+    return True

@@ -1,0 +1,74 @@
+"""The compiled loop of `on_slice` over history, in chunks of rows.
+
+Law: decides nothing. It cuts bars into slices, submits every intent at once (history has no
+gate), and stops when a buffer might not hold one more slice, so memory stays bounded however
+long the history is.
+"""
+
+from collections.abc import Iterator
+
+from trader.core.book import (
+    DECISIONS,
+    EQUITIES,
+    EVENTS,
+    EVENTS_PER_SLICE,
+    FILLS,
+    THROTTLES,
+    Book,
+    Inputs,
+    Out,
+    Rules,
+)
+from trader.core.jit import inlined, jit
+from trader.core.schema import MAX_WORKING_ORDERS
+from trader.core.step import on_slice, submit
+
+
+@inlined
+def has_room(out, bars, symbols):
+    """Whether every buffer holds the most rows that a slice of `bars` can append."""
+    counts = out.counts
+    return (
+        counts[DECISIONS] + bars <= len(out.decisions)
+        and counts[EQUITIES] < len(out.equity)
+        and counts[FILLS] + bars * MAX_WORKING_ORDERS <= len(out.fills)
+        and counts[THROTTLES] + 4 * bars <= len(out.throttles)
+        and counts[EVENTS] + 2 * symbols * MAX_WORKING_ORDERS + EVENTS_PER_SLICE + bars
+        <= len(out.events)
+    )
+
+
+@jit
+def run_slices(book, rules, inputs, start, out):
+    """Run slices from row `start` until the bars end or a buffer is full; returns the next row."""
+    bars = inputs.bars
+    count = len(bars)
+    symbols = len(rules.instruments)
+    while start < count:
+        stop = start + 1
+        while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
+            stop += 1
+        if not has_room(out, stop - start, symbols):
+            break
+        on_slice(book, rules, inputs, start, stop, out)
+        for index in range(start, stop):
+            symbol = bars[index]["symbol"]
+            if book.positions[symbol]["working_orders"] > 0:
+                submit(book, symbol)
+        start = stop
+    return start
+
+
+def run_batch(book: Book, rules: Rules, inputs: Inputs, out: Out) -> Iterator[Out]:
+    """Run all of `inputs`, yielding `out` each time its buffers hold rows to take away.
+
+    The rows are valid until the next iteration: `out.decisions[: out.counts[DECISIONS]]`, and so
+    on. Buffers come from `new_out`; a buffer too small for one slice is an assertion.
+    """
+    start = 0
+    while start < len(inputs.bars):
+        out.counts[:] = 0
+        after = run_slices(book, rules, inputs, start, out)
+        assert after > start, "buffers hold at least one slice"
+        start = after
+        yield out

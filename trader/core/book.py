@@ -1,0 +1,124 @@
+"""The bundles the core passes around: one book of state, one set of rules, inputs and outputs.
+
+Law: a `Book` is the whole state and is nothing but flat arrays: a snapshot is their bytes, in
+field order. `Rules` never change during a run. `Out` is scratch: rows are appended at `counts`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from trader.core.schema import (
+    ACCOUNT,
+    DECISION,
+    EQUITY,
+    EVENT,
+    FILL,
+    MAX_WORKING_ORDERS,
+    ORDER,
+    POSITION,
+    THROTTLE,
+    TradingState,
+)
+
+# indices into Out.counts
+DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS = range(5)
+EVENTS_PER_SLICE = 8  # account-wide events one slice can cause, beside those per order
+
+
+class Book(NamedTuple):
+    """Everything that changes: accounts and positions, working orders, trailing windows."""
+
+    account: np.ndarray  # ACCOUNT, (1,)
+    positions: np.ndarray  # POSITION, (symbols,)
+    orders: np.ndarray  # ORDER, (symbols, MAX_WORKING_ORDERS), oldest first
+    volumes: np.ndarray  # f8, (symbols, volume window): bars before the last one, ring
+    returns: np.ndarray  # f8, (symbols, longest volatility window), ring
+
+
+class Rules(NamedTuple):
+    """Everything that does not change during a run. All one-element arrays but the last two."""
+
+    limits: np.ndarray  # LIMITS
+    sizing: np.ndarray  # SIZING
+    broker: np.ndarray  # BROKER
+    instruments: np.ndarray  # INSTRUMENT, (symbols,)
+    sessions: np.ndarray  # SESSION, sorted by open_ns, not overlapping
+
+
+class Inputs(NamedTuple):
+    """Bars sorted by (ts_ns, symbol) with the action for each and why it is what it is."""
+
+    bars: np.ndarray  # BAR, (n,)
+    actions: np.ndarray  # i1, TradingAction
+    reasons: np.ndarray  # i2, Reason: NONE, or why a HOLD is not the model's own
+
+
+class Out(NamedTuple):
+    """Row buffers and how many rows of each are used."""
+
+    decisions: np.ndarray
+    equity: np.ndarray
+    fills: np.ndarray
+    throttles: np.ndarray
+    events: np.ndarray
+    counts: np.ndarray  # i8, (5,)
+
+
+def new_book(rules: Rules) -> Book:
+    """The book before the first bar: all cash, flat, ACTIVE."""
+    symbols = len(rules.instruments)
+    book = Book(
+        account=np.zeros(1, ACCOUNT),
+        positions=np.zeros(symbols, POSITION),
+        orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
+        volumes=np.zeros((symbols, int(rules.limits[0]["volume_window"]))),
+        returns=np.zeros((symbols, longest_volatility_window(rules))),
+    )
+    account = book.account[0]
+    cash = rules.broker[0]["cash"]
+    for field in ("cash", "equity", "start_equity", "session_open_equity", "peak_equity"):
+        account[field] = cash
+    account["session"] = -1
+    account["next_order_id"] = account["next_fill_id"] = 1
+    account["second"] = -1
+    account["trading_state"] = TradingState.ACTIVE
+    for field in ("bid", "ask", "spread"):
+        book.positions[field] = np.nan
+    return book
+
+
+def longest_volatility_window(rules: Rules) -> int:
+    """Bars of returns the book must remember for throttle and sizing."""
+    windows = rules.limits[0]["volatility_window"], rules.sizing[0]["volatility_window"]
+    return int(max(windows))
+
+
+def new_out(symbols: int, slices: int) -> Out:
+    """Buffers for at least one slice of `symbols` bars, and about `slices` slices."""
+    rows = symbols * max(slices, 1)
+    orders = symbols * MAX_WORKING_ORDERS
+    return Out(
+        decisions=np.zeros(rows, DECISION),
+        equity=np.zeros(max(slices, 1), EQUITY),
+        fills=np.zeros(max(orders, rows), FILL),
+        throttles=np.zeros(4 * rows, THROTTLE),
+        events=np.zeros(2 * orders + EVENTS_PER_SLICE + rows, EVENT),
+        counts=np.zeros(5, np.int64),
+    )
+
+
+def snapshot(book: Book) -> bytes:
+    """The whole state as bytes, in field order."""
+    return b"".join(array.tobytes() for array in book)
+
+
+def restore(book: Book, state: bytes) -> None:
+    """Overwrite `book` with a `snapshot` of a book of the same shape; ValueError if not."""
+    if len(state) != sum(array.nbytes for array in book):
+        raise ValueError(f"a snapshot of {len(state)} bytes does not fit this book")
+    offset = 0
+    for array in book:
+        part = np.frombuffer(state, array.dtype, array.size, offset)
+        array[...] = part.reshape(array.shape)
+        offset += array.nbytes

@@ -1,0 +1,296 @@
+"""The six pre-trade steps, in documented order.
+
+    0  trading state     HALTED passes nothing, REDUCING only what closes
+    1  parameters        qty, lot, price, reference and collar, order rate, room to work
+    2  position size     |position + working orders of this side + this order|
+    3  order size        qty and notional of this order
+    4  losses            daily loss, drawdown
+    5  concentration     one symbol, gross exposure, buying power
+    6  market hours      open at this instant
+
+Law: checks are written in the positive form (`if not (x <= limit)`), so NaN denies. An order is
+its closing part and its opening part: losses, position, concentration and exposure judge only
+what opens. Where the opening part is refused the closing part goes on alone; the reason kept is
+the last one that took something away. Limits see the position, plus every working order of the
+same side unnetted, plus this order.
+"""
+
+import math
+
+from trader.core.costs import commission_amount, expected_price
+from trader.core.jit import inlined
+from trader.core.rounding import is_lot_multiple
+from trader.core.schema import (
+    MAX_WORKING_ORDERS,
+    NS_PER_SECOND,
+    Reason,
+    SlippageType,
+    TradingState,
+)
+
+ACTIVE = int(TradingState.ACTIVE)
+HALTED_STATE = int(TradingState.HALTED)
+HALF_SPREAD = int(SlippageType.HALF_SPREAD)
+
+NONE = int(Reason.NONE)
+HALTED = int(Reason.HALTED)
+KILLED = int(Reason.KILLED)
+REDUCE_ONLY = int(Reason.REDUCE_ONLY)
+PARAM_QTY = int(Reason.PARAM_QTY)
+PARAM_LOT = int(Reason.PARAM_LOT)
+PARAM_PRICE = int(Reason.PARAM_PRICE)
+RESTRICTED = int(Reason.RESTRICTED)
+NO_REFERENCE_PRICE = int(Reason.NO_REFERENCE_PRICE)
+PRICE_COLLAR = int(Reason.PRICE_COLLAR)
+ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
+WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
+NO_QUOTE = int(Reason.NO_QUOTE)
+POSITION_LIMIT = int(Reason.POSITION_LIMIT)
+POSITION_NOTIONAL_LIMIT = int(Reason.POSITION_NOTIONAL_LIMIT)
+ORDER_SIZE_LIMIT = int(Reason.ORDER_SIZE_LIMIT)
+ORDER_NOTIONAL_LIMIT = int(Reason.ORDER_NOTIONAL_LIMIT)
+DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
+DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
+CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
+GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
+BUYING_POWER = int(Reason.BUYING_POWER)
+MARKET_CLOSED = int(Reason.MARKET_CLOSED)
+CALENDAR_UNKNOWN = int(Reason.CALENDAR_UNKNOWN)
+
+PASSED = (NONE, 0.0, 0.0)
+
+
+@inlined
+def daily_loss(account):
+    """Loss > 0 since the session's opening equity, realised, unrealised and fees together."""
+    return account["session_open_equity"] - account["equity"]
+
+
+@inlined
+def drawdown_frac(account):
+    """Fraction of the equity peak that is lost."""
+    peak = account["peak_equity"]
+    return (peak - account["equity"]) / peak if peak > 0.0 else 1.0
+
+
+@inlined
+def worst_qty(position, qty):
+    """Position if every working order of the side of `qty`, and `qty` itself, filled."""
+    if qty > 0.0:
+        return position["qty"] + position["working_buy"] + qty
+    return position["qty"] - position["working_sell"] + qty
+
+
+@inlined
+def check_state(account, limits):
+    """Step 0 for an opening part: (reason, observed, limit)."""
+    state = account["trading_state"]
+    if state == ACTIVE:
+        return PASSED
+    cause = account["state_reason"]
+    if state == HALTED_STATE:
+        return KILLED if cause == KILLED else HALTED, float(cause), 0.0
+    if cause == DAILY_LOSS_LIMIT:
+        return DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
+    if cause == DRAWDOWN_LIMIT:
+        return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
+    return REDUCE_ONLY, float(cause), 0.0
+
+
+@inlined
+def check_parameters(position, qty, rules, symbol):
+    """Step 1 for the whole order: (reason, observed, limit)."""
+    limits = rules.limits[0]
+    instrument = rules.instruments[symbol]
+    if not (abs(qty) > 0.0 and abs(qty) < math.inf):
+        return PARAM_QTY, qty, 0.0
+    if not is_lot_multiple(qty, instrument["lot_size"]):
+        return PARAM_LOT, qty, instrument["lot_size"]
+    price = position["mark"]
+    if not (price > 0.0 and price < math.inf):
+        return PARAM_PRICE, price, 0.0
+    if limits["price_collar"] < math.inf:
+        reference = position["reference"]
+        if not (reference > 0.0):
+            return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
+        moved = abs(price - reference) / reference
+        if not (moved <= limits["price_collar"]):
+            return PRICE_COLLAR, moved, limits["price_collar"]
+    if not (position["working_orders"] < MAX_WORKING_ORDERS):
+        return WORKING_ORDERS_FULL, float(position["working_orders"]), float(MAX_WORKING_ORDERS)
+    if rules.broker[0]["slippage_type"] == HALF_SPREAD and not (position["spread"] >= 0.0):
+        return NO_QUOTE, 0.0, 0.0
+    return PASSED
+
+
+@inlined
+def check_permission(account, position, instrument, limits):
+    """Step 1 for an opening part: restricted list and order rates: (reason, observed, limit)."""
+    if instrument["restricted"] != 0:
+        return RESTRICTED, 1.0, 0.0
+    this_second = 0.0
+    if account["second"] == account["ts_ns"] // NS_PER_SECOND:
+        this_second = float(account["orders_this_second"])
+    if not (this_second + 1.0 <= limits["max_orders_per_second"]):
+        return ORDER_RATE_LIMIT, this_second + 1.0, limits["max_orders_per_second"]
+    this_bar = 0.0
+    if position["orders_ns"] == account["ts_ns"]:
+        this_bar = float(position["orders_this_bar"])
+    if not (this_bar + 1.0 <= limits["max_orders_per_bar"]):
+        return ORDER_RATE_LIMIT, this_bar + 1.0, limits["max_orders_per_bar"]
+    today = float(account["orders_this_session"])
+    if not (today + 1.0 <= limits["max_orders_per_day"]):
+        return ORDER_RATE_LIMIT, today + 1.0, limits["max_orders_per_day"]
+    return PASSED
+
+
+@inlined
+def check_position_size(position, qty, limits):
+    """Step 2: (reason, observed, limit)."""
+    size = abs(worst_qty(position, qty))
+    if not (size <= limits["max_position_size"]):
+        return POSITION_LIMIT, size, limits["max_position_size"]
+    notional = size * position["mark"]
+    if not (notional <= limits["max_position_notional"]):
+        return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
+    return PASSED
+
+
+@inlined
+def check_order_size(position, qty, limits, broker):
+    """Step 3: (reason, observed, limit). Notional is at the worst price inside the collar."""
+    size = abs(qty)
+    if not (size <= limits["max_order_size"]):
+        return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
+    if limits["max_order_notional"] < math.inf:
+        price = expected_price(broker, position, qty)
+        if limits["price_collar"] < math.inf:
+            price *= 1.0 + limits["price_collar"]
+        if not (size * price <= limits["max_order_notional"]):
+            return ORDER_NOTIONAL_LIMIT, size * price, limits["max_order_notional"]
+    return PASSED
+
+
+@inlined
+def check_losses(account, limits):
+    """Step 4: (reason, observed, limit)."""
+    loss = daily_loss(account)
+    if not (loss <= limits["max_daily_loss"]):
+        return DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]
+    drawdown = drawdown_frac(account)
+    if not (drawdown <= limits["max_drawdown_frac"]):
+        return DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]
+    return PASSED
+
+
+@inlined
+def exposure_of_others(positions, symbol):
+    """Σ worst-case notional of every symbol but `symbol`, in config order."""
+    total = 0.0
+    for index in range(len(positions)):
+        if index != symbol:
+            position = positions[index]
+            long_side = abs(position["qty"] + position["working_buy"])
+            short_side = abs(position["qty"] - position["working_sell"])
+            total += max(long_side, short_side) * position["mark"]
+    return total
+
+
+@inlined
+def check_concentration(book, rules, symbol, qty):
+    """Step 5: (reason, observed, limit): one symbol, all together, and what can be paid for."""
+    limits = rules.limits[0]
+    broker = rules.broker[0]
+    position = book.positions[symbol]
+    equity = book.account[0]["equity"]
+    size = abs(worst_qty(position, qty))
+    concentration = size * position["mark"] / equity if equity > 0.0 else math.inf
+    if not (equity > 0.0 and concentration <= limits["max_position_concentration"]):
+        return CONCENTRATION_LIMIT, concentration, limits["max_position_concentration"]
+    if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
+        return PASSED
+    others = exposure_of_others(book.positions, symbol)
+    gross = (others + size * position["mark"]) / equity
+    if not (gross <= limits["max_gross_exposure"]):
+        return GROSS_EXPOSURE_LIMIT, gross, limits["max_gross_exposure"]
+    if limits["allow_margin"] == 0:
+        price = expected_price(broker, position, qty)
+        needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
+        if not (needed <= equity):
+            return BUYING_POWER, needed, equity
+    return PASSED
+
+
+@inlined
+def check_market_hours(account, sessions, limits):
+    """Step 6: (reason, observed, limit). Trading hours are [open + guard, close − guard)."""
+    ts_ns = account["ts_ns"]
+    row = account["session_cursor"]
+    if row >= len(sessions) or ts_ns < sessions[0]["open_ns"]:
+        return CALENDAR_UNKNOWN, 0.0, 0.0
+    if ts_ns == sessions[row]["close_ns"] and row + 1 < len(sessions):
+        if sessions[row + 1]["open_ns"] == ts_ns:  # 24x7: one day ends as the next begins
+            row += 1
+    opens = sessions[row]["open_ns"] + limits["open_guard_ns"]
+    closes = sessions[row]["close_ns"] - limits["close_guard_ns"]
+    if not (opens <= ts_ns and ts_ns < closes):
+        return MARKET_CLOSED, 0.0, 0.0
+    return PASSED
+
+
+@inlined
+def opening_verdict(book, rules, symbol, qty):
+    """Every check that judges an opening order, as far as step 5; `qty` is the whole order."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    limits = rules.limits[0]
+    verdict = check_state(account, limits)
+    if verdict[0] != NONE:
+        return verdict
+    verdict = check_permission(account, position, rules.instruments[symbol], limits)
+    if verdict[0] != NONE:
+        return verdict
+    verdict = check_position_size(position, qty, limits)
+    if verdict[0] != NONE:
+        return verdict
+    verdict = check_order_size(position, qty, limits, rules.broker[0])
+    if verdict[0] != NONE:
+        return verdict
+    verdict = check_losses(account, limits)
+    if verdict[0] != NONE:
+        return verdict
+    return check_concentration(book, rules, symbol, qty)
+
+
+@inlined
+def pre_trade(book, rules, symbol, qty, closing):
+    """What of an order passes: (approved qty, reason, observed, limit).
+
+    `closing` is the part of `qty` (same sign, possibly 0) that only reduces the position.
+    Approved is `qty`, `closing` where only the opening part was refused, or 0.
+    """
+    account = book.account[0]
+    position = book.positions[symbol]
+    if account["trading_state"] == HALTED_STATE:
+        reason, observed, limit = check_state(account, rules.limits[0])
+        return 0.0, reason, observed, limit
+    reason, observed, limit = check_parameters(position, qty, rules, symbol)
+    if reason != NONE:
+        return 0.0, reason, observed, limit
+    approved = qty
+    kept = PASSED
+    if closing != qty:
+        kept = opening_verdict(book, rules, symbol, qty)
+        if kept[0] != NONE:
+            approved = closing
+    if approved != 0.0 and approved == closing:
+        reason, observed, limit = check_order_size(
+            position, approved, rules.limits[0], rules.broker[0]
+        )
+        if reason != NONE:
+            return 0.0, reason, observed, limit
+    if approved != 0.0:
+        reason, observed, limit = check_market_hours(account, rules.sessions, rules.limits[0])
+        if reason != NONE:
+            return 0.0, reason, observed, limit
+    return approved, kept[0], kept[1], kept[2]

@@ -1,0 +1,92 @@
+"""From an action to the quantity it asks for. Computes only; knows no limits.
+
+Law: the request is the difference between where the action wants the position and where it will
+be once every working order has filled, cut towards zero to whole lots.
+"""
+
+import math
+
+from trader.core.jit import inlined
+from trader.core.rounding import lots_down
+from trader.core.schema import Reason, SizingMode, TradingAction
+
+BUY = int(TradingAction.BUY)
+TARGET = int(SizingMode.TARGET)
+INCREMENT = int(SizingMode.INCREMENT)
+PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
+NONE = int(Reason.NONE)
+AT_TARGET = int(Reason.AT_TARGET)
+SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
+NO_VOLATILITY = int(Reason.NO_VOLATILITY)
+
+
+@inlined
+def target_size(sizing, equity, price, affordable, volatility):
+    """Size ≥ 0 a fresh position should have, before lots; NaN where volatility is unknown.
+
+    `affordable` is the size that all of the equity pays for with fees, so that 100 % of equity
+    is a size that passes the buying-power check. `volatility` is the standard deviation of one
+    bar's returns. Volatility targeting (Moreira & Muir 2017, "Volatility-Managed Portfolios"):
+    notional = equity × target / (σ per bar × √bars per year), at most `max_leverage` × equity.
+    """
+    mode = sizing["mode"]
+    if mode == TARGET or mode == INCREMENT:
+        return sizing["base_size"]
+    if not (equity > 0.0):
+        return 0.0
+    if mode == PERCENT_EQUITY:
+        return min(equity * sizing["percent"] / price, affordable)
+    if not (volatility >= 0.0):
+        return math.nan
+    annual = volatility * sizing["annualisation"]
+    leverage = sizing["max_leverage"]
+    if annual > 0.0:
+        leverage = min(leverage, sizing["target_volatility"] / annual)
+    return min(equity * leverage / price, affordable)
+
+
+@inlined
+def requested_qty(action, sizing, position, size, lot_size):
+    """(signed qty, reason) that BUY or SELL asks for; qty 0 comes with the reason why.
+
+    `size` is `target_size`. In `target` mode BUY means long `size` and SELL means short `size`,
+    or flat where shorts are not allowed; `increment` adds or takes `size` each time. The other
+    modes leave a position of the right sign alone until it is off by `rebalance_threshold`.
+    """
+    current = position["qty"] + position["working_buy"] - position["working_sell"]
+    if not (size >= 0.0):
+        return 0.0, NO_VOLATILITY
+    sign = 1.0 if action == BUY else -1.0
+    short_allowed = sizing["allow_short"] != 0
+    if sizing["mode"] == INCREMENT:
+        qty = sign * size
+        if not short_allowed and current + qty < 0.0:
+            qty = 0.0 - max(current, 0.0)
+    else:
+        target = sign * size
+        if not short_allowed and target < 0.0:
+            target = 0.0
+        if sizing["mode"] != TARGET and current * target > 0.0:
+            if not (abs(target - current) > sizing["rebalance_threshold"] * abs(target)):
+                return 0.0, AT_TARGET
+        qty = target - current
+    qty = lots_down(qty, lot_size)
+    if qty != 0.0:
+        return qty, NONE
+    if sign < 0.0 and not short_allowed and current <= 0.0:
+        return 0.0, SHORT_NOT_ALLOWED
+    return 0.0, AT_TARGET
+
+
+@inlined
+def closing_qty(position, qty):
+    """The part of signed `qty` that only closes what is held and not yet being closed.
+
+    Several working orders can close one position; together they never close more than there is.
+    """
+    held = position["qty"]
+    if qty < 0.0 and held > 0.0:
+        return max(qty, 0.0 - max(held - position["working_sell"], 0.0))
+    if qty > 0.0 and held < 0.0:
+        return min(qty, max(0.0 - held - position["working_buy"], 0.0))
+    return 0.0

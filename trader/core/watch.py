@@ -1,0 +1,111 @@
+"""Watch: what the marks of a slice do to the trading state, and that to the working orders.
+
+Law: runs after every bar of the slice is marked and before anything is decided, so a limit
+crossed on this bar stops this bar's orders.
+"""
+
+import math
+
+from trader.core import execution, risk, throttle, tradingstate
+from trader.core.jit import inlined, jit
+from trader.core.rows import write_event, write_order_event, write_state_event
+from trader.core.schema import EventKind, Reason, TradingState
+from trader.core.settle import cancel_order
+
+DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
+DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
+POSITION_LIMIT = int(Reason.POSITION_LIMIT)
+MARKET_VOLATILITY = int(Reason.MARKET_VOLATILITY)
+EXECUTION_REVIEW = int(Reason.EXECUTION_REVIEW)
+REDUCE_ONLY = int(Reason.REDUCE_ONLY)
+REDUCING = int(TradingState.REDUCING)
+HALTED = int(TradingState.HALTED)
+EVENT_BREACH = int(EventKind.LIMIT_BREACH)
+EVENT_TRIMMED = int(EventKind.ORDER_TRIMMED)
+ACCOUNT_WIDE = -1
+VOLATILE_BARS_TO_HALT = 2  # one wild bar may be a bad print; two in a row are a market
+
+
+@inlined
+def watch_limits(book, rules, bars, out):
+    """Trading state after marking: losses, drawdown, volatility, executions, position size."""
+    account = book.account[0]
+    limits = rules.limits[0]
+    loss = risk.daily_loss(account)
+    if not (loss <= limits["max_daily_loss"]):
+        event = tradingstate.breach_event(limits["on_daily_loss"])
+        breach(book, rules, (event, DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]), out)
+    drawdown = risk.drawdown_frac(account)
+    if not (drawdown <= limits["max_drawdown_frac"]):
+        event = tradingstate.breach_event(limits["on_drawdown"])
+        breach(book, rules, (event, DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out)
+    executions = float(account["executions"])
+    most = limits["max_executions_without_review"]
+    if not (executions <= most):
+        breach(book, rules, (tradingstate.HALT, EXECUTION_REVIEW, executions, most), out)
+    for index in range(len(bars)):
+        symbol = bars[index]["symbol"]
+        position = book.positions[symbol]
+        size = abs(position["qty"])
+        if not (size <= limits["max_position_size"]):
+            most = limits["max_position_size"]
+            breach(book, rules, (tradingstate.HALT, POSITION_LIMIT, size, most), out)
+        if limits["kill_volatility"] < math.inf:
+            watch_volatility(book, rules, symbol, out)
+
+
+@inlined
+def watch_volatility(book, rules, symbol, out):
+    """Halt after VOLATILE_BARS_TO_HALT bars in a row above `kill_volatility`."""
+    limits = rules.limits[0]
+    position = book.positions[symbol]
+    value = throttle.volatility(book.returns[symbol], position["bars"], limits["volatility_window"])
+    most = limits["kill_volatility"]
+    position["volatile_bars"] = position["volatile_bars"] + 1 if value > most else 0
+    if position["volatile_bars"] >= VOLATILE_BARS_TO_HALT:
+        breach(book, rules, (tradingstate.HALT, MARKET_VOLATILITY, value, most), out)
+
+
+@inlined
+def breach(book, rules, cause, out):
+    """A limit was crossed: `cause` is (state event, reason, observed, limit)."""
+    event, reason, observed, limit = cause
+    account = book.account[0]
+    before = account["trading_state"]
+    if tradingstate.change_state(account, event, reason):
+        write_event(account, (EVENT_BREACH, reason, ACCOUNT_WIDE, 0), observed, limit, out)
+        write_state_event(account, before, out)
+        restrain_working(book, rules, out)
+
+
+@jit
+def halt(book, rules, reason, out):
+    """Latch HALTED for `reason` from outside the core (an operator's kill, a system error)."""
+    breach(book, rules, (tradingstate.HALT, reason, 0.0, 0.0), out)
+
+
+@inlined
+def restrain_working(book, rules, out):
+    """Cancel every working order when HALTED; when REDUCING leave only what closes."""
+    account = book.account[0]
+    for symbol in range(len(book.positions)):
+        position = book.positions[symbol]
+        count = position["working_orders"]
+        if count == 0:
+            continue
+        orders = book.orders[symbol]
+        lot_size = rules.instruments[symbol]["lot_size"]
+        held = position["qty"]
+        for index in range(count):
+            order = orders[index]
+            rest = execution.unfilled_qty(order, lot_size)
+            keep = 0.0
+            if account["trading_state"] == REDUCING and rest * held < 0.0:
+                keep = min(abs(rest), abs(held))
+            if keep == 0.0:
+                cancel_order(account, order, account["state_reason"], out)
+            elif keep < abs(rest):
+                write_order_event(account, order, EVENT_TRIMMED, REDUCE_ONLY, out)
+                order["qty"] = order["filled_qty"] + (keep if rest > 0.0 else 0.0 - keep)
+            held += keep if rest > 0.0 else 0.0 - keep
+        execution.recount_working(position, orders, lot_size)
