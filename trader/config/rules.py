@@ -4,7 +4,7 @@ Law: a rule only judges what the config says about itself; it opens no file. Key
 the whole config, so that a message can point at the line to change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from trader.config.scalars import FEATURE_NAME, is_always_open
@@ -12,7 +12,7 @@ from trader.config.scalars import FEATURE_NAME, is_always_open
 if TYPE_CHECKING:
     from trader.config.schema import Config
 
-Found = Iterator[tuple[str, str]]
+Found = tuple[str, str]
 BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
@@ -24,13 +24,21 @@ SIZE_KEY = {
 }
 
 
-def contradictions(config: "Config") -> list[tuple[str, str]]:
-    """Every rule the config breaks, as (dotted key, message)."""
-    rules = (_instruments, _feed, _hours, _features, _model, _train, _sizing, _risk, _watchdog)
-    return [found for rule in rules for found in rule(config)]
+def contradictions(config: "Config", sections: Collection[str] | None = None) -> list[Found]:
+    """Every rule the config breaks, as (dotted key, message).
+
+    With `sections`, only the rules that read nothing but those: the others wait until the rest
+    of the config can be read.
+    """
+    return [
+        found
+        for needs, rule in RULES
+        if sections is None or set(needs) <= set(sections)
+        for found in rule(config)
+    ]
 
 
-def _instruments(config: "Config") -> Found:
+def _instruments(config: "Config") -> Iterator[Found]:
     seen: dict[str, int] = {}
     for i, instrument in enumerate(config.instruments):
         first = seen.setdefault(instrument.symbol, i)
@@ -38,7 +46,7 @@ def _instruments(config: "Config") -> Found:
             yield f"instruments.{i}.symbol", f"{instrument.symbol} is listed twice"
 
 
-def _feed(config: "Config") -> Found:
+def _feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
     if feed.type != "stdin" and feed.path is None:
         yield "feed.path", f"is required for type {feed.type}"
@@ -49,7 +57,7 @@ def _feed(config: "Config") -> Found:
         yield "feed.end", "must be later than feed.start"
 
 
-def _hours(config: "Config") -> Found:
+def _hours(config: "Config") -> Iterator[Found]:
     hours = config.risk.market_hours
     if config.bar_period_seconds >= SECONDS_PER_DAY and not is_always_open(hours):
         yield (
@@ -58,7 +66,7 @@ def _hours(config: "Config") -> Found:
         )
 
 
-def _features(config: "Config") -> Found:
+def _features(config: "Config") -> Iterator[Found]:
     for name in config.features:
         key = f"features.{name}"
         if not FEATURE_NAME.match(name):
@@ -72,13 +80,13 @@ def _features(config: "Config") -> Found:
             yield key, f"{name} is a word of the rule language; give the feature another name"
 
 
-def _model(config: "Config") -> Found:
+def _model(config: "Config") -> Iterator[Found]:
     model = config.model
     if model.type == "sklearn" and model.sha256 is None and config.train is None:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
 
 
-def _train(config: "Config") -> Found:
+def _train(config: "Config") -> Iterator[Found]:
     if config.train is None:
         return
     start_ns, end_ns = config.train_span_ns
@@ -86,7 +94,7 @@ def _train(config: "Config") -> Found:
         yield "train.end", "must be later than train.start"
 
 
-def _sizing(config: "Config") -> Found:
+def _sizing(config: "Config") -> Iterator[Found]:
     sizing = config.position_sizing
     key = SIZE_KEY[sizing.mode]
     if getattr(sizing, key) is None:
@@ -98,7 +106,7 @@ def _sizing(config: "Config") -> Found:
         )
 
 
-def _risk(config: "Config") -> Found:
+def _risk(config: "Config") -> Iterator[Found]:
     risk = config.risk
     known = set(config.symbols)
     for i, symbol in enumerate(risk.restricted):
@@ -111,6 +119,19 @@ def _risk(config: "Config") -> Found:
         )
 
 
-def _watchdog(config: "Config") -> Found:
+def _watchdog(config: "Config") -> Iterator[Found]:
     if config.watchdog.soft_s >= config.watchdog.hard_s:
         yield "watchdog.hard_s", "must be longer than watchdog.soft_s"
+
+
+RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
+    (("instruments",), _instruments),
+    (("feed",), _feed),
+    (("bar_period_seconds", "risk"), _hours),
+    (("features",), _features),
+    (("model", "train"), _model),
+    (("train", "feed"), _train),
+    (("position_sizing", "risk"), _sizing),
+    (("risk", "instruments"), _risk),
+    (("watchdog",), _watchdog),
+)

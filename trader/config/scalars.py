@@ -8,13 +8,25 @@ Every refusal is a `ValueError` that says what was expected.
 
 import math
 import re
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import core_schema
 
 NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NOT_A_NUMBER = "must be a plain decimal number, such as 10, 0.5 or 1e5"
+NOT_FINITE = "must be a finite number"
 WHOLE_LIMIT = 2**63 - 1
 _NUMBER = re.compile(NUMBER_PATTERN)
 _WHOLE = re.compile(r"^[+-]?[0-9]+$")
@@ -31,15 +43,26 @@ class Plain(str):
 
 def to_number(value: object) -> float:
     """The finite float meant by `value`; decimal or exponent notation, nothing else."""
-    if isinstance(value, str):
-        if not _NUMBER.match(value):
-            raise ValueError("must be a number, such as 10, 0.5 or 1e5")
-        value = float(value)
-    elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("must be a number, such as 10, 0.5 or 1e5")
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return float(value)
+    match value:
+        case str():
+            number = _written_number(value)
+        case bool():
+            raise ValueError(NOT_A_NUMBER)
+        case int() | float():
+            number = float(value) if abs(value) <= sys.float_info.max else math.inf
+        case _:
+            raise ValueError(NOT_A_NUMBER)
+    if not math.isfinite(number):
+        raise ValueError(NOT_FINITE)
+    return number + 0.0  # −0.0 becomes 0.0: equal configs have equal bytes
+
+
+def _written_number(text: str) -> float:
+    if text.lower().lstrip("+-.") in ("nan", "inf", "infinity"):
+        return math.nan
+    if not _NUMBER.match(text):
+        raise ValueError(NOT_A_NUMBER)
+    return float(text)
 
 
 def to_whole(value: object) -> int:
@@ -47,7 +70,7 @@ def to_whole(value: object) -> int:
     number = to_number(value)
     if abs(number) > WHOLE_LIMIT:
         raise ValueError("must be a whole number below 2**63")
-    exact = Decimal(value) if isinstance(value, str) else Decimal(str(value))
+    exact = Decimal(str(value))
     if exact != int(exact):
         raise ValueError("must be a whole number")
     return int(exact)
@@ -64,13 +87,13 @@ def to_switch(value: object) -> bool:
 
 def to_text(value: object) -> str:
     """Text that is not empty and holds no control characters."""
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    if not value.strip():
-        raise ValueError("is empty; write a value")
-    if not all(char.isprintable() for char in value):
-        raise ValueError("must not hold line breaks or control characters")
-    return str(value)
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("is empty; write a value")
+        if not value.isprintable():
+            raise ValueError("must not hold line breaks or control characters")
+        return str(value)
+    raise ValueError("must be text")
 
 
 def to_none(value: object) -> object:
@@ -120,7 +143,7 @@ def to_param(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(to_param(item) for item in value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("must be a finite number")
+        raise ValueError(NOT_FINITE)
     if isinstance(value, Plain):
         return _plain_param(value)
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -133,8 +156,8 @@ def _plain_param(text: str) -> object:
         return text == "true"
     if text in ("none", "null"):
         return None
-    if text.lstrip("+-").lower() in (".nan", ".inf", "nan", "inf"):
-        raise ValueError("must be a finite number")
+    if text.lower().lstrip("+-") in (".nan", ".inf", "nan", "inf"):
+        raise ValueError(NOT_FINITE)
     if _WHOLE.match(text):
         return to_whole(text)
     if _NUMBER.match(text):
@@ -165,6 +188,26 @@ def _zone(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class OrName:
+    """Lets a mapping be written as the plain text of its main key: `ACME` for `symbol: ACME`."""
+
+    key: str
+
+    def expand(self, value: object) -> object:
+        return {self.key: value} if isinstance(value, str) else value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
 T = TypeVar("T")
 
 OrNone = Annotated[T | None, BeforeValidator(to_none)]
@@ -179,6 +222,7 @@ Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(to_number)]
 ShareOrZero = Annotated[float, Field(ge=0, le=1), BeforeValidator(to_number)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(to_whole)]
 CountFromOne = Annotated[int, Field(ge=1), BeforeValidator(to_whole)]
+Workers = Annotated[int, Field(ge=1, le=1024), BeforeValidator(to_whole)]
 Window = Annotated[int, Field(ge=2, le=100_000), BeforeValidator(to_whole)]
 Moment = Annotated[datetime, BeforeValidator(to_time), WithJsonSchema({"format": "date-time"})]
 Param = Annotated[Any, BeforeValidator(to_param)]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
-from trader.config.scalars import Count, Name, Positive, time_ns
+from trader.config.scalars import Count, Name, OrNone, Positive, time_ns
 from trader.config.sections import (
     Feature,
     Feed,
@@ -45,7 +45,7 @@ class Config(Section):
         default={}, description="Inputs of the model, name to feature."
     )
     model: Model = Field(description="What turns features into BUY, SELL or HOLD.")
-    train: Train | None = Field(default=None, description="How `trader train` fits the model.")
+    train: OrNone[Train] = Field(default=None, description="How `trader train` fits the model.")
     position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
     risk: Risk = Field(description="The six pre-trade checks and the limits beside them.")
     throttle: Throttle = Field(description="The four throttles.")

@@ -7,12 +7,13 @@ its description, which `trader config schema` and docs/config.md print.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from trader.config.scalars import (
     Amount,
     CountFromOne,
     Moment,
+    OrName,
     OrNone,
     Param,
     Positive,
@@ -42,11 +43,7 @@ class Instrument(Section):
     )
 
 
-def _instrument(value: object) -> object:
-    return {"symbol": value} if isinstance(value, str) else value
-
-
-InstrumentOrName = Annotated[Instrument, BeforeValidator(_instrument)]
+InstrumentOrName = Annotated[Instrument, OrName("symbol")]
 
 
 class Columns(Section):

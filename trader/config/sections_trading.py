@@ -6,12 +6,13 @@ written out (None here). A limit of 0 is a limit: it lets nothing through.
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from trader.config.scalars import (
     Amount,
     Count,
     CountFromOne,
+    OrName,
     OrNone,
     Positive,
     Share,
@@ -20,6 +21,7 @@ from trader.config.scalars import (
     Target,
     Text,
     Window,
+    Workers,
 )
 from trader.config.sections import Section
 
@@ -197,7 +199,7 @@ class Broker(Section):
 class Execution(Section):
     """How the loop runs features and the model."""
 
-    feature_max_workers: Annotated[CountFromOne, Field(le=1024)] = Field(
+    feature_max_workers: Workers = Field(
         default=4, description="Threads shared by features and models."
     )
     model_timeout_seconds: Positive = Field(
@@ -265,11 +267,7 @@ class Hook(Section):
     target: Target = Field(description="module:function, sync or async.")
 
 
-def _hook(value: object) -> object:
-    return {"target": value} if isinstance(value, str) else value
-
-
-HookOrTarget = Annotated[Hook, BeforeValidator(_hook)]
+HookOrTarget = Annotated[Hook, OrName("target")]
 
 
 class Audit(Section):

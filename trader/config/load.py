@@ -1,0 +1,174 @@
+"""Files, environment and --set to one checked `Config`, with the place every value came from.
+
+Law: everything wrong is found in one look and reported in the order of the files. Whatever is
+wrong with a config is a `ConfigError`; the places of good values are kept, so that what other
+modules find wrong later can still be pointed at.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from trader.config import resolved
+from trader.config.layers import environment_layer, merged, override_layer
+from trader.config.problems import Keys, schema_problems
+from trader.config.schema import Config
+from trader.config.yaml_nodes import MAX_BYTES, Node, Place, Problem, parse, place_of
+from trader.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A checked config and where each of its values was written."""
+
+    config: Config
+    tree: Node
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Dotted key of every resolved value → `file:line:col`, `env NAME`, `--set`, `default`."""
+        return {
+            key: str(self._nodes[key].place) if key in self._nodes else "default"
+            for key, _ in resolved.values(self.config)
+        }
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the resolved values: equal configs have equal hashes, however written."""
+        return resolved.sha256(self.config)
+
+    def resolved_yaml(self) -> str:
+        """The whole config as YAML, defaults included, that loads back to an equal one."""
+        return resolved.to_yaml(self.config)
+
+    def locate(self, key: str) -> str:
+        """Where `key`, or the nearest section around it, was written."""
+        words = key.replace("[", ".").replace("]", "").split(".")
+        while words and ".".join(words) not in self._nodes:
+            words.pop()
+        return str(_where(self._nodes[".".join(words)]))
+
+    def explain(self, error: ConfigError) -> str:
+        """`error`'s message with the place of its key in front."""
+        return f"{self.locate(error.key)}: {error.key}: {error}" if error.key else str(error)
+
+    @cached_property
+    def _nodes(self) -> dict[str, Node]:
+        return dict(_flat(self.tree))
+
+
+def load_config(
+    paths: str | Path | Sequence[str | Path],
+    overrides: Iterable[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> LoadedConfig:
+    """Reads `paths` in order, then the environment, then `overrides` (`section.key=value`).
+
+    Raises `ConfigError` that lists every problem, `UsageError` for an override without `=`.
+    """
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    tree, problems = _file_tree(files)
+    if tree is None:
+        raise _error(problems)
+    for layer, found in (environment_layer(environ, tree), override_layer(overrides)):
+        problems += found
+        tree = merged(tree, layer) if layer is not None else tree
+    raw = tree.raw
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += [_placed(tree, keys, text) for keys, text in schema_problems(raw, error)]
+    if problems:
+        raise _error(problems)
+    return LoadedConfig(config, tree)
+
+
+def _file_tree(paths: Sequence[str | Path]) -> tuple[Node | None, list[Problem]]:
+    """All files merged; no tree if one of them cannot be read, for the rest would mislead."""
+    if not paths:
+        raise ConfigError("no config file is given; name one with -c FILE")
+    trees: list[Node] = []
+    problems: list[Problem] = []
+    for rank, path in enumerate(paths):
+        source = Place(rank, str(path))
+        try:
+            node, found = parse(_text(Path(path), source), source)
+        except _UnreadableError as error:
+            node, found = None, [error.problem]
+        problems += found
+        if node is not None and not isinstance(node.value, dict):
+            problems.append(
+                Problem(node.place, "", "must be a mapping of keys, such as name: demo")
+            )
+        elif node is not None:
+            trees.append(node)
+    if len(trees) < len(paths):
+        return None, problems
+    tree = trees[0]
+    for upper in trees[1:]:
+        tree = merged(tree, upper)
+    return tree, problems
+
+
+class _UnreadableError(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def _text(path: Path, source: Place) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise _UnreadableError(Problem(source, "", f"cannot be read: {reason}")) from None
+    if len(data) > MAX_BYTES:
+        message = f"is larger than {MAX_BYTES} bytes, so it is no config"
+        raise _UnreadableError(Problem(source, "", message))
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        message = "begins with a byte order mark; save it as UTF-8 without one"
+        raise _UnreadableError(Problem(source._replace(line=1, column=1), "", message))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        message = f"is not UTF-8 here: byte 0x{data[error.start]:02x}"
+        raise _UnreadableError(
+            Problem(place_of(before, len(before), source), "", message)
+        ) from None
+
+
+def _placed(tree: Node, keys: Keys, message: str) -> Problem:
+    """The problem at the place of its value or, where nothing is written, of what is around it."""
+    node = tree
+    for i, key in enumerate(keys):
+        below = dict(node.children).get(str(key))
+        if below is None:
+            break
+        node = below
+        if i == len(keys) - 1 and not message.startswith("is not a key"):
+            return Problem(node.place, ".".join(map(str, keys)), message)
+    return Problem(node.key_place, ".".join(map(str, keys)), message)
+
+
+def _where(node: Node) -> Place:
+    return node.place if isinstance(node.value, str) else node.key_place
+
+
+def _flat(node: Node, key: str = "") -> Iterable[tuple[str, Node]]:
+    yield key, node
+    for name, child in node.children:
+        yield from _flat(child, f"{key}.{name}" if key else name)
+
+
+def _error(problems: list[Problem]) -> ConfigError:
+    ordered = sorted(set(problems))
+    if len(ordered) == 1:
+        return ConfigError(str(ordered[0]), ordered[0].key or None)
+    lines = "\n".join(f"  {problem}" for problem in ordered)
+    return ConfigError(f"{len(ordered)} problems in the config:\n{lines}", ordered[0].key or None)

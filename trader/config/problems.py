@@ -1,0 +1,155 @@
+"""What pydantic found wrong, in words: the rule, the value that was there, the remedy.
+
+Law: a message never names a Python type; it says what to write instead, and for an unknown key or
+word the nearest valid one.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from trader.config.outline import child_of, entries, section_at, takes_none
+from trader.config.rules import contradictions
+from trader.config.schema import Config
+
+Keys = tuple[str | int, ...]
+SHOWN_LENGTH = 60
+COMPARISONS = {
+    "greater_than": ("gt", "must be greater than"),
+    "greater_than_equal": ("ge", "must not be less than"),
+    "less_than": ("lt", "must be less than"),
+    "less_than_equal": ("le", "must not be greater than"),
+}
+STRUCTURE = {
+    "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "union_tag_not_found": "must be a mapping of keys",
+    "tuple_type": "must be a list, such as [A, B]",
+}
+CHOICES = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
+NUMBER_WORD = "number"
+QUOTE = "'"
+
+
+def schema_problems(raw: object, error: ValidationError) -> list[tuple[Keys, str]]:
+    """(keys, message) of everything wrong with `raw`, cross-field rules included.
+
+    A rule is judged as soon as every section it reads is right, whatever else is wrong.
+    """
+    details = error.errors(include_url=False)
+    if details[0]["type"] == "contradictions":
+        problems: list[tuple[Keys, str]] = []
+        broken_rules = details[0]["ctx"]["found"]
+    else:
+        problems = [_problem(detail, raw) for detail in details]
+        broken_rules = _rules_of_sound_sections(raw, {detail["loc"][:1] for detail in details})
+    for key, message in broken_rules:
+        keys = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+        value = value_at(keys, raw)
+        problems.append((keys, message if value is None else f"{message}; got {shown(value)}"))
+    return problems
+
+
+def _rules_of_sound_sections(raw: object, broken: set[Keys]) -> list[tuple[str, str]]:
+    if not isinstance(raw, dict):
+        return []
+    sound: dict[str, Any] = {}
+    for name, info in Config.model_fields.items():
+        if (name,) not in broken:
+            adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation())
+            sound[name] = adapter.validate_python(raw[name]) if name in raw else info.get_default()
+    return contradictions(Config.model_construct(**sound), sound)
+
+
+def _problem(detail: ErrorDetails, raw: object) -> tuple[Keys, str]:
+    path = detail["loc"]
+    if path[0] == "model":  # pydantic names the chosen type between `model` and its key
+        path = ("model", *path[2:])
+        if detail["type"].startswith("union_tag") and isinstance(detail["input"], dict):
+            path = ("model", "type")
+    return path, _message(detail, path, raw)
+
+
+def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
+    kind, value = detail["type"], value_at(path, raw)
+    section = section_at(path[:-1], raw)
+    info = section.model_fields.get(str(path[-1])) if section else None
+    if kind == "extra_forbidden":
+        owner = ".".join(map(str, path[:-1])) or "the config"
+        return f"is not a key of {owner}; got {shown(value)}{_nearest_key(path, raw)}"
+    if value is None:
+        purpose = info.description if info else "rule, python, signals or sklearn"
+        none = " (write none for no limit)" if info and takes_none(info.annotation) else ""
+        return f"is required and missing: {purpose}{none}"
+    if value == "" and kind in STRUCTURE:
+        return "is empty; write its values, or take the line out"
+    rule = _rule(detail)
+    if NUMBER_WORD in rule and info and takes_none(info.annotation):
+        rule += ", or none"
+    return f"{rule}; got {shown(value)}{_nearest_word(value, detail)}"
+
+
+def _rule(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in STRUCTURE:
+        return STRUCTURE[kind]
+    if kind in COMPARISONS:
+        name, words = COMPARISONS[kind]
+        return f"{words} {context[name]:g}"
+    if kind in CHOICES:
+        return f"must be {context[CHOICES[kind]].replace(QUOTE, '')}"
+    match kind:
+        case "value_error":
+            return str(context["error"])
+        case "too_short":
+            return "must hold at least one element"
+        case "string_pattern_mismatch":
+            return f"must match {context['pattern']}"
+        case "string_too_long":
+            return f"must be at most {context['max_length']} characters long"
+    return detail["msg"]
+
+
+def _nearest_word(value: object, detail: ErrorDetails) -> str:
+    if detail["type"] not in CHOICES:
+        return ""
+    words = re.findall(r"'([^']*)'", detail["ctx"][CHOICES[detail["type"]]])
+    return _did_you_mean(str(value), words)
+
+
+def _nearest_key(path: Keys, raw: object) -> str:
+    """The nearest key of this section or, failing that, the same word in another section."""
+    name = str(path[-1])
+    section = section_at(path[:-1], raw)
+    hint = _did_you_mean(name, section.model_fields if section else ())
+    if hint:
+        return hint
+    elsewhere = {entry.key.rpartition(".")[2]: entry.key for entry in entries()}
+    near = difflib.get_close_matches(name.lower(), elsewhere, n=1, cutoff=0.85)
+    return f"; did you mean {elsewhere[near[0]]}?" if near else ""
+
+
+def _did_you_mean(written: str, words: Iterable[str]) -> str:
+    near = difflib.get_close_matches(written.lower(), list(words), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def value_at(path: Keys, raw: object) -> object:
+    """What was written at `path`; None where nothing was."""
+    for key in path:
+        raw = child_of(raw, key)
+    return raw
+
+
+def shown(value: object) -> str:
+    """A written value in a message, cut to a readable length."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    text = repr(str(value))
+    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
