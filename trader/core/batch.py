@@ -5,20 +5,7 @@ gate), and stops when a buffer might not hold one more slice, so memory stays bo
 long the history is.
 """
 
-from collections.abc import Iterator
-
-from trader.core.book import (
-    DECISIONS,
-    EQUITIES,
-    EVENTS,
-    EVENTS_PER_SLICE,
-    FILLS,
-    THROTTLES,
-    Book,
-    Inputs,
-    Out,
-    Rules,
-)
+from trader.core.book import DECISIONS, EQUITIES, EVENTS, EVENTS_PER_SLICE, FILLS, THROTTLES
 from trader.core.jit import inlined, jit
 from trader.core.schema import MAX_WORKING_ORDERS
 from trader.core.step import on_slice, submit
@@ -40,7 +27,11 @@ def has_room(out, bars, symbols):
 
 @jit
 def run_slices(book, rules, inputs, start, out):
-    """Run slices from row `start` until the bars end or a buffer is full; returns the next row."""
+    """Run slices from row `start` until the bars end or a buffer is full; returns the next row.
+
+    The caller takes the rows in `out` away and calls again. Buffers come from `new_out`; if the
+    row returned is `start`, they do not hold a single slice.
+    """
     bars = inputs.bars
     count = len(bars)
     symbols = len(rules.instruments)
@@ -57,18 +48,3 @@ def run_slices(book, rules, inputs, start, out):
                 submit(book, symbol)
         start = stop
     return start
-
-
-def run_batch(book: Book, rules: Rules, inputs: Inputs, out: Out) -> Iterator[Out]:
-    """Run all of `inputs`, yielding `out` each time its buffers hold rows to take away.
-
-    The rows are valid until the next iteration: `out.decisions[: out.counts[DECISIONS]]`, and so
-    on. Buffers come from `new_out`; a buffer too small for one slice is an assertion.
-    """
-    start = 0
-    while start < len(inputs.bars):
-        out.counts[:] = 0
-        after = run_slices(book, rules, inputs, start, out)
-        assert after > start, "buffers hold at least one slice"
-        start = after
-        yield out

@@ -9,6 +9,7 @@ from trader.core import execution, risk, sizing, throttle
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size
 from trader.core.jit import inlined
+from trader.core.rounding import lots_down
 from trader.core.rows import write_throttle
 from trader.core.schema import (
     NS_PER_SECOND,
@@ -94,7 +95,7 @@ def wanted_qty(book, rules, symbol, action, out):
                 cancel_order(account, orders[index], REPLACED, out)
         execution.recount_working(position, orders, lot_size)
         qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    return within_order_size(rules, position, qty), reason
+    return within_order_size(rules, position, qty, lot_size), reason
 
 
 @inlined
@@ -118,7 +119,7 @@ def wanted_size(book, rules, symbol):
 
 
 @inlined
-def within_order_size(rules, position, qty):
+def within_order_size(rules, position, qty, lot_size):
     """A purely closing request cut to the order size limits, so that no position is stuck.
 
     A limit on the size of one order must not make a larger position impossible to leave: the
@@ -133,7 +134,7 @@ def within_order_size(rules, position, qty):
         largest = min(largest, limits["max_order_notional"] / price)
     if abs(qty) <= largest or sizing.closing_qty(position, qty) != qty:
         return qty
-    return largest if qty > 0.0 else 0.0 - largest
+    return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 
 
 @inlined
@@ -186,7 +187,7 @@ def throttled(book, rules, symbol, order, out):
             write_throttle(book.account[0], (symbol, reason), (before, size), (driver, limit), out)
     if size == 0.0:
         reason = reason if reason == CROSSED_BOOK else THROTTLED_TO_ZERO
-    elif size < limits["min_order_size"] and size != abs(position["qty"]):
+    elif size < limits["min_order_size"] and not (closing >= size == abs(position["qty"])):
         reason, driver_kept, limit_kept = BELOW_MIN_SIZE, size, limits["min_order_size"]
         size = 0.0
     return size if order[0] > 0.0 else 0.0 - size, bits, reason, driver_kept, limit_kept

@@ -1,0 +1,102 @@
+"""The core against the Decimal ledger: every fill and the final equity, to 1e-6."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core_kit import BAR, random_bars, run
+from tests.naive import Ledger, Terms, number, run_ledger
+
+
+def assert_same(result, ledger: Ledger) -> None:
+    fills = result.fills
+    assert len(fills) == len(ledger.fills)
+    period = int(result.rules.broker[0]["period_ns"])
+    for fill, (ts_ns, symbol, qty, price, commission) in zip(fills, ledger.fills, strict=True):
+        assert fill["ts_ns"] + period == ts_ns
+        assert fill["symbol"] == symbol
+        assert abs(Decimal(float(fill["qty"])) - qty) < Decimal("1e-9")
+        assert abs(Decimal(float(fill["price"])) - price) < Decimal("1e-6")
+        assert abs(Decimal(float(fill["commission"])) - commission) < Decimal("1e-6")
+    assert abs(Decimal(float(result.account["equity"])) - ledger.equity) < Decimal("1e-6")
+    assert abs(Decimal(float(result.account["cash"])) - ledger.cash) < Decimal("1e-6")
+
+
+def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1e6) -> None:
+    result = run(
+        bars,
+        actions,
+        cash=cash,
+        base_size=float(terms.base_size),
+        allow_short=int(terms.allow_short),
+        commission_value=float(terms.commission_bps),
+        slippage_value=float(terms.slippage_bps),
+        tick_size=float(terms.tick_size),
+        lot_size=float(terms.lot_size),
+        max_fill_participation=(
+            np.inf if terms.participation is None else float(terms.participation)
+        ),
+    )
+    assert_same(result, run_ledger(bars, actions, cash, terms))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    symbols=st.integers(1, 3),
+    commission=st.sampled_from(["0", "1", "2.5"]),
+    slippage=st.sampled_from(["0", "0.7", "5"]),
+    tick=st.sampled_from(["0", "0.01", "0.05"]),
+    lot=st.sampled_from(["1", "0.001", "5"]),
+    participation=st.sampled_from([None, "0.01", "0.3"]),
+    allow_short=st.booleans(),
+)
+def test_core_equals_the_decimal_ledger_whatever_the_terms(
+    seed, symbols, commission, slippage, tick, lot, participation, allow_short
+):
+    bars = random_bars(seed, 60, symbols)
+    actions = np.random.default_rng(seed + 1).integers(0, 3, len(bars))
+    terms = Terms(
+        base_size=Decimal("100"),
+        allow_short=allow_short,
+        commission_bps=Decimal(commission),
+        slippage_bps=Decimal(slippage),
+        tick_size=Decimal(tick),
+        lot_size=Decimal(lot),
+        participation=None if participation is None else Decimal(participation),
+    )
+    compare(bars, actions, terms)
+
+
+def read_real(path: Path, rows: int) -> np.ndarray:
+    import pandas as pd
+
+    frame = (
+        pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, nrows=rows)
+    ).head(rows)
+    stamps = pd.to_datetime(frame["timestamp"], format="ISO8601", utc=True)
+    bars = np.zeros(len(frame), BAR)
+    bars["ts_ns"] = stamps.dt.as_unit("ns").astype("int64") + 60 * 10**9
+    for name in ("open", "high", "low", "close", "volume"):
+        bars[name] = frame[name]
+    bars["bid"] = bars["ask"] = np.nan
+    return bars
+
+
+@pytest.mark.parametrize(
+    ("name", "tick"),
+    [("BITFINEX_BTCUSD_1m.parquet", "0.01"), ("BITFINEX_XRPUSD_1m.parquet", "0.0001")],
+)
+def test_core_equals_the_decimal_ledger_on_real_bars(real_data, name, tick):
+    bars = read_real(real_data / name, 5_000)
+    actions = np.random.default_rng(7).integers(0, 3, len(bars))
+    terms = Terms(Decimal("12"), True, Decimal("1.5"), Decimal("2"), Decimal(tick))
+    compare(bars, actions, terms)
+
+
+def test_ledger_writes_floats_as_people_do():
+    assert number(0.1) == Decimal("0.1")

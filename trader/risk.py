@@ -1,0 +1,299 @@
+"""The six pre-trade steps and the four throttles as plain functions, for notebooks and tests.
+
+    pre_trade_check(order, limits, portfolio)  → RiskDecision: allowed, reason, observed, limit
+    throttle_size(order, limits, market)       → ThrottledOrder: size, original_size, reasons
+
+Law: thin: values are laid into the core's records and the core's own functions judge them, so
+an answer here is the answer a run would give. Inputs are never changed; refusals are values.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from trader.core import risk, sizing, throttle
+from trader.core.book import Book, Rules, new_book
+from trader.core.schema import (
+    BROKER,
+    INSTRUMENT,
+    LIMITS,
+    SESSION,
+    SIZING,
+    KillSwitchReason,
+    Reason,
+    Side,
+    TradingAction,
+    TradingState,
+)
+
+__all__ = [
+    "KillSwitchReason",
+    "Market",
+    "Order",
+    "Portfolio",
+    "Reason",
+    "RiskDecision",
+    "RiskLimits",
+    "Side",
+    "ThrottleStep",
+    "ThrottledOrder",
+    "TradingAction",
+    "TradingState",
+    "pre_trade_check",
+    "throttle_size",
+]
+
+STAGES = ("max_volume_participation", "max_spread_bps", "max_volatility", "throttle_max_order_size")
+ALWAYS_OPEN = np.array([(-(2**62), 2**62, 0)], SESSION)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order to judge. `side` is a `Side`, a `TradingAction` or a name; `size` > 0 in units.
+
+    `price` is the last price of the symbol, `reference_price` the close before it (needed when
+    a price collar is set).
+    """
+
+    symbol: str
+    side: Side | TradingAction | str | int
+    size: float
+    price: float
+    reference_price: float | None = None
+
+    @property
+    def sign(self) -> float:
+        """+1 for a buy, −1 for a sell; ValueError for HOLD or anything else."""
+        if isinstance(self.side, Side):
+            return float(self.side)
+        action = TradingAction.parse(self.side)
+        if action is TradingAction.HOLD:
+            raise ValueError("an order buys or sells; HOLD is no order")
+        return 1.0 if action is TradingAction.BUY else -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskLimits:
+    """Limits as in the config: the first eight have no default; None switches a limit off."""
+
+    max_position_size: float | None
+    max_order_size: float | None
+    max_daily_loss: float | None
+    max_position_concentration: float | None
+    max_volume_participation: float | None
+    max_spread_bps: float | None
+    max_volatility: float | None
+    throttle_max_order_size: float | None
+    min_order_size: float = 0.0
+    max_position_notional: float | None = None
+    max_order_notional: float | None = None
+    max_drawdown_frac: float | None = None
+    max_gross_exposure: float | None = None
+    price_collar: float | None = None
+    allow_margin: bool = False
+    lot_size: float = 1.0
+    restricted: frozenset[str] = frozenset()
+
+    def record(self) -> np.ndarray:
+        """The limits as the core's LIMITS record."""
+        limits = np.zeros(1, LIMITS)
+        for name in LIMITS.names or ():
+            if LIMITS[name].kind == "f":
+                value = getattr(self, name, None)
+                limits[name] = math.inf if value is None else float(value)
+        limits["allow_margin"] = self.allow_margin
+        limits["volume_window"] = limits["volatility_window"] = 2
+        return limits
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """What is held. Money in account currency, positions signed, working orders per side ≥ 0.
+
+    `marks` holds the last price of every symbol held but the order's own, whose price the order
+    brings. `cash` and `positions` give the equity;
+    `session_open_equity` and `peak_equity` default to it (no loss yet).
+    """
+
+    cash: float
+    positions: Mapping[str, float] = field(default_factory=dict)
+    marks: Mapping[str, float] = field(default_factory=dict)
+    working_buy: Mapping[str, float] = field(default_factory=dict)
+    working_sell: Mapping[str, float] = field(default_factory=dict)
+    session_open_equity: float | None = None
+    peak_equity: float | None = None
+    trading_state: TradingState = TradingState.ACTIVE
+    state_reason: Reason = Reason.NONE
+
+
+@dataclass(frozen=True)
+class Market:
+    """What drives the throttles. NaN or None is unknown, and unknown lets nothing through."""
+
+    mean_volume: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    volatility: float | None = None
+
+
+@dataclass(frozen=True)
+class RiskDecision:
+    """`allowed` for all of the order; `approved_size` > 0 where at least its closing part is."""
+
+    allowed: bool
+    reason: Reason
+    observed: float
+    limit: float
+    approved_size: float
+
+
+@dataclass(frozen=True)
+class ThrottleStep:
+    """One stage that cut: size before and after, the driver seen and its limit."""
+
+    reason: Reason
+    before: float
+    after: float
+    driver: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class ThrottledOrder:
+    """What is left of an order. `denied` is why nothing is (NONE if something is)."""
+
+    order: Order
+    size: float
+    original_size: float
+    steps: tuple[ThrottleStep, ...]
+    denied: Reason
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Reasons in the order the stages cut, and last why nothing was left, if so."""
+        cuts = tuple(step.reason for step in self.steps)
+        return cuts if self.denied is Reason.NONE else (*cuts, self.denied)
+
+
+def pre_trade_check(
+    order: Order,
+    limits: RiskLimits,
+    portfolio: Portfolio,
+    *,
+    now: datetime | None = None,
+    sessions: np.ndarray | None = None,
+) -> RiskDecision:
+    """Judge `order` by the six steps, in their order; the first refusal is the answer.
+
+    `now` (aware) and `sessions` (SESSION records, `trader.feeds.sessions.session_table`) feed
+    the market-hours step; without them the market counts as open. A reversal is its closing
+    part, which no loss or exposure limit blocks, and its opening part.
+    """
+    if (now is None) != (sessions is None):
+        raise ValueError("market hours need both now and sessions")
+    if now is not None and now.tzinfo is None:
+        raise ValueError("now must carry a time zone")
+    symbols = list(dict.fromkeys([order.symbol, *portfolio.positions, *portfolio.marks]))
+    rules = _rules(limits, symbols, ALWAYS_OPEN if sessions is None else sessions)
+    book = _book(rules, symbols, portfolio, order)
+    if now is not None:
+        _set_clock(book, rules, now)
+    qty = order.sign * float(order.size)
+    closing = sizing.closing_qty(book.positions[0], qty)
+    approved, reason, observed, limit = risk.pre_trade(book, rules, 0, qty, closing)
+    return RiskDecision(
+        allowed=bool(approved == qty and qty != 0.0),
+        reason=Reason(int(reason)),
+        observed=float(observed),
+        limit=float(limit),
+        approved_size=abs(float(approved)),
+    )
+
+
+def throttle_size(
+    order: Order, limits: RiskLimits, market: Market, *, position: float = 0.0
+) -> ThrottledOrder:
+    """Cut `order` by volume, spread, volatility and the absolute cap, in that order.
+
+    `position` is what is held of the symbol (signed): the part of the order that closes it is
+    not cut by spread or volatility. Sizes are whole lots, rounded down.
+    """
+    record = limits.record()[0]
+    held = abs(position) if order.sign * position < 0.0 else 0.0
+    size, closing = float(order.size), min(held, float(order.size))
+    drivers = (
+        _or_nan(market.mean_volume),
+        _spread_bps(market),
+        _or_nan(market.volatility),
+        0.0,
+    )
+    steps = []
+    for stage, name in enumerate(STAGES):
+        limit = float(record[name])
+        if limit == math.inf:
+            continue
+        rule = (limit, limits.lot_size)
+        after = float(throttle.stage_result(stage, size, closing, drivers[stage], rule))
+        if after < size:
+            reason = Reason(int(throttle.stage_reason(stage, drivers[stage])))
+            steps.append(ThrottleStep(reason, size, after, drivers[stage], limit))
+            size = after
+    denied = Reason.NONE
+    if size == 0.0:
+        denied = Reason.THROTTLED_TO_ZERO
+    elif size < limits.min_order_size and not (closing >= size == abs(position)):
+        denied, size = Reason.BELOW_MIN_SIZE, 0.0
+    return ThrottledOrder(order, size, float(order.size), tuple(steps), denied)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _spread_bps(market: Market) -> float:
+    quote = {"bid": _or_nan(market.bid), "ask": _or_nan(market.ask)}
+    return float(throttle.spread_bps(quote))
+
+
+def _rules(limits: RiskLimits, symbols: list[str], sessions: np.ndarray) -> Rules:
+    instruments = np.zeros(len(symbols), INSTRUMENT)
+    instruments["lot_size"] = limits.lot_size
+    instruments["restricted"] = [symbol in limits.restricted for symbol in symbols]
+    sizing_record = np.zeros(1, SIZING)
+    sizing_record["volatility_window"] = 2
+    return Rules(limits.record(), sizing_record, np.zeros(1, BROKER), instruments, sessions)
+
+
+def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) -> Book:
+    """The book of `portfolio`, with the order's prices on its symbol, which is the first."""
+    book = new_book(rules)
+    marks = {**portfolio.marks, order.symbol: order.price}
+    equity = portfolio.cash
+    for index, symbol in enumerate(symbols):
+        position = book.positions[index]
+        position["qty"] = portfolio.positions.get(symbol, 0.0)
+        position["mark"] = marks.get(symbol, math.nan)
+        position["working_buy"] = portfolio.working_buy.get(symbol, 0.0)
+        position["working_sell"] = portfolio.working_sell.get(symbol, 0.0)
+        if position["qty"] != 0.0:
+            equity += float(position["qty"] * position["mark"])  # an unknown mark is NaN: denied
+    book.positions[0]["reference"] = order.reference_price or 0.0
+    account = book.account[0]
+    account["cash"], account["equity"] = portfolio.cash, equity
+    opened, peak = portfolio.session_open_equity, portfolio.peak_equity
+    account["session_open_equity"] = equity if opened is None else opened
+    account["peak_equity"] = max(equity, account["session_open_equity"]) if peak is None else peak
+    account["trading_state"] = portfolio.trading_state
+    account["state_reason"] = portfolio.state_reason
+    return book
+
+
+def _set_clock(book: Book, rules: Rules, now: datetime) -> None:
+    account = book.account[0]
+    whole_seconds = math.floor(now.replace(microsecond=0).timestamp())
+    account["ts_ns"] = whole_seconds * 1_000_000_000 + now.microsecond * 1_000
+    later = rules.sessions["close_ns"] >= account["ts_ns"]
+    account["session_cursor"] = int(np.argmax(later)) if later.any() else len(rules.sessions)

@@ -1,0 +1,251 @@
+"""From a config to the objects a run is made of: the one place that knows concrete classes.
+
+    config ─► sessions ─► history (bars, quality) ─► features ─► model ─► actions
+           └► rules (limits, sizing, broker, instruments, sessions)
+
+Law: wires and checks that the parts fit each other (a throttle has its driver, the model its
+features); decides nothing about trading. Everything is checked before the first bar runs.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.config.load import LoadedConfig
+from trader.config.schema import Config
+from trader.core.book import Inputs, Rules
+from trader.core.schema import (
+    BROKER,
+    INSTRUMENT,
+    LIMITS,
+    NS_PER_SECOND,
+    SIZING,
+    CommissionType,
+    FillRule,
+    OnBreach,
+    SizingMode,
+    SlippageType,
+    TimeInForce,
+)
+from trader.errors import ConfigError
+from trader.feeds.feed import BarSet, load_history
+from trader.feeds.sessions import bars_per_year, session_table
+from trader.signals.features import FeatureSet
+from trader.signals.model import Model, load_model, predict_actions
+
+SCALED_BY_PILOT = (
+    "max_position_size",
+    "max_position_notional",
+    "max_order_size",
+    "max_order_notional",
+    "max_daily_loss",
+    "max_gross_exposure",
+    "max_position_concentration",
+)
+PLAIN_LIMITS = (
+    "max_drawdown_frac",
+    "price_collar",
+    "kill_volatility",
+    "max_orders_per_second",
+    "max_orders_per_bar",
+    "max_orders_per_day",
+    "max_executions_without_review",
+)
+THROTTLES = ("max_volume_participation", "max_spread_bps", "max_volatility")
+
+Progress = Callable[[str, int, int], None]  # stage, rows done, rows in all
+
+
+@dataclass
+class Timing:
+    """Seconds by stage, as `timing` in the summary names them."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap under `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+
+@dataclass(frozen=True)
+class History:
+    """A config's bars, checked, with the trading hours they lie in."""
+
+    bar_set: BarSet
+    sessions: np.ndarray  # SESSION
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a backtest runs on: rules and inputs, and what they were made from."""
+
+    rules: Rules
+    inputs: Inputs
+    history: History
+    features: FeatureSet
+    model: Model
+
+
+def or_inf(value: float | None) -> float:
+    """A limit as the core knows it: `none` is +inf."""
+    return math.inf if value is None else float(value)
+
+
+def build_rules(config: Config, sessions: np.ndarray) -> Rules:
+    """The rules of a run as the core's records."""
+    return Rules(
+        limits=_limits(config),
+        sizing=_sizing(config),
+        broker=_broker(config),
+        instruments=_instruments(config),
+        sessions=sessions,
+    )
+
+
+def _limits(config: Config) -> np.ndarray:
+    risk, throttle = config.risk, config.throttle
+    limits = np.zeros(1, LIMITS)
+    for name in SCALED_BY_PILOT:
+        limits[name] = or_inf(getattr(risk, name)) * risk.pilot_scale
+    for name in PLAIN_LIMITS:
+        limits[name] = or_inf(getattr(risk, name))
+    for name in THROTTLES:
+        limits[name] = or_inf(getattr(throttle, name))
+    limits["throttle_max_order_size"] = or_inf(throttle.max_order_size) * risk.pilot_scale
+    limits["min_order_size"] = risk.min_order_size
+    limits["open_guard_ns"] = round(risk.open_guard_seconds * NS_PER_SECOND)
+    limits["close_guard_ns"] = round(risk.close_guard_seconds * NS_PER_SECOND)
+    limits["volume_window"] = throttle.volume_window
+    limits["volatility_window"] = throttle.volatility_window
+    limits["on_daily_loss"] = OnBreach[risk.on_daily_loss.upper()]
+    limits["on_drawdown"] = OnBreach[risk.on_drawdown.upper()]
+    limits["allow_margin"] = risk.allow_margin
+    return limits
+
+
+def _sizing(config: Config) -> np.ndarray:
+    section = config.position_sizing
+    sizing = np.zeros(1, SIZING)
+    sizing["mode"] = SizingMode[section.mode.upper()]
+    sizing["base_size"] = section.base_size or 0.0
+    sizing["percent"] = section.percent or 0.0
+    sizing["target_volatility"] = section.target_volatility or 0.0
+    sizing["max_leverage"] = section.max_leverage
+    sizing["rebalance_threshold"] = or_inf(section.rebalance_threshold)
+    sizing["volatility_window"] = section.volatility_window
+    sizing["allow_short"] = section.allow_short
+    if section.mode == "volatility_target":
+        per_year = bars_per_year(config.risk.market_hours, config.bar_period_seconds)
+        sizing["annualisation"] = math.sqrt(per_year)
+    return sizing
+
+
+def _broker(config: Config) -> np.ndarray:
+    section = config.broker
+    broker = np.zeros(1, BROKER)
+    broker["cash"] = section.cash
+    broker["commission_type"] = CommissionType[section.commission.type.upper()]
+    broker["commission_value"] = section.commission.value
+    broker["commission_minimum"] = section.commission.minimum
+    broker["slippage_type"] = SlippageType[section.slippage.type.upper()]
+    broker["slippage_value"] = section.slippage.value
+    broker["max_fill_participation"] = or_inf(section.max_fill_participation)
+    broker["fill"] = FillRule[section.fill.upper()]
+    broker["time_in_force"] = TimeInForce[section.time_in_force.upper()]
+    broker["period_ns"] = config.period_ns
+    return broker
+
+
+def _instruments(config: Config) -> np.ndarray:
+    instruments = np.zeros(len(config.instruments), INSTRUMENT)
+    for record, instrument in zip(instruments, config.instruments, strict=True):
+        record["tick_size"] = instrument.tick_size
+        record["lot_size"] = instrument.lot_size
+        record["restricted"] = instrument.symbol in config.risk.restricted
+    return instruments
+
+
+def load_bars(config: Config) -> History:
+    """The config's history through the data gate, with its trading hours."""
+    bar_set = load_history(config)
+    first, last = int(bar_set.bars["ts_ns"][0]), int(bar_set.bars["ts_ns"][-1])
+    return History(bar_set, session_table(config.risk.market_hours, first, last))
+
+
+def check_drivers(config: Config, bars: np.ndarray) -> None:
+    """`ConfigError` where a throttle or a cost is set whose driver the feed does not carry."""
+    quoted = bool(np.any(np.isfinite(bars["bid"]) & np.isfinite(bars["ask"])))
+    if not quoted and config.throttle.max_spread_bps is not None:
+        raise ConfigError(
+            "needs bid and ask, and the feed has none: add the columns, or write none",
+            key="throttle.max_spread_bps",
+        )
+    if not quoted and config.broker.slippage.type == "half_spread":
+        raise ConfigError(
+            "half_spread needs bid and ask, and the feed has none: use bps or volume_share",
+            key="broker.slippage.type",
+        )
+    if np.any(bars["volume"] > 0.0):
+        return
+    if config.throttle.max_volume_participation is not None:
+        raise ConfigError(
+            "needs volume, and every volume of the feed is 0: write none",
+            key="throttle.max_volume_participation",
+        )
+    if config.broker.max_fill_participation is not None:
+        raise ConfigError(
+            "needs volume, and every volume of the feed is 0: write none",
+            key="broker.max_fill_participation",
+        )
+
+
+def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
+    """Where a user's own modules are looked for: the config's folder, the working directory."""
+    folders = [Path(path).resolve().parent for path in config_files]
+    return tuple(dict.fromkeys([*folders, Path.cwd()]))
+
+
+def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
+    """The config's features, their parameters checked."""
+    symbols = len(config.instruments)
+    return FeatureSet(config.features, symbols, sessions, config.period_ns, search_paths=paths)
+
+
+def prepare(
+    loaded: LoadedConfig,
+    config_files: Sequence[Path],
+    timing: Timing,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Load, check and compute everything up to the actions. Raises the errors of each part."""
+    config = loaded.config
+    paths = search_paths(config_files)
+    history = load_bars(config)
+    bars = history.bar_set.bars
+    check_drivers(config, bars)
+    timing.lap("load_s")
+    features = build_features(config, history.sessions, paths)
+    model = load_model(config, features.names, config.symbols, paths)
+    timing.lap("model_s")
+    matrix = features.batch(bars)
+    timing.lap("features_s")
+    chunk_rows: dict[str, Any] = {}
+    if config.model.type == "sklearn":
+        chunk_rows["chunk_rows"] = config.model.chunk_rows
+    report = None if progress is None else _model_progress(progress, len(bars))
+    actions, reasons = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
+    timing.lap("model_s")
+    rules = build_rules(config, history.sessions)
+    return Prepared(rules, Inputs(bars, actions, reasons), history, features, model)
+
+
+def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:
+    return lambda done: progress("model", done, rows)
