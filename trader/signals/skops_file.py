@@ -1,0 +1,151 @@
+"""Reads and writes skops files: a model as plain data, loaded without running code of its own.
+
+Law: the file is read once, and the bytes whose SHA-256 was checked are the bytes that are loaded;
+nothing is parsed before that. Only types that skops knows or the config trusts are made. The same
+model always gives the same bytes: skops names its parts by memory address and time, so they are
+renumbered before writing.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trader.errors import ConfigError, ModelError
+
+MAX_BYTES = 2 * 1024**3  # of the file, and of all its parts unpacked
+MAX_SCHEMA_BYTES = 256 * 1024**2
+_SCHEMA = "schema.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip file can hold
+
+
+def read_pinned(path: str, sha256: str | None) -> bytes:
+    """The bytes of the file at `path`, whose SHA-256 is `sha256`.
+
+    Raises `ConfigError` if no SHA-256 is given, `ModelError` if the file cannot be read or is
+    another one.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
+    except OSError as error:
+        hint = "; run `trader train` first" if isinstance(error, FileNotFoundError) else ""
+        raise ModelError(f"model.path {path}: cannot be read: {error.strerror}{hint}") from error
+    if size > MAX_BYTES or len(data) > MAX_BYTES:
+        raise ModelError(f"model.path {path}: is larger than {MAX_BYTES} bytes")
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is None:
+        raise ConfigError(
+            f"model.sha256 is missing: a model file is loaded only if it is the one you checked. "
+            f"If {path} is, write\n    sha256: {found}",
+            key="model.sha256",
+        )
+    if found != sha256.lower():
+        raise ModelError(
+            f"model.path {path}: is not the file that the config names\n"
+            f"    model.sha256  {sha256}\n    the file's    {found}\n"
+            "If you trained it anew, put the new hash into the config; if not, do not use it"
+        )
+    return data
+
+
+def load_skops(data: bytes, path: str, trusted: Sequence[str]) -> Any:
+    """The object in a skops file; `ModelError` if it is damaged or holds types not trusted."""
+    import skops.io
+
+    try:
+        _check_size(data, path)
+        untrusted = [name for name in skops.io.get_untrusted_types(data=data) if name]
+        refused = [name for name in untrusted if name not in trusted]
+        if refused:
+            raise ModelError(
+                f"model.path {path}: holds types that are not trusted: {', '.join(refused)}\n"
+                "Loading them can run code. If you know and trust every one, list them under "
+                "model.trusted"
+            )
+        return skops.io.loads(data, trusted=list(trusted))
+    except (ModelError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a damaged or malicious file can fail anywhere
+        text = str(error).splitlines()
+        raise ModelError(
+            f"model.path {path}: cannot be loaded as a skops file: {type(error).__name__}"
+            + (f": {text[0]}" if text else "")
+        ) from error
+
+
+def dump_skops(model: Any) -> bytes:
+    """The bytes of a skops file of `model`, equal for equal models.
+
+    Raises `skops.io.exceptions.UnsupportedTypeException` or `TypeError` if skops cannot save it.
+    """
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    names: dict[str, str] = {}
+    schema = _renumbered(json.loads(parts.pop(_SCHEMA)), {}, names)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as stable:
+        for old, new in names.items():
+            stable.writestr(zipfile.ZipInfo(new, _EPOCH), parts[old])
+        stable.writestr(zipfile.ZipInfo(_SCHEMA, _EPOCH), json.dumps(schema, indent=1))
+    return buffer.getvalue()
+
+
+def _renumbered(state: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
+    """The schema with object ids and file names numbered in order of appearance."""
+    if isinstance(state, list):
+        return [_renumbered(item, ids, names) for item in state]
+    if not isinstance(state, dict):
+        return state
+    fresh: dict[str, Any] = {}
+    for key, value in state.items():
+        if key == "__id__" and isinstance(value, int):
+            fresh[key] = ids.setdefault(value, len(ids) + 1)
+        elif key == "file" and isinstance(value, str) and "__loader__" in state:
+            suffix = Path(value).suffix
+            fresh[key] = names.setdefault(value, f"{len(names) + 1}{suffix}")
+        else:
+            fresh[key] = _renumbered(value, ids, names)
+    return fresh
+
+
+def _check_size(data: bytes, path: str) -> None:
+    """Refuse a file that unpacks to more than it may; what a part declares, zipfile enforces."""
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        parts = packed.infolist()
+        schema = packed.getinfo(_SCHEMA).file_size
+        total = sum(part.file_size for part in parts)
+        if len({part.filename for part in parts}) != len(parts):
+            raise ModelError(f"model.path {path}: holds two parts of one name")
+        if total > MAX_BYTES or schema > MAX_SCHEMA_BYTES:
+            raise ModelError(
+                f"model.path {path}: unpacks to {total} bytes ({_SCHEMA}: {schema}); at most "
+                f"{MAX_BYTES} ({MAX_SCHEMA_BYTES}) are loaded"
+            )
+        # a part may be named many times, and skops reads it each time
+        named = _named_bytes(
+            json.loads(packed.read(_SCHEMA)), {part.filename: part.file_size for part in parts}
+        )
+        if named > MAX_BYTES:
+            raise ModelError(f"model.path {path}: would load {named} bytes; at most {MAX_BYTES}")
+
+
+def _named_bytes(state: Any, sizes: dict[str, int]) -> int:
+    """Bytes of all parts that the schema names, each as often as it is named."""
+    total, todo = 0, [state]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, dict):
+            file = item.get("file")
+            total += sizes.get(file, 0) if isinstance(file, str) else 0
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+    return total
