@@ -1,0 +1,310 @@
+"""Journal: the single writer of one run's records.
+
+Law: `append` is one transaction: all of its records or none, numbered without a gap, each hashed
+onto the one before. A failed write is fatal: it raises JournalError, and from then on the object
+refuses everything; the same file is never retried by the same process, because a failed flush may
+have lost pages that a second flush then reports as written. Clocks are passed in. Appends may come
+from any thread. One process writes at a time, and a forked child may not.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from trader.journal import entries as build
+from trader.journal.chain import GENESIS, record_hash
+from trader.journal.merkle import MerkleTree
+from trader.journal.records import (
+    ALWAYS_DURABLE,
+    HEADED,
+    Entry,
+    Head,
+    JournalError,
+    Record,
+    RecordType,
+    encode,
+    fault_in,
+)
+from trader.journal.store import INSERT, make_file, open_writer, read_records
+from trader.journal.writerlock import WriterLock
+
+CHECKPOINT_RECORDS = 1000
+CHECKPOINTED = frozenset({RecordType.KILL, RecordType.RUN_END})
+
+# Connections whose write failed. Closing one would flush the file again, so they stay open until
+# the process ends, which after a JournalError should be soon and by `os._exit`.
+_ABANDONED: list[sqlite3.Connection] = []
+
+
+class Clock(Protocol):
+    """Where the stamps come from."""
+
+    def wall_ns(self) -> int:
+        """UTC nanoseconds since 1970."""
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds (CLOCK_MONOTONIC, or virtual)."""
+
+
+class Checkpoint(NamedTuple):
+    """The journal's first `size` records in one hash; `head` is the last of them."""
+
+    run_id: str
+    size: int
+    root: bytes
+    head: bytes
+
+
+OnCheckpoint = Callable[[Checkpoint], None]
+
+
+class Journal:
+    """The open journal of a run. Make one with `create` or `open`."""
+
+    def __init__(
+        self, path: Path, clock: Clock, lock: WriterLock, on_checkpoint: OnCheckpoint | None
+    ) -> None:
+        self.path = path
+        self.failure: str | None = None  # why it refuses, once it does
+        self.anchor_failures: list[str] = []  # what `on_checkpoint` raised; never fatal
+        self._clock = clock
+        self._lock = lock
+        self._on_checkpoint = on_checkpoint
+        self._mutex = threading.Lock()
+        self._owner = os.getpid()
+        self._full_sync = True
+        self._connection = open_writer(path)
+        self._load()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        start: build.RunStart,
+        clock: Clock,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> "Journal":
+        """A new journal with its RUN_START durable in it; JournalError if the file exists."""
+        lock = WriterLock(path)
+        try:
+            entry = build.run_start(start)
+            make_file(path, _record(entry, Head(0, GENESIS), clock.wall_ns(), clock.mono_ns()))
+            return cls(path, clock, lock, on_checkpoint)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, on_checkpoint: OnCheckpoint | None = None) -> "Journal":
+        """The journal of an earlier process, to go on with.
+
+        Checks that the file is whole enough to append to, not that it is true: verify it while
+        this object holds the lock, and append RUN_RESUME before anything else.
+        """
+        if not path.is_file():
+            raise JournalError(f"there is no journal at {path}")
+        lock = WriterLock(path)
+        try:
+            return cls(path, clock, lock, on_checkpoint)
+        except BaseException:
+            lock.release()
+            raise
+
+    def _load(self) -> None:
+        """Take run id, head and Merkle tree from the file."""
+        try:
+            first = self._connection.execute(
+                "SELECT payload FROM records WHERE seq = 1 AND type = 'RUN_START'"
+            ).fetchone()
+            hashes = self._connection.execute("SELECT seq, hash FROM records ORDER BY seq")
+            self._tree = MerkleTree()
+            seq, newest = 0, GENESIS
+            for seq, newest in hashes:
+                self._tree.add(newest)
+            checkpoint = self._connection.execute(
+                "SELECT max(seq) FROM records WHERE type = 'CHECKPOINT' AND seq > ?",
+                (seq - 2 * CHECKPOINT_RECORDS,),
+            ).fetchone()
+            status = os.stat(self.path)
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
+            raise JournalError(f"cannot read {self.path}: {error}") from error
+        if first is None or seq != self._tree.size:
+            self._connection.close()
+            raise JournalError(f"records are missing in {self.path}; see `trader audit verify`")
+        self.run_id: str = Record(1, 0, 0, None, None, "", b"", b"", first[0]).data["run_id"]
+        self._file = (status.st_dev, status.st_ino)
+        self._head = Head(seq, newest)
+        self._checkpointed = checkpoint[0] or 1
+
+    @property
+    def head(self) -> Head:
+        """Seq and hash of the last record."""
+        return self._head
+
+    @property
+    def next_seq(self) -> int:
+        """Seq of the first record of the next `append`; those of one append are contiguous."""
+        return self._head.seq + 1
+
+    def append(self, entries: Iterable[Entry], durable: bool = True) -> int:
+        """Append all of `entries` in one transaction; returns the seq of the last of them.
+
+        Durable: on the disk when this returns, whatever happens to process and machine. With
+        `durable=False` a crash of the machine (not of the process) may lose the batch; use it for
+        outcomes that can be found out again. A batch with a record that must be durable is flushed
+        anyway. A checkpoint record may follow the batch in the same transaction.
+        """
+        batch = list(entries)
+        if not batch:
+            return self._head.seq
+        with self._mutex:
+            self._require_usable()
+            tree = self._tree.copy()
+            records = self._chained(batch, tree)
+            last = records[-1].seq
+            kinds = {entry.type for entry in batch}
+            checkpoint = None
+            if kinds & CHECKPOINTED or last - self._checkpointed >= CHECKPOINT_RECORDS:
+                checkpoint = self._add_checkpoint(records, tree)
+            self._write(records, durable or bool(kinds & ALWAYS_DURABLE))
+            self._tree = tree
+            self._head = Head(records[-1].seq, records[-1].hash)
+            if checkpoint:
+                self._checkpointed = self._head.seq
+        if checkpoint:
+            self._publish(checkpoint)
+        return last
+
+    def checkpoint(self) -> Checkpoint:
+        """Append a CHECKPOINT now (at the end of a trading session, say)."""
+        with self._mutex:
+            self._require_usable()
+            tree = self._tree.copy()
+            records: list[Record] = []
+            checkpoint = self._add_checkpoint(records, tree)
+            self._write(records, durable=True)
+            self._tree = tree
+            self._head = Head(records[-1].seq, records[-1].hash)
+            self._checkpointed = self._head.seq
+        self._publish(checkpoint)
+        return checkpoint
+
+    def snapshot(self, state: bytes, positions: Mapping[str, float], account: np.ndarray) -> int:
+        """Append a SNAPSHOT of the whole state; returns its seq."""
+        return self.append([build.snapshot(state, positions, account)])
+
+    def read(self, from_seq: int = 1, types: Sequence[str] = ()) -> Iterator[Record]:
+        """Records from `from_seq` on, through a connection of its own."""
+        return read_records(self.path, from_seq, types)
+
+    def close(self) -> None:
+        """Fold the write-ahead file in and let go. After a failure it leaves everything as is."""
+        with self._mutex:
+            if self.failure is not None:
+                return
+            self.failure = "it is closed"
+            try:
+                self._connection.close()
+            except sqlite3.Error as error:
+                raise JournalError(f"cannot close the journal {self.path}: {error}") from error
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _require_usable(self) -> None:
+        if self.failure is not None:
+            raise JournalError(f"the journal {self.path} takes no records any more: {self.failure}")
+        if os.getpid() != self._owner:
+            raise JournalError(f"{self.path} was opened by process {self._owner}, not this one")
+
+    def _chained(self, batch: list[Entry], tree: MerkleTree) -> list[Record]:
+        """The batch as records, stamped once and hashed onto the head."""
+        wall_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
+        head = self._head
+        records = []
+        for entry in batch:
+            record = _record(entry, head, wall_ns, mono_ns)
+            records.append(record)
+            tree.add(record.hash)
+            head = Head(record.seq, record.hash)
+        return records
+
+    def _add_checkpoint(self, records: list[Record], tree: MerkleTree) -> Checkpoint:
+        head = Head(records[-1].seq, records[-1].hash) if records else self._head
+        checkpoint = Checkpoint(self.run_id, head.seq, tree.root(), head.hash)
+        payload = {"size": head.seq, "root": checkpoint.root.hex(), "head": head.hash.hex()}
+        entry = Entry(RecordType.CHECKPOINT, payload)
+        record = _record(entry, head, self._clock.wall_ns(), self._clock.mono_ns())
+        records.append(record)
+        tree.add(record.hash)
+        return checkpoint
+
+    def _write(self, records: list[Record], durable: bool) -> None:
+        """One transaction. Whatever goes wrong in it makes this object refuse from now on."""
+        connection = self._connection
+        try:
+            status = os.stat(self.path)
+            if (status.st_dev, status.st_ino) != self._file:
+                raise OSError("the file was replaced while the run was writing it")
+            if durable != self._full_sync:
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._full_sync = durable
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(INSERT, records)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._abandon(str(error))
+            raise JournalError(
+                f"cannot write the journal {self.path}: {error}; trading must stop. Make room or "
+                "repair the disk, then start the run again: it recovers from what is on disk"
+            ) from error
+        except BaseException as error:  # an interrupt in mid-write leaves nobody knowing how far
+            self._abandon(repr(error))
+            raise
+
+    def _abandon(self, why: str) -> None:
+        self.failure = f"a write failed ({why})"
+        _ABANDONED.append(self._connection)
+
+    def _publish(self, checkpoint: Checkpoint) -> None:
+        """Hand the checkpoint to its second place; a failure there is reported, not fatal."""
+        if self._on_checkpoint is None:
+            return
+        try:
+            self._on_checkpoint(checkpoint)
+        except Exception as error:
+            self.anchor_failures.append(f"checkpoint {checkpoint.size}: {error}")
+
+
+def _record(entry: Entry, head: Head, wall_ns: int, mono_ns: int) -> Record:
+    """`entry` as the record after `head`; ValueError or TypeError if it breaks its own type."""
+    seq = head.seq + 1
+    cause = entry.cause
+    if cause is not None and cause < 0:
+        cause += seq
+    if cause is not None and not 0 < cause < seq:
+        raise ValueError(f"{entry.type} names record {cause} as its cause, which is not before it")
+    payload = dict(entry.payload)
+    kind = str(entry.type)
+    if kind in HEADED:
+        payload["head"] = head.hash.hex()
+        payload["last_seq"] = head.seq
+    fault = fault_in(kind, payload)
+    if fault is not None:
+        raise ValueError(fault)
+    text = encode(payload)
+    event_ns = None if entry.event_ns is None else int(entry.event_ns)
+    stamp = (seq, wall_ns, mono_ns, event_ns, cause)
+    digest = record_hash(stamp, kind.encode(), text.encode(), head.hash)
+    return Record(*stamp, kind, head.hash, digest, text)

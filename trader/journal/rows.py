@@ -1,0 +1,94 @@
+"""NumPy records as JSON rows, and back to the last bit.
+
+Law: a row is the list of a record's fields in the order of its dtype; what the fields are is
+written once, in RUN_START's `layouts`. A journal whose layouts differ from this program's is
+refused, never guessed at.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trader.core import schema
+from trader.journal.records import JournalError, number, spelled
+
+# every record dtype that can stand in a payload, by the name used in `layouts`
+LAYOUTS: dict[str, np.dtype] = {
+    "BAR": schema.BAR,
+    "DECISION": schema.DECISION,
+    "THROTTLE": schema.THROTTLE,
+    "EVENT": schema.EVENT,
+    "ACCOUNT": schema.ACCOUNT,
+    "ORDER": schema.ORDER,
+    "FILL": schema.FILL,
+}
+ACTION_ROW = np.dtype([("symbol", "<i4"), ("action", "<i1"), ("reason", "<i2")])
+LAYOUTS["ACTION"] = ACTION_ROW
+
+
+def layouts() -> dict[str, list[list[str]]]:
+    """Name and type of every field of every row, for RUN_START."""
+    return {
+        name: [[field, dtype[field].str] for field in dtype.names or ()]
+        for name, dtype in LAYOUTS.items()
+    }
+
+
+def require_layouts(recorded: Mapping[str, Any]) -> None:
+    """JournalError unless a journal's rows are laid out as this program writes them."""
+    current = layouts()
+    for name, fields in recorded.items():
+        if current.get(name) != fields:
+            raise JournalError(
+                f"the journal's {name} rows are laid out as {fields}, this version of trader "
+                f"writes {current.get(name)}; use the version that wrote the journal"
+            )
+
+
+def to_rows(records: np.ndarray) -> list[tuple[Any, ...]]:
+    """Rows of a one-dimensional record array, in field order."""
+    columns = []
+    for name in records.dtype.names or ():
+        column = records[name]
+        values = column.tolist()
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            values = [spelled(value) for value in values]
+        columns.append(values)
+    return list(zip(*columns, strict=True))
+
+
+def from_rows(rows: list[Any], dtype: np.dtype) -> np.ndarray:
+    """The record array `to_rows` was given; JournalError if a row does not fit `dtype`."""
+    try:
+        return np.array([tuple(row) for row in rows], dtype)
+    except (ValueError, TypeError, OverflowError):
+        pass  # perhaps a NaN of other bits, which NumPy cannot parse: field by field then
+    records = np.zeros(len(rows), dtype)
+    names = dtype.names or ()
+    try:
+        for index, row in enumerate(rows):
+            for name, value in zip(names, row, strict=True):
+                is_float = dtype[name].kind == "f"
+                records[index][name] = number(value) if is_float else value
+    except (ValueError, TypeError, OverflowError) as error:
+        raise JournalError(f"a journal row does not fit {names}: {error}") from error
+    return records
+
+
+def to_fields(record: Any) -> dict[str, Any]:
+    """One record as an object of its fields (for RUN_START's limits)."""
+    return {name: _spelled_item(record[name].item()) for name in record.dtype.names}
+
+
+def from_fields(fields: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    """The one-element array `to_fields` was given."""
+    names = dtype.names or ()
+    missing = sorted(set(names) ^ set(fields))
+    if missing:
+        raise JournalError(f"the journal's record differs from this program's in {missing}")
+    return from_rows([[fields[name] for name in names]], dtype)
+
+
+def _spelled_item(value: Any) -> Any:
+    return spelled(value) if isinstance(value, float) else value

@@ -1,0 +1,177 @@
+"""Where records live: the SQLite file, how it is made, opened for writing and for reading.
+
+Law: WAL with synchronous=FULL, one STRICT table and nothing else in the file. A journal appears
+under its name only once its RUN_START is on disk. Readers never write and never block the writer.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from trader.journal.records import FORMAT_VERSION, JournalError, Record
+
+FILE_NAME = "journal.sqlite"
+APPLICATION_ID = 0x54524A4C  # "TRJL"
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+BUSY_SECONDS = 5.0
+
+# The small fixed-size columns come first: reading hashes never touches a payload's overflow pages.
+TABLE = """CREATE TABLE records (
+    seq INTEGER PRIMARY KEY,
+    wall_ns INTEGER NOT NULL,
+    mono_ns INTEGER NOT NULL,
+    event_ns INTEGER,
+    cause INTEGER,
+    type TEXT NOT NULL,
+    prev BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    payload TEXT NOT NULL
+) STRICT"""
+COLUMNS = "seq, wall_ns, mono_ns, event_ns, cause, type, prev, hash, payload"
+INSERT = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def make_file(path: Path, first: Record) -> None:
+    """Create the journal holding its first record, durable; the last step is the rename."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise JournalError(
+            f"SQLite {sqlite3.sqlite_version} is too old for the journal: it needs 3.37 or later"
+        )
+    if path.exists():
+        raise JournalError(f"{path} exists already: resume that run, or start a fresh one (--new)")
+    draft = path.with_name(path.name + ".new")
+    try:
+        for leftover in (draft, _beside(draft, "-journal"), _beside(draft, "-wal")):
+            leftover.unlink(missing_ok=True)
+        connection = sqlite3.connect(draft, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+            connection.execute(TABLE)
+            connection.execute(INSERT, first)
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+        os.rename(draft, path)
+        sync_folder(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"cannot create the journal {path}: {error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """A connection for the single writer; JournalError if the file is not a journal of ours."""
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_SECONDS,
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone may stop in the drive cache
+        connection.execute("PRAGMA checkpoint_fullfsync=ON")
+        require_format(connection, path)
+    except sqlite3.Error as error:
+        raise JournalError(f"cannot open the journal {path}: {error}") from error
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, beside a running writer if there is one."""
+    if not path.is_file():
+        raise JournalError(f"there is no journal at {path}")
+    name = f"file:{quote(str(path))}?mode=ro"
+    try:
+        return _opened(name)
+    except sqlite3.OperationalError as error:
+        # A folder that cannot be written has no place for the -shm file. Without a -wal file
+        # nobody is writing, and the file alone is the whole journal.
+        wal = _beside(path, "-wal")
+        if wal.exists() and wal.stat().st_size > 0:
+            raise JournalError(
+                f"cannot read {path}: {error}; copy it with its -wal file to a folder you can write"
+            ) from error
+    try:
+        return _opened(name + "&immutable=1")
+    except sqlite3.Error as error:
+        raise JournalError(f"cannot read {path}: {error}") from error
+
+
+def _opened(name: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        name, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+    )
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def require_format(connection: sqlite3.Connection, path: Path) -> None:
+    """JournalError unless the file says it is a journal of this format."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise JournalError(f"{path} is not a trader journal")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT_VERSION:
+        raise JournalError(
+            f"{path} is a journal of format {version}, this trader knows {FORMAT_VERSION}; "
+            "use the version that wrote it"
+        )
+
+
+def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> Iterator[Record]:
+    """Records from `from_seq` on, in order; of the given types only, if any are given.
+
+    Sees everything committed at the first `next`, also while a run is writing. Nothing is
+    verified here: JournalError means that the file cannot be read at all.
+    """
+    where = "WHERE seq >= ?"
+    if types:
+        where += f" AND type IN ({', '.join('?' * len(types))})"
+    connection = open_reader(path)
+    try:
+        query = f"SELECT {COLUMNS} FROM records {where} ORDER BY seq"
+        for row in connection.execute(query, (from_seq, *types)):
+            yield Record._make(row)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise JournalError(f"cannot read {path}: {error}; see `trader audit verify`") from error
+    finally:
+        connection.close()
+
+
+def newest_record(path: Path, kind: str, before: int | None = None) -> Record | None:
+    """The last record of a type, or the last one below seq `before`; None if there is none."""
+    below = before if before is not None else (1 << 62)
+    query = f"SELECT {COLUMNS} FROM records WHERE type = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+    connection = open_reader(path)
+    try:
+        row = connection.execute(query, (kind, below)).fetchone()
+    except sqlite3.Error as error:
+        raise JournalError(f"cannot read {path}: {error}") from error
+    finally:
+        connection.close()
+    return None if row is None else Record._make(row)
