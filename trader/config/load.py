@@ -31,10 +31,7 @@ class LoadedConfig:
     @cached_property
     def origins(self) -> dict[str, str]:
         """Dotted key of every resolved value → `file:line:col`, `env NAME`, `--set`, `default`."""
-        return {
-            key: str(self._nodes[key].place) if key in self._nodes else "default"
-            for key, _ in resolved.values(self.config)
-        }
+        return {key: self._origin(key) for key, _ in resolved.values(self.config)}
 
     @cached_property
     def sha256(self) -> str:
@@ -55,6 +52,14 @@ class LoadedConfig:
     def explain(self, error: ConfigError) -> str:
         """`error`'s message with the place of its key in front."""
         return f"{self.locate(error.key)}: {error.key}: {error}" if error.key else str(error)
+
+    def _origin(self, key: str) -> str:
+        node = self._nodes.get(key)
+        if node is None:  # `ACME` stands for `symbol: ACME`, one key up
+            node = self._nodes.get(key.rpartition(".")[0])
+            if node is None or not isinstance(node.value, str):
+                return "default"
+        return str(node.place)
 
     @cached_property
     def _nodes(self) -> dict[str, Node]:
@@ -151,7 +156,7 @@ def _placed(tree: Node, keys: Keys, message: str) -> Problem:
         if below is None:
             break
         node = below
-        if i == len(keys) - 1 and not message.startswith("is not a key"):
+        if i == len(keys) - 1 and not message.startswith("unknown key"):
             return Problem(node.place, ".".join(map(str, keys)), message)
     return Problem(node.key_place, ".".join(map(str, keys)), message)
 

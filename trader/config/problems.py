@@ -80,7 +80,7 @@ def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
     info = section.model_fields.get(str(path[-1])) if section else None
     if kind == "extra_forbidden":
         owner = ".".join(map(str, path[:-1])) or "the config"
-        return f"is not a key of {owner}; got {shown(value)}{_nearest_key(path, raw)}"
+        return f"unknown key in {owner}; got {shown(value)}{_nearest_key(path, raw)}"
     if value is None:
         purpose = info.description if info else "rule, python, signals or sklearn"
         none = " (write none for no limit)" if info and takes_none(info.annotation) else ""
@@ -107,8 +107,6 @@ def _rule(detail: ErrorDetails) -> str:
             return str(context["error"])
         case "too_short":
             return "must hold at least one element"
-        case "string_pattern_mismatch":
-            return f"must match {context['pattern']}"
         case "string_too_long":
             return f"must be at most {context['max_length']} characters long"
     return detail["msg"]
@@ -151,5 +149,7 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
+    if value == "":
+        return "nothing"
     text = repr(str(value))
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"

@@ -47,6 +47,14 @@ def sha256(config: Config) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
+def written(value: Any) -> str:
+    """One value as it would stand in a file: `none`, `true`, `0.5`, `"24x7"`, `[]`."""
+    if isinstance(value, str):
+        plain = PLAIN_TEXT.match(value) and value.lower() not in NOT_PLAIN
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else repr(value).lower()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -75,8 +83,6 @@ def _yaml_node(value: Any) -> yaml.Node:
         items = [_yaml_node(item) for item in value]
         flow = all(isinstance(item, yaml.ScalarNode) for item in items)
         return yaml.SequenceNode(SEQ, items, flow_style=flow)
-    if isinstance(value, str):
-        plain = PLAIN_TEXT.match(value) and value.lower() not in NOT_PLAIN
-        return yaml.ScalarNode(STR, value, style=None if plain else '"')
-    text = "none" if value is None else repr(value)
-    return yaml.ScalarNode(STR, text.lower())
+    text = written(value)
+    quoted = text.startswith('"')
+    return yaml.ScalarNode(STR, value if quoted else text, style='"' if quoted else None)

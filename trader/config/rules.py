@@ -7,7 +7,7 @@ the whole config, so that a message can point at the line to change.
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from trader.config.scalars import FEATURE_NAME, is_always_open
+from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
 
 if TYPE_CHECKING:
     from trader.config.schema import Config
@@ -59,7 +59,7 @@ def _feed(config: "Config") -> Iterator[Found]:
 
 def _hours(config: "Config") -> Iterator[Found]:
     hours = config.risk.market_hours
-    if config.bar_period_seconds >= SECONDS_PER_DAY and not is_always_open(hours):
+    if config.bar_period_seconds >= SECONDS_PER_DAY and hours != ALWAYS_OPEN:
         yield (
             "risk.market_hours",
             f"{hours} with bars of a day or more: each close is outside trading hours; write 24x7",

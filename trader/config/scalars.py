@@ -27,11 +27,14 @@ from pydantic_core import core_schema
 NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_A_NUMBER = "must be a plain decimal number, such as 10, 0.5 or 1e5"
 NOT_FINITE = "must be a finite number"
+ALWAYS_OPEN = "24x7"
 WHOLE_LIMIT = 2**63 - 1
 _NUMBER = re.compile(NUMBER_PATTERN)
 _WHOLE = re.compile(r"^[+-]?[0-9]+$")
 FEATURE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+_DIGEST = re.compile(r"^[0-9A-Fa-f]{64}$")
+_CALENDAR = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")
 _TARGET = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
 
 
@@ -128,11 +131,6 @@ def time_ns(moment: datetime, zone: str | None) -> int:
     return (span.days * 86_400 + span.seconds) * 1_000_000_000 + span.microseconds * 1_000
 
 
-def is_always_open(market_hours: str) -> bool:
-    """Whether the market never closes."""
-    return market_hours in ("24x7", "24/7")
-
-
 def to_param(value: object) -> Any:
     """A free parameter: plain integers, numbers, true, false and none are what they look like.
 
@@ -144,6 +142,8 @@ def to_param(value: object) -> Any:
         return tuple(to_param(item) for item in value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(NOT_FINITE)
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError("must be text in UTF-8")
     if isinstance(value, Plain):
         return _plain_param(value)
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -175,6 +175,18 @@ def _target(text: str) -> str:
     if not _TARGET.match(text):
         raise ValueError("must be module:name, such as mypackage.models:predict")
     return text
+
+
+def _digest(text: str) -> str:
+    if not _DIGEST.match(text):
+        raise ValueError("must be 64 hexadecimal digits")
+    return text.lower()
+
+
+def _hours(text: str) -> str:
+    if text == "none" or not _CALENDAR.match(text):
+        raise ValueError("must be 24x7, or an exchange calendar code such as XNYS")
+    return ALWAYS_OPEN if text.lower() in ("24x7", "24/7") else text
 
 
 def _zone(text: str) -> str:
@@ -214,6 +226,8 @@ OrNone = Annotated[T | None, BeforeValidator(to_none)]
 Text = Annotated[str, BeforeValidator(to_text)]
 Name = Annotated[str, BeforeValidator(to_text), AfterValidator(_name)]
 Target = Annotated[str, BeforeValidator(to_text), AfterValidator(_target)]
+Digest = Annotated[str, BeforeValidator(to_text), AfterValidator(_digest)]
+Hours = Annotated[str, BeforeValidator(to_text), AfterValidator(_hours)]
 Zone = Annotated[str, BeforeValidator(to_text), AfterValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(to_switch)]
 Positive = Annotated[float, Field(gt=0), BeforeValidator(to_number)]
@@ -222,6 +236,11 @@ Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(to_number)]
 ShareOrZero = Annotated[float, Field(ge=0, le=1), BeforeValidator(to_number)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(to_whole)]
 CountFromOne = Annotated[int, Field(ge=1), BeforeValidator(to_whole)]
+Period = Annotated[float, Field(ge=1e-6, le=31_622_400), BeforeValidator(to_number)]
+Seconds = Annotated[float, Field(gt=0, le=1_000_000), BeforeValidator(to_number)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(to_number)]
+Guard = Annotated[float, Field(ge=0, le=86_400), BeforeValidator(to_number)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), BeforeValidator(to_whole)]
 Workers = Annotated[int, Field(ge=1, le=1024), BeforeValidator(to_whole)]
 Window = Annotated[int, Field(ge=2, le=100_000), BeforeValidator(to_whole)]
 Moment = Annotated[datetime, BeforeValidator(to_time), WithJsonSchema({"format": "date-time"})]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
-from trader.config.scalars import Count, Name, OrNone, Positive, time_ns
+from trader.config.scalars import Name, OrNone, Period, Seed, time_ns
 from trader.config.sections import (
     Feature,
     Feed,
@@ -35,12 +35,12 @@ class Config(Section):
     """Everything a run needs to know. See docs/config.md for every key."""
 
     name: Name = Field(description="Names the run and its folder.")
-    seed: Count = Field(default=0, description="Seed of everything random.")
+    seed: Seed = Field(default=0, description="Seed of everything random.")
     instruments: tuple[InstrumentOrName, ...] = Field(
         min_length=1, description="Symbols, as names or as mappings, in the order of the slices."
     )
     feed: Feed = Field(description="Where bars come from.")
-    bar_period_seconds: Positive = Field(description="Length of a bar, in seconds.")
+    bar_period_seconds: Period = Field(description="Length of a bar, in seconds.")
     features: dict[str, Feature] = Field(
         default={}, description="Inputs of the model, name to feature."
     )

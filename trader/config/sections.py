@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from trader.config.scalars import (
     Amount,
     CountFromOne,
+    Digest,
     Moment,
     OrName,
     OrNone,
     Param,
     Positive,
+    Seconds,
     Switch,
     Target,
     Text,
@@ -105,7 +107,7 @@ class Feed(Section):
         default=2.0,
         description="Paper: age of the newest bar, in bar periods, above which none trades.",
     )
-    disconnect_after_seconds: OrNone[Positive] = Field(
+    disconnect_after_seconds: OrNone[Seconds] = Field(
         default=None,
         description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
     )
@@ -164,7 +166,7 @@ class SklearnModel(Section):
 
     type: Literal["sklearn"] = Field(description="A scikit-learn classifier saved by skops.")
     path: Text = Field(description="The .skops file, relative to the working directory.")
-    sha256: OrNone[Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Text]] = Field(
+    sha256: OrNone[Digest] = Field(
         default=None,
         description="SHA-256 of the file; may be missing only until `trader train` ran.",
     )

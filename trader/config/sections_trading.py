@@ -12,9 +12,13 @@ from trader.config.scalars import (
     Amount,
     Count,
     CountFromOne,
+    Guard,
+    Hours,
     OrName,
     OrNone,
     Positive,
+    Seconds,
+    SecondsOrZero,
     Share,
     ShareOrZero,
     Switch,
@@ -76,10 +80,7 @@ class Risk(Section):
     max_position_concentration: OrNone[Amount] = Field(
         description="|position| × price as a fraction of equity, per symbol."
     )
-    market_hours: Text = Field(
-        description="24x7, or a code of exchange_calendars such as XNYS.",
-        pattern=r"^[A-Za-z0-9_./-]+$",
-    )
+    market_hours: Hours = Field(description="24x7, or a code of exchange_calendars such as XNYS.")
     max_position_notional: OrNone[Amount] = Field(
         default=None, description="|position| × price per symbol, in account currency."
     )
@@ -121,10 +122,10 @@ class Risk(Section):
     )
     pilot_scale: Share = Field(default=1.0, description="Multiplies every size and money limit.")
     restricted: tuple[Text, ...] = Field(default=(), description="Symbols that may not be traded.")
-    open_guard_seconds: Amount = Field(
+    open_guard_seconds: Guard = Field(
         default=0.0, description="No orders in the first seconds of a session."
     )
-    close_guard_seconds: Amount = Field(
+    close_guard_seconds: Guard = Field(
         default=0.0, description="No orders in the last seconds of a session."
     )
     allow_margin: Switch = Field(
@@ -202,18 +203,18 @@ class Execution(Section):
     feature_max_workers: Workers = Field(
         default=4, description="Threads shared by features and models."
     )
-    model_timeout_seconds: Positive = Field(
+    model_timeout_seconds: Seconds = Field(
         default=1.0, description="Time for one prediction; then HOLD, MODEL_TIMEOUT."
     )
     model_isolation: Literal["process", "thread"] = Field(
         default="process",
         description="Where the model runs; a process can be killed when it hangs.",
     )
-    slice_grace_seconds: Amount = Field(
+    slice_grace_seconds: SecondsOrZero = Field(
         default=1.0, description="How long a slice waits for symbols that are late."
     )
-    hook_timeout_seconds: Positive = Field(default=1.0, description="Time for one hook call.")
-    queue_max_age_seconds: OrNone[Positive] = Field(
+    hook_timeout_seconds: Seconds = Field(default=1.0, description="Time for one hook call.")
+    queue_max_age_seconds: OrNone[Seconds] = Field(
         default=None, description="Age of a queued bar that stops new orders; none: 5 bar periods."
     )
     snapshot_every: CountFromOne = Field(
@@ -224,13 +225,13 @@ class Execution(Section):
 class Kill(Section):
     """Deadlines of the kill switch."""
 
-    barrier_ms: Positive = Field(
+    barrier_ms: Seconds = Field(
         default=250.0, description="Wait for a runner to leave the gate, in ms; then SIGKILL."
     )
-    cancel_timeout_seconds: Amount = Field(
+    cancel_timeout_seconds: SecondsOrZero = Field(
         default=5.0, description="Wait for runners to cancel their open orders."
     )
-    connectivity_after_seconds: Positive = Field(
+    connectivity_after_seconds: Seconds = Field(
         default=60.0, description="Silence of the feed inside trading hours that kills the run."
     )
 
@@ -238,10 +239,10 @@ class Kill(Section):
 class Watchdog(Section):
     """How long the loop may be silent."""
 
-    soft_s: Positive = Field(
+    soft_s: Seconds = Field(
         default=2.0, description="Seconds without a heartbeat that trip the kill."
     )
-    hard_s: Positive = Field(
+    hard_s: Seconds = Field(
         default=10.0, description="Seconds without a heartbeat that end the process."
     )
 

@@ -133,7 +133,8 @@ class _Builder:
             raise _ExcessError
         where = self.at(node.start_mark)
         if node.tag not in PLAIN_TAGS:
-            self.problems.append(Problem(where, key, f"the tag {node.tag} has no meaning here"))
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problems.append(Problem(where, key, f"the tag {tag} has no meaning here"))
         if isinstance(node, yaml.MappingNode):
             return Node(self._mapping(node, key, depth), where, key_place)
         if isinstance(node, yaml.SequenceNode):
@@ -142,6 +143,7 @@ class _Builder:
                 for i, item in enumerate(node.value)
             ]
             return Node(items, where, key_place)
+        assert isinstance(node, yaml.ScalarNode)
         text = str(node.value)
         if node.style is None:
             return Node(Plain(text), where, key_place)
@@ -160,7 +162,7 @@ class _Builder:
                 self.problems.append(Problem(place, key, message))
             elif key_node.value in mapping:
                 first = mapping[key_node.value].key_place
-                self.problems.append(Problem(place, key, f"is written twice; first at {first}"))
+                self.problems.append(Problem(place, key, f"duplicate key; first at {first}"))
             else:
                 mapping[key_node.value] = self.node(value_node, key, place, depth + 1)
         return mapping

@@ -1,0 +1,105 @@
+"""The reference tables of docs/config.md, made from the schema.
+
+`python -m trader.config.reference docs/config.md` rewrites them in place; a test compares.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from trader.config.json_schema import json_schema
+from trader.config.outline import Entry, SectionType, entries, words_of
+from trader.config.schema import Config
+
+BEGIN = "<!-- made by `python -m trader.config.reference docs/config.md`: begin -->"
+END = "<!-- made by `python -m trader.config.reference docs/config.md`: end -->"
+TABLE_HEAD = ("| key | value | default | meaning |", "|---|---|---|---|")
+BOUNDS = {
+    "exclusiveMinimum": "> {}",
+    "minimum": "≥ {}",
+    "maximum": "≤ {}",
+    "maxLength": "at most {} characters",
+}
+KINDS = {
+    "number": "number",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "list",
+    "object": "mapping",
+}
+
+
+def reference() -> str:
+    """One Markdown table a section, in the order of the file."""
+    tables: dict[tuple[str, SectionType], list[str]] = {}
+    schema = json_schema()
+    for entry in entries():
+        parent, _, name = entry.key.rpartition(".")
+        group = (parent, entry.section)
+        rows = tables.setdefault(group, [*_heading(parent, entry.section), *TABLE_HEAD])
+        rows.append(_row(name, entry, _property(schema, entry.section, name)))
+    return "\n\n".join("\n".join(rows) for rows in tables.values()) + "\n"
+
+
+def rewrite(page: str, tables: str) -> str:
+    """`page` with `tables` between its two marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+
+
+def _heading(parent: str, section: SectionType) -> list[str]:
+    if not parent:
+        return ["### Top level", ""]
+    kind = section.model_fields.get("type")
+    chosen = words_of(kind.annotation) if kind is not None else []
+    variant = f" of type `{chosen[0]}`" if len(chosen) == 1 else ""
+    return [f"### `{parent}`{variant}", "", (section.__doc__ or "").strip(), ""]
+
+
+def _property(schema: dict[str, Any], section: SectionType, name: str) -> dict[str, Any]:
+    owner = schema if section is Config else schema["$defs"][section.__name__]
+    found: dict[str, Any] = owner["properties"][name]
+    return found
+
+
+def _row(name: str, entry: Entry, schema: dict[str, Any]) -> str:
+    default = _shown(schema["default"]) if "default" in schema else "required"
+    cells = (f"`{name}`", _value(schema), default, entry.info.description or "")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _value(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_value(part) for part in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"])
+    if "format" in schema:
+        return "ISO time"
+    kind = schema.get("type", "object")
+    word = KINDS[kind if isinstance(kind, str) else kind[0]]
+    bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
+    return " ".join([word, " and ".join(bounds)]).strip()
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, dict) and default:
+        return "see below"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`"
+
+
+def main(path: Path) -> None:
+    """Rewrites the tables in the page at `path`."""
+    page = path.read_text(encoding="utf-8")
+    path.write_text(rewrite(page, reference()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
