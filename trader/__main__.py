@@ -1,0 +1,22 @@
+"""The process: `trader kill` goes straight to its own module, everything else to the command line.
+
+Law: nothing but `sys` is imported before `kill` is dispatched. A stop button must not wait for
+libraries, and must still work when one of them is broken.
+"""
+
+import sys
+
+
+def main() -> int:
+    """Run the command in `sys.argv`; the exit code of the process."""
+    if sys.argv[1:2] == ["kill"]:
+        from trader.safety import kill
+
+        return kill.main(sys.argv[2:])
+    from trader.cli import app
+
+    return app.run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

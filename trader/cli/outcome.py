@@ -1,0 +1,125 @@
+"""How a command ends: a message on stderr and an exit code, never a bare traceback.
+
+    TraderError            error: MESSAGE                          its own code, 2 to 8
+    wrong usage            usage, error: MESSAGE                   2
+    Ctrl-C                 interrupted                             130
+    reader of stdout gone  nothing (`trader runs list | head`)     141, as of any Unix tool
+    OSError                error: MESSAGE, and where to look       1
+    anything else          internal error: ..., and where to look  1
+
+Law: `TRADER_DEBUG=1` shows the traceback of any of them. A broken pipe is quiet only if it is
+our own stdout or stderr that has no reader any more.
+"""
+
+import os
+import select
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+import typer
+
+from trader.errors import TraderError
+
+CRASHED = 1
+INTERRUPTED = 130
+READER_GONE = 141  # 128 + SIGPIPE
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Run `command` and turn its end into an exit code; what it returns counts if it is an int."""
+    _let_any_text_be_printed()
+    try:
+        ended = command()
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    except SystemExit as error:
+        return _system_exit_code(error)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            _drop_output()
+            return READER_GONE
+        return _failed(error)
+    return ended if isinstance(ended, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if os.environ.get("TRADER_DEBUG") == "1":
+        _say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, TraderError):
+        _say(f"error: {error}")
+        return error.exit_code
+    if isinstance(error, typer.TyperException):
+        _say(_usage_message(error))
+        return error.exit_code
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        _say(f"error: {error.strerror or error}{place} ({_where_to_look(error)})")
+        return CRASHED
+    words = " ".join(str(error).split())
+    what = type(error).__name__ + (f": {words}" if words else "")
+    _say(f"internal error: {what} ({_where_to_look(error)})")
+    return CRASHED
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if message.startswith("Usage:") or context is None:  # a bare `trader` or `trader runs`
+        return message
+    help_line = f"Try '{context.command_path} --help'."
+    return f"{context.get_usage()}\n{help_line}\nerror: {message}"
+
+
+def _where_to_look(error: Exception) -> str:
+    if os.environ.get("TRADER_DEBUG") == "1":
+        return "traceback above"
+    try:
+        handle, path = tempfile.mkstemp(prefix="trader-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "TRADER_DEBUG=1 shows the traceback"
+    return f"traceback in {path}; TRADER_DEBUG=1 shows it"
+
+
+def _system_exit_code(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    _say(str(error.code))
+    return CRASHED
+
+
+def _say(message: str) -> None:
+    try:
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that reports
+    except OSError:
+        _drop_output()  # nobody is left to read it; the exit code still tells
+
+
+def _let_any_text_be_printed() -> None:
+    """A symbol that the terminal's encoding lacks becomes `?`, not a crash in mid-report."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+
+
+def _reader_is_gone() -> bool:
+    """Whether stdout or stderr is a pipe that nobody reads."""
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    gone = select.POLLERR | select.POLLHUP
+    return any(event & gone for _, event in poll.poll(0))
+
+
+def _drop_output() -> None:
+    """Send what is still buffered to nowhere, so that the interpreter's exit stays quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
