@@ -101,7 +101,7 @@ def new_out(symbols: int, slices: int) -> Out:
     return Out(
         decisions=np.zeros(rows, DECISION),
         equity=np.zeros(max(slices, 1), EQUITY),
-        fills=np.zeros(max(orders, rows), FILL),
+        fills=np.zeros(orders + rows, FILL),
         throttles=np.zeros(4 * rows, THROTTLE),
         events=np.zeros(2 * orders + EVENTS_PER_SLICE + rows, EVENT),
         counts=np.zeros(5, np.int64),

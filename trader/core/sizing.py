@@ -63,7 +63,7 @@ def requested_qty(action, sizing, position, size, lot_size):
         if not short_allowed and current + qty < 0.0:
             qty = 0.0 - max(current, 0.0)
     else:
-        target = sign * size
+        target = sign * lots_down(size, lot_size)
         if not short_allowed and target < 0.0:
             target = 0.0
         if sizing["mode"] != TARGET and current * target > 0.0:
