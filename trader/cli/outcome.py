@@ -16,11 +16,16 @@ import select
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
-from trader.errors import TraderError
+from trader.errors import ConfigError, TraderError
+
+if TYPE_CHECKING:
+    from trader.config.load import LoadedConfig
 
 CRASHED = 1
 INTERRUPTED = 130
@@ -44,6 +49,21 @@ def exit_code_of(command: Callable[[], object]) -> int:
             return READER_GONE
         return _failed(error)
     return ended if isinstance(ended, int) else 0
+
+
+@contextmanager
+def explaining(loaded: "LoadedConfig") -> Iterator[None]:
+    """Put file, line and column in front of a ConfigError that what runs inside raises.
+
+    `load_config`'s own errors have their places already; wiring, features and models know only
+    the key.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if error.key is None:
+            raise
+        raise ConfigError(loaded.explain(error)) from error
 
 
 def _failed(error: Exception) -> int:
