@@ -1,0 +1,71 @@
+# Needs Python >= 3.11 and make, nothing else: the first target that is run sets up .venv.
+# Other folders and interpreters: make test VENV=/tmp/venv PYTHON=python3.13
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+# The newest of these that is 3.11 or later
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$name && break; done)
+PY := $(abspath $(VENV))/bin/python
+STAMP := $(VENV)/.installed
+RUN := $(PY) -m trader
+PYTEST := $(PY) -m pytest -n auto --dist worksteal
+N ?=
+
+unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
+unexport PYTHONPATH
+
+.PHONY: help setup demo test check format bench golden crash kill-bench build clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 on PATH; set PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version); this happens once" >&2
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PY) -m compileall -q -j 0 $(VENV)/lib trader || true
+	@touch $@
+
+demo: $(STAMP) ## run a backtest of the bundled example
+	$(RUN) backtest -c configs/demo.yaml
+
+test: $(STAMP) ## run the tests
+	$(PYTEST)
+
+check: $(STAMP) ## lint, format, types, import rules, house limits
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_architecture.py tests/test_house_limits.py
+
+format: $(STAMP) ## format the sources and sort the imports
+	$(PY) -m ruff check --fix-only --select I .
+	$(PY) -m ruff format .
+
+bench: $(STAMP) ## measure speed and memory, print them with the hardware
+	$(PY) tests/bench/run.py
+
+golden: $(STAMP) ## write the golden results anew; look at the diff before committing
+	$(PY) -m pytest -q tests/test_golden.py --golden-rewrite
+
+crash: $(STAMP) ## kill and restart paper runs, N=cycles
+	$(PY) tests/harness/crash.py $(if $(N),--cycles $(N))
+
+kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
+	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
+
+build: $(STAMP) ## source package and wheel into dist/
+	rm -rf dist
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove caches and build results, not .venv and not runs/
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,52 @@
+"""What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = Path(os.environ.get("TRADER_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+settings.register_profile(
+    "trader",
+    deadline=None,  # machines differ; speed is measured by `make bench`
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("trader")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden-rewrite",
+        action="store_true",
+        help="write the golden files anew instead of comparing with them (`make golden`)",
+    )
+
+
+@pytest.fixture(autouse=True)
+def trader_home(tmp_path_factory, monkeypatch):
+    """A TRADER_HOME of the test's own, so that no test sees another's kills or runs."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("TRADER__", "TRADER_DEBUG")) or name in ("NO_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TRADER_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of real market data; the test is skipped, visibly, where there is none."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real market data at {REAL_DATA}; TRADER_REAL_DATA names another place")
+    return REAL_DATA
+
+
+@pytest.fixture
+def golden_rewrite(request):
+    """Whether golden files are written anew instead of compared."""
+    return request.config.getoption("--golden-rewrite")
