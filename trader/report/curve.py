@@ -1,0 +1,138 @@
+"""Facts read off the equity curve in one pass: drawdown, exposure, time per trading state.
+
+Law: one pass over the EQUITY records in blocks that stay in the processor's cache, no copy of
+the whole history, no pandas. Drawdown is measured on every slice (not on daily closes), against
+the highest equity so far, the starting equity included. A trading state lasts from its slice to
+the next one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trader.core.schema import SESSION, TradingState
+
+BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
+STATES = len(TradingState)
+
+
+@dataclass(frozen=True)
+class CurveFacts:
+    """What `curve_facts` saw. Money in account currency, times UTC nanoseconds."""
+
+    slices: int
+    first_ns: int
+    last_ns: int
+    final_equity: float
+    mean_equity: float
+    max_drawdown_frac: float  # 0 … 1 (more than 1 if equity went below zero)
+    max_drawdown_ns: int  # slice of the deepest point
+    longest_drawdown_ns: int  # from a peak to the first slice at or above it, or to the end
+    exposed_slices: int  # slices that closed with a position
+    state_ns: tuple[int, ...]  # time spent in each TradingState, by its number
+    peak_equity: float
+
+    @property
+    def span_ns(self) -> int:
+        """From the first to the last slice."""
+        return self.last_ns - self.first_ns
+
+
+def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
+    """Read EQUITY records (sorted by time, at least one) into `CurveFacts`."""
+    peak, peak_ns = start_equity, int(equity[0]["ts_ns"])
+    total, exposed, longest = 0.0, 0, 0
+    worst, worst_ns, was_below = 0.0, peak_ns, False
+    state_ns = np.zeros(STATES, np.int64)
+    for start in range(0, len(equity), BLOCK):
+        block = equity[start : start + BLOCK]
+        ts_ns = np.ascontiguousarray(block["ts_ns"])
+        values = np.ascontiguousarray(block["equity"])
+        peaks = np.maximum.accumulate(values)
+        np.maximum(peaks, peak, out=peaks)
+        drawdown = (peaks - values) / peaks
+        deepest = int(drawdown.argmax())
+        if drawdown[deepest] > worst:
+            worst, worst_ns = float(drawdown[deepest]), int(ts_ns[deepest])
+        at_peak = np.flatnonzero(values >= peaks)
+        longest = max(longest, _longest_below(ts_ns, at_peak, peak_ns, was_below))
+        if at_peak.size:
+            peak_ns = int(ts_ns[at_peak[-1]])
+        was_below = bool(values[-1] < peaks[-1])
+        peak = float(peaks[-1])
+        total += float(values.sum())
+        exposed += int(np.count_nonzero(block["gross_exposure"] > 0.0))
+        following = equity[start + BLOCK : start + BLOCK + 1]["ts_ns"]
+        _add_state_time(state_ns, block["trading_state"], np.append(ts_ns, following))
+    last_ns = int(equity[-1]["ts_ns"])
+    if was_below:
+        longest = max(longest, last_ns - peak_ns)
+    return CurveFacts(
+        slices=len(equity),
+        first_ns=int(equity[0]["ts_ns"]),
+        last_ns=last_ns,
+        final_equity=float(equity[-1]["equity"]),
+        mean_equity=total / len(equity),
+        max_drawdown_frac=worst,
+        max_drawdown_ns=worst_ns,
+        longest_drawdown_ns=longest,
+        exposed_slices=exposed,
+        state_ns=tuple(int(value) for value in state_ns),
+        peak_equity=peak,
+    )
+
+
+def _longest_below(ts_ns: np.ndarray, at_peak: np.ndarray, peak_ns: int, was_below: bool) -> int:
+    """Longest completed time below a peak in a block; `peak_ns` is the last peak before it.
+
+    `was_below` says whether the slice before the block was below. Slices that stay at the peak
+    (flat, no position) are not below it: only a step over at least one lower slice counts.
+    """
+    if at_peak.size == 0:
+        return 0
+    first = int(at_peak[0])
+    longest = int(ts_ns[first]) - peak_ns if first > 0 or was_below else 0
+    steps = np.flatnonzero(np.diff(at_peak) > 1)
+    if steps.size:
+        below = ts_ns[at_peak[steps + 1]] - ts_ns[at_peak[steps]]
+        longest = max(longest, int(below.max()))
+    return longest
+
+
+def _add_state_time(state_ns: np.ndarray, states: np.ndarray, ts_ns: np.ndarray) -> None:
+    """Add the time from each slice to the next to the state the slice closed in."""
+    steps = np.diff(ts_ns)
+    states = states[: len(steps)]
+    if not states.any():
+        state_ns[TradingState.ACTIVE] += int(steps.sum())
+        return
+    for state in range(STATES):
+        state_ns[state] += int(steps[states == state].sum())
+
+
+def session_equity(equity: np.ndarray, sessions: np.ndarray) -> np.ndarray:
+    """Equity at the end of each session, float64, from the first session with a slice on.
+
+    A slice belongs to the session whose stretch ended last at or after it (a bar is stamped with
+    its close, so a bar ending exactly at the close is inside). Sessions without a slice repeat the
+    equity before them: nothing was traded and nothing re-valued. Slices after the last close
+    belong to the last session.
+    """
+    if len(equity) == 0 or len(sessions) == 0:
+        return np.empty(0)
+    ts_ns = np.ascontiguousarray(equity["ts_ns"])
+    last_rows = np.searchsorted(ts_ns, _session_closes(sessions), side="right") - 1
+    begin = int(np.searchsorted(last_rows, 0))  # rows are ascending: skip sessions before data
+    end = int(np.searchsorted(last_rows, len(equity) - 1)) + 1
+    rows = last_rows[begin:end]
+    if rows.size == 0:
+        rows = np.array([len(equity) - 1])
+    rows[-1] = len(equity) - 1
+    return equity["equity"][rows].astype(np.float64)
+
+
+def _session_closes(sessions: np.ndarray) -> np.ndarray:
+    """The last close of each session: a lunch break makes two stretches of one session."""
+    assert sessions.dtype == SESSION
+    is_last = np.append(sessions["session"][1:] != sessions["session"][:-1], True)
+    return sessions["close_ns"][is_last]

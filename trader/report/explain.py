@@ -1,0 +1,53 @@
+"""Why a run has no bars, no fills or no trades: the sentence a user looks for first.
+
+Law: says only what the counts show, most frequent reason first, with the config key to look at.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trader.report.reasons import note
+
+REASONS_TOLD = 3
+
+
+def why_no_trades(document: Mapping[str, Any]) -> list[str]:
+    """Lines that explain an empty result; none if at least one order was filled."""
+    if document["bars"] == 0:
+        text = "No bars were run. Look at feed.path, feed.start and feed.end; "
+        return [text + "`trader data check` shows what the source holds."]
+    if document["fills"]:
+        return []
+    risk = document["risk"]
+    actions = risk["actions"]
+    decisions = sum(actions.values())
+    lines = [f"No order was filled in {decisions:,} decisions."]
+    reasons = _most_frequent(risk)
+    for outcome, name, count in reasons[:REASONS_TOLD]:
+        words, key = note(name)
+        hint = f"; see {key}" if key else ""
+        lines.append(f"  {outcome} {count:,} times, {name}: {words}{hint}")
+    plain_holds = actions["HOLD"] - sum(
+        count for outcome, name, count in reasons if name in HOLDS_MADE_FOR_THE_MODEL
+    )
+    if plain_holds > 0:
+        lines.append(f"  the model said HOLD {plain_holds:,} times of its own; see model")
+    if risk["orders_working_at_end"]:
+        lines.append(
+            f"  {risk['orders_working_at_end']:,} orders were still working after the last bar: "
+            "an order fills at the next open at the earliest"
+        )
+    return lines
+
+
+HOLDS_MADE_FOR_THE_MODEL = frozenset({"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR"})
+
+
+def _most_frequent(risk: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """(outcome, reason, count) of what kept orders from filling, most frequent first."""
+    found = [
+        (outcome, name, count)
+        for outcome in ("denied", "held", "cancelled")
+        for name, count in risk[f"{outcome}_by_reason"].items()
+    ]
+    return sorted(found, key=lambda entry: (-entry[2], entry[1]))

@@ -1,0 +1,239 @@
+"""A run on the screen: the headline statistics in plain words, and what the limits did.
+
+Law: made from the JSON document alone, so that a live run and `trader runs show` print the same;
+plain ASCII at 80 columns, readable without colour; what is undefined says why. Fills at the
+close they were decided on are flagged before any number.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trader.report.explain import why_no_trades
+from trader.report.moments import duration_text
+from trader.report.reasons import note
+
+NOT_DEFINED = "n/a"
+REASONS_SHOWN = 6  # of each kind
+WIDTHS = (23, 14, 24, 14)  # label, value, label, value: 80 columns with the gaps
+Format = Callable[[Any], str]
+
+
+def _signed_share(value: float) -> str:
+    shown = value * 100.0
+    return f"{shown:+,.2f} %" if abs(shown) < 1e6 else f"{shown:+.3g} %"
+
+
+def _share(value: float) -> str:
+    return _signed_share(value).removeprefix("+")
+
+
+def money(value: float) -> str:
+    """Account currency with thousands and cents."""
+    return f"{value:,.2f}" if abs(value) < 1e12 else f"{value:.4g}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+RETURNS: tuple[tuple[str, str, Format], ...] = (
+    ("Final equity", "final_equity", money),
+    ("Start equity", "start_equity", money),
+    ("Total return", "total_return", _signed_share),
+    ("Buy and hold", "buy_and_hold_return", _signed_share),
+    ("Return a year (CAGR)", "cagr", _signed_share),
+    ("Volatility a year", "volatility", _share),
+    ("Sharpe ratio", "sharpe", _ratio),
+    ("Sortino ratio", "sortino", _ratio),
+    ("Max drawdown", "max_drawdown", _share),
+    ("Calmar ratio", "calmar", _ratio),
+    ("Longest drawdown", "max_drawdown_duration_s", duration_text),
+    ("Time in the market", "exposure", _share),
+)
+TRADES: tuple[tuple[str, str, Format], ...] = (
+    ("Round trips", "trades", _count),
+    ("Still open", "open_trades", _count),
+    ("Win rate", "win_rate", _share),
+    ("Profit factor", "profit_factor", _ratio),
+    ("Expectancy a trade", "expectancy", money),
+    ("Average trade", "average_trade", _signed_share),
+    ("Best trade", "best_trade", _signed_share),
+    ("Worst trade", "worst_trade", _signed_share),
+    ("Commissions", "commission", money),
+    ("Slippage", "slippage", money),
+    ("Average time in trade", "average_trade_duration_s", duration_text),
+    ("Turnover (x equity)", "turnover", _ratio),
+)
+
+
+def summary_view(document: Mapping[str, Any]) -> Group:
+    """Everything about one run: header, warnings, statistics, risk block."""
+    parts: list[RenderableType] = [_header(document)]
+    parts += [Text(line, style="bold red") for line in warnings(document)]
+    reasons = why_no_trades(document)
+    parts += [Text(line, style="yellow") for line in reasons]
+    if document["bars"]:
+        parts += [_heading("Result"), headline_table(document["metrics"], RETURNS)]
+        parts += [_heading("Trades"), headline_table(document["metrics"], TRADES)]
+        parts += _undefined_notes(document["metrics"])
+        parts += [_heading("Risk"), *risk_view(document)]
+    return Group(*parts)
+
+
+def warnings(document: Mapping[str, Any]) -> list[str]:
+    """What makes the numbers better than real trading would have been, or unfinished."""
+    risk = document["risk"]
+    lines = []
+    if risk["fill_rule"] == "same_close":
+        lines.append(
+            "WARNING: broker.fill is same_close. Orders filled at the very close they were\n"
+            "decided on, which no real order can do. Do not trust these numbers."
+        )
+    if risk["trading_state"] != "ACTIVE":
+        lines.append(
+            f"Trading ended {risk['trading_state']} since {risk['state_since']}: "
+            f"{risk['state_reason']}"
+        )
+    return lines
+
+
+def headline_table(metrics: Mapping[str, Any], rows: Iterable[tuple[str, str, Format]]) -> Table:
+    """Two statistics a line, label and value."""
+    table = Table.grid(padding=(0, 1), collapse_padding=True)
+    for index, width in enumerate(WIDTHS):
+        is_value = index % 2 == 1
+        table.add_column(
+            width=width,
+            justify="right" if is_value else "left",
+            no_wrap=True,
+            style="bold" if is_value else "",
+        )
+    cells: list[str] = []
+    for label, key, style in rows:
+        value = metrics.get(key)
+        cells += [label, NOT_DEFINED if value is None else style(value)]
+    for start in range(0, len(cells), len(WIDTHS)):
+        left_label, left, right_label, right = cells[start : start + len(WIDTHS)]
+        table.add_row(left_label, left, f"   {right_label}", right)
+    return table
+
+
+def risk_view(document: Mapping[str, Any]) -> list[RenderableType]:
+    """What the limits did, how close losses came to theirs, and the trading state."""
+    risk = document["risk"]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=WIDTHS[0], no_wrap=True)
+    table.add_column(style="bold")
+    for label, value in _risk_rows(document, risk):
+        table.add_row(label, value)
+    views: list[RenderableType] = [table]
+    reasons = reason_table(risk)
+    if reasons.row_count:
+        views += [Text(), reasons]
+    return views
+
+
+def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Label and value of each line of the risk block."""
+    loss, loss_limit = risk["worst_daily_loss"], risk["max_daily_loss"]
+    drawdown, drawdown_limit = risk["worst_drawdown_frac"], risk["max_drawdown_frac"]
+    rows = [
+        ("Orders requested", f"{risk['requested']:,}"),
+        ("  sent", f"{risk['approved']:,}"),
+        ("  denied", f"{document['denied']:,}"),
+        ("  cut by throttles", f"{document['throttled']:,}"),
+        ("  cut by limits", f"{sum(risk['trimmed_by_reason'].values()):,}"),
+        ("Worst daily loss", _against_limit(loss, loss_limit, money)),
+        ("Worst drawdown", _against_limit(drawdown, drawdown_limit, _share)),
+        ("Time halted", _time_in_state(risk, "halted")),
+        ("Time reducing only", _time_in_state(risk, "reducing")),
+        ("Trading state at end", risk["trading_state"]),
+    ]
+    if risk["state_changes_total"]:
+        last = risk["state_changes"][-1]
+        text = f"{last['from']} to {last['to']} at {last['time']} {last['reason']}".rstrip()
+        rows.append((f"State changes ({risk['state_changes_total']:,})", f"last {text}"))
+    if risk["orders_working_at_end"] or risk["open_positions"]:
+        working, held = risk["orders_working_at_end"], len(risk["open_positions"])
+        rows.append(("Left at the end", f"{working:,} working orders, {held:,} open positions"))
+    return rows
+
+
+def reason_table(risk: Mapping[str, Any]) -> Table:
+    """Counts by outcome and reason, with what each means and the config key behind it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("Outcome", no_wrap=True)
+    table.add_column("Reason", no_wrap=True)
+    table.add_column("Count", justify="right", no_wrap=True)
+    table.add_column("Because")
+    outcomes = ("denied", "trimmed", "throttled", "held", "cancelled")
+    for outcome in outcomes:
+        counts = list(risk[f"{outcome}_by_reason"].items())
+        for name, count in counts[:REASONS_SHOWN]:
+            words, key = note(name)
+            because = f"{words} ({key})" if key else words
+            table.add_row(outcome, name, f"{count:,}", because)
+        hidden = counts[REASONS_SHOWN:]
+        if hidden:
+            total = sum(count for _, count in hidden)
+            table.add_row(outcome, f"{len(hidden)} others", f"{total:,}", "")
+    return table
+
+
+def _header(document: Mapping[str, Any]) -> Text:
+    metrics = document["metrics"]
+    text = Text(str(document["run_id"]), style="bold")
+    if document["bars"]:
+        days = metrics["trading_days"]
+        text.append(
+            f"\n{metrics['first_slice']} to {metrics['last_slice']}, {days:,} trading "
+            f"day{'' if days == 1 else 's'}\n{document['bars']:,} bars in "
+            f"{document['slices']:,} slices, {document['fills']:,} fills, "
+            f"fills at {_fill_words(document)}, {document['engine']} engine",
+            style="not bold",
+        )
+    return text
+
+
+def _fill_words(document: Mapping[str, Any]) -> str:
+    """The fill rule in words."""
+    is_next_open = document["risk"]["fill_rule"] == "next_open"
+    return "the next open" if is_next_open else "the SAME CLOSE"
+
+
+def _heading(title: str) -> Text:
+    return Text(f"\n{title}", style="bold cyan")
+
+
+def _against_limit(value: float, limit: float | None, style: Format) -> str:
+    if limit is None:
+        return f"{style(value)}, no limit set"
+    used = f" ({value / limit * 100:,.0f} %)" if limit > 0.0 else ""
+    return f"{style(value)} of {style(limit)} allowed{used}"
+
+
+def _time_in_state(risk: Mapping[str, Any], state: str) -> str:
+    if risk[f"{state}_s"] == 0.0:
+        return "none"
+    return f"{duration_text(risk[f'{state}_s'])} ({_share(risk[f'{state}_frac'])} of the time)"
+
+
+def _undefined_notes(metrics: Mapping[str, Any]) -> list[RenderableType]:
+    """One line for each reason why shown statistics have no value."""
+    labels = {key: label for label, key, _ in (*RETURNS, *TRADES)}
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in metrics["undefined"].items():
+        if key in labels:
+            by_reason.setdefault(reason, []).append(labels[key])
+    return [
+        Text(f"{NOT_DEFINED}: {reason} ({', '.join(names)})", style="dim")
+        for reason, names in by_reason.items()
+    ]
