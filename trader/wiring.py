@@ -34,7 +34,7 @@ from trader.core.schema import (
 )
 from trader.errors import ConfigError
 from trader.feeds.feed import BarSet, load_history
-from trader.feeds.sessions import bars_per_year, session_table
+from trader.feeds.sessions import bars_per_year
 from trader.signals.features import FeatureSet
 from trader.signals.model import Model, load_model, predict_actions
 
@@ -176,8 +176,7 @@ def _instruments(config: Config) -> np.ndarray:
 def load_bars(config: Config) -> History:
     """The config's history through the data gate, with its trading hours."""
     bar_set = load_history(config)
-    first, last = int(bar_set.bars["ts_ns"][0]), int(bar_set.bars["ts_ns"][-1])
-    return History(bar_set, session_table(config.risk.market_hours, first, last))
+    return History(bar_set, bar_set.sessions)
 
 
 def check_drivers(config: Config, bars: np.ndarray) -> None:

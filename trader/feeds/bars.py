@@ -1,0 +1,321 @@
+"""The data gate: raw rows in, clean BAR records out, everything else named by row and rule.
+
+Law: rules are judged in one order (order and doubles first, then values, then what needs a
+clean series: jumps and gaps), each under its policy. Nothing is repaired: a row passes as it
+was, or is left out and listed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.schema import BAR
+from trader.errors import ConfigError, DataError
+from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, Finding, QualityReport
+from trader.feeds.raw import PRICES, RawRows
+from trader.feeds.sessions import trading_time_ns
+
+GAPS_LISTED = 20
+NO_KEEPING = ("price", "volume")  # such a row cannot be kept: indicators would not survive it
+
+
+def check_policies(config: Config) -> None:
+    """Policies that make no sense: `ConfigError` with the key."""
+    quality = config.feed.quality
+    if quality.gap == "drop":
+        raise ConfigError("a gap cannot be dropped; use warn or error", key="feed.quality.gap")
+    for kind in NO_KEEPING:
+        if getattr(quality, kind) == "warn":
+            raise ConfigError(
+                f"a bar without a sane {kind} cannot be kept; use error or drop",
+                key=f"feed.quality.{kind}",
+            )
+
+
+@dataclass
+class Series:
+    """Rows of one symbol from one file, in file order."""
+
+    symbol: int
+    name: str
+    raw: RawRows
+    rows: np.ndarray  # indices into raw
+    stamps_ns: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        """Values of one column, NaN where the file has none."""
+        values = self.raw.numbers.get(name)
+        if values is None:
+            return np.full(len(self.rows), np.nan)
+        return values if len(self.rows) == len(values) else values[self.rows]
+
+    def without(self, bad: np.ndarray) -> "Series":
+        """The series less the rows where `bad`."""
+        keep = ~bad
+        return Series(self.symbol, self.name, self.raw, self.rows[keep], self.stamps_ns[keep])
+
+    def ordered(self) -> "Series":
+        """The series sorted by stamp, rows of one stamp in file order."""
+        order = np.argsort(self.stamps_ns, kind="stable")
+        return Series(self.symbol, self.name, self.raw, self.rows[order], self.stamps_ns[order])
+
+
+class DataGate:
+    """Judges the files of one config. `report` fills up as files pass."""
+
+    def __init__(self, config: Config, sessions: np.ndarray | None = None) -> None:
+        check_policies(config)
+        self.config = config
+        self.sessions = sessions
+        self.report = QualityReport(config.feed.quality)
+        self._offset_ns = config.period_ns if config.feed.timestamp == "open" else 0
+
+    def bars(self, raw: RawRows, symbol: str | None) -> list[np.ndarray]:
+        """Clean BAR records per symbol of one file; `symbol` where it has no symbol column."""
+        self._note_file(raw)
+        return [self._clean(series) for series in self._by_symbol(raw, symbol)]
+
+    def _note_file(self, raw: RawRows) -> None:
+        for name in raw.extra_columns:
+            if name not in self.report.extra_columns:
+                self.report.extra_columns.append(name)
+
+    def _by_symbol(self, raw: RawRows, symbol: str | None) -> list[Series]:
+        names = self.config.symbols
+        if raw.symbols is None:
+            if symbol is None and len(names) > 1:
+                raise ConfigError(
+                    f"{raw.path} has no symbol column and there are {len(names)} instruments; "
+                    "put {symbol} into the path or add the column",
+                    key="feed.path",
+                )
+            index = names.index(symbol) if symbol is not None else 0
+            return [Series(index, names[index], raw, np.arange(len(raw)), raw.stamps_ns)]
+        found, codes = np.unique(raw.symbols.astype(str), return_inverse=True)
+        parts = []
+        for code, name in enumerate(found):
+            rows = np.flatnonzero(codes == code)
+            wanted = symbol is None or name == symbol
+            if name in names and wanted:
+                parts.append(Series(names.index(name), name, raw, rows, raw.stamps_ns[rows]))
+            else:
+                count = self.report.unknown_symbols.get(str(name), 0)
+                self.report.unknown_symbols[str(name)] = count + len(rows)
+        return parts
+
+    def _clean(self, series: Series) -> np.ndarray:
+        series = self._within_range(series)
+        series = self._in_order(series)
+        series = self._single(series)
+        series = self._sane(series)
+        series = self._without_jumps(series)
+        self._count_gaps(series)
+        bars = self._records(series)
+        self._summarise(series, bars)
+        return bars
+
+    def _within_range(self, series: Series) -> Series:
+        """Cut to feed.start and feed.end before anything is judged: the rest is not used."""
+        feed, period = self.config.feed, self.config.period_ns
+        closes = series.stamps_ns + self._offset_ns
+        outside = np.zeros(len(closes), bool)
+        if feed.start_ns is not None:
+            outside |= closes - period < feed.start_ns
+        if feed.end_ns is not None:
+            outside |= closes > feed.end_ns
+        return series.without(outside) if outside.any() else series
+
+    def _in_order(self, series: Series) -> Series:
+        stamps = series.stamps_ns
+        if len(stamps) < 2 or bool(np.all(stamps[1:] >= stamps[:-1])):
+            return series
+        latest = np.maximum.accumulate(stamps)
+        late = np.concatenate([[False], stamps[1:] < latest[:-1]])
+        self._judge("disorder", series, late, lambda row: "earlier than the row before it")
+        return self._dropped("disorder", series, late).ordered()
+
+    def _single(self, series: Series) -> Series:
+        stamps = series.stamps_ns
+        if len(stamps) < 2:
+            return series
+        doubled = np.concatenate([[False], stamps[1:] == stamps[:-1]])
+        if not doubled.any():
+            return series
+        first = np.maximum.accumulate(np.where(doubled, 0, np.arange(len(stamps))))
+        same = np.ones(len(stamps), bool)
+        for name in (*PRICES, "volume", "bid", "ask"):
+            values = series.column(name)
+            equal = (values == values[first]) | (np.isnan(values) & np.isnan(values[first]))
+            same &= equal
+        for kind, bad in (("duplicate", doubled & same), ("revised", doubled & ~same)):
+            self._judge(kind, series, bad, lambda row: "the same stamp again")
+            self._note_dropped(kind, series, bad)
+        return series.without(doubled)
+
+    def _sane(self, series: Series) -> Series:
+        quotes = [name for name in ("bid", "ask") if name in series.raw.numbers]
+        bad = np.zeros(len(series.rows), bool)
+        for name in PRICES:
+            bad |= ~_is_positive(series.column(name))
+        for name in quotes:
+            values = series.column(name)
+            bad |= ~(_is_positive(values) | np.isnan(values))
+        series = self._reject("price", series, bad)
+        opens, high, low, close = (series.column(name) for name in PRICES)
+        inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
+        series = self._reject("ohlc", series, ~inside)
+        volume = series.column("volume")
+        return self._reject("volume", series, ~((volume >= 0.0) & (volume < np.inf)))
+
+    def _reject(self, kind: str, series: Series, bad: np.ndarray) -> Series:
+        if not bad.any():
+            return series
+        self._judge(kind, series, bad, lambda row: _values(series, row))
+        return self._dropped(kind, series, bad)
+
+    def _without_jumps(self, series: Series) -> Series:
+        close = series.column("close")
+        if len(close) < 2:
+            return series
+        most = self.config.feed.quality.max_jump
+        if self.config.feed.quality.jump == "drop":
+            jumps = _wild(close, most, self.config.feed.quality.max_bad_bars)
+        else:
+            jumps = np.concatenate([[False], np.abs(close[1:] / close[:-1] - 1.0) > most])
+        if not jumps.any():
+            return series
+        self._judge("jump", series, jumps, lambda row: _jump(close, row))
+        return self._dropped("jump", series, jumps)
+
+    def _count_gaps(self, series: Series) -> None:
+        if len(series.rows) < 2:
+            return
+        period = self.config.period_ns
+        stamps = series.stamps_ns + self._offset_ns - period  # opens
+        clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
+        missing = (np.diff(clock) + period // 2) // period - 1
+        gaps = np.flatnonzero(missing > 0)
+        self.report.off_grid += int(np.count_nonzero(stamps % period)) if period % 10**9 == 0 else 0
+        if len(gaps) == 0:
+            return
+        self.report.missing_bars += int(missing[gaps].sum())
+        largest = gaps[np.argsort(-missing[gaps], kind="stable")][:GAPS_LISTED]
+        self.report.largest_gaps += [
+            {
+                "symbol": series.name,
+                "after": iso(int(stamps[row])),
+                "before": iso(int(stamps[row + 1])),
+                "missing_bars": int(missing[row]),
+            }
+            for row in largest
+        ]
+        self.report.largest_gaps.sort(key=lambda gap: -gap["missing_bars"])
+        del self.report.largest_gaps[GAPS_LISTED:]
+        bad = np.zeros(len(series.rows), bool)
+        bad[gaps + 1] = True
+        self._judge("gap", series, bad, lambda row: f"{int(missing[row - 1])} bars missing before")
+
+    def _records(self, series: Series) -> np.ndarray:
+        bars = np.empty(len(series.rows), BAR)
+        bars["ts_ns"] = series.stamps_ns + self._offset_ns
+        for name in (*PRICES, "volume", "bid", "ask"):
+            bars[name] = series.column(name)
+        bars["symbol"] = series.symbol
+        bars["flags"] = 0
+        return bars
+
+    def _summarise(self, series: Series, bars: np.ndarray) -> None:
+        if "bid" in series.raw.numbers and "ask" in series.raw.numbers:
+            bid, ask = bars["bid"], bars["ask"]
+            self.report.crossed_quotes += int(np.count_nonzero(bid > ask))
+            self.report.missing_quotes += int(np.count_nonzero(np.isnan(bid) | np.isnan(ask)))
+        if len(bars):
+            known = self.report.symbols.setdefault(series.name, {"rows": 0, "first": None})
+            known["rows"] += len(bars)
+            known["first"] = known["first"] or iso(int(bars["ts_ns"][0]))
+            known["last"] = iso(int(bars["ts_ns"][-1]))
+
+    # --- judging ---
+
+    def _judge(self, kind: str, series: Series, bad: np.ndarray, detail) -> None:
+        count = int(np.count_nonzero(bad))
+        if count:
+            rows = np.flatnonzero(bad)[:EXAMPLES]
+            self.report.add(kind, count, [_finding(kind, series, row, detail) for row in rows])
+
+    def _dropped(self, kind: str, series: Series, bad: np.ndarray) -> Series:
+        if getattr(self.config.feed.quality, kind) != "drop":
+            return series
+        self._note_dropped(kind, series, bad)
+        return series.without(bad)
+
+    def _note_dropped(self, kind: str, series: Series, bad: np.ndarray) -> None:
+        rows = np.flatnonzero(bad)
+        listed = rows[:DROPPED_LISTED]
+        self.report.drop(
+            [_finding(kind, series, row, lambda row: _values(series, row)) for row in listed],
+            len(rows),
+        )
+
+
+def _is_positive(values: np.ndarray) -> np.ndarray:
+    return (values > 0.0) & (values < np.inf)
+
+
+def _wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
+    """Closes further than `most` from the last one kept; a level that lasts is accepted."""
+    bad = np.zeros(len(close), bool)
+    kept, run = close[0], 0
+    for row in range(1, len(close)):
+        if abs(close[row] / kept - 1.0) > most and run < patience:
+            bad[row] = True
+            run += 1
+        else:
+            kept, run = close[row], 0
+    return bad
+
+
+def _jump(close: np.ndarray, row: int) -> str:
+    return f"close {close[row]:g} after {close[row - 1]:g}"
+
+
+def _values(series: Series, row: int) -> str:
+    names = [name for name in (*PRICES, "volume", "bid", "ask") if name in series.raw.numbers]
+    source = series.rows[row]
+    return " ".join(f"{name}={series.raw.numbers[name][source]:g}" for name in names)
+
+
+def _finding(kind: str, series: Series, row: int, detail) -> Finding:
+    return Finding(
+        kind,
+        series.raw.place(int(series.rows[row])),
+        series.name,
+        iso(int(series.stamps_ns[row])),
+        detail(row),
+    )
+
+
+def iso(ts_ns: int) -> str:
+    """`2024-03-04T14:30:00Z`, with a fraction only where there is one."""
+    text = np.datetime_as_string(np.datetime64(ts_ns, "ns"))
+    return text.rstrip("0").rstrip(".") + "Z" if "." in text else text + "Z"
+
+
+def merged(parts: list[np.ndarray]) -> np.ndarray:
+    """BAR records of several symbols in one order: by time, then config order.
+
+    `DataError` where one symbol has two bars of one instant, which happens only if two files
+    hold the same symbol.
+    """
+    parts = [part for part in parts if len(part)]
+    if len(parts) == 1:
+        return parts[0]
+    bars = np.concatenate(parts)
+    order = np.lexsort((bars["symbol"], bars["ts_ns"]))
+    bars = bars[order]
+    twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
+    if twice.any():
+        when = iso(int(bars["ts_ns"][1:][twice][0]))
+        raise DataError(f"two files hold a bar of one symbol that closes at {when}")
+    return bars

@@ -1,0 +1,182 @@
+"""CSV, plain or gzipped: fast by pyarrow; when that fails, slowly, to name the line at fault.
+
+Law: UTF-8 with or without a byte-order mark, comma-separated, a header, LF or CRLF. Anything
+else is a `DataError` that names the line and what is wrong with it.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.errors import DataError
+from trader.feeds.raw import ColumnPlan, RawRows, plan_columns
+from trader.feeds.stamps import parse_texts
+
+FIRST_LINE = 2  # line 1 is the header
+LONGEST_CELL = 10_000
+NEWLINE = b"\n"
+BOM = b"\xef\xbb\xbf"
+SHOWN = 40  # characters of a bad value in a message
+
+
+def read_csv(path: Path, config: Config) -> RawRows:
+    """The rows of one CSV file."""
+    content = _content(path)
+    _check_bytes(path, content)
+    header = _header(path, content)
+    plan = plan_columns(config, path, header)
+    table = _table(path, content, plan, header)
+    if table.num_rows == 0:
+        raise DataError(f"{path}: a header and no rows")
+    stamps = _stamps(table, plan, path, config.feed.timezone)
+    numbers = {
+        name: table[source].to_numpy(zero_copy_only=False)
+        for name, source in plan.names.items()
+        if name != "timestamp"
+    }
+    symbols = None
+    if plan.symbol is not None:
+        symbols = np.asarray(table[plan.symbol].to_pandas(), dtype=object)
+    return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra)
+
+
+def _content(path: Path) -> bytes:
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        with gzip.open(path) as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error}); compress it again") from error
+
+
+def _check_bytes(path: Path, content: bytes) -> None:
+    if not content.strip():
+        raise DataError(f"{path}: the file is empty")
+    nul = content.find(b"\0")
+    if nul >= 0:
+        line = content.count(NEWLINE, 0, nul) + 1
+        raise DataError(f"{path} line {line}: a NUL byte; not a CSV")
+
+
+def _header(path: Path, content: bytes) -> list[str]:
+    line = content[len(BOM) if content.startswith(BOM) else 0 :].split(b"\n", 1)[0]
+    try:
+        text = line.decode("utf-8").rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} line 1: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    header = [name.strip() for name in next(csv.reader([text]), [])]
+    if len(header) < 3:
+        for delimiter in ";\t|":
+            if text.count(delimiter) >= 3:
+                raise DataError(
+                    f"{path} line 1: columns are separated by {delimiter!r}; use commas"
+                )
+    doubled = {name for name in header if header.count(name) > 1}
+    if doubled:
+        raise DataError(f"{path} line 1: column {sorted(doubled)[0]!r} stands twice")
+    return header
+
+
+def _table(path: Path, content: bytes, plan: ColumnPlan, header: list[str]):
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    types = {source: pa.float64() for name, source in plan.names.items() if name != "timestamp"}
+    types[plan.names["timestamp"]] = pa.string()
+    if plan.symbol is not None:
+        types[plan.symbol] = pa.dictionary(pa.int32(), pa.string())
+    wanted = [*types]
+    convert = arrow_csv.ConvertOptions(
+        column_types=types, include_columns=wanted, strings_can_be_null=False
+    )
+    read = arrow_csv.ReadOptions(column_names=header, skip_rows=1, block_size=1 << 22)
+    try:
+        table = arrow_csv.read_csv(pa.BufferReader(content), read, convert_options=convert)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise _diagnosis(path, content, plan, header, str(error)) from error
+    if not content.endswith(b"\n"):
+        _check_last_line(path, content, header)
+    return table
+
+
+def _check_last_line(path: Path, content: bytes, header: list[str]) -> None:
+    """A file cut in the middle of its last line ends without a newline and with too few cells."""
+    start = content.rfind(b"\n") + 1
+    cells = next(csv.reader([content[start:].decode("utf-8", "replace")]), [])
+    if len(cells) != len(header):
+        raise DataError(
+            f"{path} line {content.count(NEWLINE) + 1}: the last line is cut off "
+            f"({len(cells)} of {len(header)} cells)"
+        )
+
+
+def _stamps(table, plan: ColumnPlan, path: Path, zone: str | None) -> np.ndarray:
+    """Stamps, by pyarrow where every one carries a zone, by the slow parser otherwise."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = table[plan.names["timestamp"]]
+    try:
+        if bool(pc.all(pc.ends_with(texts, "Z")).as_py()):
+            bare = pc.utf8_rtrim(texts, "Z")
+            return bare.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        pass
+    return parse_texts(texts.to_pandas(), path, zone, FIRST_LINE)
+
+
+def _diagnosis(
+    path: Path, content: bytes, plan: ColumnPlan, header: list[str], complaint: str
+) -> DataError:
+    """Read line by line until the one that pyarrow could not take."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return DataError(f"{path} line {line}: not UTF-8 ({error.reason}); save it as UTF-8")
+    columns = {
+        header.index(source): source for name, source in plan.names.items() if name != "timestamp"
+    }
+    last_is_whole = text.endswith("\n")
+    lines = text.count("\n") + (0 if last_is_whole else 1)
+    for line, cells in _rows(text):
+        place = f"{path} line {line}"
+        if len(cells) != len(header):
+            if line == lines and not last_is_whole:
+                return DataError(
+                    f"{place}: the last line is cut off ({len(cells)} of {len(header)} cells)"
+                )
+            return DataError(f"{place}: {len(cells)} cells where the header has {len(header)}")
+        for index, source in columns.items():
+            problem = _cell_problem(cells[index])
+            if problem:
+                return DataError(f"{place}: {source} {problem}")
+    return DataError(f"{path}: cannot be read as CSV: {complaint}")
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    next(reader, None)
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _cell_problem(cell: str) -> str | None:
+    if len(cell) > LONGEST_CELL:
+        return f"is {len(cell)} characters long"
+    if not cell.strip():
+        return None
+    try:
+        float(cell)
+    except ValueError:
+        return f"{cell[:SHOWN]!r} is not a number"
+    return None

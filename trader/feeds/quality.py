@@ -1,0 +1,136 @@
+"""What the data gate found: counts by class, examples, and every dropped row.
+
+Law: a class whose policy is `error` ends the run at the first file that breaks it, with the
+rows and the remedy; `warn` and `drop` are counted here and written to data_quality.json.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trader.config.sections import Quality
+from trader.errors import DataError
+
+EXAMPLES = 5
+DROPPED_LISTED = 1_000
+RULES = {
+    "disorder": "stamps must not go back",
+    "duplicate": "one bar per symbol and stamp",
+    "revised": "one bar per symbol and stamp; this one has other values",
+    "price": "prices must be finite and above 0",
+    "ohlc": "low ≤ open, close ≤ high",
+    "volume": "volume must be finite and not below 0",
+    "jump": "a close further than feed.quality.max_jump from the one before",
+    "gap": "bars missing inside trading hours",
+}
+
+
+@dataclass
+class Finding:
+    """One row (or gap) that broke a rule."""
+
+    kind: str
+    place: str  # file and line
+    symbol: str
+    timestamp: str
+    detail: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "rule": self.kind,
+            "place": self.place,
+            "symbol": self.symbol,
+            "timestamp": self.timestamp,
+            "detail": self.detail,
+        }
+
+
+@dataclass
+class QualityReport:
+    """Findings of all files together. `policies` is the config's section."""
+
+    policies: Quality
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RULES, 0))
+    examples: dict[str, list[Finding]] = field(default_factory=lambda: {k: [] for k in RULES})
+    dropped: list[Finding] = field(default_factory=list)
+    dropped_total: int = 0
+    symbols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing_bars: int = 0
+    largest_gaps: list[dict[str, Any]] = field(default_factory=list)
+    crossed_quotes: int = 0
+    missing_quotes: int = 0
+    off_grid: int = 0
+    unknown_symbols: dict[str, int] = field(default_factory=dict)
+    extra_columns: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, count: int, findings: list[Finding]) -> None:
+        """Count rows of one class; raise `DataError` if its policy is `error`."""
+        if count == 0:
+            return
+        self.counts[kind] += count
+        room = EXAMPLES - len(self.examples[kind])
+        self.examples[kind].extend(findings[: max(room, 0)])
+        if getattr(self.policies, kind) == "error":
+            raise DataError(self._complaint(kind, count, findings))
+
+    def drop(self, findings: list[Finding], count: int) -> None:
+        """Remember dropped rows; only the first DROPPED_LISTED are listed."""
+        self.dropped_total += count
+        self.dropped.extend(findings[: max(DROPPED_LISTED - len(self.dropped), 0)])
+
+    def _complaint(self, kind: str, count: int, findings: list[Finding]) -> str:
+        first = findings[0]
+        lines = [
+            f"{first.place}: {first.symbol} at {first.timestamp}: {first.detail} "
+            f"({kind}: {RULES[kind]})"
+        ]
+        lines += [
+            f"  also {finding.place}: {finding.symbol} at {finding.timestamp}: {finding.detail}"
+            for finding in findings[1:EXAMPLES]
+        ]
+        if count > EXAMPLES:
+            lines.append(f"  and {count - EXAMPLES} more")
+        others = "warn" if kind == "gap" else "drop"
+        lines.append(f"  mend the data, or set feed.quality.{kind}: {others}")
+        return "\n".join(lines)
+
+    @property
+    def warnings(self) -> list[str]:
+        """One plain sentence for each class that was found and let pass."""
+        found = [
+            f"{self.counts[kind]} × {kind} ({RULES[kind]}); "
+            f"first: {self.examples[kind][0].place}, {self.examples[kind][0].detail}"
+            for kind in RULES
+            if self.counts[kind] and self.examples[kind]
+        ]
+        if self.crossed_quotes:
+            found.append(f"{self.crossed_quotes} quotes with bid above ask")
+        if self.off_grid:
+            found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")
+        if self.unknown_symbols:
+            names = ", ".join(sorted(self.unknown_symbols)[:8])
+            found.append(f"rows of symbols that are no instruments were left out: {names}")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """What data_quality.json holds."""
+        return {
+            "classes": {
+                kind: {
+                    "count": self.counts[kind],
+                    "policy": getattr(self.policies, kind),
+                    "rule": RULES[kind],
+                    "examples": [finding.as_dict() for finding in self.examples[kind]],
+                }
+                for kind in RULES
+            },
+            "missing_bars": self.missing_bars,
+            "largest_gaps": self.largest_gaps,
+            "dropped_total": self.dropped_total,
+            "dropped": [finding.as_dict() for finding in self.dropped],
+            "crossed_quotes": self.crossed_quotes,
+            "missing_quotes": self.missing_quotes,
+            "off_grid": self.off_grid,
+            "unknown_symbols": self.unknown_symbols,
+            "extra_columns": self.extra_columns,
+            "symbols": self.symbols,
+        }

@@ -1,0 +1,88 @@
+"""Stamps of a source as UTC nanoseconds.
+
+Law: a stamp without a zone is an error unless `feed.timezone` names one; a local time that
+happens twice or never (a change of clocks) is an error that names its row; nothing wraps.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from trader.errors import DataError
+
+REMEDY = "set feed.timezone to the zone they are in (UTC, America/New_York, …)"
+FIRST_NS, LAST_NS = -(2**63) + 2**55, 2**63 - 2**55
+
+
+def parse_texts(texts, path: Path, zone: str | None, first_line: int) -> np.ndarray:
+    """int64 UTC nanoseconds of ISO-8601 texts (any sequence pandas takes)."""
+    import pandas as pd
+
+    series = pd.Series(texts, dtype="str")
+    try:
+        aware = pd.to_datetime(series, format="ISO8601", utc=True)
+    except (ValueError, OverflowError):
+        row, value = _first_unparsed(series)
+        raise DataError(
+            f"{path} line {row + first_line}: timestamp {value!r} is no ISO-8601 time "
+            "(2024-03-04T14:30:00Z)"
+        ) from None
+    if bool(aware.isna().any()):
+        row = int(np.flatnonzero(aware.isna().to_numpy())[0])
+        raise DataError(f"{path} line {row + first_line}: timestamp is empty")
+    naive = ~series.str.contains(r"(?:[Zz]|[+-]\d\d:?\d\d|[+-]\d\d)$", regex=True).to_numpy(bool)
+    if not naive.any():
+        return as_ns(aware, path, first_line)
+    if zone is None:
+        row = int(np.flatnonzero(naive)[0])
+        raise DataError(
+            f"{path} line {row + first_line}: timestamp {series.iloc[row]!r} has no time zone; "
+            + REMEDY
+        )
+    if not naive.all():
+        row = int(np.flatnonzero(naive)[0])
+        raise DataError(
+            f"{path} line {row + first_line}: timestamp {series.iloc[row]!r} has no time zone, "
+            "others of the file have; write all of them the same way"
+        )
+    return as_ns(localised(aware.dt.tz_localize(None), path, zone, first_line), path, first_line)
+
+
+def _first_unparsed(series) -> tuple[int, str]:
+    import pandas as pd
+
+    parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+    bad = np.flatnonzero(parsed.isna().to_numpy())
+    row = int(bad[0]) if len(bad) else 0
+    return row, str(series.iloc[row])
+
+
+def localised(naive, path: Path, zone: str, first_line: int):
+    """Naive pandas times in `zone` as aware ones; a clock change is resolved by order, or named."""
+    try:
+        return naive.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+    except ValueError:
+        pass
+    for row, value in enumerate(naive):
+        try:
+            value.tz_localize(zone, ambiguous="raise", nonexistent="raise")
+        except ValueError as error:
+            raise DataError(
+                f"{path} line {row + first_line}: {value} is ambiguous or does not exist in "
+                f"{zone} ({error}); stamp the data in UTC"
+            ) from error
+    raise DataError(f"{path}: the times cannot be read in {zone}; stamp the data in UTC")
+
+
+def as_ns(aware, path: Path, first_line: int) -> np.ndarray:
+    """int64 nanoseconds; `DataError` where a time lies beyond 1677 to 2262."""
+    import pandas as pd
+
+    try:
+        return aware.dt.as_unit("ns").astype("int64").to_numpy()
+    except (pd.errors.OutOfBoundsDatetime, OverflowError):
+        years = aware.dt.year.to_numpy()
+        row = int(np.flatnonzero((years < 1678) | (years > 2261))[0])
+        raise DataError(
+            f"{path} line {row + first_line}: the year {years[row]} is outside 1678 to 2261"
+        ) from None
