@@ -19,11 +19,9 @@ from trader.core.schema import KillSwitchReason, Reason
 from trader.journal.records import (
     FORMAT_VERSION,
     Entry,
-    JournalError,
-    Record,
     RecordType,
 )
-from trader.journal.rows import ACTION_ROW, from_rows, layouts, to_fields, to_rows
+from trader.journal.rows import layouts, to_fields, to_rows
 
 SNAPSHOT_COMPRESSION = 1  # a state is mostly zeros; the fastest level is within 10 % of the best
 
@@ -293,37 +291,3 @@ def run_end(end: RunEnd) -> Entry:
 def _holdings(positions: Mapping[str, float], account: np.ndarray) -> dict[str, Any]:
     held = {symbol: float(qty) for symbol, qty in positions.items() if qty != 0.0}
     return {"positions": held, "account": list(to_rows(account)[0])}
-
-
-def snapshot_state(record: Record) -> bytes:
-    """The state bytes of a SNAPSHOT record; JournalError if they are not what was hashed."""
-    data = record.data
-    try:
-        state = zlib.decompress(base64.b64decode(data["state"], validate=True))
-    except (ValueError, zlib.error) as error:
-        raise JournalError(f"snapshot {record.seq} cannot be read: {error}") from error
-    if hashlib.sha256(state).hexdigest() != data["state_sha"]:
-        raise JournalError(f"snapshot {record.seq} does not match its own hash")
-    return state
-
-
-def bars_of(record: Record) -> np.ndarray:
-    """BAR array of a BAR record."""
-    return from_rows(record.data["rows"], schema.BAR)
-
-
-def actions_of(record: Record) -> np.ndarray:
-    """Array of (symbol, action, reason) of an ACTION record."""
-    return from_rows(record.data["rows"], ACTION_ROW)
-
-
-def outcome_of(record: Record) -> SliceOutcome:
-    """What `decisions` was given, of a DECISION record."""
-    data = record.data
-    return SliceOutcome(
-        first=data["first"],
-        decisions=from_rows(data["rows"], schema.DECISION),
-        throttles=from_rows(data["throttles"], schema.THROTTLE),
-        events=from_rows(data["events"], schema.EVENT),
-        account=from_rows([data["account"]], schema.ACCOUNT),
-    )

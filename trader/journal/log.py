@@ -12,11 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from trader.journal import entries as build
+from trader.journal.anchor import Checkpoint
 from trader.journal.chain import GENESIS, record_hash
 from trader.journal.merkle import MerkleTree
 from trader.journal.records import (
@@ -30,7 +31,7 @@ from trader.journal.records import (
     encode,
     fault_in,
 )
-from trader.journal.store import INSERT, make_file, open_writer, read_records
+from trader.journal.store import INSERT, damaged, make_file, open_writer, read_records
 from trader.journal.writerlock import WriterLock
 
 CHECKPOINT_RECORDS = 1000
@@ -49,15 +50,6 @@ class Clock(Protocol):
 
     def mono_ns(self) -> int:
         """Monotonic nanoseconds (CLOCK_MONOTONIC, or virtual)."""
-
-
-class Checkpoint(NamedTuple):
-    """The journal's first `size` records in one hash; `head` is the last of them."""
-
-    run_id: str
-    size: int
-    root: bytes
-    head: bytes
 
 
 OnCheckpoint = Callable[[Checkpoint], None]
@@ -123,23 +115,24 @@ class Journal:
             ).fetchone()
             hashes = self._connection.execute("SELECT seq, hash FROM records ORDER BY seq")
             self._tree = MerkleTree()
-            seq, newest = 0, GENESIS
-            for seq, newest in hashes:
-                self._tree.add(newest)
+            head = Head(0, GENESIS)
+            for row in hashes:
+                head = Head._make(row)
+                self._tree.add(head.hash)
             checkpoint = self._connection.execute(
                 "SELECT max(seq) FROM records WHERE type = 'CHECKPOINT' AND seq > ?",
-                (seq - 2 * CHECKPOINT_RECORDS,),
+                (head.seq - 2 * CHECKPOINT_RECORDS,),
             ).fetchone()
             status = os.stat(self.path)
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
-            raise JournalError(f"cannot read {self.path}: {error}") from error
-        if first is None or seq != self._tree.size:
+            raise damaged(self.path, error) from error
+        if first is None or head.seq != self._tree.size:
             self._connection.close()
-            raise JournalError(f"records are missing in {self.path}; see `trader audit verify`")
+            raise damaged(self.path, ValueError("records are missing"))
         self.run_id: str = Record(1, 0, 0, None, None, "", b"", b"", first[0]).data["run_id"]
         self._file = (status.st_dev, status.st_ino)
-        self._head = Head(seq, newest)
+        self._head = head
         self._checkpointed = checkpoint[0] or 1
 
     @property
@@ -172,9 +165,7 @@ class Journal:
             checkpoint = None
             if kinds & CHECKPOINTED or last - self._checkpointed >= CHECKPOINT_RECORDS:
                 checkpoint = self._add_checkpoint(records, tree)
-            self._write(records, durable or bool(kinds & ALWAYS_DURABLE))
-            self._tree = tree
-            self._head = Head(records[-1].seq, records[-1].hash)
+            self._write(records, tree, durable or bool(kinds & ALWAYS_DURABLE))
             if checkpoint:
                 self._checkpointed = self._head.seq
         if checkpoint:
@@ -188,9 +179,7 @@ class Journal:
             tree = self._tree.copy()
             records: list[Record] = []
             checkpoint = self._add_checkpoint(records, tree)
-            self._write(records, durable=True)
-            self._tree = tree
-            self._head = Head(records[-1].seq, records[-1].hash)
+            self._write(records, tree, durable=True)
             self._checkpointed = self._head.seq
         self._publish(checkpoint)
         return checkpoint
@@ -216,12 +205,6 @@ class Journal:
             finally:
                 self._lock.release()
 
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def _require_usable(self) -> None:
         if self.failure is not None:
             raise JournalError(f"the journal {self.path} takes no records any more: {self.failure}")
@@ -241,6 +224,7 @@ class Journal:
         return records
 
     def _add_checkpoint(self, records: list[Record], tree: MerkleTree) -> Checkpoint:
+        """Append a CHECKPOINT over everything up to the last of `records` to them."""
         head = Head(records[-1].seq, records[-1].hash) if records else self._head
         checkpoint = Checkpoint(self.run_id, head.seq, tree.root(), head.hash)
         payload = {"size": head.seq, "root": checkpoint.root.hex(), "head": head.hash.hex()}
@@ -250,7 +234,7 @@ class Journal:
         tree.add(record.hash)
         return checkpoint
 
-    def _write(self, records: list[Record], durable: bool) -> None:
+    def _write(self, records: list[Record], tree: MerkleTree, durable: bool) -> None:
         """One transaction. Whatever goes wrong in it makes this object refuse from now on."""
         connection = self._connection
         try:
@@ -272,6 +256,8 @@ class Journal:
         except BaseException as error:  # an interrupt in mid-write leaves nobody knowing how far
             self._abandon(repr(error))
             raise
+        self._tree = tree
+        self._head = Head(records[-1].seq, records[-1].hash)
 
     def _abandon(self, why: str) -> None:
         self.failure = f"a write failed ({why})"

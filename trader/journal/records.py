@@ -24,6 +24,12 @@ class JournalError(TraderError):
     """The journal cannot be written, opened or read; nothing may be traded on it."""
 
 
+class DamagedJournal(JournalError):
+    """The file holds something else than was written to it. `trader audit verify` says where."""
+
+    exit_code = 8
+
+
 class RecordType(StrEnum):
     """Every kind of record. Append-only."""
 

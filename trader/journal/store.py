@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from trader.journal.records import FORMAT_VERSION, JournalError, Record
+from trader.journal.records import FORMAT_VERSION, DamagedJournal, JournalError, Record
 
 FILE_NAME = "journal.sqlite"
 APPLICATION_ID = 0x54524A4C  # "TRJL"
@@ -97,9 +97,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, beside a running writer if there is one."""
-    if not path.is_file():
-        raise JournalError(f"there is no journal at {path}")
+    """A connection that cannot write, beside a running writer if there is one.
+
+    JournalError if the file cannot be opened, DamagedJournal if it is not SQLite any more.
+    """
+    if not os.access(path, os.R_OK):
+        raise JournalError(f"there is no journal at {path}, or it may not be read")
     name = f"file:{quote(str(path))}?mode=ro"
     try:
         return _opened(name)
@@ -111,10 +114,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
             raise JournalError(
                 f"cannot read {path}: {error}; copy it with its -wal file to a folder you can write"
             ) from error
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, error) from error
     try:
         return _opened(name + "&immutable=1")
     except sqlite3.Error as error:
-        raise JournalError(f"cannot read {path}: {error}") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> DamagedJournal:
+    """What to raise when SQLite cannot make sense of the file."""
+    return DamagedJournal(f"{path} is damaged: {error}; see `trader audit verify`")
 
 
 def _opened(name: str) -> sqlite3.Connection:
@@ -158,7 +168,7 @@ def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> It
         for row in connection.execute(query, (from_seq, *types)):
             yield Record._make(row)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise JournalError(f"cannot read {path}: {error}; see `trader audit verify`") from error
+        raise damaged(path, error) from error
     finally:
         connection.close()
 
@@ -171,7 +181,7 @@ def newest_record(path: Path, kind: str, before: int | None = None) -> Record | 
     try:
         row = connection.execute(query, (kind, below)).fetchone()
     except sqlite3.Error as error:
-        raise JournalError(f"cannot read {path}: {error}") from error
+        raise damaged(path, error) from error
     finally:
         connection.close()
     return None if row is None else Record._make(row)

@@ -1,0 +1,255 @@
+"""What a journal must say, beyond matching hashes.
+
+    run        RUN_START first and once; RUN_RESUME brings the same limits, config, model and code
+    slice      BAR, then ACTION for the same symbols, then DECISION for the same symbols and actions
+    limits     a refusal names the limit RUN_START set; nothing approved is beyond it
+    orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
+    kill       nothing is sent between a KILL and the REARM of every kill in force
+    positions  SNAPSHOT and RUN_END hold what the fills add up to
+
+Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
+them. It never raises for what a journal says; it returns the first thing wrong with each record.
+"""
+
+from typing import Any
+
+from trader.core.schema import KillSwitchReason, Reason
+from trader.journal.orders import TOLERANCE, OrderFold
+from trader.journal.records import fault_in, number
+
+Data = dict[str, Any]
+Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
+
+# the limit a refusal or a cut is measured against, as named in RUN_START's limits
+LIMIT_OF = {
+    Reason.POSITION_LIMIT: "max_position_size",
+    Reason.POSITION_NOTIONAL_LIMIT: "max_position_notional",
+    Reason.ORDER_SIZE_LIMIT: "max_order_size",
+    Reason.ORDER_NOTIONAL_LIMIT: "max_order_notional",
+    Reason.DAILY_LOSS_LIMIT: "max_daily_loss",
+    Reason.DRAWDOWN_LIMIT: "max_drawdown_frac",
+    Reason.CONCENTRATION_LIMIT: "max_position_concentration",
+    Reason.GROSS_EXPOSURE_LIMIT: "max_gross_exposure",
+    Reason.PRICE_COLLAR: "price_collar",
+    Reason.VOLUME_PARTICIPATION: "max_volume_participation",
+    Reason.SPREAD: "max_spread_bps",
+    Reason.VOLATILITY: "max_volatility",
+    Reason.ABSOLUTE_CAP: "throttle_max_order_size",
+    Reason.BELOW_MIN_SIZE: "min_order_size",
+}
+_LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
+SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha", "code_sha")
+# what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
+AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
+SLICE_USE = "slice"
+
+
+class Meaning:
+    """Fold of one journal; `check` it record by record, in order."""
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self.fold = OrderFold(0.0)
+        self._start: Data = {}
+        self._symbols: list[str] = []
+        self._limits: dict[str, float] = {}
+        self._column: dict[str, int] = {}  # of DECISION rows
+        self._cash_column = 0
+        self._mono_ns = 0
+        self._bar_ns: int | None = None
+        self._bar_symbols: list[int] = []
+        self._actions: dict[int, int] | None = None  # symbol → action, until decided on
+        self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
+        self._kills: dict[str, tuple[int, Data]] = {}  # in force, with the record's seq
+        self._ended = False
+
+    def check(self, stamp: Stamp, kind: str, data: Any) -> str | None:
+        """What is wrong with this record after all those before it; None if nothing is."""
+        fault = fault_in(kind, data)
+        if fault is not None:
+            return fault
+        seq, mono_ns, _ = stamp
+        if (seq == 1) != (kind == "RUN_START"):
+            return f"{kind} as record {seq}: a journal has one RUN_START, and begins with it"
+        if self._ended and kind not in AFTER_RUN_END:
+            return f"{kind} after RUN_END"
+        if mono_ns < self._mono_ns and kind not in AFTER_RUN_END:
+            return "the monotonic clock went backwards"
+        self._mono_ns = mono_ns
+        step = _STEPS.get(kind)
+        if step is not None:
+            fault = step(self, stamp, data)
+        return self.fold.take(kind, seq, data) if fault is None else fault
+
+    def _run_start(self, stamp: Stamp, data: Data) -> str | None:
+        self._start = data
+        self.run_id = data["run_id"]
+        self._symbols = data["symbols"]
+        self._limits = {name: number(value) for name, value in data["limits"].items()}
+        layouts = data["layouts"]
+        self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
+        self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
+        self.fold = OrderFold(number(data["cash"]))
+        return None
+
+    def _run_resume(self, stamp: Stamp, data: Data) -> str | None:
+        for name in SAME_FOR_LIFE:
+            if data[name] != self._start[name]:
+                return f"the run was resumed with another {name} than it was started with"
+        self._ended = False
+        return None
+
+    def _bar(self, stamp: Stamp, data: Data) -> str | None:
+        event_ns = stamp[2]
+        if data["use"] != SLICE_USE:
+            return None
+        if event_ns is None:
+            return "bars without a time"
+        if event_ns != self._bar_ns:
+            if self._bar_ns is not None and event_ns < self._bar_ns:
+                return "a slice earlier than the one before it"
+            self._bar_ns, self._bar_symbols = event_ns, []
+            self._actions = None
+        elif self._actions is not None or not self._bar_symbols:
+            return "bars join a slice that was acted on already"
+        for row in data["rows"]:
+            symbol = row[-2]
+            if row[0] != event_ns:
+                return "a bar of another time than its record"
+            if not 0 <= symbol < len(self._symbols):
+                return f"a bar of the unknown symbol {symbol!r}"
+            self._bar_symbols.append(symbol)
+        return None
+
+    def _action(self, stamp: Stamp, data: Data) -> str | None:
+        symbols = [row[0] for row in data["rows"]]
+        if stamp[2] != self._bar_ns or not self._bar_symbols:
+            return "actions for a slice whose bars are not recorded"
+        if symbols != self._bar_symbols:
+            return "actions for other symbols than the slice has bars of"
+        self._actions = {row[0]: row[1] for row in data["rows"]}
+        self._bar_symbols = []
+        if len(self._actions) != len(symbols):
+            return "two bars of one symbol in a slice"
+        return None
+
+    def _decision(self, stamp: Stamp, data: Data) -> str | None:
+        if self._actions is None or stamp[2] != self._bar_ns:
+            return "decisions without the recorded actions they were taken on"
+        actions, self._actions = self._actions, None
+        self._approved = {}
+        column = self._column
+        symbol_at, action_at, qty_at = column["symbol"], column["action"], column["approved_qty"]
+        if len(data["rows"]) != len(actions):
+            return f"{len(data['rows'])} decisions on {len(actions)} actions"
+        for offset, row in enumerate(data["rows"]):
+            symbol, qty = row[symbol_at], row[qty_at]
+            if actions.get(symbol) != row[action_at]:
+                return f"a decision on {self._name(symbol)} on another action than the recorded one"
+            if qty == 0.0 and row[column["reason"]] == 0:
+                continue  # a plain HOLD
+            fault = self._row_fault(row, qty)
+            if fault is not None:
+                return f"{self._name(symbol)}: {fault}"
+            if qty != 0.0:
+                self._approved[data["first"] + offset] = (symbol, qty)
+        return None
+
+    def _row_fault(self, row: list[Any], qty: float) -> str | None:
+        """What is wrong with one decision that has a reason or an approved qty."""
+        column, limits = self._column, self._limits
+        requested = number(row[column["requested_qty"]])
+        name = _LIMIT_OF.get(row[column["reason"]])
+        if name is not None and number(row[column["limit"]]) != limits[name]:
+            return f"refused at {name} {row[column['limit']]!r}, in force is {limits[name]!r}"
+        if qty == 0.0:
+            return None
+        if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
+            return f"approved {qty!r} of a request for {requested!r}"
+        for name in ("max_order_size", "throttle_max_order_size"):
+            if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
+                return f"approved {qty!r} above {name} {limits[name]!r}"
+        held = self.fold.positions.get(self._name(row[column["symbol"]]), 0.0)
+        largest = max(limits["max_position_size"], abs(held)) * (1.0 + TOLERANCE)
+        if not abs(held + qty) <= largest:
+            return f"approved {qty!r} onto {held!r}, above max_position_size"
+        return None
+
+    def _intent(self, stamp: Stamp, data: Data) -> str | None:
+        symbol, qty = data["symbol"], data["qty"]
+        if symbol not in self._symbols:
+            return f"an order for {symbol}, which the run does not trade"
+        if data["purpose"] == "flatten":
+            return self._flatten_fault(data, symbol, qty)
+        approved = self._approved.pop(data["decision"], None)
+        if approved is None:
+            return f"order {data['client_order_id']} has no approved decision, or a second order"
+        if (self._name(approved[0]), approved[1]) != (symbol, qty):
+            return (
+                f"order {data['client_order_id']} is for {qty!r} {symbol}, its decision approved "
+                f"{approved[1]!r} {self._name(approved[0])}"
+            )
+        return None
+
+    def _flatten_fault(self, data: Data, symbol: str, qty: float) -> str | None:
+        kill = self._kills.get(data.get("kill_id", ""))
+        if kill is None or kill[1].get("flatten") is not True:
+            return "a flattening order that no kill in force asked for"
+        held = self.fold.positions.get(symbol, 0.0)
+        if not (qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)):
+            return f"a flattening order of {qty!r} on a position of {held!r}"
+        return None
+
+    def _sent(self, stamp: Stamp, data: Data) -> str | None:
+        order = self.fold.orders.get(data["client_order_id"])
+        for kill_id, (kill_seq, kill) in self._kills.items():
+            if order is None or order.kill_id == kill_id:
+                continue  # unknown, which the fold says; or the kill's own flattening
+            sent_ns, kill_ns = data.get("sent_mono_ns"), kill.get("mono_ns")
+            stamped = isinstance(sent_ns, int) and isinstance(kill_ns, int)
+            if stamped and order.intent_seq < kill_seq and sent_ns < kill_ns:
+                continue  # it had left before the kill took effect, and is told after it
+            return f"order {data['client_order_id']} was sent under kill {kill_id}"
+        return None
+
+    def _kill(self, stamp: Stamp, data: Data) -> str | None:
+        try:
+            KillSwitchReason(data["code"])
+        except ValueError:
+            return f"kill {data['kill_id']} has the unknown code {data['code']}"
+        self._kills.setdefault(data["kill_id"], (stamp[0], data))
+        return None
+
+    def _rearm(self, stamp: Stamp, data: Data) -> str | None:
+        if self._kills.pop(data["kill_id"], None) is None:
+            return f"rearm of {data['kill_id']}, which is not in force"
+        return None
+
+    def _holdings(self, stamp: Stamp, data: Data) -> str | None:
+        if data["last_seq"] != stamp[0] - 1:
+            return f"says it follows record {data['last_seq']}"
+        fault = self.fold.position_fault(data["positions"])
+        return fault or self.fold.cash_fault(number(data["account"][self._cash_column]))
+
+    def _run_end(self, stamp: Stamp, data: Data) -> str | None:
+        self._ended = True
+        return self._holdings(stamp, data)
+
+    def _name(self, symbol: Any) -> str:
+        known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
+        return self._symbols[symbol] if known else f"symbol {symbol!r}"
+
+
+_STEPS = {
+    "RUN_START": Meaning._run_start,
+    "RUN_RESUME": Meaning._run_resume,
+    "BAR": Meaning._bar,
+    "ACTION": Meaning._action,
+    "DECISION": Meaning._decision,
+    "ORDER_INTENT": Meaning._intent,
+    "ORDER_SENT": Meaning._sent,
+    "KILL": Meaning._kill,
+    "REARM": Meaning._rearm,
+    "SNAPSHOT": Meaning._holdings,
+    "RUN_END": Meaning._run_end,
+}

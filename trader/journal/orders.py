@@ -1,0 +1,204 @@
+"""The life of every order, folded from its records, and the positions its fills add up to.
+
+Law: an order is intended, then sent or aborted; sent, it is acknowledged or rejected, filled and
+cancelled. No fill without a sent order, none twice, none beyond the order's qty. Every method
+takes one payload and returns what is wrong with it, or None. Nothing here knows the core: this is
+the second opinion.
+"""
+
+from typing import Any
+
+TOLERANCE = 1e-9  # relative: float dust of adding lots, far below half a lot
+
+Data = dict[str, Any]
+
+
+class Order:
+    """One order as far as its records tell."""
+
+    __slots__ = (
+        "aborted",
+        "cancelled",
+        "decision",
+        "filled",
+        "intent_seq",
+        "kill_id",
+        "purpose",
+        "qty",
+        "rejected",
+        "sent",
+        "symbol",
+    )
+
+    def __init__(self, seq: int, data: Data) -> None:
+        self.intent_seq = seq
+        self.symbol: str = data["symbol"]
+        self.qty: float = data["qty"]  # signed
+        self.decision: int = data["decision"]
+        self.purpose: str = data["purpose"]
+        self.kill_id: str | None = data.get("kill_id")
+        self.sent = False
+        self.aborted = False
+        self.rejected = False
+        self.filled = 0.0  # signed
+        self.cancelled = 0.0  # signed
+
+    @property
+    def rest(self) -> float:
+        """Signed qty that may still fill."""
+        if self.aborted or self.rejected:
+            return 0.0
+        rest = self.qty - self.filled - self.cancelled
+        return rest if rest * self.qty > 0.0 else 0.0
+
+
+class OrderFold:
+    """All orders, positions and cash of a run, from its records alone."""
+
+    def __init__(self, cash: float) -> None:
+        self.orders: dict[str, Order] = {}
+        self.positions: dict[str, float] = {}
+        self.cash = cash
+        self._largest_cash = abs(cash)  # what float dust is measured against
+        self._largest_position = 0.0
+        self._executions: set[str] = set()
+
+    def take(self, kind: str, seq: int, data: Data) -> str | None:
+        """Apply one record; what is wrong with it, or None. Other types are ignored."""
+        step = _STEPS.get(kind)
+        return None if step is None else step(self, seq, data)
+
+    def working(self, symbol: str) -> tuple[float, float]:
+        """(buying, selling ≥ 0) that still works for a symbol."""
+        rests = [order.rest for order in self.orders.values() if order.symbol == symbol]
+        return sum(r for r in rests if r > 0.0), 0.0 - sum(r for r in rests if r < 0.0)
+
+    def position_fault(self, positions: Data) -> str | None:
+        """Where recorded positions (flat ones left out) differ from what the fills add up to."""
+        allowed = TOLERANCE * (1.0 + self._largest_position)
+        for symbol in sorted(positions.keys() | self.positions.keys()):
+            said, folded = positions.get(symbol, 0.0), self.positions.get(symbol, 0.0)
+            if not abs(said - folded) <= allowed:
+                return (
+                    f"position of {symbol} is recorded as {said!r}, its fills add up to {folded!r}"
+                )
+        return None
+
+    def cash_fault(self, cash: float) -> str | None:
+        """Where recorded cash differs from start cash less what the fills cost."""
+        if not abs(cash - self.cash) <= TOLERANCE * (1.0 + self._largest_cash):
+            return f"cash is recorded as {cash!r}, start and fills make {self.cash!r}"
+        return None
+
+    def _intent(self, seq: int, data: Data) -> str | None:
+        client_id = data["client_order_id"]
+        known = self.orders.get(client_id)
+        if known is not None:
+            return f"order {client_id} has an intent already, record {known.intent_seq}"
+        if data["qty"] == 0:
+            return f"order {client_id} is for nothing"
+        self.orders[client_id] = Order(seq, data)
+        return None
+
+    def _known(self, kind: str, data: Data) -> Order | str:
+        client_id = data["client_order_id"]
+        order = self.orders.get(client_id)
+        return f"{kind} of {client_id}, which has no ORDER_INTENT" if order is None else order
+
+    def _sent(self, seq: int, data: Data) -> str | None:
+        order = self._known("ORDER_SENT", data)
+        if isinstance(order, str):
+            return order
+        client_id = data["client_order_id"]
+        if order.aborted or order.rejected:
+            return f"order {client_id} was sent after it was refused"
+        if order.sent and data.get("resend") is not True:
+            return f"order {client_id} was sent twice"
+        if data["qty"] != order.qty:
+            return f"order {client_id} was sent for {data['qty']!r}, intended for {order.qty!r}"
+        order.sent = True
+        return None
+
+    def _ack(self, seq: int, data: Data) -> str | None:
+        order = self._known("ORDER_ACK", data)
+        if isinstance(order, str):
+            return order
+        if not order.sent and data.get("adopted") is not True:
+            return f"order {data['client_order_id']} was acknowledged and never sent"
+        order.sent = True
+        return None
+
+    def _rejected(self, seq: int, data: Data) -> str | None:
+        order = self._known("ORDER_REJECTED", data)
+        if isinstance(order, str):
+            return order
+        if not order.sent:
+            return f"order {data['client_order_id']} was rejected and never sent"
+        order.rejected = True
+        return None
+
+    def _aborted(self, seq: int, data: Data) -> str | None:
+        order = self._known("ORDER_ABORTED", data)
+        if isinstance(order, str):
+            return order
+        if order.sent:
+            return f"order {data['client_order_id']} was aborted after it was sent"
+        order.aborted = True
+        return None
+
+    def _fill(self, seq: int, data: Data) -> str | None:
+        order = self._known("FILL", data)
+        if isinstance(order, str):
+            return order
+        client_id, execution, qty = data["client_order_id"], data["execution_id"], data["qty"]
+        if execution in self._executions:
+            return f"execution {execution} is recorded twice"
+        if not order.sent:
+            return f"a fill of order {client_id}, which was never sent"
+        if data["symbol"] != order.symbol:
+            return f"a fill in {data['symbol']} of order {client_id}, which is for {order.symbol}"
+        if not qty * order.qty > 0.0:
+            return f"a fill of {qty!r} against the side of order {client_id} ({order.qty!r})"
+        filled = order.filled + qty
+        if not abs(filled) <= abs(order.qty) * (1.0 + TOLERANCE):
+            return f"order {client_id} for {order.qty!r} is filled to {filled!r}"
+        order.filled = filled
+        self._executions.add(execution)
+        self._book(order.symbol, qty, data["price"], data["commission"])
+        return None
+
+    def _book(self, symbol: str, qty: float, price: float, commission: float) -> None:
+        held = self.positions.get(symbol, 0.0) + qty
+        if abs(held) <= TOLERANCE * abs(qty):
+            self.positions.pop(symbol, None)
+        else:
+            self.positions[symbol] = held
+            self._largest_position = max(self._largest_position, abs(held))
+        self.cash -= qty * price + commission
+        self._largest_cash = max(self._largest_cash, abs(self.cash))
+
+    def _cancel_intent(self, seq: int, data: Data) -> str | None:
+        order = self._known("CANCEL_INTENT", data)
+        return order if isinstance(order, str) else None
+
+    def _cancel_ack(self, seq: int, data: Data) -> str | None:
+        order = self._known("CANCEL_ACK", data)
+        if isinstance(order, str):
+            return order
+        qty = data["qty"]
+        if not abs(qty) <= abs(order.qty) * (1.0 + TOLERANCE):
+            return f"{qty!r} of order {data['client_order_id']} for {order.qty!r} was cancelled"
+        order.cancelled += qty
+        return None
+
+
+_STEPS = {
+    "ORDER_INTENT": OrderFold._intent,
+    "ORDER_SENT": OrderFold._sent,
+    "ORDER_ACK": OrderFold._ack,
+    "ORDER_REJECTED": OrderFold._rejected,
+    "ORDER_ABORTED": OrderFold._aborted,
+    "FILL": OrderFold._fill,
+    "CANCEL_INTENT": OrderFold._cancel_intent,
+    "CANCEL_ACK": OrderFold._cancel_ack,
+}

@@ -1,0 +1,75 @@
+"""What the builders in `entries` wrote, back as arrays and bytes. For recovery, replay, parity.
+
+Law: bit for bit what was recorded, or JournalError; nothing is repaired or guessed.
+"""
+
+import base64
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from trader.core import schema
+from trader.journal.entries import SliceOutcome
+from trader.journal.records import JournalError, Record, RecordType
+from trader.journal.rows import ACTION_ROW, from_rows
+from trader.journal.store import newest_record
+
+
+def bars_of(record: Record) -> np.ndarray:
+    """BAR array of a BAR record."""
+    return from_rows(record.data["rows"], schema.BAR)
+
+
+def actions_of(record: Record) -> np.ndarray:
+    """Array of (symbol, action, reason) of an ACTION record."""
+    return from_rows(record.data["rows"], ACTION_ROW)
+
+
+def outcome_of(record: Record) -> SliceOutcome:
+    """What `entries.decisions` was given, of a DECISION record."""
+    data = record.data
+    return SliceOutcome(
+        first=data["first"],
+        decisions=from_rows(data["rows"], schema.DECISION),
+        throttles=from_rows(data["throttles"], schema.THROTTLE),
+        events=from_rows(data["events"], schema.EVENT),
+        account=from_rows([data["account"]], schema.ACCOUNT),
+    )
+
+
+def order_of(record: Record) -> np.ndarray:
+    """One-element ORDER array of an ORDER_INTENT that a decision led to."""
+    return from_rows([record.data["order"]], schema.ORDER)
+
+
+def fill_of(record: Record) -> np.ndarray:
+    """One-element FILL array of a FILL record."""
+    return from_rows([record.data["fill"]], schema.FILL)
+
+
+def snapshot_state(record: Record) -> bytes:
+    """The state bytes of a SNAPSHOT record; JournalError if they are not what was hashed."""
+    data = record.data
+    try:
+        state = zlib.decompress(base64.b64decode(data["state"], validate=True))
+    except (ValueError, zlib.error) as error:
+        raise JournalError(f"snapshot {record.seq} cannot be read: {error}") from error
+    if hashlib.sha256(state).hexdigest() != data["state_sha"]:
+        raise JournalError(f"snapshot {record.seq} does not match its own hash")
+    return state
+
+
+def newest_snapshot(path: Path, before: int | None = None) -> tuple[Record, bytes] | None:
+    """The last snapshot that can be read (below seq `before`) and its state; None without one.
+
+    One that cannot be read is passed over: a snapshot can always be thrown away.
+    """
+    record = newest_record(path, RecordType.SNAPSHOT, before)
+    while record is not None:
+        try:
+            return record, snapshot_state(record)
+        except JournalError:
+            record = newest_record(path, RecordType.SNAPSHOT, record.seq)
+    return None
