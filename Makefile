@@ -1,8 +1,6 @@
 # Needs Python >= 3.11 and make, nothing else: the first target that is run sets up .venv.
 # Other folders and interpreters: make test VENV=/tmp/venv PYTHON=python3.13
 
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
 VENV ?= .venv
@@ -31,7 +29,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $$($(PYTHON) --version); this happens once" >&2
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	$(PY) -m compileall -q -j 0 $(VENV)/lib trader || true
 	@touch $@
 
 demo: $(STAMP) ## run a backtest of the bundled example
@@ -64,7 +61,7 @@ kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
 
 build: $(STAMP) ## source package and wheel into dist/
 	rm -rf dist
-	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PY) -m hatchling build
 
 clean: ## remove caches and build results, not .venv and not runs/
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,7 @@ COMMANDS = (
     ("init", "trader.cli.init:command"),
     ("train", "trader.cli.train:train"),
     ("kill", "trader.cli.kill:command"),
+    ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),
 )
 
@@ -72,6 +73,11 @@ def build_app() -> typer.Typer:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; everything that can go wrong becomes a message and an exit code."""
-    return outcome.exit_code_of(
-        lambda: build_app()(args=list(argv), prog_name="trader", standalone_mode=False)
-    )
+    return outcome.exit_code_of(lambda: _invoke(argv))
+
+
+def _invoke(argv: Sequence[str]) -> object:
+    """What Typer does, without its own handling of errors and broken pipes."""
+    command = typer.main.get_command(build_app())
+    with command.make_context("trader", list(argv)) as context:
+        return command.invoke(context)

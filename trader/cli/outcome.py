@@ -41,8 +41,10 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         return INTERRUPTED
-    except SystemExit as error:
-        return _system_exit_code(error)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except SystemExit as ending:
+        return _system_exit_code(ending)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             _drop_output()
@@ -106,10 +108,10 @@ def _where_to_look(error: Exception) -> str:
     return f"traceback in {path}; TRADER_DEBUG=1 shows it"
 
 
-def _system_exit_code(error: SystemExit) -> int:
-    if error.code is None or isinstance(error.code, int):
-        return error.code or 0
-    _say(str(error.code))
+def _system_exit_code(ending: SystemExit) -> int:
+    if ending.code is None or isinstance(ending.code, int):
+        return ending.code or 0
+    _say(str(ending.code))
     return CRASHED
 
 
