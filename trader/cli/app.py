@@ -18,6 +18,7 @@ COMMANDS = (
     ("init", "trader.cli.init:command"),
     ("train", "trader.cli.train:train"),
     ("kill", "trader.cli.kill:command"),
+    ("audit", "trader.cli.audit:app"),
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),
 )
