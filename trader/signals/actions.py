@@ -129,7 +129,7 @@ def _from_objects(values: np.ndarray) -> np.ndarray:
 def _parse(value: Any, row: int) -> int:
     try:
         return int(TradingAction.parse(value))
-    except ValueError:
+    except Exception:  # ValueError, or what printing the value for it raised
         _refuse(value, row)
 
 

@@ -133,9 +133,8 @@ class SignalsModel:
         )
 
     def _zone_shift(self, bars: np.ndarray) -> float | None:
-        """The smallest whole number of quarter hours under which most of a sample meets bars."""
+        """Hours to add to the signals for most of a sample to meet bars; None if none will do."""
         tried = sum(min(len(closes), SAMPLE) for closes, _ in self._by_symbol.values())
-        for quarters in sorted((q for q in range(-56, 57) if q), key=abs):
-            if 2 * self._met(bars, quarters * QUARTER_NS, SAMPLE) > tried:
-                return quarters / 4
-        return None
+        shifts = sorted((quarters for quarters in range(-56, 57) if quarters), key=abs)
+        best = max(shifts, key=lambda q: self._met(bars, q * QUARTER_NS, SAMPLE))
+        return best / 4 if 2 * self._met(bars, best * QUARTER_NS, SAMPLE) > tried else None

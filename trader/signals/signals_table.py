@@ -4,6 +4,8 @@ Law: every row is read or the file is refused with the first row at fault; nothi
 Rows are counted from 0; a CSV row also has its line, where line 1 is the header.
 """
 
+import gzip
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +90,7 @@ def _table(path: str) -> tuple[bool, pa.Table]:
     except OSError as error:
         reason = error.strerror or error
         raise ModelError(f"model.path {path}: cannot be read: {reason}") from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise ModelError(f"{path}: is no readable CSV or Parquet file: {error}") from error
 
 
@@ -104,8 +106,8 @@ def _decoded(table: pa.Table) -> pa.Table:
 def _csv(path: str, compression: str | None) -> pa.Table:
     from pyarrow import csv
 
-    with pa.input_stream(path, compression=compression) as stream:
-        head = stream.readline().decode("utf-8-sig")
+    with gzip.open(path) if compression else Path(path).open("rb") as file:
+        head = file.readline().decode("utf-8-sig")
     names = [name.strip().strip('"') for name in head.split(",")]
     with pa.input_stream(path, compression=compression) as stream:
         table = csv.read_csv(
@@ -155,11 +157,12 @@ def _stamps(column: pa.ChunkedArray, zone: str | None, fail: Callable[..., NoRet
         bad = np.asarray(times.isna())
         if bad.any():
             row = _first(bad)
-            fail(row, f"timestamp {column[row].as_py()!r} happens twice or never in {zone}")
+            fail(row, f"timestamp {column[row].as_py()!r} happens twice or never in {zone}; write UTC")
     try:
         return times.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64").to_numpy()
-    except pd.errors.OutOfBoundsDatetime as error:
-        raise ModelError(f"a timestamp lies outside the years 1678 to 2261: {error}") from error
+    except pd.errors.OutOfBoundsDatetime:
+        row = _first((times.dt.year < 1678) | (times.dt.year > 2261))
+        fail(row, f"timestamp {column[row].as_py()!r} is outside the years 1678 to 2261")
 
 
 def _symbols(column: pa.ChunkedArray, symbols: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

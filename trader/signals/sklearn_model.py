@@ -7,7 +7,6 @@ through BLAS and differ in the last bit).
 """
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,10 +40,8 @@ class SklearnModel:
         self._model = load_skops(data, section.path, section.trusted)
         self._check_classes()
         self._check_features(read_card(section.path, section.sha256) or {}, config)
-        _use_one_job(self._model)
+        _settle(self._model)
         self._blas = _blas()
-        # we have compared the names ourselves; scikit-learn would say this in every chunk
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
         self._try_once()
 
     def check_history(self, bars: np.ndarray) -> None:
@@ -148,8 +145,12 @@ class SklearnModel:
             raise ModelError(f"model.path {self.path}: {error.complaint}") from error
 
 
-def _use_one_job(model: Any) -> None:
-    """Set every `n_jobs` to 1, in fitted parts too: forests add votes in the order threads end."""
+def _settle(model: Any) -> None:
+    """Make the model and all its fitted parts ready for many small predictions.
+
+    `n_jobs` becomes 1: forests add votes in the order threads end. The names of the features,
+    which were compared, are dropped: with them scikit-learn warns of each array it is given.
+    """
     seen: set[int] = set()
     todo = [model]
     while todo:
@@ -164,6 +165,7 @@ def _use_one_job(model: Any) -> None:
         elif hasattr(item, "get_params") and hasattr(item, "__dict__"):
             if isinstance(vars(item).get("n_jobs"), int):
                 item.n_jobs = 1
+            vars(item).pop("feature_names_in_", None)
             todo.extend(vars(item).values())
 
 

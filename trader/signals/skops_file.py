@@ -2,8 +2,8 @@
 
 Law: the file is read once, and the bytes whose SHA-256 was checked are the bytes that are loaded;
 nothing is parsed before that. Only types that skops knows or the config trusts are made. The same
-model always gives the same bytes: skops names its parts by memory address and time, so they are
-renumbered before writing.
+model always gives the same bytes: skops names its parts by memory address and time, and trees
+save unused memory, so parts are renumbered and wiped before writing.
 """
 
 import hashlib
@@ -15,11 +15,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trader.errors import ConfigError, ModelError
 
 MAX_BYTES = 2 * 1024**3  # of the file, and of all its parts unpacked
 MAX_SCHEMA_BYTES = 256 * 1024**2
 _SCHEMA = "schema.json"
+# Parts of scikit-learn's own classifiers that hold numbers and do nothing when they are made;
+# skops leaves it to its caller to trust them. The SHA-256 vouches for the numbers.
+NUMERIC_PARTS = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip file can hold
 
 
@@ -60,15 +80,16 @@ def load_skops(data: bytes, path: str, trusted: Sequence[str]) -> Any:
 
     try:
         _check_size(data, path)
-        untrusted = [name for name in skops.io.get_untrusted_types(data=data) if name]
-        refused = [name for name in untrusted if name not in trusted]
+        allowed = [*NUMERIC_PARTS, *trusted]
+        untrusted = skops.io.get_untrusted_types(data=data)
+        refused = [name for name in untrusted if name not in allowed]
         if refused:
             raise ModelError(
                 f"model.path {path}: holds types that are not trusted: {', '.join(refused)}\n"
                 "Loading them can run code. If you know and trust every one, list them under "
                 "model.trusted"
             )
-        return skops.io.loads(data, trusted=list(trusted))
+        return skops.io.loads(data, trusted=allowed)
     except (ModelError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a damaged or malicious file can fail anywhere
@@ -93,7 +114,7 @@ def dump_skops(model: Any) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as stable:
         for old, new in names.items():
-            stable.writestr(zipfile.ZipInfo(new, _EPOCH), parts[old])
+            stable.writestr(zipfile.ZipInfo(new, _EPOCH), _without_padding(new, parts[old]))
         stable.writestr(zipfile.ZipInfo(_SCHEMA, _EPOCH), json.dumps(schema, indent=1))
     return buffer.getvalue()
 
@@ -114,6 +135,21 @@ def _renumbered(state: Any, ids: dict[int, int], names: dict[str, str]) -> Any:
         else:
             fresh[key] = _renumbered(value, ids, names)
     return fresh
+
+
+def _without_padding(name: str, part: bytes) -> bytes:
+    """A saved array with zeros between its fields, where trees leave whatever was in memory."""
+    if not name.endswith(".npy"):
+        return part
+    saved = np.load(io.BytesIO(part), allow_pickle=False)
+    if saved.dtype.names is None:
+        return part
+    clean = np.zeros_like(saved)
+    for field in saved.dtype.names:
+        clean[field] = saved[field]
+    buffer = io.BytesIO()
+    np.save(buffer, clean, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _check_size(data: bytes, path: str) -> None:

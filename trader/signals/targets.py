@@ -1,7 +1,8 @@
 """Finds what `module:name` in a config means, and words what a user's own code did wrong.
 
-Law: the folders searched come first on the import path, as for a script run from there, and never
-hide a module that is loaded already. A wrong name is the config's fault (`ConfigError`); code
+Law: the target's module is taken from the folders searched if it is there; what it imports in its
+turn is looked for in them last, so that a stray file beside a config cannot stand in for a library
+of a process that trades. A wrong name is the config's fault (`ConfigError`); code
 that fails while it is imported is the model's (`ModelError`), told with its own message and place.
 """
 
@@ -9,6 +10,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import traceback
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from trader.errors import ConfigError, ModelError
 
-_ours: dict[str, str] = {}  # top-level modules imported from searched folders: name → file
+_ours: set[str] = set()  # top-level modules loaded from searched folders
 
 
 def load_target(target: str, key: str, search_paths: Sequence[Path] = ()) -> object:
@@ -28,12 +30,14 @@ def load_target(target: str, key: str, search_paths: Sequence[Path] = ()) -> obj
     """
     module_name, _, names = target.partition(":")
     folders = [str(Path(path).resolve()) for path in search_paths]
-    sys.path[:] = [*dict.fromkeys(folders), *(path for path in sys.path if path not in folders)]
+    sys.path[:] = [*(path for path in sys.path if path not in folders), *dict.fromkeys(folders)]
     importlib.invalidate_caches()
-    _make_room(module_name.partition(".")[0], folders, key)
     try:
         with contextlib.redirect_stdout(sys.stderr):
+            _load_from(folders, module_name.partition(".")[0], key)
             found: object = importlib.import_module(module_name)
+    except ConfigError:
+        raise
     except KeyboardInterrupt:
         raise
     except ModuleNotFoundError as error:
@@ -68,18 +72,19 @@ def what_failed(error: BaseException, home: str | None = None) -> str:
     return f"{kind}: {text}{place}" if text else f"{kind}{place}"
 
 
-def _make_room(top: str, folders: Sequence[str], key: str) -> None:
-    """See to it that importing `top` takes the file in `folders`, if there is one.
+def _load_from(folders: Sequence[str], top: str, key: str) -> None:
+    """Load the module `top` from `folders`, if it is there, whatever else has that name.
 
     A module of that name that an earlier config loaded from another folder is forgotten; one
-    that belongs to Python or a library is left, and the name refused.
+    that belongs to Python or a library and is in use is left, and the name refused.
     """
     spec = importlib.machinery.PathFinder.find_spec(top, list(folders))
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or spec.loader is None:
         return
-    loaded = sys.modules.get(top)
-    held = getattr(loaded, "__file__", None)
-    if loaded is not None and os.path.realpath(held or "") != os.path.realpath(spec.origin):
+    if top in sys.modules:
+        held = getattr(sys.modules[top], "__file__", None)
+        if os.path.realpath(held or "") == os.path.realpath(spec.origin):
+            return
         if top not in _ours:
             raise ConfigError(
                 f"the module name {top!r} ({spec.origin}) is taken by "
@@ -88,7 +93,14 @@ def _make_room(top: str, folders: Sequence[str], key: str) -> None:
             )
         for name in [name for name in sys.modules if name.partition(".")[0] == top]:
             del sys.modules[name]
-    _ours[top] = spec.origin
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[top] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[top]
+        raise
+    _ours.add(top)
 
 
 def _no_module(module_name: str, target: str, folders: Sequence[str]) -> str:
