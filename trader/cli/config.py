@@ -1,22 +1,12 @@
 """`trader config show` and `trader config schema`."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
+from trader.cli.options import AsJson, ConfigFiles, Overrides
 
-ConfigFiles = Annotated[
-    list[Path],
-    typer.Option("--config", "-c", metavar="FILE", help="Config file; repeats, the last wins."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Overrides one value; repeats."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 
 
 @app.command()

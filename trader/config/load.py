@@ -31,7 +31,7 @@ class LoadedConfig:
     @cached_property
     def origins(self) -> dict[str, str]:
         """Dotted key of every resolved value → `file:line:col`, `env NAME`, `--set`, `default`."""
-        return {key: self._origin(key) for key, _ in resolved.values(self.config)}
+        return {key: self._origin(key, value) for key, value in resolved.values(self.config)}
 
     @cached_property
     def sha256(self) -> str:
@@ -53,11 +53,11 @@ class LoadedConfig:
         """`error`'s message with the place of its key in front."""
         return f"{self.locate(error.key)}: {error.key}: {error}" if error.key else str(error)
 
-    def _origin(self, key: str) -> str:
+    def _origin(self, key: str, value: object) -> str:
         node = self._nodes.get(key)
-        if node is None:  # `ACME` stands for `symbol: ACME`, one key up
+        if node is None:  # a plain `ACME` stands for its mapping's `symbol: ACME`
             node = self._nodes.get(key.rpartition(".")[0])
-            if node is None or not isinstance(node.value, str):
+            if node is None or not isinstance(value, str) or node.value != value:
                 return "default"
         return str(node.place)
 
@@ -83,6 +83,7 @@ def load_config(
         problems += found
         tree = merged(tree, layer) if layer is not None else tree
     raw = tree.raw
+    assert isinstance(raw, dict), "every layer is a mapping"
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:

@@ -59,8 +59,6 @@ def words_of(annotation: Any) -> list[str]:
     """The fixed words a field accepts, of all its literals."""
     if typing.get_origin(annotation) is typing.Literal:
         return list(typing.get_args(annotation))
-    if typing.get_origin(annotation) in CONTAINERS:
-        return []
     return [word for part in typing.get_args(annotation) for word in words_of(part)]
 
 

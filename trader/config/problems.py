@@ -35,12 +35,12 @@ NUMBER_WORD = "number"
 QUOTE = "'"
 
 
-def schema_problems(raw: object, error: ValidationError) -> list[tuple[Keys, str]]:
+def schema_problems(raw: dict[str, Any], error: ValidationError) -> list[tuple[Keys, str]]:
     """(keys, message) of everything wrong with `raw`, cross-field rules included.
 
     A rule is judged as soon as every section it reads is right, whatever else is wrong.
     """
-    details = error.errors(include_url=False)
+    details = [one for one in error.errors(include_url=False) if not _is_echo(one)]
     if details[0]["type"] == "contradictions":
         problems: list[tuple[Keys, str]] = []
         broken_rules = details[0]["ctx"]["found"]
@@ -54,15 +54,18 @@ def schema_problems(raw: object, error: ValidationError) -> list[tuple[Keys, str
     return problems
 
 
-def _rules_of_sound_sections(raw: object, broken: set[Keys]) -> list[tuple[str, str]]:
-    if not isinstance(raw, dict):
-        return []
+def _rules_of_sound_sections(raw: dict[str, Any], broken: set[Keys]) -> list[tuple[str, str]]:
     sound: dict[str, Any] = {}
     for name, info in Config.model_fields.items():
         if (name,) not in broken:
             adapter: TypeAdapter[Any] = TypeAdapter(info.rebuild_annotation())
             sound[name] = adapter.validate_python(raw[name]) if name in raw else info.get_default()
     return contradictions(Config.model_construct(**sound), sound)
+
+
+def _is_echo(detail: ErrorDetails) -> bool:
+    """Pydantic also calls a list too short when its elements are wrong."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 def _problem(detail: ErrorDetails, raw: object) -> tuple[Keys, str]:
@@ -137,8 +140,10 @@ def _did_you_mean(written: str, words: Iterable[str]) -> str:
 
 
 def value_at(path: Keys, raw: object) -> object:
-    """What was written at `path`; None where nothing was."""
+    """What was written at `path`; None where nothing was. A name stands for its mapping."""
     for key in path:
+        if isinstance(raw, str):
+            return raw
         raw = child_of(raw, key)
     return raw
 

@@ -50,7 +50,7 @@ def sha256(config: Config) -> str:
 def written(value: Any) -> str:
     """One value as it would stand in a file: `none`, `true`, `0.5`, `"24x7"`, `[]`."""
     if isinstance(value, str):
-        plain = PLAIN_TEXT.match(value) and value.lower() not in NOT_PLAIN
+        plain = PLAIN_TEXT.fullmatch(value) and value.lower() not in NOT_PLAIN
         return value if plain else json.dumps(value, ensure_ascii=False)
     return "none" if value is None else repr(value).lower()
 

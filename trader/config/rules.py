@@ -69,7 +69,7 @@ def _hours(config: "Config") -> Iterator[Found]:
 def _features(config: "Config") -> Iterator[Found]:
     for name in config.features:
         key = f"features.{name}"
-        if not FEATURE_NAME.match(name):
+        if not FEATURE_NAME.fullmatch(name):
             yield (
                 key,
                 "a feature's name must be letters, digits and '_', not beginning with a digit",

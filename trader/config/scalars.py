@@ -63,7 +63,7 @@ def to_number(value: object) -> float:
 def _written_number(text: str) -> float:
     if text.lower().lstrip("+-.") in ("nan", "inf", "infinity"):
         return math.nan
-    if not _NUMBER.match(text):
+    if not _NUMBER.fullmatch(text):
         raise ValueError(NOT_A_NUMBER)
     return float(text)
 
@@ -106,11 +106,8 @@ def to_none(value: object) -> object:
 
 def to_time(value: object) -> datetime:
     """A date or time in ISO 8601; a naive one is kept naive and read in `feed.timezone`."""
-    if isinstance(value, datetime):
-        return value
-    text = to_text(value)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(to_text(value))
     except ValueError:
         raise ValueError("must be an ISO date or time, such as 2024-01-31T09:30:00Z") from None
     if not 1678 <= moment.year <= 2261:
@@ -140,13 +137,13 @@ def to_param(value: object) -> Any:
         return {str(key): to_param(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(to_param(item) for item in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(NOT_FINITE)
+    if isinstance(value, float):
+        return to_number(value)
     if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
         raise ValueError("must be text in UTF-8")
     if isinstance(value, Plain):
         return _plain_param(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     raise ValueError("must be a number, text, true, false, none, a list or a mapping")
 
@@ -158,33 +155,33 @@ def _plain_param(text: str) -> object:
         return None
     if text.lower().lstrip("+-") in (".nan", ".inf", "nan", "inf"):
         raise ValueError(NOT_FINITE)
-    if _WHOLE.match(text):
+    if _WHOLE.fullmatch(text):
         return to_whole(text)
-    if _NUMBER.match(text):
+    if _NUMBER.fullmatch(text):
         return to_number(text)
     return str(text)
 
 
 def _name(text: str) -> str:
-    if len(text) > 64 or not _NAME.match(text):
+    if len(text) > 64 or not _NAME.fullmatch(text):
         raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-': it names files")
     return text
 
 
 def _target(text: str) -> str:
-    if not _TARGET.match(text):
+    if not _TARGET.fullmatch(text):
         raise ValueError("must be module:name, such as mypackage.models:predict")
     return text
 
 
 def _digest(text: str) -> str:
-    if not _DIGEST.match(text):
+    if not _DIGEST.fullmatch(text):
         raise ValueError("must be 64 hexadecimal digits")
     return text.lower()
 
 
 def _hours(text: str) -> str:
-    if text == "none" or not _CALENDAR.match(text):
+    if text == "none" or not _CALENDAR.fullmatch(text):
         raise ValueError("must be 24x7, or an exchange calendar code such as XNYS")
     return ALWAYS_OPEN if text.lower() in ("24x7", "24/7") else text
 

@@ -153,7 +153,7 @@ class _Builder:
         mapping: dict[str, Node] = {}
         for key_node, value_node in node.value:
             place = self.at(key_node.start_mark)
-            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or not _is_word(key_node.value):
                 self.problems.append(Problem(place, parent, "a key must be a plain word"))
                 continue
             key = join(parent, key_node.value)
@@ -162,10 +162,16 @@ class _Builder:
                 self.problems.append(Problem(place, key, message))
             elif key_node.value in mapping:
                 first = mapping[key_node.value].key_place
-                self.problems.append(Problem(place, key, f"duplicate key; first at {first}"))
+                again = f"; got {value_node.value!r}" if value_node.id == "scalar" else ""
+                message = f"duplicate key{again}; first at {first}"
+                self.problems.append(Problem(place, key, message))
             else:
                 mapping[key_node.value] = self.node(value_node, key, place, depth + 1)
         return mapping
+
+
+def _is_word(key: str) -> bool:
+    return bool(key) and key.isprintable()
 
 
 def join(parent: str, key: str) -> str:
