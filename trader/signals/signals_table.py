@@ -157,7 +157,10 @@ def _stamps(column: pa.ChunkedArray, zone: str | None, fail: Callable[..., NoRet
         bad = np.asarray(times.isna())
         if bad.any():
             row = _first(bad)
-            fail(row, f"timestamp {column[row].as_py()!r} happens twice or never in {zone}; write UTC")
+            fail(
+                row,
+                f"timestamp {column[row].as_py()!r} happens twice or never in {zone}; write UTC",
+            )
     try:
         return times.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64").to_numpy()
     except pd.errors.OutOfBoundsDatetime:

@@ -144,7 +144,7 @@ def _without_padding(name: str, part: bytes) -> bytes:
     saved = np.load(io.BytesIO(part), allow_pickle=False)
     if saved.dtype.names is None:
         return part
-    clean = np.zeros_like(saved)
+    clean = np.zeros(saved.shape, saved.dtype)  # zeros_like leaves the padding as it was
     for field in saved.dtype.names:
         clean[field] = saved[field]
     buffer = io.BytesIO()

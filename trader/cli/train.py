@@ -1,0 +1,67 @@
+"""`trader train`: fit the classifier that the config names and write it with its card."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trader.cli.options import AsJson, ConfigFiles, Overrides
+
+if TYPE_CHECKING:
+    from trader.config.schema import Config
+
+
+def train(
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Where the model goes; default: model.path."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the model a config names on its own features, and write it with its card."""
+    from dataclasses import asdict
+
+    from trader import wiring
+    from trader.cli.console import print_json
+    from trader.config.load import load_config
+    from trader.signals.model_card import Origin, output_path, write_model
+    from trader.signals.training import train_model
+
+    loaded = load_config(config, overrides or ())
+    path = output_path(loaded.config, out, force)
+    history = wiring.load_bars(loaded.config)
+    paths = wiring.search_paths(config)
+    features = wiring.build_features(loaded.config, history.sessions, paths)
+    bars = history.bar_set.bars
+    trained = train_model(loaded.config, bars, features.batch(bars), features.names)
+    sources = [asdict(source) for source in history.bar_set.sources]
+    origin = Origin(loaded.sha256, sources)
+    card = write_model(trained, path, loaded.config, features.names, origin)
+    if as_json:
+        print_json({"path": path, **card})
+    else:
+        typer.echo(_summary(card, path, loaded.config))
+
+
+def _summary(card: dict[str, Any], path: Path, config: "Config") -> str:
+    rows, score = card["rows"], card["in_sample"]
+    classes = ", ".join(f"{name} {count:,}" for name, count in card["classes"].items())
+    lines = [
+        f"wrote      {path} and {path.name}.card.json",
+        f"estimator  {card['estimator']} on {', '.join(card['features'])}",
+        f"span       {card['span']['first_bar_opens']} to {card['span']['last_bar_closes']}",
+        f"rows       {rows['used']:,} of {rows['in_span']:,} bars: {classes}",
+        f"in-sample  accuracy {score['accuracy']:.4f}, balanced {score['balanced_accuracy']:.4f}; "
+        f"the largest class alone {score['majority_class_share']:.4f}",
+        "           (on the rows it learned from: says nothing about other data)",
+        *(f"warning    {warning}" for warning in card["warnings"]),
+        f"sha256     {card['sha256']}",
+    ]
+    if getattr(config.model, "sha256", None) == card["sha256"]:
+        lines.append("The config names this very file already.")
+    else:
+        lines += ["Put this line under `model:` in the config:", f"  sha256: {card['sha256']}"]
+    return "\n".join(lines)
