@@ -19,9 +19,12 @@ from trader.core.schema import (
     LIMITS,
     SESSION,
     SIZING,
+    OnBreach,
     TimeInForce,
 )
+from trader.report.artifacts import DECISIONS, write_run
 from trader.report.metrics import MarketFacts
+from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
 from trader.run.backtest import RowKeeper, run_history
@@ -97,6 +100,7 @@ def example_rules(config: Config, sessions: np.ndarray) -> Rules:
         if limits[name].dtype.kind == "f":
             limits[name] = np.inf
     limits["min_order_size"] = 0.0
+    limits["on_daily_loss"] = OnBreach[config.risk.on_daily_loss.upper()]
     limits["max_order_size"] = config.risk.max_order_size
     limits["max_daily_loss"] = config.risk.max_daily_loss
     limits["max_volume_participation"] = config.throttle.max_volume_participation
@@ -169,3 +173,13 @@ class ExampleRun:
             "timing": {"load_s": 0.1, "core_s": 0.2, "total_s": 0.5},
         }
         return RunResult(**(fields | changes))
+
+
+def write_example(run: ExampleRun, folder: Path, **changes: Any) -> RunResult:
+    """Write the whole run folder as the backtest does; `changes` as for `ExampleRun.result`."""
+    result = run.result(run_id=folder.name, run_dir=folder, **changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    with DecisionWriter(folder / DECISIONS, SYMBOLS) as writer:
+        writer.write(run.decisions)
+    write_run(folder, result)
+    return result

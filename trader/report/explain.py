@@ -3,12 +3,14 @@
 Law: says only what the counts show, most frequent reason first, with the config key to look at.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from trader.report.reasons import note
 
 REASONS_TOLD = 3
+WIDTH = 80
 
 
 def why_no_trades(document: Mapping[str, Any]) -> list[str]:
@@ -26,16 +28,16 @@ def why_no_trades(document: Mapping[str, Any]) -> list[str]:
     for outcome, name, count in reasons[:REASONS_TOLD]:
         words, key = note(name)
         hint = f"; see {key}" if key else ""
-        lines.append(f"  {outcome} {count:,} times, {name}: {words}{hint}")
+        lines += _wrapped(f"{outcome} {_times(count)}, {name}: {words}{hint}")
     plain_holds = actions["HOLD"] - sum(
         count for outcome, name, count in reasons if name in HOLDS_MADE_FOR_THE_MODEL
     )
     if plain_holds > 0:
-        lines.append(f"  the model said HOLD {plain_holds:,} times of its own; see model")
+        lines += _wrapped(f"the model said HOLD {_times(plain_holds)} of its own; see model")
     if risk["orders_working_at_end"]:
-        lines.append(
-            f"  {risk['orders_working_at_end']:,} orders were still working after the last bar: "
-            "an order fills at the next open at the earliest"
+        lines += _wrapped(
+            f"working after the last bar: {risk['orders_working_at_end']:,}; an order fills at "
+            "the next open at the earliest"
         )
     return lines
 
@@ -51,3 +53,11 @@ def _most_frequent(risk: Mapping[str, Any]) -> list[tuple[str, str, int]]:
         for name, count in risk[f"{outcome}_by_reason"].items()
     ]
     return sorted(found, key=lambda entry: (-entry[2], entry[1]))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

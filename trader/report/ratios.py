@@ -6,6 +6,7 @@ between session ends; the year has as many sessions as the calendar in use (abou
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -53,9 +54,12 @@ def annual_ratios(
     return values, undefined
 
 
-def _annualised(formula, returns: np.ndarray, sessions_per_year: float) -> float:  # type: ignore[no-untyped-def]
+def _annualised(
+    formula: Callable[..., float], returns: np.ndarray, sessions_per_year: float
+) -> float:
     try:
-        return float(formula(returns, annualization=sessions_per_year))
+        with np.errstate(all="ignore"):  # what is not finite is told by its reason
+            return float(formula(returns, annualization=sessions_per_year))
     except OverflowError:  # a huge gain in few days, taken to the power of a year
         return math.inf
 
