@@ -46,10 +46,9 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
     state_ns = np.zeros(STATES, np.int64)
     for start in range(0, len(equity), BLOCK):
         block = equity[start : start + BLOCK]
-        ts_ns = np.ascontiguousarray(block["ts_ns"])
+        ts_ns = block["ts_ns"]
         values = np.ascontiguousarray(block["equity"])
-        peaks = np.maximum.accumulate(values)
-        np.maximum(peaks, peak, out=peaks)
+        peaks = _running_peaks(values, peak)
         drawdown = (peaks - values) / peaks
         deepest = int(drawdown.argmax())
         if drawdown[deepest] > worst:
@@ -58,12 +57,11 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
         longest = max(longest, _longest_below(ts_ns, at_peak, peak_ns, was_below))
         if at_peak.size:
             peak_ns = int(ts_ns[at_peak[-1]])
-        was_below = bool(values[-1] < peaks[-1])
-        peak = float(peaks[-1])
+        was_below = at_peak.size == 0 or int(at_peak[-1]) != len(values) - 1
+        peak = max(peak, float(values.max()))
         total += float(values.sum())
         exposed += int(np.count_nonzero(block["gross_exposure"] > 0.0))
-        following = equity[start + BLOCK : start + BLOCK + 1]["ts_ns"]
-        _add_state_time(state_ns, block["trading_state"], np.append(ts_ns, following))
+        _add_state_time(state_ns, equity[start : start + BLOCK + 1], len(block))
     last_ns = int(equity[-1]["ts_ns"])
     if was_below:
         longest = max(longest, last_ns - peak_ns)
@@ -80,6 +78,14 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
         state_ns=tuple(int(value) for value in state_ns),
         peak_equity=peak,
     )
+
+
+def _running_peaks(values: np.ndarray, peak: float) -> np.ndarray | float:
+    """Highest equity so far at each row; one number where the block makes no new high."""
+    if values.max() <= peak:
+        return peak
+    peaks = np.maximum.accumulate(values)
+    return np.maximum(peaks, peak, out=peaks)
 
 
 def _longest_below(ts_ns: np.ndarray, at_peak: np.ndarray, peak_ns: int, was_below: bool) -> int:
@@ -99,13 +105,17 @@ def _longest_below(ts_ns: np.ndarray, at_peak: np.ndarray, peak_ns: int, was_bel
     return longest
 
 
-def _add_state_time(state_ns: np.ndarray, states: np.ndarray, ts_ns: np.ndarray) -> None:
-    """Add the time from each slice to the next to the state the slice closed in."""
+def _add_state_time(state_ns: np.ndarray, rows: np.ndarray, count: int) -> None:
+    """Add the time from each of the first `count` rows to the next row to its state.
+
+    `rows` has one row more than `count`, but at the end of the curve.
+    """
+    states, ts_ns = rows["trading_state"][:count], rows["ts_ns"]
+    if not states.any():
+        state_ns[TradingState.ACTIVE] += ts_ns[-1] - ts_ns[0]
+        return
     steps = np.diff(ts_ns)
     states = states[: len(steps)]
-    if not states.any():
-        state_ns[TradingState.ACTIVE] += int(steps.sum())
-        return
     for state in range(STATES):
         state_ns[state] += int(steps[states == state].sum())
 
