@@ -23,7 +23,7 @@ from trader.core.schema import (
     TimeInForce,
 )
 from trader.report.artifacts import DECISIONS, write_run
-from trader.report.metrics import MarketFacts
+from trader.report.metrics import market_facts
 from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
@@ -138,7 +138,6 @@ class ExampleRun:
 
     def result(self, **changes: Any) -> RunResult:
         """The run as the backtest hands it over; `changes` replace fields."""
-        mine = [self.bars[self.bars["symbol"] == symbol] for symbol in range(len(SYMBOLS))]
         fields: dict[str, Any] = {
             "run_id": "20261123T073000Z-backtest-demo",
             "run_dir": Path("runs/20261123T073000Z-backtest-demo"),
@@ -165,11 +164,7 @@ class ExampleRun:
             "equity": self.record.equity,
             "events": self.record.events,
             "sessions": self.sessions,
-            "market": MarketFacts(
-                sessions_per_year=365.0,
-                first_open=np.array([bars["open"][0] for bars in mine]),
-                last_close=np.array([bars["close"][-1] for bars in mine]),
-            ),
+            "market": market_facts(self.bars, len(SYMBOLS), 365.0),
             "timing": {"load_s": 0.1, "core_s": 0.2, "total_s": 0.5},
         }
         return RunResult(**(fields | changes))

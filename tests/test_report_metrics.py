@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from tests.report_kit import DAY_NS, FIRST_DAY, MINUTE_NS, ExampleRun, example_sessions
-from trader.core.schema import EQUITY, FILL
+from trader.core.schema import BAR, EQUITY, FILL
 from trader.report.curve import curve_facts, session_equity
-from trader.report.metrics import EquityFacts, MarketFacts, performance
+from trader.report.metrics import (
+    ROWS_AT_ONCE,
+    EquityFacts,
+    MarketFacts,
+    market_facts,
+    performance,
+)
 from trader.report.ratios import annual_ratios, daily_returns
 from trader.report.roundtrips import round_trips
 
@@ -173,3 +179,18 @@ def test_profit_of_a_real_run_is_trades_plus_what_is_open_minus_costs():
     unrealized = float((held["qty"] * (held["mark"] - held["avg_price"])).sum())
     gross = float(held["realized_pnl"].sum()) + unrealized
     assert result.metrics["profit"] == pytest.approx(gross - result.metrics["commission"])
+
+
+@pytest.mark.parametrize("padding", [0, 1, ROWS_AT_ONCE - 1, 2 * ROWS_AT_ONCE])
+def test_market_facts_find_first_open_and_last_close_of_late_and_dead_symbols(padding):
+    bars = np.zeros(4 + padding, BAR)
+    bars["ts_ns"] = np.arange(len(bars))
+    bars["open"] = 10.0 + np.arange(len(bars))
+    bars["close"] = 0.5 + bars["open"]
+    bars["symbol"][1] = 2  # its only bar
+    bars["symbol"][-2] = 1  # listed late
+    facts = market_facts(bars, 4, 252.0)
+    last = float(len(bars) - 1)
+    assert facts.first_open[:3].tolist() == [10.0, 10.0 + last - 1.0, 11.0]
+    assert facts.last_close[:3].tolist() == [10.5 + last, 10.5 + last - 1.0, 11.5]
+    assert np.isnan([facts.first_open[3], facts.last_close[3]]).all()

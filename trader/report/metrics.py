@@ -19,6 +19,7 @@ from trader.report.roundtrips import RoundTrips
 
 NO_TRADES = "no round trip was closed"
 NO_SLICES = "no bars were run"
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,24 @@ class MarketFacts:
     sessions_per_year: float
     first_open: np.ndarray  # float64 per symbol, NaN where it had no bar
     last_close: np.ndarray
+
+
+def market_facts(bars: np.ndarray, symbols: int, sessions_per_year: float) -> MarketFacts:
+    """First open and last close of every symbol, from BAR rows in order of time."""
+    first_open, last_close = np.full(symbols, np.nan), np.full(symbols, np.nan)
+    for start in range(0, len(bars), ROWS_AT_ONCE):  # one block nearly always has them all
+        block = bars[start : start + ROWS_AT_ONCE][::-1]  # backwards: the earliest comes last
+        unseen = np.isnan(first_open[block["symbol"]])
+        first_open[block["symbol"][unseen]] = block["open"][unseen]
+        if not np.isnan(first_open).any():
+            break
+    for stop in range(len(bars), 0, -ROWS_AT_ONCE):
+        block = bars[max(stop - ROWS_AT_ONCE, 0) : stop]
+        unseen = np.isnan(last_close[block["symbol"]])
+        last_close[block["symbol"][unseen]] = block["close"][unseen]
+        if not np.isnan(last_close).any():
+            break
+    return MarketFacts(sessions_per_year, first_open, last_close)
 
 
 @dataclass(frozen=True)

@@ -196,8 +196,8 @@ def _header(document: Mapping[str, Any]) -> Text:
         text.append(
             f"\n{metrics['first_slice']} to {metrics['last_slice']}, {days:,} trading "
             f"day{'' if days == 1 else 's'}\n{document['bars']:,} bars in "
-            f"{document['slices']:,} slices, {document['fills']:,} fills, "
-            f"fills at {_fill_words(document)}, {document['engine']} engine",
+            f"{document['slices']:,} slices, {document['fills']:,} fills at "
+            f"{_fill_words(document)}, {document['engine']} engine",
             style="not bold",
         )
     return text
