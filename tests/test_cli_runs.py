@@ -130,6 +130,19 @@ def test_compare_as_json_has_a_value_for_every_run(trader_runs):
     assert document["divergence"][1]["fills"] is None
 
 
+def test_same_close_is_flagged_in_the_list_and_in_comparisons(trader_runs, tmp_path):
+    flattering = ExampleRun(1, broker={"cash": "100000", "fill": "same_close"})
+    write_example(flattering, tmp_path / "20261126T000000Z-backtest-sc")
+    _, out, _ = trader_runs("list", "--dir", str(tmp_path))
+    assert "20261126T000000Z-backtest-sc: WARNING: fills at the same close" in out
+    other = str(tmp_path / "20261126T000000Z-backtest-sc")
+    _, out, _ = trader_runs("compare", FIRST, other)
+    assert out.splitlines()[1:3] == [
+        "B = 20261126T000000Z-backtest-sc",
+        "    WARNING: fills at the same close; do not trust these numbers",
+    ]
+
+
 def test_compare_of_one_run_is_exit_2(trader_runs):
     code, _, err = trader_runs("compare", FIRST)
     assert code == 2

@@ -29,6 +29,7 @@ def comparison(runs: Sequence[StoredRun]) -> dict[str, Any]:
     return {
         "runs": [run.run_id for run in runs],
         "run_dirs": [str(run.path) for run in runs],
+        "fill_rules": [run.manifest["risk"].get("fill_rule") for run in runs],
         "digests": digests,
         "digest_equal": len(set(digests)) == 1,
         "counts": {name: [run.manifest["counts"].get(name) for run in runs] for name in COUNTS},

@@ -14,7 +14,10 @@ from rich.text import Text
 from trader.report.runs import BrokenRun, StoredRun
 from trader.report.tables import NOT_DEFINED, RETURNS, TRADES
 
-LISTED = ("command", "name", "engine", "started_at", "finished_at", "exit_code", "digest")
+LISTED = (
+    *("command", "name", "engine", "started_at", "finished_at", "exit_code", "digest"),
+    "fill_rule",
+)
 LISTED_METRICS = (
     "start_equity",
     "final_equity",
@@ -24,6 +27,7 @@ LISTED_METRICS = (
     "trades",
 )
 DIFFERENCES_SHOWN = 40
+SAME_CLOSE = "WARNING: fills at the same close; do not trust these numbers"
 
 
 def list_document(runs: Sequence[StoredRun], broken: Sequence[BrokenRun]) -> dict[str, Any]:
@@ -54,6 +58,8 @@ def list_view(document: Mapping[str, Any], folder: str) -> Group:
     else:
         parts.append(_runs_table(runs))
     for run in runs:
+        if run["fill_rule"] == "same_close":
+            parts.append(Text(f"{run['run_id']}: {SAME_CLOSE}", style="bold red"))
         if run["missing_files"]:
             files = ", ".join(run["missing_files"])
             parts.append(Text(f"{run['run_id']}: incomplete, without {files}", style="yellow"))
@@ -85,8 +91,14 @@ def _runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
 def comparison_view(document: Mapping[str, Any]) -> Group:
     """Metrics side by side, config differences, digests, first divergence."""
     letters = ascii_uppercase[: len(document["runs"])]
-    legend = [f"{letter} = {run}" for letter, run in zip(letters, document["runs"], strict=True)]
-    parts: list[RenderableType] = [Text("\n".join(legend)), Text()]
+    parts: list[RenderableType] = []
+    for letter, run, fill_rule in zip(
+        letters, document["runs"], document["fill_rules"], strict=True
+    ):
+        parts.append(Text(f"{letter} = {run}"))
+        if fill_rule == "same_close":
+            parts.append(Text(f"    {SAME_CLOSE}", style="bold red"))
+    parts.append(Text())
     parts += [_metrics_table(document, letters), Text()]
     parts += [Text(line) for line in _verdict(document, letters)]
     differences = document["config_differences"]
@@ -112,7 +124,7 @@ def _metrics_table(document: Mapping[str, Any], letters: str) -> Table:
 def _differences_table(differences: Mapping[str, Sequence[Any]], letters: str) -> Table:
     table = _lettered("Config key", letters, "left")
     for key, values in list(differences.items())[:DIFFERENCES_SHOWN]:
-        table.add_row(key, *("not set" if value is None else str(value) for value in values))
+        table.add_row(key, *(_config_text(value) for value in values))
     return table
 
 
@@ -166,3 +178,10 @@ def _shown(key: str, value: Any) -> str:
         return NOT_DEFINED
     formats = {name: style for _, name, style in (*RETURNS, *TRADES)}
     return formats[key](value)
+
+
+def _config_text(value: Any) -> str:
+    """A config value as YAML has it."""
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)
