@@ -85,7 +85,7 @@ def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
 def test_row_alone_in_a_slice_and_in_a_history_get_one_answer(tmp_path, kind):
     model = load(save_skops(tmp_path / "m.skops", fitted(ESTIMATORS[kind]())))
     bars, features = make_bars(60), make_features(60, 3, seed=9)
-    whole = model.predict(bars, features)
+    whole = model.predict(bars, np.asfortranarray(features))
     for size in (1, 2, 3, 24):
         parts = [
             model.predict(bars[i : i + size], features[i : i + size]) for i in range(0, 60, size)

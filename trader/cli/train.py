@@ -8,6 +8,7 @@ import typer
 from trader.cli.options import AsJson, ConfigFiles, Overrides
 
 if TYPE_CHECKING:
+    from trader.config.load import LoadedConfig
     from trader.config.schema import Config
 
 
@@ -22,28 +23,37 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Fit the model a config names on its own features, and write it with its card."""
+    from trader.cli.console import print_json
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+    from trader.signals.model_card import output_path
+
+    loaded = load_config(config, overrides or ())
+    with explaining(loaded):
+        path = output_path(loaded.config, out, force)
+        card = _trained(loaded, config, path)
+    if as_json:
+        print_json({"path": path, **card})
+    else:
+        typer.echo(_summary(card, path, loaded.config))
+
+
+def _trained(loaded: "LoadedConfig", config_files: list[Path], path: Path) -> dict[str, Any]:
+    """Data, features, fit, files; the card."""
     from dataclasses import asdict
 
     from trader import wiring
-    from trader.cli.console import print_json
-    from trader.config.load import load_config
-    from trader.signals.model_card import Origin, output_path, write_model
+    from trader.signals.model_card import Origin, write_model
     from trader.signals.training import train_model
 
-    loaded = load_config(config, overrides or ())
-    path = output_path(loaded.config, out, force)
     history = wiring.load_bars(loaded.config)
-    paths = wiring.search_paths(config)
+    paths = wiring.search_paths(config_files)
     features = wiring.build_features(loaded.config, history.sessions, paths)
     bars = history.bar_set.bars
     trained = train_model(loaded.config, bars, features.batch(bars), features.names)
     sources = [asdict(source) for source in history.bar_set.sources]
     origin = Origin(loaded.sha256, sources)
-    card = write_model(trained, path, loaded.config, features.names, origin)
-    if as_json:
-        print_json({"path": path, **card})
-    else:
-        typer.echo(_summary(card, path, loaded.config))
+    return write_model(trained, path, loaded.config, features.names, origin)
 
 
 def _summary(card: dict[str, Any], path: Path, config: "Config") -> str:
