@@ -65,6 +65,7 @@ def test_no_rows_need_no_answers():
         (np.array([0.0, 1.0, np.nan, 0.5]), 2, "nan"),
         (np.array([0.0, 0.5, np.nan, 1.0]), 1, "0.5"),
         (np.array([0.0, 1.0, np.inf, 0.5]), 2, "inf"),
+        (np.array([0.0, 1.0, 1.5, 0.5]), 2, "1.5"),
         (np.array([1e308, 1.0, 1.0, 1.0]), 0, "1e+308"),
         (np.array([True, False, True, False]), 0, "True"),
         (np.array([1 + 0j, 0, 0, 0]), 0, "1"),

@@ -2,17 +2,21 @@
 
 import math
 import operator
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import ROOT
 from tests.model_kit import make_bars, make_features, make_model
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError
 from trader.signals.model import predict_actions
 from trader.signals.rule_model import BLOCK_ROWS
+from trader.signals.rule_parse import BAR_FIELDS, COMPARISONS, FUNCTIONS
+from trader.signals.rule_tokens import KEYWORDS
 
 NAN = math.nan
 HOLD, BUY, SELL = TradingAction.HOLD, TradingAction.BUY, TradingAction.SELL
@@ -38,6 +42,8 @@ def buys(text, **columns):
         ("(a + 2) * a == 3", True),
         ("10 - 4 - 3 == 3", True),
         ("16 / 4 / 2 == 2", True),
+        ("10 - 4 * 2 == 2 and 10 + 4 * 2 == 18", True),
+        ("10 - 4 / 2 == 8 and 2 * 5 - 4 == 6", True),
         ("-a * -b == 2", True),
         ("--a == a and +a == a", True),
         ("a<b<3", True),
@@ -276,7 +282,9 @@ conditions = st.recursive(
     ),
     max_leaves=6,
 )
-values = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1e308, -1e308, NAN, math.inf])
+values = st.sampled_from([1.0, 2.0, 3.0, -1.0, 0.5]) | st.sampled_from(
+    [0.0, -0.0, 1e308, -1e308, NAN, math.inf]
+)
 rows = st.lists(st.tuples(values, values, values), min_size=1, max_size=8)
 
 
@@ -318,3 +326,13 @@ def test_memory_layout_of_features_does_not_matter(order):
     whole = rule("a > b", "a < b - 1").predict(make_bars(1000), features)
     a, b = features.T
     assert np.array_equal(whole, np.where(a > b, BUY, np.where(a < b - 1, SELL, HOLD)))
+
+
+def test_rules_in_the_documentation_parse():
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    buy, sell = (re.search(rf"^  {key}: (.+)$", text, re.MULTILINE)[1] for key in ("buy", "sell"))
+    model = rule(buy, sell, names=("rsi", "sma_slow"))
+    bars = make_bars(2, close=np.array([10.0, 10.0]))
+    assert model.predict(bars, np.array([[20.0, 9.0], [50.0, 11.0]])).tolist() == [BUY, SELL]
+    for word in (*BAR_FIELDS, *FUNCTIONS, *KEYWORDS, *COMPARISONS):
+        assert word in text, word

@@ -286,7 +286,7 @@ def test_card_says_what_the_model_is(tmp_path):
     assert card["data"] == [{"path": "bars.csv", "sha256": "d" * 64}]
     assert (card["config_sha256"], card["seed"]) == ("c" * 64, 11)
     assert {"python", "numpy", "scikit-learn", "skops"} <= set(card["versions"])
-    assert card["params"]["logisticregression__C"] == 1.0
+    assert card["params"]["C"] == 1.0
     assert sorted(p.name for p in path.parent.iterdir()) == ["m.skops", "m.skops.card.json"]
 
 

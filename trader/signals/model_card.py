@@ -85,12 +85,13 @@ def model_card(
     """Everything worth knowing about the model, as plain JSON values."""
     train = config.train
     assert train is not None, "a model was trained, so there is a train section"
+    final = trained.estimator.steps[-1][1] if train.scale else trained.estimator
     return {
         "card_version": CARD_VERSION,
         "format": "skops",
         "sha256": hashlib.sha256(trained.data).hexdigest(),
         "estimator": train.estimator,
-        "params": {key: _plain(value) for key, value in trained.estimator.get_params().items()},
+        "params": {key: _plain(value) for key, value in final.get_params(deep=False).items()},
         "scale": train.scale,
         "seed": config.seed,
         "features": list(feature_names),

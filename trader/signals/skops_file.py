@@ -61,8 +61,8 @@ def read_pinned(path: str, sha256: str | None) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if sha256 is None:
         raise ConfigError(
-            f"model.sha256 is missing: a model file is loaded only if it is the one you checked. "
-            f"If {path} is, write\n    sha256: {found}",
+            f"is missing, and a model file is loaded only if it is the one you checked; if {path} "
+            f"is, write under `model:`\n    sha256: {found}",
             key="model.sha256",
         )
     if found != sha256.lower():
