@@ -20,6 +20,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -56,6 +57,7 @@ ESTIMATORS = {
     "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression()),
     "forest": lambda: RandomForestClassifier(12, n_jobs=2, random_state=0),
     "boosting": lambda: HistGradientBoostingClassifier(max_iter=8, random_state=0),
+    "network": lambda: MLPClassifier((20,), max_iter=200, tol=1e-2, random_state=0),
     "voting": lambda: VotingClassifier(
         [
             ("forest", RandomForestClassifier(5, n_jobs=2, random_state=0)),

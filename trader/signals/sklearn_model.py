@@ -57,9 +57,10 @@ class SklearnModel:
 
     def _predict_chunk(self, features: np.ndarray, start: int) -> np.ndarray:
         rows = len(features)
-        asked = np.ascontiguousarray(features)  # one layout, one path through BLAS
+        asked = features
         if rows < MIN_ROWS:
-            asked = np.concatenate([asked, np.repeat(asked[:1], MIN_ROWS - rows, axis=0)])
+            asked = np.concatenate([features, np.repeat(features[:1], MIN_ROWS - rows, axis=0)])
+        asked = np.asfortranarray(asked)  # one layout, one path through BLAS
         try:
             with self._blas.limit(limits=1, user_api="blas"):
                 answer = self._model.predict(asked)
