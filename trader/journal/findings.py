@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from trader.journal.chain import record_hash
 
-SEARCHED = 20_000  # how far away a renumbered record is looked for
+SEARCHED = 2_000  # how far away a renumbered record is looked for
 
 
 class Problem(NamedTuple):

@@ -205,10 +205,8 @@ class Meaning:
         for kill_id, (kill_seq, kill) in self._kills.items():
             if order is None or order.kill_id == kill_id:
                 continue  # unknown, which the fold says; or the kill's own flattening
-            sent_ns, kill_ns = data.get("sent_mono_ns"), kill.get("mono_ns")
-            stamped = isinstance(sent_ns, int) and isinstance(kill_ns, int)
-            if stamped and order.intent_seq < kill_seq and sent_ns < kill_ns:
-                continue  # it had left before the kill took effect, and is told after it
+            if order.intent_seq < kill_seq and _had_left(data, kill):
+                continue
             return f"order {data['client_order_id']} was sent under kill {kill_id}"
         return None
 
@@ -238,6 +236,12 @@ class Meaning:
     def _name(self, symbol: Any) -> str:
         known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
         return self._symbols[symbol] if known else f"symbol {symbol!r}"
+
+
+def _had_left(sent: Data, kill: Data) -> bool:
+    """Whether the order left before the kill took effect, and was only recorded after it."""
+    sent_ns, kill_ns = sent.get("sent_mono_ns"), kill.get("mono_ns")
+    return isinstance(sent_ns, int) and isinstance(kill_ns, int) and sent_ns < kill_ns
 
 
 _STEPS = {

@@ -219,8 +219,9 @@ def _fill_texts(story: Story) -> list[str]:
     for record in fills:
         data = record.data
         texts.append(
-            f"{time_text(record.event_ns)}  {data['qty']:+g} at {data['price']!r}, commission "
-            f"{data['commission']!r}, execution {data['execution_id']}{_from(record)}"
+            f"{time_text(record.event_ns)}  {data['qty']:+g} at {_value_text(data['price'])}, "
+            f"commission {_value_text(data['commission'])}, execution {data['execution_id']}"
+            f"{_from(record)}"
         )
     paid = sum(abs(r.data["qty"]) * r.data["price"] for r in fills)
     filled = abs(story.order.filled)

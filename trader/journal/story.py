@@ -195,7 +195,9 @@ def failing_step(reason: int) -> int | None:
     """The step (1-6) a refusal belongs to; 0 for the trading state, None if none refused."""
     if reason in (Reason.HALTED, Reason.KILLED, Reason.REDUCE_ONLY):
         return 0
-    return reason // 10 - 1 if Reason.PARAM_SYMBOL <= reason < Reason.VOLUME_PARTICIPATION else None
+    if Reason.PARAM_SYMBOL <= reason < Reason.VOLUME_PARTICIPATION:
+        return max(reason // 10 - 2, 1)  # codes 20 to 39 are step 1, then ten to each step
+    return None
 
 
 def steps(story: Story) -> list[Step]:

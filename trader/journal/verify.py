@@ -30,6 +30,7 @@ from trader.journal.store import COLUMNS, TABLE, open_reader, require_format
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
+READER = ("-P", "-m", "trader.journal.verify")  # arguments of the reading process
 NAMES_ITS_PREDECESSOR = HEADED | {RecordType.CHECKPOINT}
 
 Row = tuple[Any, ...]  # as COLUMNS, text as bytes
@@ -183,7 +184,7 @@ def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None =
     places = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "trader.journal.verify"],
+            [sys.executable, *READER],
             input=json.dumps(request),
             capture_output=True,
             text=True,

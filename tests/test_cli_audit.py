@@ -1,0 +1,159 @@
+"""`trader audit`: what it prints, and the exit code that tells the truth."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.journal_kit import edit, finished_run, records_of
+from trader.cli import app
+
+EXIT = {"clean": 0, "usage": 2, "corrupt": 8}
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A working directory with two paper runs and a backtest under runs/."""
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    for name in ("20240101T000000Z-paper-demo", "20240102T000000Z-paper-demo"):
+        made[name] = finished_run(tmp_path / "runs" / name, 6, run_id=name)
+    (tmp_path / "runs" / "20240103T000000Z-backtest-demo").mkdir()
+    return made
+
+
+def trader(capsys, *args):
+    """(exit code, stdout, stderr) of a command line, in this process."""
+    code = app.run(args)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_verify_of_a_clean_run_prints_its_head_and_exits_0(runs, capsys):
+    code, out, _ = trader(capsys, "audit", "verify", "20240101")
+    run = runs["20240101T000000Z-paper-demo"]
+    assert code == EXIT["clean"]
+    assert out.startswith("clean: 20240101T000000Z-paper-demo")
+    assert f"head {run.journal.head}" in out
+    assert "tail not anchored" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["20240102", "20240102T000000Z-paper-demo", "latest", "runs/20240102T000000Z-paper-demo",
+     "runs/20240102T000000Z-paper-demo/journal.sqlite"],
+)  # fmt: skip
+def test_a_run_is_named_by_id_beginning_folder_file_or_latest(runs, capsys, text):
+    code, out, _ = trader(capsys, "audit", "verify", text, "--json")
+    assert code == EXIT["clean"]
+    assert json.loads(out)["run_id"] == "20240102T000000Z-paper-demo"
+
+
+def test_without_a_run_the_latest_is_verified(runs, capsys):
+    code, out, _ = trader(capsys, "audit", "verify", "--json")
+    assert (code, json.loads(out)["run_id"]) == (EXIT["clean"], "20240102T000000Z-paper-demo")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2024", "is the beginning of 2 runs"),
+        ("nonsense", "no run 'nonsense' with a journal in runs; the newest is 20240102"),
+        ("runs/nonsense", "no run folder runs/nonsense"),
+        ("20240103T000000Z-backtest-demo", "only paper runs keep a journal"),
+        ("", "no run ''"),
+    ],
+)
+def test_an_unknown_run_is_a_usage_error(runs, capsys, text, said):
+    code, out, err = trader(capsys, "audit", "verify", text)
+    assert (code, out) == (EXIT["usage"], "")
+    assert said in err
+
+
+def test_no_runs_at_all_is_a_usage_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = trader(capsys, "audit", "verify")
+    assert code == EXIT["usage"]
+    assert "`trader paper -c FILE` makes one" in err
+
+
+def test_an_edited_record_exits_8_and_names_it(runs, capsys):
+    path = runs["20240102T000000Z-paper-demo"].path
+    edit(path, ("UPDATE records SET payload = replace(payload, '0', '1') WHERE seq = 7", ()))
+    code, out, _ = trader(capsys, "audit", "verify")
+    assert code == EXIT["corrupt"]
+    assert out.startswith("CORRUPT: ")
+    assert "record 7: hash: it was changed after it was written" in out
+    code, out, _ = trader(capsys, "audit", "verify", "--json")
+    report = json.loads(out)
+    assert (code, report["ok"], report["first_bad_seq"]) == (EXIT["corrupt"], False, 7)
+    assert report["problems"][0]["kind"] == "hash"
+
+
+def test_a_malformed_database_exits_8(runs, capsys):
+    path = runs["20240102T000000Z-paper-demo"].path
+    raw = bytearray(path.read_bytes())
+    raw[4096:8192] = os.urandom(4096)
+    path.write_bytes(raw)
+    assert trader(capsys, "audit", "verify")[0] == EXIT["corrupt"]
+    path.write_bytes(b"")
+    assert trader(capsys, "audit", "verify")[0] == EXIT["corrupt"]
+    assert trader(capsys, "audit", "show", "--order", "1")[0] == EXIT["corrupt"]
+
+
+def test_a_cut_tail_exits_8_when_the_head_was_kept(runs, capsys):
+    run = runs["20240102T000000Z-paper-demo"]
+    head = str(run.journal.head)
+    code, out, _ = trader(capsys, "audit", "verify", "--from", head)
+    assert code == EXIT["clean"]
+    assert "anchored to its last record" in out
+    edit(run.path, ("DELETE FROM records WHERE seq > 20", ()))
+    code, out, _ = trader(capsys, "audit", "verify")
+    assert (code, "tail not anchored" in out) == (EXIT["clean"], True)
+    code, out, _ = trader(capsys, "audit", "verify", "--from", head)
+    assert code == EXIT["corrupt"]
+    assert "record 21: truncated" in out
+
+
+def test_a_head_that_is_none_is_a_usage_error(runs, capsys):
+    code, _, err = trader(capsys, "audit", "verify", "--from", "soon")
+    assert code == EXIT["usage"]
+    assert "neither a head" in err
+
+
+def test_show_tells_an_orders_story(runs, capsys):
+    run = runs["20240102T000000Z-paper-demo"]
+    number, client_id = next(iter(run.client_ids.items()))
+    code, out, _ = trader(capsys, "audit", "show", "--order", client_id)
+    assert code == 0
+    order = ("bar", "action", "decision", "checks", "throttle", "order", "fills")
+    places = [out.index(f"\n{label} ") for label in order]
+    assert places == sorted(places)
+    code, out, _ = trader(capsys, "audit", "show", "--order", str(number), "latest", "--json")
+    document = json.loads(out)
+    assert (code, document["client_order_id"], len(document["steps"])) == (0, client_id, 6)
+
+
+def test_show_of_an_unknown_order_is_a_usage_error(runs, capsys):
+    code, _, err = trader(capsys, "audit", "show", "--order", "nobody")
+    assert code == EXIT["usage"]
+    assert "no order 'nobody'" in err
+    code, _, err = trader(capsys, "audit", "show")
+    assert code == EXIT["usage"]
+    assert "--order" in err
+
+
+def test_as_a_process_it_exits_8_and_leaves_the_journal_alone(runs):
+    path = runs["20240102T000000Z-paper-demo"].path
+    before = path.read_bytes()
+    command = [sys.executable, "-m", "trader", "audit", "verify"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == before
+    edit(path, ("DELETE FROM records WHERE seq = ?", (len(records_of(path)) - 1,)))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT["corrupt"]
+    assert "gap" in done.stdout
