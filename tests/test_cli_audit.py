@@ -136,6 +136,26 @@ def test_show_tells_an_orders_story(runs, capsys):
     assert (code, document["client_order_id"], len(document["steps"])) == (0, client_id, 6)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "payload = replace(payload, 'ACME', 'ACMF')",
+        "payload = '{}'",
+        "payload = 'x'",
+        "payload = '[1]'",
+        "cause = 999",
+    ],
+)
+@pytest.mark.parametrize("kind", ["ORDER_INTENT", "DECISION", "BAR", "RUN_START"])
+def test_show_tells_nothing_from_a_record_that_was_changed(runs, capsys, kind, change):
+    run = runs["20240102T000000Z-paper-demo"]
+    change = change if kind in ("ORDER_INTENT", "RUN_START") else "wall_ns = 1"
+    edit(run.path, (f"UPDATE records SET {change} WHERE type = '{kind}'", ()))
+    code, out, err = trader(capsys, "audit", "show", "--order", run.client_ids[1])
+    assert (code, out) == (EXIT["corrupt"], "")
+    assert "is damaged" in err
+
+
 def test_show_of_an_unknown_order_is_a_usage_error(runs, capsys):
     code, _, err = trader(capsys, "audit", "show", "--order", "nobody")
     assert code == EXIT["usage"]

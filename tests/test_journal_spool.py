@@ -97,7 +97,7 @@ def test_a_rearm_of_a_kill_this_run_never_saw_is_left_out(journal, spool):
 
 
 def test_missing_fields_have_sensible_values(journal, spool):
-    spool("k7", code="RISK_BREACH", reason="breach", ts_wall_ns=LATER)
+    spool("k7", code="RISK_BREACH", reason="breach", ts_ns=LATER)
     ingest_spool(journal, spool.folder)
     data = next(journal.read(types=("KILL",))).data
     assert (data["kill_id"], data["code"], data["wall_ns"]) == ("k7", 1, LATER)
@@ -116,17 +116,46 @@ def test_missing_fields_have_sensible_values(journal, spool):
         b'{"kill_id": "k1", "reason": "x", "type": "GOSSIP"}',
     ],
 )
-def test_a_file_that_cannot_be_read_becomes_an_alert_and_is_set_aside(journal, spool, content):
+def test_a_file_that_cannot_be_read_becomes_one_alert_and_is_left_alone(journal, spool, content):
     (spool.folder / "k1.json").write_bytes(content)
     spool("k2", **kill_event("k2"))
     kinds = [str(entry.type) for entry in ingest_spool(journal, spool.folder)]
     assert kinds == ["KILL", "ALERT"]
     alert = next(journal.read(types=("ALERT",))).data
     assert alert["kind"] == "SPOOL_UNREADABLE"
-    assert "k1.json" in alert["text"]
-    assert (spool.folder / "k1.json.unreadable").read_bytes() == content
+    assert "audit-spool/k1.json" in alert["text"]
     assert ingest_spool(journal, spool.folder) == []
+    (spool.folder / "k1.json").write_bytes(b"{")
+    again = ingest_spool(journal, spool.folder)
+    assert len(again) == (content != b"{")
+    assert (spool.folder / "k1.json").read_bytes() == b"{"
     assert verify_here(journal.path).ok
+
+
+def test_the_files_of_the_kill_switch_are_understood_as_they_are(journal, tmp_path):
+    kills, rearms = tmp_path / "kills", tmp_path / "rearms"
+    for folder in (kills, rearms):
+        folder.mkdir()
+    kill = {
+        "kill_id": "20261123T143000Z-1f00c3", "code": "MANUAL_STOP", "reason": "stop",
+        "scope": "everything", "ts_ns": LATER, "at": "x", "uid": 0, "user": "root", "pid": 1,
+        "rearm": None, "source": "human", "flatten": True, "ts_mono_ns": 12, "host": "h",
+    }  # fmt: skip
+    (kills / f"{kill['kill_id']}.json").write_text(json.dumps(kill))
+    rearm = {"kill_id": kill["kill_id"], "reason": "fixed", "ts_ns": LATER}
+    (rearms / f"{kill['kill_id']}.json").write_text(json.dumps(rearm))
+    ingest_spool(journal, rearms, kills, tmp_path / "audit-spool")
+    assert recorded(journal) == [("KILL", kill["kill_id"]), ("REARM", kill["kill_id"])]
+    data = next(journal.read(types=("KILL",))).data
+    assert (data["code"], data["mono_ns"], data["wall_ns"], data["flatten"]) == (7, 12, LATER, True)
+    assert verify_here(journal.path).ok
+
+
+def test_the_same_kill_in_two_folders_is_taken_in_once(journal, spool, tmp_path):
+    spool("k1", **kill_event())
+    (tmp_path / "kills").mkdir()
+    (tmp_path / "kills" / "k1.json").write_text(json.dumps(kill_event()))
+    assert len(ingest_spool(journal, tmp_path / "kills", spool.folder)) == 1
 
 
 def test_a_folder_that_does_not_exist_holds_nothing(journal, tmp_path):

@@ -82,11 +82,14 @@ def show(
     from trader.cli.console import print_json
     from trader.journal.locate import find_journal
     from trader.journal.show import story_document, story_lines
-    from trader.journal.story import tell
+    from trader.journal.story import naming_damage, tell
 
-    story = tell(find_journal(run, folder), order)
+    path = find_journal(run, folder)
+    with naming_damage(path):
+        story = tell(path, order)
+        lines, document = story_lines(story), story_document(story)
     if as_json:
-        print_json(story_document(story))
+        print_json(document)
         return
-    for line in story_lines(story):
+    for line in lines:
         typer.echo(line)

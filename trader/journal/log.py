@@ -31,7 +31,7 @@ from trader.journal.records import (
     encode,
     fault_in,
 )
-from trader.journal.store import INSERT, damaged, make_file, open_writer, read_records
+from trader.journal.store import INSERT, UNREADABLE, damaged, make_file, open_writer, read_records
 from trader.journal.writerlock import WriterLock
 
 CHECKPOINT_RECORDS = 1000
@@ -124,7 +124,7 @@ class Journal:
                 (head.seq - 2 * CHECKPOINT_RECORDS,),
             ).fetchone()
             status = os.stat(self.path)
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             self._connection.close()
             raise damaged(self.path, error) from error
         if first is None or head.seq != self._tree.size:
@@ -247,7 +247,7 @@ class Journal:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(INSERT, records)
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             self._abandon(str(error))
             raise JournalError(
                 f"cannot write the journal {self.path}: {error}; trading must stop. Make room or "

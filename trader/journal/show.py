@@ -39,7 +39,12 @@ def story_lines(story: Story) -> list[str]:
     lines += _labelled("order", [_event_text(record) for record in _but_fills(story)])
     lines += _labelled("fills", _fill_texts(story))
     stops = [f"{_stop_text(record)}{_from(record)}" for record in story.stops]
-    return lines + (_labelled("meanwhile", stops) if stops else [])
+    lines += _labelled("meanwhile", stops) if stops else []
+    return [
+        *lines,
+        "",
+        "Each record above matches its hash; `trader audit verify` checks them all.",
+    ]
 
 
 def headline(story: Story) -> str:

@@ -1,15 +1,17 @@
-"""Kill and re-arm records that could not be appended when they happened.
+"""Kills and re-arms that happened outside the journal, taken in when the run starts again.
 
-Law: `trader kill` and `trader rearm` do not depend on the journal: what they did is a JSON file,
-`<kill_id>.json`, and the next start of a run takes in what concerns it. Files are never deleted,
-because several runs may have to read them; what the journal holds already is left out, so taking
-them in twice changes nothing. A file that cannot be read becomes an ALERT and is set aside.
+Law: `trader kill` and `trader rearm` do not depend on the journal: what they did is a JSON file
+under TRADER_HOME (`kills/`, `rearms/`, `audit-spool/`), and the next start of a run takes in what
+concerns it. The files are read and never touched: they belong to the latch, and other runs read
+them too. What the journal holds already is left out, so taking them in twice changes nothing.
 
-A file holds one object: `kill_id`, `code` (number or name), `reason`; `type` (KILL, the default,
-or REARM); `wall_ns`, when it happened; `scope` (`all`, the default, or a run id) or `runs` (run
-ids, or objects with a `run_id`); `mono_ns`, `flatten` and whatever else should be kept.
+A file holds one object: `kill_id` (or the file's name), `code` (number or name), `reason`; `type`
+or `event`, KILL or REARM (without it, REARM in a folder named `rearms` and KILL elsewhere);
+`ts_ns` or `wall_ns`, when it happened; `ts_mono_ns` or `mono_ns`; `scope`, `everything` or a run
+id; `runs`, the run ids (or objects with a `run_id`) it reached; and whatever else should be kept.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,68 +22,84 @@ from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, RecordType
 
-ASIDE = ".unreadable"
-QUOTED = 200  # characters of an unreadable file that the alert quotes
+EVERYTHING = ("everything", "all")
+UNREADABLE = "SPOOL_UNREADABLE"  # kind of the ALERT for a file that cannot be read
+QUOTED = 200  # characters of such a file that the alert quotes
+KILL, REARM = str(RecordType.KILL), str(RecordType.REARM)
+
+Key = tuple[str, str]  # what makes two events the same: type and kill id, or a file's content
 
 
-def ingest_spool(journal: Journal, folder: Path) -> list[Entry]:
-    """Append what `folder` holds for this run and the journal does not, oldest first; returns it.
+def ingest_spool(journal: Journal, *folders: Path) -> list[Entry]:
+    """Append what `folders` hold for this run and the journal does not, oldest first; returns it.
 
-    Call it after RUN_RESUME. A folder that does not exist holds nothing.
+    Call it after RUN_RESUME (or RUN_START). A folder that does not exist holds nothing.
     """
     started_ns = next(journal.read(1)).wall_ns
-    known = {
-        (record.type, record.data["kill_id"])
-        for record in journal.read(types=(RecordType.KILL, RecordType.REARM))
-    }
-    found: list[tuple[int, str, Entry]] = []
-    broken: list[tuple[Path, Entry]] = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+    events: list[tuple[int, str, Entry]] = []
+    alerts: list[Entry] = []
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        content = b""
         try:
-            event = _parsed(path)
+            content = path.read_bytes()
+            event = _event(content, path)
         except (OSError, ValueError) as error:
-            broken.append((path, _unreadable(path, error)))
+            alerts.append(_unreadable(path, content, error))
             continue
         if _concerns(event, journal.run_id, started_ns):
-            found.append((event["wall_ns"], path.name, _entry(event)))
-    taken = _news([entry for _, _, entry in sorted(found, key=lambda item: item[:2])], known)
-    taken += [entry for _, entry in broken]
+            # a kill comes before its own re-arm, whatever the clocks say
+            events.append((event["wall_ns"], event["type"], _entry(event)))
+    in_order = [entry for _, _, entry in sorted(events, key=lambda item: item[:2])]
+    taken = _news(in_order + alerts, _held(journal))
     journal.append(taken)
-    for path, _ in broken:
-        path.rename(path.with_name(path.name + ASIDE))
     return taken
 
 
-def _news(entries: list[Entry], known: set[tuple[str, str]]) -> list[Entry]:
-    """What the journal does not hold; a REARM only where its KILL is held or comes with it."""
+def _held(journal: Journal) -> set[Key]:
+    """What the journal holds already."""
+    types = (RecordType.KILL, RecordType.REARM, RecordType.ALERT)
+    return {_key(record.type, record.data) for record in journal.read(types=types)}
+
+
+def _key(kind: str, payload: Mapping[str, Any]) -> Key:
+    if kind == RecordType.ALERT:
+        return str(payload["kind"]), str(payload.get("sha"))
+    return str(kind), str(payload["kill_id"])
+
+
+def _news(entries: list[Entry], held: set[Key]) -> list[Entry]:
+    """What is not held; a REARM only where its KILL is held or comes with it."""
     news = []
     for entry in entries:
-        key = (str(entry.type), entry.payload["kill_id"])
-        orphan = key[0] == RecordType.REARM and (str(RecordType.KILL), key[1]) not in known
-        if key not in known and not orphan:
-            known.add(key)
+        key = _key(entry.type, entry.payload)
+        orphan = key[0] == REARM and (KILL, key[1]) not in held
+        if key not in held and not orphan:
+            held.add(key)
             news.append(entry)
     return news
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    """The event in a file, with defaults filled in; ValueError if it is not one."""
-    event = json.loads(path.read_text(encoding="utf-8"))
+def _event(content: bytes, path: Path) -> dict[str, Any]:
+    """The event in a file, its fields by their names here; ValueError if it is not one."""
+    event = json.loads(content.decode("utf-8"))
     if not isinstance(event, dict):
         raise ValueError("not a JSON object")
     event.setdefault("kill_id", path.stem)
-    event.setdefault("type", str(RecordType.KILL))
-    event.setdefault("scope", "all")
-    event.setdefault("wall_ns", event.get("ts_wall_ns", 0))
+    usual = REARM if path.parent.name == "rearms" else KILL
+    event["type"] = event.get("type") or event.pop("event", None) or usual
+    event.setdefault("scope", EVERYTHING[0])
+    event["wall_ns"] = event.pop("ts_ns", None) or event.get("wall_ns", 0)
+    if "ts_mono_ns" in event:
+        event["mono_ns"] = event.pop("ts_mono_ns")
     for name in ("kill_id", "reason"):
         if not isinstance(event.get(name), str):
             raise ValueError(f"{name} is {event.get(name)!r}, expected a text")
-    if not isinstance(event["wall_ns"], int):
-        raise ValueError(f"wall_ns is {event['wall_ns']!r}, expected nanoseconds")
-    if event["type"] == RecordType.KILL:
-        event["code"] = _code(event.get("code", event.get("code_name")))
-    elif event["type"] != RecordType.REARM:
-        raise ValueError(f"type is {event['type']!r}, expected KILL or REARM")
+    if type(event["wall_ns"]) is not int:
+        raise ValueError(f"its time is {event['wall_ns']!r}, expected nanoseconds")
+    if event["type"] == KILL:
+        event["code"] = _code(event.get("code"))
+    elif event["type"] != REARM:
+        raise ValueError(f"type is {event['type']!r}, expected {KILL} or {REARM}")
     return event
 
 
@@ -95,10 +113,10 @@ def _concerns(event: Mapping[str, Any], run_id: str, started_ns: int) -> bool:
     """Whether an event is about this run: it names it, or is for all since the run began."""
     runs = event.get("runs")
     if isinstance(runs, list):
-        names = {run.get("run_id") if isinstance(run, dict) else run for run in runs}
+        names = [run.get("run_id") if isinstance(run, dict) else run for run in runs]
         if run_id in names:
             return True
-    if event["scope"] != "all":
+    if event["scope"] not in EVERYTHING:
         return bool(event["scope"] == run_id)
     return bool(event["wall_ns"] >= started_ns)
 
@@ -106,15 +124,13 @@ def _concerns(event: Mapping[str, Any], run_id: str, started_ns: int) -> bool:
 def _entry(event: dict[str, Any]) -> Entry:
     details = {name: value for name, value in event.items() if name != "type"}
     details["spooled"] = True
-    if event["type"] == RecordType.REARM:
+    if event["type"] == REARM:
         return build.rearm(event["kill_id"], event["reason"], details)
     return build.kill(event["kill_id"], event["code"], event["reason"], details)
 
 
-def _unreadable(path: Path, error: Exception) -> Entry:
-    try:
-        content = path.read_bytes()[:QUOTED].decode("utf-8", "backslashreplace")
-    except OSError:
-        content = ""
-    text = f"{path.name} in the audit spool cannot be read: {error}"
-    return build.alert("SPOOL_UNREADABLE", text, {"file": str(path), "content": content})
+def _unreadable(path: Path, content: bytes, error: Exception) -> Entry:
+    text = f"{path.parent.name}/{path.name} cannot be read as a kill or a re-arm: {error}"
+    sha = hashlib.sha256(path.name.encode() + b"\0" + content).hexdigest()
+    quoted = content.decode("utf-8", "backslashreplace")[:QUOTED]
+    return build.alert(UNREADABLE, text, {"file": str(path), "content": quoted, "sha": sha})

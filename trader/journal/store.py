@@ -30,6 +30,8 @@ TABLE = """CREATE TABLE records (
     payload TEXT NOT NULL
 ) STRICT"""
 COLUMNS = "seq, wall_ns, mono_ns, event_ns, cause, type, prev, hash, payload"
+# A damaged file makes the driver raise the second one: it cannot decode a name or a message.
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 INSERT = f"INSERT INTO records ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -91,7 +93,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone may stop in the drive cache
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
         require_format(connection, path)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise JournalError(f"cannot open the journal {path}: {error}") from error
     return connection
 
@@ -114,11 +116,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
             raise JournalError(
                 f"cannot read {path}: {error}; copy it with its -wal file to a folder you can write"
             ) from error
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from error
     try:
         return _opened(name + "&immutable=1")
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from error
 
 
@@ -134,7 +136,7 @@ def _opened(name: str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA query_only=ON")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except UNREADABLE:
         connection.close()
         raise
     return connection
@@ -167,7 +169,7 @@ def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> It
         query = f"SELECT {COLUMNS} FROM records {where} ORDER BY seq"
         for row in connection.execute(query, (from_seq, *types)):
             yield Record._make(row)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from error
     finally:
         connection.close()
@@ -180,7 +182,7 @@ def newest_record(path: Path, kind: str, before: int | None = None) -> Record | 
     connection = open_reader(path)
     try:
         row = connection.execute(query, (kind, below)).fetchone()
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from error
     finally:
         connection.close()

@@ -4,15 +4,18 @@ Law: everything told is either quoted from a record (with its seq) or worked out
 said to be. Steps of the pre-trade check are judged again here only as far as records allow.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trader.core.schema import Reason
 from trader.errors import UsageError
+from trader.journal.chain import record_hash
 from trader.journal.orders import Order, OrderFold
 from trader.journal.records import Record, RecordType, number
-from trader.journal.store import newest_record, read_records
+from trader.journal.store import damaged, newest_record, read_records
 
 ORDER_TYPES = (
     RecordType.ORDER_INTENT,
@@ -99,7 +102,8 @@ class Story:
 def tell(path: Path, order: str) -> Story:
     """The story of the order with this client id, unique beginning of one, or order number.
 
-    UsageError if there is none; DamagedJournal if the file cannot be read.
+    UsageError if there is none; DamagedJournal if the file cannot be read. Every record told from
+    is checked against its own hash; put `naming_damage` around this and what is made of it.
     """
     intent = _find_intent(path, order)
     client_id: str = intent.data["client_order_id"]
@@ -121,6 +125,7 @@ def tell(path: Path, order: str) -> Story:
         if record.seq < events[-1].seq
     ]
     bar, action, decision = _origins(path, intent)
+    _require_intact([run, *filter(None, (bar, action, decision)), *events, *stops])
     return Story(
         run=run,
         client_id=client_id,
@@ -133,6 +138,24 @@ def tell(path: Path, order: str) -> Story:
         events=events,
         stops=stops,
     )
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """DamagedJournal for whatever a payload that was tampered with makes the reader stumble on."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, StopIteration) as error:
+        raise damaged(path, error) from error
+
+
+def _require_intact(records: list[Record]) -> None:
+    """ValueError if a record that is told from does not match its own hash."""
+    for record in records:
+        stamp = (record.seq, record.wall_ns, record.mono_ns, record.event_ns, record.cause)
+        kind, payload = record.type.encode(), record.payload.encode()
+        if record_hash(stamp, kind, payload, record.prev) != record.hash:
+            raise ValueError(f"record {record.seq} was changed after it was written")
 
 
 def _find_intent(path: Path, order: str) -> Record:

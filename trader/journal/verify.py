@@ -26,7 +26,7 @@ from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
 from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
-from trader.journal.store import COLUMNS, TABLE, open_reader, require_format
+from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
@@ -132,7 +132,7 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
         return Report.of(path, work)
     try:
         _verify_file(connection, path, work)
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         work.chain_problem = Problem(work.seq + 1, "storage", f"sqlite: {error}")
     finally:
         connection.close()
