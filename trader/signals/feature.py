@@ -1,76 +1,121 @@
-"""What a feature is: a whole history at once, or one bar after the other, with equal bits.
+"""What a feature is, and how a config's words for one are read.
 
-Law: a stream sees one bar at a time and nothing later; `batch` of a history and a stream fed the
-same bars give the same values to the last bit. Both speak of one symbol only. NaN means not
-ready: too few bars so far, or undefined for this bar; such bars are held with reason WARMUP.
+Law: a stream sees one bar at a time and nothing later; `batch` over a history and a stream fed the
+same bars give the same values to the last bit. Symbols never mix. NaN means not ready: too few
+bars so far, or undefined for this bar; no value is ever infinite. A parameter that a type does
+not have, or a value it cannot take, is a `ConfigError` with its key.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from trader.errors import ConfigError
+from trader.signals.bar_history import BarHistory
 
-FIELDS = ("open", "high", "low", "close", "volume")
+INPUT_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 
 
-class Stream(Protocol):
-    """One feature of one symbol, bar by bar."""
+class FeatureGroup(Protocol):
+    """Some columns of the matrix that are computed the same way. Holds no state of its own."""
 
-    def update(self, bar: np.void) -> float:
-        """Value at the close of `bar`, a BAR record."""
+    def batch(self, history: BarHistory, matrix: np.ndarray) -> None:
+        """Fill this group's columns of float64 `matrix` (n, features) from the history's start."""
+        ...
+
+    def stream(self) -> "GroupStream":
+        """Fresh streams for every symbol."""
         ...
 
 
-class SymbolFeature(Protocol):
-    """One feature as configured; holds no state of its own."""
+class GroupStream(Protocol):
+    """A group's state for every symbol, carried on bar by bar."""
 
-    def batch(self, bars: np.ndarray) -> np.ndarray:
-        """float64 (n,) for BAR records (n,) of one symbol, in order of time."""
+    def update(self, bar: np.void, fields: tuple[Any, ...], row: np.ndarray) -> None:
+        """Fill this group's places of float64 `row` (features,) at the close of a BAR record.
+
+        `fields` are the same record's values as plain numbers, in the order of `BAR.names`.
+        """
         ...
 
-    def stream(self) -> Stream:
-        """A fresh stream."""
+    def warm_up(self, history: BarHistory) -> None:
+        """Take a history in without giving values: faster than `update`, to the same state."""
         ...
 
 
 class Params:
-    """A feature's parameters, taken one by one; what is left over is an error."""
+    """A feature's parameters, taken one by one; what is left over at the end is an error."""
 
-    def __init__(self, name: str, kind: str, values: Mapping[str, Any]) -> None:
-        self.name, self.kind = name, kind
-        self._left = dict(values)
+    def __init__(self, name: str, spec: Any) -> None:
+        values = dict(spec) if isinstance(spec, Mapping) else {"type": spec.type, **spec.params}
+        self.name = name
+        self.kind = values.pop("type", None)
+        self._values = values
+        self._known: list[str] = []
+        if not isinstance(self.kind, str):
+            raise ConfigError("needs a type, such as sma", key=f"features.{name}")
 
     def key(self, param: str) -> str:
         """Dotted config key of a parameter."""
         return f"features.{self.name}.{param}"
 
-    def take(self, param: str, default: Any = None) -> Any:
-        """The value of `param`, or `default`."""
-        return self._left.pop(param, default)
-
-    def whole_number(self, param: str, default: int | None, lowest: int) -> int:
-        """An int of at least `lowest`; `ConfigError` otherwise, or if missing without default."""
-        value = self.take(param, default)
-        if value is None:
-            raise ConfigError(f"{self.kind} needs {param}", key=f"features.{self.name}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise ConfigError(
-                f"{value!r} is not a whole number of at least {lowest}", key=self.key(param)
-            )
-        return value
+    def take(self, param: str) -> Any:
+        """The value of `param`, None where it is not set."""
+        self._known.append(param)
+        return self._values.pop(param, None)
 
     def rest(self) -> dict[str, Any]:
         """Every parameter not taken yet."""
-        rest, self._left = self._left, {}
+        rest, self._values = self._values, {}
         return rest
 
-    def all_taken(self, known: list[str]) -> None:
-        """`ConfigError` for the first parameter that `kind` does not have."""
-        for param in self._left:
+    def whole_number(self, param: str, default: int, bounds: tuple[int, int]) -> int:
+        """An int within `bounds`, both included."""
+        value = self.take(param)
+        if value is None:
+            return default
+        lowest, highest = bounds
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise ConfigError(
-                f"{self.kind} has no parameter {param!r}; it has "
-                f"{', '.join(known) if known else 'none'}",
+                f"must be a whole number from {lowest} to {highest}; got {value!r}",
                 key=self.key(param),
             )
+        return value
+
+    def one_of(self, param: str, allowed: Sequence[str], default: str) -> str:
+        """One of the words `allowed`."""
+        value = self.take(param)
+        return default if value is None else self.checked(param, value, allowed)
+
+    def checked(self, param: str, value: Any, allowed: Sequence[str]) -> str:
+        """`value`, which must be one of the words `allowed`."""
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise ConfigError(
+            f"must be {_listed(allowed)}; got {value!r}{did_you_mean(value, allowed)}",
+            key=self.key(param),
+        )
+
+    def end(self) -> None:
+        """`ConfigError` for the first parameter that nobody took."""
+        for param in self._values:
+            takes = _listed(self._known, "and") if self._known else "no parameters"
+            raise ConfigError(
+                f"unknown parameter of {self.kind}{did_you_mean(param, self._known)} "
+                f"({self.kind} takes {takes})",
+                key=self.key(param),
+            )
+
+
+def did_you_mean(value: Any, known: Iterable[str]) -> str:
+    """`; did you mean timeperiod?`, or nothing where no known word is near."""
+    words = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
+    return f"; did you mean {words[near[0]]}?" if near else ""
+
+
+def _listed(words: Sequence[str], last: str = "or") -> str:
+    *head, tail = words
+    return f"{', '.join(head)} {last} {tail}" if head else tail

@@ -1,55 +1,34 @@
 """All features of a config together: a matrix for a history, a row for a bar.
 
-Law: columns stand in config order. Symbols are computed apart and never mix. `batch` and a
-stream fed the same bars agree to the last bit.
+Law: columns stand in config order and never mix symbols; a stream fed the same bars gives the rows
+of `batch` to the last bit, and a longer history never changes an earlier row. Which type a word
+means is decided here; what its parameters mean, in the module of the type.
 """
 
-import difflib
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trader.core.schema import BAR
 from trader.errors import ConfigError
-from trader.signals.feature import Params, Stream, SymbolFeature
-from trader.signals.kernel_features import KINDS, KernelFeature
-from trader.signals.python_feature import PythonFeature
-from trader.signals.talib_features import (
-    FRIENDLY,
-    TalibFeature,
-    nearest_function,
-    offered_functions,
-)
-
-
-def offered_types() -> tuple[str, ...]:
-    """Every feature type a config can name."""
-    return (*KINDS, *FRIENDLY, "python", *offered_functions())
-
-
-def build_feature(
-    name: str, spec: Any, sessions: np.ndarray, search_paths: Sequence[Path]
-) -> SymbolFeature:
-    """The feature of one config entry; `ConfigError` names the key at fault."""
-    params = Params(name, spec.type, spec.params)
-    if spec.type in KINDS:
-        return KernelFeature(params, sessions)
-    if spec.type == "python":
-        return PythonFeature(params, search_paths)
-    if spec.type in FRIENDLY or spec.type in offered_functions():
-        return TalibFeature(params)
-    ours = difflib.get_close_matches(spec.type.lower(), [*KINDS, *FRIENDLY, "python"], 2)
-    near = ", ".join([*ours, *nearest_function(spec.type)]) or "sma, ema, rsi, returns"
-    raise ConfigError(
-        f"there is no feature type {spec.type!r}; nearest: {near}", key=f"features.{name}.type"
-    )
+from trader.signals.bar_history import BarHistory
+from trader.signals.feature import FeatureGroup, Params, did_you_mean
+from trader.signals.feature_types import PYTHON, feature_types
+from trader.signals.friendly_names import FRIENDLY
+from trader.signals.kernel_features import TYPES, KernelFeatures, read_kernel
+from trader.signals.python_feature import PythonFeature, PythonFeatures
+from trader.signals.talib_call import TalibCall, read_call, talib_functions
+from trader.signals.talib_features import TalibFeatures
 
 
 class FeatureSet:
-    """The features of a config, for `n_symbols` symbols and their trading hours."""
+    """The features of a config, for `n_symbols` symbols and their trading hours.
+
+    `features` maps names to specs with `.type` and `.params`, or to mappings with a `type` key.
+    `sessions` are SESSION records; `symbols` are names for messages. Raises `ConfigError` with
+    the key at fault, `FeatureError` if a user's feature cannot be made.
+    """
 
     def __init__(
         self,
@@ -58,77 +37,79 @@ class FeatureSet:
         sessions: np.ndarray,
         period_ns: int,
         search_paths: Sequence[Path] = (),
+        symbols: Sequence[str] = (),
     ) -> None:
         self.names = tuple(features)
         self.n_symbols = n_symbols
         self.period_ns = period_ns
-        self._features = [
-            build_feature(name, spec, sessions, search_paths) for name, spec in features.items()
-        ]
+        kernels: list[np.void] = []
+        calls: list[tuple[int, TalibCall, int]] = []
+        own: list[PythonFeature] = []
+        for column, (name, spec) in enumerate(features.items()):
+            params = Params(name, spec)
+            if params.kind in TYPES:
+                kernels.append(read_kernel(params, column))
+            elif params.kind == PYTHON:
+                own.append(PythonFeature(params, column, search_paths))
+            elif params.kind in FRIENDLY or params.kind in talib_functions():
+                calls.append((column, *read_call(params)))
+            else:
+                raise ConfigError(_no_type(params), key=params.key("type"))
+        self._groups: list[FeatureGroup] = []
+        if kernels:
+            self._groups.append(KernelFeatures(kernels, n_symbols, sessions, period_ns))
+        if calls:
+            self._groups.append(TalibFeatures(calls, n_symbols))
+        if own:
+            names = symbols or [f"symbol {index}" for index in range(n_symbols)]
+            self._groups.append(PythonFeatures(own, names))
 
     def batch(self, bars: np.ndarray) -> np.ndarray:
-        """float64 (n, features) for BAR records (n,) of all symbols, in order of time.
+        """float64 (n, features) of BAR records (n,) sorted by (ts_ns, symbol), from the first on.
 
-        Columns are contiguous (Fortran order): features are written, and rules read, by column.
+        NaN where a feature is not ready. Memory is by column (Fortran order), as features are
+        written and rules read.
         """
         matrix = np.empty((len(bars), len(self.names)), order="F")
-        if not self._features:
-            return matrix
-        if self.n_symbols == 1:
-            self._fill(matrix, slice(None), bars)
-            return matrix
-        order = np.argsort(bars["symbol"], kind="stable")
-        bounds = np.searchsorted(bars["symbol"][order], np.arange(self.n_symbols + 1))
-        for first, last in itertools.pairwise(bounds):
-            if last > first:
-                rows = order[first:last]
-                self._fill(matrix, rows, bars[rows])
+        history = BarHistory(bars, self.n_symbols)
+        for group in self._groups:
+            group.batch(history, matrix)
         return matrix
-
-    def _fill(self, matrix: np.ndarray, rows: slice | np.ndarray, bars: np.ndarray) -> None:
-        """Every feature of one symbol; columns that several read are made contiguous once."""
-        columns = _Columns(bars)
-        for index, feature in enumerate(self._features):
-            if isinstance(feature, TalibFeature):
-                matrix[rows, index] = feature.values(columns)
-            else:
-                matrix[rows, index] = feature.batch(bars)
 
     def stream(self) -> "FeatureStream":
         """Fresh streams for every symbol."""
-        return FeatureStream(self._features, self.n_symbols)
-
-
-class _Columns(dict[str, np.ndarray]):
-    """Contiguous columns of BAR records, each made when it is first read."""
-
-    def __init__(self, bars: np.ndarray) -> None:
-        super().__init__()
-        self._bars = bars
-
-    def __missing__(self, name: str) -> np.ndarray:
-        self[name] = column = np.ascontiguousarray(self._bars[name])
-        return column
+        return FeatureStream(self._groups, self.n_symbols, len(self.names))
 
 
 class FeatureStream:
-    """The features of every symbol, bar by bar."""
+    """The features of every symbol, bar by bar.
 
-    def __init__(self, features: Sequence[SymbolFeature], n_symbols: int) -> None:
-        self._width = len(features)
-        self._streams: list[list[Stream]] = [
-            [feature.stream() for feature in features] for _ in range(n_symbols)
-        ]
+    Symbols share no state: different ones may be updated in different threads. A stream cannot be
+    pickled; after a restart make a new one and `warm_up` with the bars since the first.
+    """
 
-    def update(self, bar: np.void) -> np.ndarray:
-        """float64 (features,) at the close of `bar`, a BAR record."""
+    def __init__(self, groups: Sequence[FeatureGroup], n_symbols: int, width: int) -> None:
+        self._streams = [group.stream() for group in groups]
+        self._n_symbols = n_symbols
+        self._width = width
+
+    def update(self, bar: np.void | np.ndarray) -> np.ndarray:
+        """float64 (features,) at the close of `bar`, one BAR record (or an array of one)."""
+        record: Any = bar.reshape(())[()] if isinstance(bar, np.ndarray) else bar
+        fields = record.item()
+        assert 0 <= fields[8] < self._n_symbols, "a symbol of the config"
         row = np.empty(self._width)
-        for index, stream in enumerate(self._streams[int(bar["symbol"])]):
-            row[index] = stream.update(bar)
+        for stream in self._streams:
+            stream.update(record, fields, row)
         return row
 
     def warm_up(self, bars: np.ndarray) -> None:
-        """Feed a history (BAR records of all symbols) without asking for the values."""
-        assert bars.dtype == BAR
-        for bar in bars:
-            self.update(bar)
+        """Take in BAR records (n,) as `update` would one by one, faster and without values."""
+        history = BarHistory(bars, self._n_symbols)
+        for stream in self._streams:
+            stream.warm_up(history)
+
+
+def _no_type(params: Params) -> str:
+    near = did_you_mean(params.kind, [kind.name for kind in feature_types()])
+    return f"unknown feature type {params.kind!r}{near} (docs/features.md lists them all)"

@@ -1,98 +1,185 @@
-"""Our own features: names, parameters and defaults of the kernels.
+"""Our own features: names, parameters and defaults of the kernels, for all symbols at once.
 
-Law: one table; a kernel's window is its only parameter, under the name the field uses.
+Law: one table; one pass over the bars computes every kernel of a config.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from trader.core.schema import BAR
-from trader.signals.feature import Params
-from trader.signals.kernels import Kernel, new_state, run_kernel
+from trader.core.schema import BAR, SESSION
+from trader.signals import kernels
+from trader.signals.bar_history import BarHistory
+from trader.signals.feature import INPUT_FIELDS, Params
+from trader.signals.kernels import KERNEL, run_kernels
+
+LONGEST_WINDOW = 100_000  # bars, as in TA-Lib
+CHUNK_ROWS = 65_536  # of a history fed without asking for values
 
 
 @dataclass(frozen=True)
-class KernelKind:
-    """A feature type: its kernel, its window parameter (None: it has none) and what it means."""
+class KernelType:
+    """A feature type: its kernel, what it means, and its parameters."""
 
-    kernel: Kernel
-    param: str | None
-    default: int
-    lowest: int
+    kind: int
     meaning: str
+    window: str | None = None  # name of its window parameter
+    default: int = 1
+    lowest: int = 1
+    field: str | None = None  # what it reads unless `input` names another; None: it has no `input`
+    extra: int = 0  # bars its window is longer than the parameter says
+    slots: int = 0  # float64 values of state, where it has no window
 
 
-KINDS = {
-    "returns": KernelKind(Kernel.RETURNS, "period", 1, 1, "close / close `period` bars ago − 1"),
-    "log_returns": KernelKind(
-        Kernel.LOG_RETURNS, "period", 1, 1, "logarithm of close / close `period` bars ago"
+TYPES = {
+    "returns": KernelType(
+        kernels.RETURNS,
+        "close / close `period` bars ago − 1",
+        window="period",
+        field="close",
+        extra=1,
     ),
-    "zscore": KernelKind(
-        Kernel.ZSCORE, "window", 20, 2, "close in standard deviations from its mean of `window`"
+    "log_returns": KernelType(
+        kernels.LOG_RETURNS,
+        "natural logarithm of close / close `period` bars ago",
+        window="period",
+        field="close",
+        extra=1,
     ),
-    "volume_ratio": KernelKind(
-        Kernel.VOLUME_RATIO, "window", 20, 1, "volume over the mean of the `window` bars before"
+    "zscore": KernelType(
+        kernels.ZSCORE,
+        "(close − mean) / sample standard deviation of the last `window` bars, this one "
+        "included; 0 where all are equal",
+        window="window",
+        default=20,
+        lowest=2,
+        field="close",
     ),
-    "session_vwap": KernelKind(
-        Kernel.SESSION_VWAP, None, 0, 0, "volume-weighted mean price of the session so far"
+    "volume_ratio": KernelType(
+        kernels.VOLUME_RATIO,
+        "volume / mean volume of the last `window` bars, this one included",
+        window="window",
+        default=20,
+        field="volume",
     ),
-    "vwap_distance": KernelKind(
-        Kernel.VWAP_DISTANCE, None, 0, 0, "close over session_vwap − 1, in basis points"
+    "session_vwap": KernelType(
+        kernels.SESSION_VWAP,
+        "mean of (high + low + close) / 3 weighted by volume, since the session's first bar",
+        slots=3,
     ),
-    "spread_bps": KernelKind(
-        Kernel.SPREAD_BPS, None, 0, 0, "(ask − bid) / mid in basis points; needs quotes"
+    "vwap_distance": KernelType(
+        kernels.VWAP_DISTANCE, "close / session_vwap − 1, a fraction", slots=3
     ),
-    "time_of_day_sin": KernelKind(
-        Kernel.TIME_OF_DAY_SIN, None, 0, 0, "sine of the part of the UTC day that has passed"
+    "spread_bps": KernelType(kernels.SPREAD_BPS, "(ask − bid) / mid, in basis points"),
+    "time_of_day_sin": KernelType(
+        kernels.TIME_OF_DAY_SIN, "sin(2π × part of the UTC day passed at the close)"
     ),
-    "time_of_day_cos": KernelKind(
-        Kernel.TIME_OF_DAY_COS, None, 0, 0, "cosine of the part of the UTC day that has passed"
+    "time_of_day_cos": KernelType(
+        kernels.TIME_OF_DAY_COS, "cos(2π × part of the UTC day passed at the close)"
     ),
-    "day_of_week": KernelKind(Kernel.DAY_OF_WEEK, None, 0, 0, "0 Monday … 6 Sunday, by session"),
-    "minutes_since_open": KernelKind(
-        Kernel.MINUTES_SINCE_OPEN, None, 0, 0, "minutes since trading opened, or reopened"
+    "day_of_week": KernelType(kernels.DAY_OF_WEEK, "UTC weekday of the bar: 0 Monday … 6 Sunday"),
+    "minutes_since_open": KernelType(
+        kernels.MINUTES_SINCE_OPEN, "minutes from the session's opening to the bar's close"
     ),
-    "gap": KernelKind(
-        Kernel.GAP, None, 0, 0, "first open of the session / last close of the one before − 1"
+    "gap": KernelType(
+        kernels.GAP,
+        "session's first open / last close of the session before − 1, a fraction, all session long",
+        slots=3,
     ),
 }
+BY_SESSION = (
+    kernels.SESSION_VWAP,
+    kernels.VWAP_DISTANCE,
+    kernels.MINUTES_SINCE_OPEN,
+    kernels.GAP,
+)
 
 
-class KernelFeature:
-    """One kernel as configured."""
+def read_kernel(params: Params, column: int) -> np.void:
+    """The KERNEL record of one config entry; its `offset` is left 0."""
+    kind = TYPES[params.kind]
+    kernel: np.void = np.zeros(1, KERNEL)[0]
+    kernel["kind"] = kind.kind
+    kernel["column"] = column
+    if kind.window is not None:
+        bounds = (kind.lowest, LONGEST_WINDOW)
+        kernel["window"] = params.whole_number(kind.window, kind.default, bounds) + kind.extra
+    if kind.field is not None:
+        field = params.one_of("input", INPUT_FIELDS, kind.field)
+        kernel["field"] = INPUT_FIELDS.index(field)
+    params.end()
+    return kernel
 
-    def __init__(self, params: Params, sessions: np.ndarray) -> None:
-        kind = KINDS[params.kind]
-        self._kernel = int(kind.kernel)
-        self._sessions = sessions
-        self._window = 0
-        if kind.param is not None:
-            self._window = params.whole_number(kind.param, kind.default, kind.lowest)
-        params.all_taken([kind.param] if kind.param else [])
 
-    def batch(self, bars: np.ndarray) -> np.ndarray:
-        """float64 (n,) for BAR records (n,) of one symbol."""
-        out = np.empty(len(bars))
-        run_kernel(self._kernel, bars, self._sessions, new_state(self._window), out)
-        return out
+class KernelFeatures:
+    """All kernels of a config. Satisfies `signals.feature.FeatureGroup`."""
+
+    def __init__(
+        self, chosen: Sequence[np.void], n_symbols: int, sessions: np.ndarray, period_ns: int
+    ) -> None:
+        self._kernels = np.array(chosen, KERNEL)
+        self._n_symbols = n_symbols
+        self._period_ns = period_ns
+        asked = bool(np.isin(self._kernels["kind"], BY_SESSION).any())
+        # our own copy: a read-only table would be one more type to compile for
+        self._sessions = np.array(sessions if asked else [], SESSION)
+        self._slots = 1
+        for kernel in self._kernels:
+            kernel["offset"] = self._slots
+            self._slots += _slots(kernel)
+
+    def new_state(self) -> np.ndarray:
+        """State of kernels that have seen no bar."""
+        state = np.zeros((self._n_symbols, self._slots))
+        state[:, 0] = -1.0
+        for kernel in self._kernels:
+            if kernel["window"] == 0:
+                first = kernel["offset"]
+                state[:, first : first + _slots(kernel)] = np.nan
+        return state
+
+    def run(self, state: np.ndarray, bars: np.ndarray, out: np.ndarray) -> None:
+        """Feed BAR records to `state`; values go to float64 `out` (features, n)."""
+        with np.errstate(all="ignore"):  # where nothing is compiled, NumPy would warn
+            taken = run_kernels(self._kernels, self._sessions, self._period_ns, state, bars, out)
+        assert taken == len(bars), "a symbol of the config"
+
+    def batch(self, history: BarHistory, matrix: np.ndarray) -> None:
+        """Fill the kernels' columns of `matrix` (n, features)."""
+        self.run(self.new_state(), history.bars, matrix.T)
 
     def stream(self) -> "KernelStream":
-        """A fresh stream."""
-        return KernelStream(self._kernel, self._sessions, self._window)
+        """Fresh streams for every symbol."""
+        return KernelStream(self, self._n_symbols, 1 + int(self._kernels["column"].max()))
+
+
+def _slots(kernel: np.void) -> int:
+    """float64 values of state a kernel needs: a count and its window twice, or what it says."""
+    if kernel["window"]:
+        return 1 + 2 * int(kernel["window"])
+    return next(kind.slots for kind in TYPES.values() if kind.kind == kernel["kind"])
 
 
 class KernelStream:
-    """A kernel's state, carried on one bar at a time by the same compiled loop."""
+    """The kernels' state, carried on one bar at a time by the same compiled loop."""
 
-    def __init__(self, kernel: int, sessions: np.ndarray, window: int) -> None:
-        self._kernel, self._sessions = kernel, sessions
-        self._state = new_state(window)
-        self._bar = np.empty(1, BAR)
-        self._out = np.empty(1)
+    def __init__(self, features: KernelFeatures, n_symbols: int, width: int) -> None:
+        self._features = features
+        self._state = features.new_state()
+        self._width = width
+        bars = np.zeros(n_symbols, BAR)
+        self._bars = [bars[symbol : symbol + 1] for symbol in range(n_symbols)]
 
-    def update(self, bar: np.void) -> float:
-        """Value at the close of `bar`."""
-        self._bar[0] = bar
-        run_kernel(self._kernel, self._bar, self._sessions, self._state, self._out)
-        return float(self._out[0])
+    def update(self, bar: np.void, fields: tuple[Any, ...], row: np.ndarray) -> None:
+        """Fill the kernels' places of `row` at the close of `bar`."""
+        one = self._bars[bar["symbol"]]
+        one[0] = bar
+        self._features.run(self._state, one, row.reshape(-1, 1))
+
+    def warm_up(self, history: BarHistory) -> None:
+        """Take the history in."""
+        out = np.empty((self._width, CHUNK_ROWS))
+        for start in range(0, len(history.bars), CHUNK_ROWS):
+            self._features.run(self._state, history.bars[start : start + CHUNK_ROWS], out)
