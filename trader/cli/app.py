@@ -18,6 +18,8 @@ COMMANDS = (
     ("init", "trader.cli.init:command"),
     ("train", "trader.cli.train:train"),
     ("kill", "trader.cli.kill:command"),
+    ("rearm", "trader.cli.rearm:command"),
+    ("status", "trader.cli.status:command"),
     ("audit", "trader.cli.audit:app"),
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),

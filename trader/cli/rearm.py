@@ -1,0 +1,35 @@
+"""`trader rearm`: the only way to trade again after a kill."""
+
+from typing import Annotated
+
+import typer
+
+from trader.cli.options import AsJson
+
+
+def command(
+    kill_id: Annotated[
+        str, typer.Argument(metavar="KILL_ID", help="Id of one kill, as `trader status` shows it.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why it is safe to trade again.")],
+    root_cause: Annotated[
+        str, typer.Option("--root-cause", help="What had happened, if it is known.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Allow trading again after one kill. Owner only, with nothing running; it is recorded."""
+    from trader.cli.console import print_json
+    from trader.safety.rearm import rearm
+    from trader.safety.statedir import home_path
+
+    done = rearm(home_path(), kill_id, reason, root_cause)
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(f"re-armed {kill_id}")
+    if done["armed"]:
+        typer.echo("  its scope may trade again")
+    if done["pending"]:
+        typer.echo(f"  still in force: {', '.join(done['pending'])}")
+    if done["audit"] != "written":
+        typer.echo(f"  the audit line could not be written: {done['audit']}", err=True)

@@ -1,0 +1,141 @@
+"""The barrier: proof, run by run, that no order can leave any more. Steps 4 and 6.
+
+Law: standard library only. Every order passes `gate.lock` held shared, and looks at the latch
+inside. So once the latch is written and the lock has been had exclusively, the last order is out.
+Who does not leave the lock in time is ended (SIGKILL, and only that very process).
+"""
+
+import fcntl
+import os
+import time
+
+from trader.safety import processes, runs
+
+HALTED, ENDED, DEAD, NOT_STOPPED = "halted", "killed", "already_dead", "not_stopped"
+AFTER_SIGKILL_S = 2.0
+_POLL_S = (0.00005, 0.002)  # first and longest pause between two tries
+
+
+class Target:
+    """One run to be stopped, and how that went."""
+
+    __slots__ = ("barrier_us", "bound", "outcome", "run", "trouble", "was")
+
+    def __init__(self, run: runs.Run, bound: bool) -> None:
+        self.run, self.bound = run, bound
+        self.was, self.outcome, self.trouble = run.was, "", ""
+        self.barrier_us = 0
+
+    def finish(self, outcome: str, since_ns: int) -> None:
+        """Notes the outcome and the time it took."""
+        self.outcome = outcome
+        self.barrier_us = (time.monotonic_ns() - since_ns) // 1000
+
+
+def pass_barrier(targets: list[Target]) -> None:
+    """Step 4. Waits for all runs at once; afterwards every target has its outcome."""
+    since = time.monotonic_ns()
+    waiting = [target for target in targets if target.bound and target.run.alive]
+    for target in targets:
+        if not target.run.alive:
+            target.finish(DEAD, since)
+    pause = _POLL_S[0]
+    while waiting:
+        waiting = [target for target in waiting if not _passed(target, since)]
+        if waiting:
+            time.sleep(pause)
+            pause = min(pause * 2, _POLL_S[1])
+    for target in targets:
+        if not target.outcome:
+            _end(target, since)
+
+
+def _passed(target: Target, since_ns: int) -> bool:
+    """True when a target needs no more waiting: through, or out of time (then without outcome)."""
+    waited_ms = (time.monotonic_ns() - since_ns) / 1e6
+    state = gate_state(target.run)
+    if state == runs.FREE:
+        target.finish(HALTED, since_ns)
+        return True
+    return state == runs.UNKNOWN or waited_ms >= target.run.deadline("barrier_ms")
+
+
+def gate_state(run: runs.Run) -> str:
+    """FREE when no order is inside, HELD when one may be, UNKNOWN when the lock proves nothing."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    runner = run.runner
+    try:
+        fd = os.open(os.path.join(run.folder, runs.GATE_LOCK), flags)
+    except FileNotFoundError:
+        # No gate yet: a runner makes it before it writes itself into the page.
+        return runs.FREE if runner is None else runs.UNKNOWN
+    except OSError:
+        return runs.UNKNOWN
+    try:
+        if runner and runner.gate_inode != os.fstat(fd).st_ino:
+            return runs.UNKNOWN  # another file of that name: not the one the runner holds
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return runs.HELD
+    except OSError:
+        return runs.UNKNOWN
+    finally:
+        os.close(fd)
+    return runs.FREE
+
+
+def _end(target: Target, since_ns: int) -> None:
+    """SIGKILL, and the proof that it worked: the process is gone."""
+    runner = target.run.runner
+    if runner is None:
+        target.trouble = "alive, and its process is not known"
+        return target.finish(NOT_STOPPED, since_ns)
+    sent = processes.kill_process(runner.pid, runner.started)
+    if sent not in ("", processes.GONE):
+        target.trouble = sent
+        return target.finish(NOT_STOPPED, since_ns)
+    if sent == processes.GONE and lock_of(target.run) == runs.HELD:
+        # The number in the registry is not the holder: nothing was signalled, nothing is proven.
+        target.trouble = f"pid {runner.pid} is gone, and somebody still holds the run"
+        return target.finish(NOT_STOPPED, since_ns)
+    deadline = time.monotonic() + AFTER_SIGKILL_S
+    while processes.start_token(runner.pid) == runner.started:
+        if time.monotonic() >= deadline:
+            target.trouble = f"pid {runner.pid} did not end after SIGKILL"
+            return target.finish(NOT_STOPPED, since_ns)
+        time.sleep(_POLL_S[1])
+    target.finish(ENDED, since_ns)
+
+
+def lock_of(run: runs.Run) -> str:
+    """State of the run's lock now (`run.lock` is as it was when the run was read)."""
+    return runs.lock_state(os.path.join(run.folder, runs.RUN_LOCK))
+
+
+def see_off(targets: list[Target]) -> None:
+    """Step 6. Gives runners time to cancel their open orders and leave, then ends the rest."""
+    since = time.monotonic()
+    waiting = [target for target in targets if target.outcome == HALTED]
+    pause = _POLL_S[1]
+    while waiting:
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+        for target in [target for target in waiting if lock_of(target.run) == runs.FREE]:
+            waiting.remove(target)
+        late = [target for target in waiting if _is_late(target, time.monotonic() - since)]
+        for target in late:
+            waiting.remove(target)
+            _see_off_late(target)
+
+
+def _is_late(target: Target, waited_s: float) -> bool:
+    return waited_s >= target.run.deadline("cancel_timeout_s")
+
+
+def _see_off_late(target: Target) -> None:
+    runner = runs.Run(os.path.dirname(os.path.dirname(target.run.folder)), target.run.run_id).runner
+    if runner is None:
+        target.trouble = "did not leave in time, and its process is not known"
+        return
+    sent = processes.kill_process(runner.pid, runner.started)
+    target.trouble = "did not leave in time: " + (sent or "ended by SIGKILL")

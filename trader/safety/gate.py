@@ -1,0 +1,274 @@
+"""The gate: the one function through which an order can reach a broker.
+
+Law: the latch is looked at, the counters are moved and the order is handed over inside one shared
+hold of `gate.lock`. `trader kill` writes the latch and then wants that lock exclusively, so after
+its barrier no order is inside and every later one sees the latch. Nothing in here can open what is
+shut. Standard library only; no await, no logging, no callback inside; a refusal is a value.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from trader.safety import latch
+
+SENT, ABORTED, UNKNOWN = "SENT", "ABORTED", "UNKNOWN"
+CHECK_ERRORS_TO_KILL = 3
+REMEMBERED = 65_536  # order ids and decisions kept against doubles
+_SECOND_NS = 1_000_000_000
+
+
+class Order(Protocol):
+    """What the gate needs to know of an order."""
+
+    @property
+    def order_id(self) -> str:
+        """The client's id: the same on every attempt to send the same order."""
+
+    @property
+    def decision(self) -> int:
+        """Number of the decision it comes from."""
+
+    @property
+    def qty(self) -> float:
+        """Signed quantity."""
+
+
+class Broker(Protocol):
+    """The other side of the gate."""
+
+    def send(self, order: Order) -> None:
+        """Hands an order over without waiting for an answer. Raises when it may not have left."""
+
+
+class Passage(NamedTuple):
+    """What became of one order at the gate."""
+
+    outcome: str  # SENT, ABORTED (it did not leave) or UNKNOWN (it may have)
+    reason: str  # name of a core `Reason`; NONE when sent
+    detail: str  # for people
+    held_ns: int  # time the gate was held
+
+
+class GatePaths(NamedTuple):
+    """The latch as the gate sees it: open files and names."""
+
+    lock_fd: int
+    page_fds: tuple[int, ...]
+    permits: tuple[str, ...]
+    halts: tuple[str, ...]
+
+
+# `name of a Reason` to deny, None to pass. A check that raises denies, too.
+Check = Callable[[Order], str | None]
+Trip = Callable[[str, str], object]  # code name, text
+
+
+class Counters:
+    """Counts what left: a rate on the monotonic clock, and at most one order per decision."""
+
+    def __init__(self, max_per_second: float | None = None, max_children: int = 1) -> None:
+        self._max_per_second = max_per_second
+        self._max_children = max_children
+        self._sent_ns: deque[int] = deque()
+        self._ids: dict[str, None] = {}
+        self._children: dict[int, int] = {}
+
+    def broken_law(self, order: Order) -> str:
+        """Why sending this order shows that our own code is broken; "" when it does not."""
+        if order.order_id in self._ids:
+            return f"order {order.order_id} was to be sent twice"
+        if not self._children.get(order.decision, 0) < self._max_children:
+            return f"decision {order.decision} was to send more than {self._max_children} order(s)"
+        return ""
+
+    def is_too_fast(self, now_ns: int) -> bool:
+        """Whether one more order now breaks the rate of the wall clock."""
+        if self._max_per_second is None:
+            return False
+        while self._sent_ns and now_ns - self._sent_ns[0] >= _SECOND_NS:
+            self._sent_ns.popleft()
+        return not len(self._sent_ns) < self._max_per_second
+
+    def bump(self, order: Order, now_ns: int) -> None:
+        """Counts an order as entered, before it is handed over."""
+        if self._max_per_second is not None:
+            self._sent_ns.append(now_ns)
+        self._ids[order.order_id] = None
+        self._children[order.decision] = self._children.get(order.decision, 0) + 1
+        if len(self._ids) > REMEMBERED:
+            del self._ids[next(iter(self._ids))]
+        if len(self._children) > REMEMBERED:
+            del self._children[next(iter(self._children))]
+
+    def forget(self, order: Order) -> None:
+        """The order never left: the same id may be sent again."""
+        self._ids.pop(order.order_id, None)
+        self._children.pop(order.decision, None)
+
+
+class Gate:
+    """The gate of one run. Made by `Lease.open_gate`; may be used from any thread."""
+
+    def __init__(
+        self, paths: GatePaths, trip: Trip, checks: Sequence[Check] = (), rate: float | None = None
+    ) -> None:
+        self._paths, self._trip, self._checks = paths, trip, tuple(checks)
+        self._counters = Counters(rate)
+        self._turn = threading.Lock()
+        self._inside = 0  # thread that is handing over
+        self._shut = ""
+        self._check_errors = 0
+        self._unknown: dict[str, Order] = {}
+
+    def send(self, order: Order, broker: Broker) -> Passage:
+        """Sends an order, or says why not. Never raises for the latch's, a check's or a broker's
+        reasons; what a broker raised leaves the order UNKNOWN and the gate closed to new orders
+        until `reconciled` is called for it."""
+        return self._pass(order, broker, self._refusal)
+
+    def send_closing(self, order: Order, broker: Broker, position_qty: float) -> Passage:
+        """Sends an order of `trader kill --flatten`: only while killed so, and only reducing."""
+
+        def refusal(asked: Order, now_ns: int) -> tuple[str, str]:
+            return self._closing_refusal(asked, now_ns, position_qty)
+
+        return self._pass(order, broker, refusal)
+
+    def close(self, why: str) -> None:
+        """Shuts the gate in this process, at once and for good. For `trip`, before the disk."""
+        self._shut = self._shut or why
+
+    def drain(self, timeout_s: float) -> bool:
+        """Waits until no other thread is inside. True when none is (our own does not count)."""
+        if self._inside == threading.get_ident():
+            return True
+        if not self._turn.acquire(timeout=timeout_s):
+            return False
+        self._turn.release()
+        return True
+
+    def reconciled(self, order_id: str, left: bool) -> None:
+        """The broker has told what became of an UNKNOWN order: it has left, or it never did."""
+        order = self._unknown.pop(order_id, None)
+        if order is not None and not left:
+            self._counters.forget(order)
+
+    def stop_cause(self) -> str:
+        """Why no order can pass, as the latch has it now; "" when one could. About 5 µs."""
+        if self._shut:
+            return self._shut
+        paths = self._paths
+        try:
+            for fd in paths.page_fds:
+                page = os.pread(fd, latch.PAGE_SIZE + 1, 0)
+                if len(page) != latch.PAGE_SIZE or not page.startswith(latch.ARMED_HEAD):
+                    return f"{latch.PAGE} is not armed"
+        except OSError as error:
+            return f"{latch.PAGE}: {latch.reason_of(error)}"
+        for path in paths.permits:
+            if not os.access(path, os.F_OK):
+                return f"{path} is missing"
+        for path in paths.halts:
+            if os.access(path, os.F_OK, follow_symlinks=False):
+                return f"{path} is there"
+        return ""
+
+    def _pass(
+        self, order: Order, broker: Broker, refusal: Callable[[Order, int], tuple[str, str]]
+    ) -> Passage:
+        if self._inside == threading.get_ident():
+            return Passage(ABORTED, "CHECK_ERROR", "send was called from inside the gate", 0)
+        with self._turn:
+            began_ns = time.monotonic_ns()
+            try:
+                fcntl.flock(self._paths.lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:  # only a kill holds it exclusively
+                return Passage(ABORTED, "KILLED", f"gate.lock: {latch.reason_of(error)}", 0)
+            self._inside = threading.get_ident()
+            try:
+                outcome, reason, detail = self._hand_over(order, broker, refusal, began_ns)
+            finally:
+                self._inside = 0
+                fcntl.flock(self._paths.lock_fd, fcntl.LOCK_UN)
+            passage = Passage(outcome, reason, detail, time.monotonic_ns() - began_ns)
+        if reason == "SYSTEM_ERROR":
+            self._trip("SYSTEM_ERROR", detail)
+        return passage
+
+    def _hand_over(
+        self,
+        order: Order,
+        broker: Broker,
+        refusal: Callable[[Order, int], tuple[str, str]],
+        now_ns: int,
+    ) -> tuple[str, str, str]:
+        reason, detail = refusal(order, now_ns)
+        if reason:
+            return ABORTED, reason, detail
+        self._counters.bump(order, now_ns)
+        try:
+            broker.send(order)
+        except Exception as error:
+            self._unknown[order.order_id] = order
+            return UNKNOWN, "POSITIONS_UNKNOWN", f"the broker raised {error!r}"
+        return SENT, "NONE", ""
+
+    def _refusal(self, order: Order, now_ns: int) -> tuple[str, str]:
+        """Reason and detail, most severe first; ("", "") to send."""
+        cause = self.stop_cause()
+        if cause:
+            self._shut = self._shut or cause
+            return "KILLED", cause
+        broken = self._counters.broken_law(order)
+        if broken:
+            self.close(broken)
+            return "SYSTEM_ERROR", broken
+        if self._unknown:
+            return "POSITIONS_UNKNOWN", f"not known what became of {sorted(self._unknown)}"
+        if self._counters.is_too_fast(now_ns):
+            return "ORDER_RATE_LIMIT", "more orders a second than the gate lets out"
+        return self._checked(order)
+
+    def _checked(self, order: Order) -> tuple[str, str]:
+        for check in self._checks:
+            try:
+                reason = check(order)
+            except Exception as error:
+                return self._check_failed(f"{check!r} raised {error!r}")
+            if reason is not None:
+                return reason, f"{check!r}"
+        self._check_errors = 0
+        return "", ""
+
+    def _check_failed(self, detail: str) -> tuple[str, str]:
+        """R5: an error inside a check denies; three in a row kill."""
+        self._check_errors += 1
+        if self._check_errors < CHECK_ERRORS_TO_KILL:
+            return "CHECK_ERROR", detail
+        self.close(detail)
+        return "SYSTEM_ERROR", f"{self._check_errors} checks in a row failed; {detail}"
+
+    def _closing_refusal(self, order: Order, now_ns: int, position: float) -> tuple[str, str]:
+        """The latch must say killed, and with --flatten; the order must only reduce."""
+        if not self._is_flatten_asked():
+            return "KILLED", "no kill with --flatten is in force"
+        if not (0 < abs(order.qty) <= abs(position) and (order.qty < 0) == (position > 0)):
+            return "REDUCE_ONLY", f"{order.qty:g} does not reduce a position of {position:g}"
+        if self._counters.broken_law(order):
+            return "DUPLICATE", self._counters.broken_law(order)
+        return "", ""
+
+    def _is_flatten_asked(self) -> bool:
+        for fd in self._paths.page_fds:
+            try:
+                page = os.pread(fd, latch.PAGE_SIZE + 1, 0)
+            except OSError:
+                return False
+            if latch.decode_page(page)[0] == latch.KILLED and page[latch.FLATTEN_AT] == 1:
+                return True
+        return False

@@ -1,0 +1,252 @@
+"""`trader kill`: stops every run, or one, at once. The whole command.
+
+Law: standard library only, and nothing of `trader` but this package's light modules, so that it
+starts in tens of milliseconds. The order of the steps is fixed, and no failure skips the next:
+
+    1 page   2 PERMIT and HALT   3 flush   4 barrier   5 acknowledge
+    6 wait for runners to cancel and leave   7 flatten (done by the runner)   8 audit
+
+The exit code tells the truth: 0 durable and every run past its barrier, 9 stopped and not
+durable, 10 a run could not be stopped. 2 is a command line that stopped nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from trader.safety import barrier, latch, pending, records, runs, statedir, stop
+
+EXIT_STOPPED, EXIT_USAGE, EXIT_NOT_DURABLE, EXIT_NOT_STOPPED = 0, 2, 9, 10
+FLUSHED_WITHIN_S, TOLD_WITHIN_S, AUDITED_WITHIN_S = 2.0, 1.0, 3.0
+_TAKES_TEXT = ("--reason", "--code", "--run")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs `trader kill` with the words after `kill`; returns the exit code."""
+    started_ns = time.monotonic_ns()
+    _plug_standard_streams()
+    try:
+        asked = _parse(argv)
+    except SystemExit as end:
+        return int(end.code or 0)
+    home = statedir.home_path()
+    wrong = _refusal(asked, home)
+    if wrong:
+        _say(2, f"trader kill: error: {wrong}\ntrader kill: NOTHING WAS STOPPED\n")
+        return EXIT_USAGE
+    order = stop.StopOrder(
+        reason=asked.reason.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+        code=_code(asked),
+        scope=asked.run or records.EVERYTHING,
+        flatten=asked.flatten,
+    )
+    with _undisturbed():
+        done = stop.Stop(home, order)
+        done.started_ns = started_ns
+        targets = _stop(done)
+        ack_ns = time.monotonic_ns()
+        code = _exit_code(done, targets)
+        text = _document(done, targets, ack_ns, code) if asked.json else ""
+        text = text or _account(done, targets, ack_ns)
+        stop.within(lambda: _say(1, text), TOLD_WITHIN_S)  # a pipe nobody reads holds up nothing
+    _afterwards(done, targets, code)
+    return code
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="trader kill",
+        description="Stop every run at once, or one. It stays stopped until `trader rearm`.",
+        epilog="Exit codes: 0 durable and every run past its barrier; 2 usage, nothing stopped; "
+        "9 stopped, not durable; 10 a run could not be stopped.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--reason", required=True, help="why, in your words; it is kept")
+    parser.add_argument("--code", help=f"one of {', '.join(latch.CODES)} (default MANUAL_STOP, "
+                        "or the one the reason names)")  # fmt: skip
+    parser.add_argument("--run", metavar="ID", help="stop this run only (default: everything)")
+    parser.add_argument("--flatten", action="store_true", help="close positions, not only orders")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    try:
+        return parser.parse_args(_joined(argv))
+    except SystemExit as done:
+        if done.code:
+            _say(2, "trader kill: NOTHING WAS STOPPED\n")
+        raise
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--reason TEXT` as `--reason=TEXT`: a reason may begin with a dash ("-5 % in a minute")."""
+    words, rest = [], list(argv)
+    while rest:
+        word = rest.pop(0)
+        words.append(f"{word}={rest.pop(0)}" if word in _TAKES_TEXT and rest else word)
+    return words
+
+
+def _refusal(asked: argparse.Namespace, home: str) -> str:
+    """Why a command line cannot be meant; "" when it can."""
+    if not asked.reason.strip():
+        return "--reason is empty; say why: trader kill --reason TEXT"
+    if asked.code is not None and not _is_code(asked.code):
+        import difflib
+
+        near = difflib.get_close_matches(asked.code.upper(), latch.CODES, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"--code {asked.code}: not one of {', '.join(latch.CODES)}{hint}"
+    if asked.run is None:
+        return ""
+    if statedir.is_run_name(asked.run) and os.path.isdir(statedir.run_folder(home, asked.run)):
+        return ""
+    known = ", ".join(run.run_id for run in runs.all_runs(home)) or "none"
+    return (
+        f"--run {pending.shown(asked.run)}: no such run in {home} (there: {known}); "
+        "leave --run out to stop everything"
+    )
+
+
+def _is_code(text: str) -> bool:
+    return text.strip().upper() in latch.CODES or text.strip() in map(str, latch.CODES.values())
+
+
+def _code(asked: argparse.Namespace) -> int:
+    if asked.code is None:
+        return latch.named_code(asked.reason) or latch.CODES["MANUAL_STOP"]
+    text = asked.code.strip().upper()
+    return latch.CODES[text] if text in latch.CODES else int(text)
+
+
+def _stop(done: stop.Stop) -> list[barrier.Target]:
+    """Steps 1 to 4, and the fallbacks where the state folder does not take the latch.
+
+    The disk is written from a thread of its own: one that hangs there must not hold up the barrier.
+    """
+    trouble = stop.within(lambda: stop.shut(done), FLUSHED_WITHIN_S)
+    if not done.finished:
+        done.durable = False
+        done.errors.append(f"the state folder: {trouble}")
+    if not done.durable:
+        stop.within(lambda: stop.fall_back(done), FLUSHED_WITHIN_S)
+    targets = [
+        barrier.Target(run, done.binds(run)) for run in list(done.runs) if runs.is_listed(run)
+    ]
+    barrier.pass_barrier(targets)
+    return targets
+
+
+def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:
+    if done.blind or any(target.outcome == barrier.NOT_STOPPED for target in targets):
+        return EXIT_NOT_STOPPED
+    return EXIT_STOPPED if done.durable else EXIT_NOT_DURABLE
+
+
+def _document(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: int) -> str:
+    """Step 5 with --json."""
+    document = {
+        "kill_id": done.order.kill_id,
+        "code": latch.CODE_NAMES[done.order.code],
+        "reason": done.order.reason,
+        "durable": done.durable,
+        "ack_us": done.micros(ack_ns),
+        "runs": [_told(target) for target in targets],
+        "exit": code,
+    }
+    return json.dumps(document) + "\n"
+
+
+def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int) -> str:
+    """Step 5 for a person."""
+    order = done.order
+    what = "everything" if order.scope == records.EVERYTHING else f"run {order.scope}"
+    lines = [
+        f"KILLED {what}: {order.kill_id} {latch.CODE_NAMES[order.code]}",
+        f"  reason   {pending.shown(order.reason)}",
+        f"  durable  {'yes' if done.durable else 'NO'}  ({done.home})",
+        f"  visible {done.micros(done.visible_ns)} µs, durable {done.micros(done.durable_ns)} µs, "
+        f"acknowledged {done.micros(ack_ns)} µs after the start",
+    ]
+    for target in targets:
+        line = f"  run {target.run.run_id}: {target.was} -> {target.outcome}"
+        why = f" - {target.trouble}" if target.trouble else ""
+        lines.append(f"{line} (barrier {target.barrier_us} µs){why}")
+    if not targets:
+        lines.append(f"  no live run is registered in {done.home}")
+    lines.append(f"  to trade again: trader rearm {order.kill_id} --reason TEXT")
+    return "\n".join(lines) + "\n"
+
+
+def _told(target: barrier.Target) -> dict[str, object]:
+    return {
+        "run_id": target.run.run_id,
+        "was": target.was,
+        "outcome": target.outcome,
+        "barrier_us": target.barrier_us,
+    }
+
+
+def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int) -> None:
+    """Steps 6 to 8. The order is stopped by now; what goes wrong here is told on stderr."""
+    for failure in done.failures():
+        _say(2, f"trader kill: {failure}\n")
+    for folder in done.fallbacks:
+        _say(2, f"trader kill: the latch is in {folder}, which may not outlive a reboot\n")
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the waiting, not the audit
+        barrier.see_off(targets)
+    for target in targets:
+        if target.trouble:
+            _say(2, f"trader kill: run {target.run.run_id}: {target.trouble}\n")
+    entry = {
+        **done.order.record(),
+        "event": "KILL",
+        "durable": done.durable,
+        "exit": code,
+        "failures": done.failures(),
+        "runs": [_told(target) | {"trouble": target.trouble} for target in targets],
+    }
+    told = ["audit.jsonl: no answer from the disk"]
+    trouble = stop.within(
+        lambda: told.__setitem__(0, stop.settle_audit(done, entry)), AUDITED_WITHIN_S
+    )
+    if trouble or told[0]:
+        _say(2, f"trader kill: {told[0]} {trouble}\n")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No Ctrl-C, hang-up or polite request ends the stop half way."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+    before = []
+    with contextlib.suppress(ValueError):  # not the main thread: signals do not come here
+        before = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _plug_standard_streams() -> None:
+    """Opens /dev/null where stdin, stdout or stderr is closed, so that no file of ours gets its
+    number and is written to as if it were the terminal."""
+    with contextlib.suppress(OSError):
+        fd = os.open(os.devnull, os.O_RDWR)
+        while fd <= 2:
+            fd = os.dup(fd)
+        os.close(fd)
+
+
+def _say(stream: int, text: str) -> None:
+    """Writes to stdout (1) or stderr (2) past every buffer. A closed or full pipe is no matter."""
+    data = text.encode("utf-8", "backslashreplace")
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(stream, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

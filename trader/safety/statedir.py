@@ -1,0 +1,161 @@
+"""Where the latch lives: the state folder, its fallbacks, and whether it may be trusted.
+
+Law: standard library only. One state folder for all runs of a user: `TRADER_HOME`, else the
+platform's user state folder. Folders are private (0700) unless the owner has opened the state
+folder to a group (0770): then who is in the group may stop, and still only the owner re-arms.
+
+When the state folder cannot be written, the latch goes to every fallback folder that can be:
+`$XDG_RUNTIME_DIR`, `/run/user/<uid>`, `$TMPDIR/trader-<uid>`, `/tmp/trader-<uid>`. All of them
+are read at every start. In each, the latch of a state folder is in a folder named by its path.
+"""
+
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Mapping
+
+RUNS, KILLS, REARMS, SPOOL = "runs", "kills", "rearms", "audit-spool"
+# On these a lock or a write may not be what another process sees at the same moment.
+REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "ncpfs")
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def home_path(environ: Mapping[str, str] = os.environ) -> str:
+    """The state folder, absolute. It need not exist."""
+    named = environ.get("TRADER_HOME")
+    if named:
+        return os.path.abspath(os.path.expanduser(named))
+    user = os.path.expanduser("~")
+    if sys.platform == "darwin":  # pragma: no cover - the place on Apple's platform
+        return os.path.join(user, "Library", "Application Support", "trader")
+    state = environ.get("XDG_STATE_HOME") or os.path.join(user, ".local", "state")
+    return os.path.join(os.path.abspath(state), "trader")
+
+
+def run_folder(home: str, run_id: str) -> str:
+    """`runs/<run_id>` of a state folder. ValueError for a name that is no folder name."""
+    if not is_run_name(run_id):
+        raise ValueError(
+            f"not a run id: {run_id!r} (1 to 128 letters, digits, '.', '_', '-'; no leading '.')"
+        )
+    return os.path.join(home, RUNS, run_id)
+
+
+def is_run_name(run_id: str) -> bool:
+    """Whether a text can name a run: 1 to 128 letters, digits, `._-`, the first not a dot."""
+    return (
+        0 < len(run_id) <= 128 and not run_id.startswith(".") and NAME_CHARACTERS.issuperset(run_id)
+    )
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder (and its parents) private, or open to the group as the one it stands in."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        make_folder(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return
+    above = os.stat(parent)
+    sync_folder(parent)
+    if above.st_uid == os.getuid() and stat.S_IMODE(above.st_mode) & 0o077 == 0o070:
+        os.chmod(path, 0o770)
+        os.chown(path, -1, above.st_gid)
+
+
+def sync_folder(path: str) -> None:
+    """Flushes the names in a folder, as far as this user may open it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return  # a parent that may be passed and not read; the folder itself is flushed later
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def fallback_folders(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Where the latch of a state folder goes when the folder itself cannot be written."""
+    uid = os.getuid()
+    runtime = [environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"]
+    places = [os.path.join(place, "trader") for place in runtime if place and os.path.isdir(place)]
+    shared = [environ.get("TMPDIR"), "/tmp"]
+    places += [os.path.join(place, f"trader-{uid}") for place in shared if place]
+    real = os.fsencode(os.path.realpath(home))
+    key = f"{zlib.crc32(real):08x}{zlib.crc32(real[::-1]):08x}"
+    return [os.path.join(place, key) for place in dict.fromkeys(places)]
+
+
+def trusted_fallbacks(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Those fallback folders that exist and that nobody else can have prepared."""
+    found = fallback_folders(home, environ)
+    return [path for path in found if _is_ours(os.path.dirname(path)) and _is_ours(path)]
+
+
+def make_fallback(path: str) -> str:
+    """Makes one fallback folder ready to be written. "" or why it is not to be used."""
+    for folder in (os.path.dirname(path), path):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        if not _is_ours(folder):
+            return f"{folder}: not a folder that only uid {os.getuid()} can write"
+    return ""
+
+
+def _is_ours(folder: str) -> bool:
+    """A real folder (no link), of this user, closed to everyone else."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077 == 0
+
+
+def unsafe_because(home: str) -> str:
+    """Why a run may not trade with this state folder; "" when it may."""
+    found = os.stat(home)
+    if stat.S_IMODE(found.st_mode) & 0o002:
+        return f"{home} can be written by everyone; run: chmod o-w {home}"
+    kind = mount_type(home)
+    if kind.startswith(REMOTE):
+        return (
+            f"{home} is on a {kind} file system, whose locks and writes may come late; "
+            "set TRADER_HOME to a folder on a local disk"
+        )
+    return ""
+
+
+def mount_type(path: str, mountinfo: str = "/proc/self/mountinfo") -> str:
+    """File system type of the mount a path is on ("ext4"); "" where that cannot be told."""
+    try:
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    real, longest, kind = os.path.realpath(path), -1, ""
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        point = _unescaped(fields.split()[4])
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= longest:
+            longest, kind = len(point), rest.split()[0]
+    return kind
+
+
+def _unescaped(point: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, character)
+    return point

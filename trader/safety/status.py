@@ -1,0 +1,149 @@
+"""`trader status`: what runs, what is halted and why, and how to clear it.
+
+Law: standard library only; reads, never writes, and takes no lock for longer than a look.
+"""
+
+import os
+import time
+from typing import Any
+
+from trader.safety import pending, records, runs, statedir
+
+ACCOUNT_KEYS = (
+    "equity",
+    "cash",
+    "realized_pnl",
+    "unrealized_pnl",
+    "daily_loss",
+    "max_daily_loss",
+    "drawdown_frac",
+    "max_drawdown_frac",
+)
+
+
+def collect(home: str | None = None) -> dict[str, Any]:
+    """`{latched, kills, runs, home}`, ready for JSON. Keys: docs/kill-switch.md."""
+    place = home or statedir.home_path()
+    kills = [_kill(kill) for kill in pending.pending_kills(place)]
+    listed = [run for run in runs.all_runs(place) if runs.is_listed(run)]
+    return {
+        "latched": bool(kills),
+        "kills": kills,
+        "runs": [_run(run, kills) for run in listed],
+        "home": place,
+    }
+
+
+def _kill(kill: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in kill.items() if key != "rearm"}
+    return {**shown, "clear": f"trader rearm {kill['kill_id']} --reason TEXT"}
+
+
+def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
+    told = runs.read_json(os.path.join(run.folder, runs.STATUS)) or {}
+    binding = [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
+    state, why, since_ns, clear = _state(run, told, binding)
+    age_ns = time.monotonic_ns() - run.heartbeat_ns
+    return {
+        "run_id": run.run_id,
+        "state": state,
+        "why": why,
+        "since": records.timestamp(since_ns) if isinstance(since_ns, int) else None,
+        "clear": clear,
+        "pid": run.runner.pid if run.runner and run.alive else None,
+        "heartbeat_age_s": round(age_ns / 1e9, 3) if run.alive and run.heartbeat_ns else None,
+        "mode": run.entry.get("mode"),
+        "run_dir": run.entry.get("run_dir"),
+        "cwd": run.entry.get("cwd"),
+        "host": run.entry.get("host"),
+        "started": _moment(run.entry.get("started_ns")),
+        "updated": _moment(told.get("ts_ns")),
+        "last_bar": _moment(told.get("last_bar_ns")),
+        "trading_state": told.get("trading_state"),
+        "positions": told.get("positions", []),
+        "working_orders": told.get("working_orders"),
+        "orders_sent": told.get("orders_sent"),
+        "journal_head": told.get("journal_head"),
+        **{key: told.get(key) for key in ACCOUNT_KEYS},
+    }
+
+
+def _moment(ts_ns: object) -> str | None:
+    return records.timestamp(ts_ns) if isinstance(ts_ns, int) else None
+
+
+def _state(
+    run: runs.Run, told: dict[str, Any], binding: list[dict[str, Any]]
+) -> tuple[str, str, object, str]:
+    """State, why, since when, and what to do about it."""
+    was = run.was
+    if was == "dead":
+        why, clear = "the process has gone without a goodbye", "start it again: it will recover"
+        if binding:
+            why, clear = f"{why}; {binding[0]['code']}: {binding[0]['reason']}", binding[0]["clear"]
+        return "dead", why, told.get("ts_ns"), clear
+    if binding:
+        first = binding[0]
+        return "halted", f"{first['code']}: {first['reason']}", first.get("ts_ns"), first["clear"]
+    if told.get("trading_state") == "HALTED":
+        reason = str(told.get("reason", ""))
+        return (
+            "halted",
+            reason,
+            told.get("since_ns"),
+            "a limit of its own config: it clears by that limit's rule",
+        )
+    if was in ("hung", "stopped"):
+        pid = run.runner.pid if run.runner else 0
+        what = "no heartbeat" if was == "hung" else "the process is suspended"
+        todo = f"kill -CONT {pid}" if was == "stopped" else f"trader kill --run {run.run_id}"
+        return was, what, told.get("ts_ns"), todo
+    why = str(told.get("reason", "")) if told.get("trading_state") == "REDUCING" else ""
+    return was, why, run.entry.get("started_ns"), ""
+
+
+def render(found: dict[str, Any]) -> str:
+    """The same for a terminal, in plain lines."""
+    lines = [f"state folder {found['home']}"]
+    lines.append("TRADING IS STOPPED" if found["latched"] else "no kill is in force")
+    for kill in found["kills"]:
+        what = "everything" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
+        who = f" by {kill['user']}" if kill.get("user") else ""
+        when = f" at {kill['at']}" if kill.get("at") else ""
+        lines.append(f"  {kill['kill_id']}  {kill['code']}  {what}{who}{when}")
+        lines.append(f"    why: {pending.shown(str(kill['reason']))}")
+        lines.append(f"    to clear: {kill['clear']}")
+    lines.append(f"{len(found['runs'])} run(s)")
+    for run in found["runs"]:
+        lines.extend(_run_lines(run))
+    return "\n".join(lines) + "\n"
+
+
+def _run_lines(run: dict[str, Any]) -> list[str]:
+    pid = f"pid {run['pid']}" if run["pid"] else "no process"
+    beat = run["heartbeat_age_s"]
+    alive = f", heartbeat {beat:g} s ago" if beat is not None else ""
+    lines = [f"  {run['run_id']}  {run['state'].upper()}  {run['mode'] or '?'}, {pid}{alive}"]
+    if run["why"]:
+        since = f" (since {run['since']})" if run["since"] else ""
+        lines.append(f"    why: {pending.shown(run['why'])}{since}")
+    if run["clear"]:
+        lines.append(f"    to clear: {run['clear']}")
+    if isinstance(run["equity"], (int, float)):
+        loss, limit = _number(run["daily_loss"]), _number(run["max_daily_loss"])
+        lines.append(
+            f"    equity {_number(run['equity'])}  realised {_number(run['realized_pnl'])}  "
+            f"unrealised {_number(run['unrealized_pnl'])}  daily loss {loss} of {limit}"
+        )
+    for position in run["positions"] if isinstance(run["positions"], list) else []:
+        if isinstance(position, dict):
+            lines.append(
+                f"    {position.get('symbol')}  {_number(position.get('qty'))} of "
+                f"{_number(position.get('max_qty'))} at {_number(position.get('avg_price'))}, "
+                f"mark {_number(position.get('mark'))}"
+            )
+    return lines
+
+
+def _number(value: object) -> str:
+    return f"{value:,.10g}" if isinstance(value, (int, float)) else "none"
