@@ -114,6 +114,7 @@ class QualityReport:
     def to_dict(self) -> dict[str, Any]:
         """What data_quality.json holds."""
         return {
+            "warnings": self.warnings,
             "classes": {
                 kind: {
                     "count": self.counts[kind],

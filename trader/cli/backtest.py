@@ -1,0 +1,62 @@
+"""`trader backtest`: history through the core to a run folder, a table and an exit code."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+
+class Engine(StrEnum):
+    """Which shell runs the core; both give the same digest."""
+
+    batch = "batch"
+    loop = "loop"
+
+
+def command(
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="batch: as fast as possible; loop: the paper loop.")
+    ] = Engine.batch,
+    out: OutFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a config over its history: run folder, statistics, exit code."""
+    from trader.cli import console
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+
+    loaded = load_config(config, overrides or ())
+    with explaining(loaded), console.progress() as progress:
+        from trader import runner  # heavy; a wrong config is told before it is paid for
+
+        notice = runner.compile_notice()
+        if notice:
+            console.log(notice)
+        parent = Path(out) if out is not None else runner.RUNS
+        order = runner.Order(loaded, config, engine.value, parent, tuple(sys.argv))
+        finished = runner.backtest(order, progress)
+    _print(finished, as_json)
+    if finished.result.exit_code:
+        raise typer.Exit(finished.result.exit_code)
+
+
+def _print(finished, as_json: bool) -> None:
+    from trader.cli import console
+    from trader.report.document import summary_document
+
+    result = finished.result
+    for warning in result.quality["warnings"]:
+        console.log(f"data: {warning}")
+    document = summary_document(result, finished.timing)
+    if as_json:
+        console.print_json(document)
+        return
+    from trader.report.tables import summary_view
+
+    console.out().print(summary_view(document))
