@@ -61,6 +61,9 @@ class Params:
         """Dotted config key of a parameter."""
         return f"features.{self.name}.{param}"
 
+    def __contains__(self, param: str) -> bool:
+        return param in self._values
+
     def take(self, param: str) -> Any:
         """The value of `param`, None where it is not set."""
         self._known.append(param)
@@ -111,9 +114,12 @@ class Params:
 
 def did_you_mean(value: Any, known: Iterable[str]) -> str:
     """`; did you mean timeperiod?`, or nothing where no known word is near."""
-    words = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(str(value).lower(), words, n=1, cutoff=0.5)
-    return f"; did you mean {words[near[0]]}?" if near else ""
+    text, words = str(value), list(known)
+    near = difflib.get_close_matches(text, words, n=1, cutoff=0.6)
+    if not near:
+        lower = {word.lower(): word for word in words}
+        near = [lower[word] for word in difflib.get_close_matches(text.lower(), lower, 1, 0.5)]
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _listed(words: Sequence[str], last: str = "or") -> str:

@@ -89,15 +89,15 @@ def read_call(params: Params) -> tuple[TalibCall, int]:
 
 def _inputs(params: Params, info: FunctionInfo) -> tuple[str, ...]:
     """Bar fields the function reads: its own, or those under `input` or `inputs`."""
-    several = params.take("inputs")
     if len(info.inputs) == 1:
-        if several is not None:
+        if "inputs" in params:
             raise ConfigError(
                 f"{params.kind} reads one column; write input: {info.inputs[0]}",
                 key=params.key("inputs"),
             )
         return (params.one_of("input", INPUT_FIELDS, info.inputs[0]),)
     roles = ", ".join(info.inputs)
+    several = params.take("inputs")
     if several is None:
         if not set(info.inputs) <= set(INPUT_FIELDS):
             raise ConfigError(
@@ -161,21 +161,25 @@ def _try_out(
         return
     for theirs, ours in chosen.items():
         if not _accepts(info, {theirs: arguments[theirs]}):
-            _refuse(params, info, theirs, ours)
+            _refuse(params, info, (theirs, ours), arguments[theirs])
     told = ", ".join(f"{ours} {arguments[theirs]}" for theirs, ours in chosen.items())
     raise ConfigError(
         f"TA-Lib's {info.name} does not take these together: {told}", key=f"features.{params.name}"
     )
 
 
-def _refuse(params: Params, info: FunctionInfo, theirs: str, ours: str) -> NoReturn:
-    default = info.params[theirs]
-    if isinstance(default, int):
+def _refuse(
+    params: Params, info: FunctionInfo, names: tuple[str, str], value: int | float
+) -> NoReturn:
+    """`ConfigError` for the parameter with these names, TA-Lib's and ours."""
+    theirs, ours = names
+    if isinstance(info.params[theirs], int):
         # the least is small; the greatest is TA-Lib's for all periods, or near (kinds of average)
         tried: Iterable[int | float] = (*range(101), 100_000)
     else:
         tried = PROBES
     good = [value for value in tried if _accepts(info, {theirs: value})]
     raise ConfigError(
-        f"TA-Lib's {info.name} takes from {min(good):g} to {max(good):g}", key=params.key(ours)
+        f"must be from {min(good):g} to {max(good):g} for TA-Lib's {info.name}; got {value!r}",
+        key=params.key(ours),
     )
