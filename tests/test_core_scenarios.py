@@ -15,7 +15,7 @@ def fills_of(result):
     return [(float(fill["qty"]), float(fill["price"])) for fill in result.fills]
 
 
-# --- when and at what price -----------------------------------------------------------------
+# --- when and at what price ---
 
 
 def test_order_decided_on_a_close_fills_at_the_next_open():
@@ -124,7 +124,7 @@ def test_reversal_is_one_order_and_realises_the_old_position():
     assert result.positions[0]["avg_price"] == 110.0
 
 
-# --- sizing -------------------------------------------------------------------------------------
+# --- sizing ---
 
 
 def test_increment_adds_and_is_clipped_at_flat_without_shorts():
@@ -170,7 +170,7 @@ def test_volatility_target_waits_for_its_window():
     )
 
 
-# --- the six steps --------------------------------------------------------------------------------
+# --- the six steps ---
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_date_outside_the_calendar_is_denied():
     assert run(flat_bars([100, 100]), "B.", sessions=sessions).reasons()[0] == "CALENDAR_UNKNOWN"
 
 
-# --- losses and trading states ----------------------------------------------------------------------
+# --- losses and trading states ---
 
 
 def test_daily_loss_leaves_only_closing_orders_for_the_rest_of_the_session():
@@ -410,7 +410,7 @@ def test_executions_without_review_halt():
     assert result.equity["trading_state"][-1] == HALTED
 
 
-# --- throttles --------------------------------------------------------------------------------------
+# --- throttles ---
 
 
 def quoted(volume: float, spread: float, count: int = 6):
@@ -482,7 +482,7 @@ def test_below_min_size_after_throttling_denies_but_a_closing_order_may_be_small
     assert small.decisions[2]["approved_qty"] == -5.0
 
 
-# --- actions ----------------------------------------------------------------------------------------
+# --- actions ---
 
 
 def test_a_hold_keeps_the_reason_it_came_with():

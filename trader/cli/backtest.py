@@ -3,11 +3,14 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+if TYPE_CHECKING:
+    from trader.runner import Finished
 
 
 class Engine(StrEnum):
@@ -46,7 +49,7 @@ def command(
         raise typer.Exit(finished.result.exit_code)
 
 
-def _print(finished, as_json: bool) -> None:
+def _print(finished: "Finished", as_json: bool) -> None:
     from trader.cli import console
     from trader.report.document import summary_document
 

@@ -39,13 +39,13 @@ def apply_fill(account, position, qty, price, commission, lot_size):
 def mark_position(position, bar, volumes, returns):
     """Take the bar into the position's market memory: mark, quote, trailing windows.
 
-    `volumes` and `returns` are this symbol's rings. The ring of volumes lags one bar, so that
-    it never holds the volume of the bar decided on.
+    `volumes` and `returns` are this symbol's rings, a power of two long. The ring of volumes lags
+    one bar, so that it never holds the volume of the bar decided on.
     """
     seen = position["bars"]
     if seen > 0:
-        volumes[(seen - 1) % len(volumes)] = position["volume"]
-        returns[(seen - 1) % len(returns)] = bar["close"] / position["mark"] - 1.0
+        volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
+        returns[(seen - 1) & (len(returns) - 1)] = bar["close"] / position["mark"] - 1.0
     position["reference"] = position["mark"]
     position["mark"] = bar["close"]
     position["mark_ns"] = bar["ts_ns"]
@@ -77,9 +77,9 @@ def mark_to_market(account, positions):
     loss = account["session_open_equity"] - equity
     if loss > account["worst_daily_loss"]:
         account["worst_daily_loss"] = loss
-    drawdown = (account["peak_equity"] - equity) / account["peak_equity"]
-    if drawdown > account["worst_drawdown_frac"]:
-        account["worst_drawdown_frac"] = drawdown
+    fall = account["peak_equity"] - equity
+    if fall > account["worst_drawdown_frac"] * account["peak_equity"]:
+        account["worst_drawdown_frac"] = fall / account["peak_equity"]
 
 
 @inlined

@@ -8,7 +8,7 @@ long the history is.
 from trader.core.book import DECISIONS, EQUITIES, EVENTS, EVENTS_PER_SLICE, FILLS, THROTTLES
 from trader.core.jit import inlined, jit
 from trader.core.schema import MAX_WORKING_ORDERS
-from trader.core.step import on_slice, submit
+from trader.core.step import submit_intents, take_slice
 
 
 @inlined
@@ -41,10 +41,10 @@ def run_slices(book, rules, inputs, start, out):
             stop += 1
         if not has_room(out, stop - start, symbols):
             break
-        on_slice(book, rules, inputs, start, stop, out)
+        take_slice(book, rules, inputs, start, stop, out)
         for index in range(start, stop):
             symbol = bars[index]["symbol"]
             if book.positions[symbol]["working_orders"] > 0:
-                submit(book, symbol)
+                submit_intents(book, symbol)
         start = stop
     return start

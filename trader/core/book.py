@@ -32,8 +32,8 @@ class Book(NamedTuple):
     account: np.ndarray  # ACCOUNT, (1,)
     positions: np.ndarray  # POSITION, (symbols,)
     orders: np.ndarray  # ORDER, (symbols, MAX_WORKING_ORDERS), oldest first
-    volumes: np.ndarray  # f8, (symbols, volume window): bars before the last one, ring
-    returns: np.ndarray  # f8, (symbols, longest volatility window), ring
+    volumes: np.ndarray  # f8, (symbols, ring): bars before the last one
+    returns: np.ndarray  # f8, (symbols, ring)
 
 
 class Rules(NamedTuple):
@@ -72,8 +72,8 @@ def new_book(rules: Rules) -> Book:
         account=np.zeros(1, ACCOUNT),
         positions=np.zeros(symbols, POSITION),
         orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
-        volumes=np.zeros((symbols, int(rules.limits[0]["volume_window"]))),
-        returns=np.zeros((symbols, longest_volatility_window(rules))),
+        volumes=np.zeros((symbols, ring_length(int(rules.limits[0]["volume_window"])))),
+        returns=np.zeros((symbols, ring_length(longest_volatility_window(rules)))),
     )
     account = book.account[0]
     cash = rules.broker[0]["cash"]
@@ -92,6 +92,11 @@ def longest_volatility_window(rules: Rules) -> int:
     """Bars of returns the book must remember for throttle and sizing."""
     windows = rules.limits[0]["volatility_window"], rules.sizing[0]["volatility_window"]
     return int(max(windows))
+
+
+def ring_length(window: int) -> int:
+    """The power of two that holds `window`: a ring's slot is then a mask away, not a division."""
+    return 1 << (window - 1).bit_length()
 
 
 def new_out(symbols: int, slices: int) -> Out:

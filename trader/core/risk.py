@@ -74,6 +74,13 @@ def drawdown_frac(account):
 
 
 @inlined
+def is_within_drawdown(account, most):
+    """Whether the fall from the peak is at most the fraction `most` of it; no division."""
+    peak = account["peak_equity"]
+    return peak > 0.0 and peak - account["equity"] <= most * peak
+
+
+@inlined
 def worst_qty(position, qty):
     """Position if every working order of the side of `qty`, and `qty` itself, filled."""
     if qty > 0.0:
@@ -177,9 +184,8 @@ def check_losses(account, limits):
     loss = daily_loss(account)
     if not (loss <= limits["max_daily_loss"]):
         return DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]
-    drawdown = drawdown_frac(account)
-    if not (drawdown <= limits["max_drawdown_frac"]):
-        return DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]
+    if not is_within_drawdown(account, limits["max_drawdown_frac"]):
+        return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
     return PASSED
 
 

@@ -40,7 +40,7 @@ class TradingAction(IntEnum):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer, str)):
             raise ValueError(f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)")
         try:
-            return cls(value)
+            return cls(value)  # type: ignore[arg-type]  # names go through _missing_
         except ValueError:
             raise ValueError(
                 f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)"
@@ -351,6 +351,7 @@ POSITION = _record(
     ("working_orders", "<i8"),
     ("bars", "<i8"),  # bars seen
     ("volatile_bars", "<i8"),  # in a row above kill_volatility
+    ("quiet_bars", "<i8"),  # in a row far below it
     ("orders_ns", "<i8"),  # bar of `orders_this_bar`
     ("orders_this_bar", "<i8"),
 )

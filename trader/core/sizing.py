@@ -58,6 +58,12 @@ def requested_qty(action, sizing, position, size, lot_size):
         return 0.0, NO_VOLATILITY
     sign = 1.0 if action == BUY else -1.0
     short_allowed = sizing["allow_short"] != 0
+    if sizing["mode"] == TARGET and current == (
+        sign * size if sign > 0.0 or short_allowed else 0.0
+    ):
+        if current == 0.0:  # most bars end here: the position is where the action wants it
+            return 0.0, SHORT_NOT_ALLOWED
+        return 0.0, AT_TARGET
     if sizing["mode"] == INCREMENT:
         qty = sign * size
         if not short_allowed and current + qty < 0.0:

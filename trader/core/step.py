@@ -12,7 +12,7 @@ of a slice sees the same equity and none sees its own fill.
 from trader.core import accounting, execution, tradingstate
 from trader.core.book import DECISIONS
 from trader.core.decide import decide
-from trader.core.jit import jit
+from trader.core.jit import inlined, jit
 from trader.core.rows import write_equity, write_order_event, write_state_event
 from trader.core.schema import EventKind, OrderStatus, Reason
 from trader.core.settle import settle
@@ -30,6 +30,12 @@ def on_slice(book, rules, inputs, start, stop, out):
 
     Orders are left as intents: `submit` or `abort` every one before the next slice.
     """
+    take_slice(book, rules, inputs, start, stop, out)
+
+
+@inlined
+def take_slice(book, rules, inputs, start, stop, out):
+    """`on_slice` without a function boundary, for the batch loop."""
     account = book.account[0]
     account["ts_ns"] = inputs.bars[start]["ts_ns"]
     if accounting.enter_session(account, rules.sessions):
@@ -54,6 +60,12 @@ def on_slice(book, rules, inputs, start, stop, out):
 @jit
 def submit(book, symbol):
     """The symbol's intents passed the gate: they work from the next bar on."""
+    submit_intents(book, symbol)
+
+
+@inlined
+def submit_intents(book, symbol):
+    """`submit` without a function boundary, for the batch loop."""
     for index in range(book.positions[symbol]["working_orders"]):
         book.orders[symbol][index]["status"] = WORKING
 

@@ -22,14 +22,17 @@ CROSSED_BOOK = int(Reason.CROSSED_BOOK)
 def mean_volume(volumes, bars, window):
     """Mean volume of the `window` closed bars before the one decided on; NaN with fewer.
 
-    `volumes` is one symbol's ring of that length. The bar decided on is left out so that its
-    own volume, still being revised when a feed closes it, cannot size an order.
+    `volumes` is one symbol's ring, a power of two long and at least `window`; oldest first. The
+    bar decided on is left out so that its own volume, still being revised when a feed closes
+    it, cannot size an order.
     """
-    if bars - 1 < window:
+    count = bars - 1
+    if count < window:
         return math.nan
+    mask = len(volumes) - 1
     total = 0.0
-    for index in range(window):
-        total += volumes[index]
+    for index in range(count - window, count):
+        total += volumes[index & mask]
     return total / window
 
 
@@ -37,20 +40,20 @@ def mean_volume(volumes, bars, window):
 def volatility(returns, bars, window):
     """Sample standard deviation of the last `window` one-bar returns; NaN with fewer.
 
-    `returns` is one symbol's ring, at least `window` long; two passes, oldest first.
+    `returns` is one symbol's ring, a power of two long and at least `window`; two passes,
+    oldest first.
     """
     count = bars - 1
     if count < window:
         return math.nan
-    length = len(returns)
-    first = count - window
+    mask = len(returns) - 1
     total = 0.0
-    for index in range(first, count):
-        total += returns[index % length]
+    for index in range(count - window, count):
+        total += returns[index & mask]
     mean = total / window
     squares = 0.0
-    for index in range(first, count):
-        deviation = returns[index % length] - mean
+    for index in range(count - window, count):
+        deviation = returns[index & mask] - mean
         squares += deviation * deviation
     return math.sqrt(squares / (window - 1))
 

@@ -35,9 +35,9 @@ def watch_limits(book, rules, bars, out):
     if not (loss <= limits["max_daily_loss"]):
         event = tradingstate.breach_event(limits["on_daily_loss"])
         breach(book, rules, (event, DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]), out)
-    drawdown = risk.drawdown_frac(account)
-    if not (drawdown <= limits["max_drawdown_frac"]):
+    if not risk.is_within_drawdown(account, limits["max_drawdown_frac"]):
         event = tradingstate.breach_event(limits["on_drawdown"])
+        drawdown = risk.drawdown_frac(account)
         breach(book, rules, (event, DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out)
     executions = float(account["executions"])
     most = limits["max_executions_without_review"]
@@ -56,11 +56,21 @@ def watch_limits(book, rules, bars, out):
 
 @inlined
 def watch_volatility(book, rules, symbol, out):
-    """Halt after VOLATILE_BARS_TO_HALT bars in a row above `kill_volatility`."""
+    """Halt after VOLATILE_BARS_TO_HALT bars in a row above `kill_volatility`.
+
+    While every return of the window is below a quarter of the limit, no deviation from their
+    mean exceeds half of it, and the volatility cannot reach it: it is then not computed.
+    """
     limits = rules.limits[0]
     position = book.positions[symbol]
-    value = throttle.volatility(book.returns[symbol], position["bars"], limits["volatility_window"])
     most = limits["kill_volatility"]
+    returns = book.returns[symbol]
+    last = returns[(position["bars"] - 2) & (len(returns) - 1)]
+    position["quiet_bars"] = position["quiet_bars"] + 1 if abs(last) < most / 4.0 else 0
+    if position["quiet_bars"] > limits["volatility_window"]:
+        position["volatile_bars"] = 0
+        return
+    value = throttle.volatility(returns, position["bars"], limits["volatility_window"])
     position["volatile_bars"] = position["volatile_bars"] + 1 if value > most else 0
     if position["volatile_bars"] >= VOLATILE_BARS_TO_HALT:
         breach(book, rules, (tradingstate.HALT, MARKET_VOLATILITY, value, most), out)

@@ -12,6 +12,7 @@ the decision rows alone and can be recomputed from decisions.parquet:
 
 import numpy as np
 
+from trader.core.jit import jit
 from trader.core.schema import Reason, ThrottleStage, TradingAction
 
 REASON_CODES = max(Reason) + 1
@@ -32,6 +33,23 @@ def stage_names(bits: int) -> str:
     return "+".join(str(stage.name) for stage in ThrottleStage if stage and bits & stage)
 
 
+@jit
+def count_decisions(decisions, counts):  # type: ignore[no-untyped-def]
+    """Count DECISION rows into `counts`: by reason denied, passed and held; by stages, actions."""
+    denied, passed, held, stages, actions = counts
+    for index in range(len(decisions)):
+        decision = decisions[index]
+        reason = decision["reason"]
+        if decision["approved_qty"] != 0.0:
+            passed[reason] += 1
+        elif decision["requested_qty"] != 0.0:
+            denied[reason] += 1
+        else:
+            held[reason] += 1
+        stages[decision["throttle"]] += 1
+        actions[decision["action"]] += 1
+
+
 class DecisionTally:
     """Running counts. `add` each chunk of DECISION rows; read the properties at any time."""
 
@@ -44,14 +62,8 @@ class DecisionTally:
 
     def add(self, decisions: np.ndarray) -> None:
         """Count DECISION rows (any number, also none)."""
-        reasons = np.ascontiguousarray(decisions["reason"])
-        requested = decisions["requested_qty"] != 0.0
-        approved = decisions["approved_qty"] != 0.0
-        self._denied += _count(reasons[requested & ~approved], REASON_CODES)
-        self._passed += _count(reasons[approved], REASON_CODES)
-        self._held += _count(reasons[~requested & ~approved], REASON_CODES)
-        self._stages += _count(decisions["throttle"], STAGE_SETS)
-        self._actions += _count(decisions["action"], len(TradingAction))
+        counts = self._denied, self._passed, self._held, self._stages, self._actions
+        count_decisions(decisions, counts)
 
     @property
     def decisions(self) -> int:
@@ -112,10 +124,6 @@ class DecisionTally:
             if stage
         }
         return _by_count({name: count for name, count in cuts.items() if count})
-
-
-def _count(codes: np.ndarray, size: int) -> np.ndarray:
-    return np.bincount(codes, minlength=size)
 
 
 def _named(counts: np.ndarray) -> dict[str, int]:

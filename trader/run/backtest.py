@@ -71,8 +71,12 @@ class RowKeeper:
     def __post_init__(self) -> None:
         self._equity = np.empty(self.slices, EQUITY)
 
+    def with_equity_room(self, out: Out, done: int) -> Out:
+        """`out` with its equity rows lying in the curve itself, from slice `done` on: no copy."""
+        return out._replace(equity=self._equity[done : done + len(out.decisions)])
+
     def take(self, out: Out) -> None:
-        """Take the rows in `out`; nothing of it is referred to afterwards."""
+        """Take the rows in `out`; nothing of it is referred to afterwards but its equity."""
         counts = out.counts
         decisions = out.decisions[: counts[DECISIONS]]
         equity = out.equity[: counts[EQUITIES]]
@@ -82,7 +86,9 @@ class RowKeeper:
             sink(decisions)
         for sink in self.equity_sinks:
             sink(equity)
-        self._equity[self._equity_rows : self._equity_rows + len(equity)] = equity
+        place = self._equity[self._equity_rows : self._equity_rows + len(equity)]
+        if not np.shares_memory(place, equity):
+            place[:] = equity
         self._equity_rows += len(equity)
         for kept, rows in (
             (self._fills, fills),
@@ -123,15 +129,16 @@ def run_history(
     symbols = len(rules.instruments)
     buffers = [new_out(symbols, max(1, ROWS_PER_CHUNK // symbols)) for _ in range(2)]
     taken: list[Future[None] | None] = [None, None]
-    start, turn = 0, 0
+    start, turn, slices = 0, 0, 0
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as taker:
         while start < len(inputs.bars):
             _wait(taken[turn])
-            out = buffers[turn]
+            out = keeper.with_equity_room(buffers[turn], slices)
             out.counts[:] = 0
             after = run_slices(book, rules, inputs, start, out)
             assert after > start, "buffers hold at least one slice"
             start = after
+            slices += int(out.counts[EQUITIES])
             taken[turn] = taker.submit(keeper.take, out)
             turn = 1 - turn
             if progress is not None:
