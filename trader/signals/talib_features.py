@@ -8,7 +8,9 @@ call and a handle.
 """
 
 import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any
 
@@ -20,6 +22,7 @@ from trader.core.schema import BAR
 from trader.signals.bar_history import BLOCK_ROWS, BarHistory, Columns, Rows
 from trader.signals.talib_call import TalibCall
 
+ROWS_WORTH_THREADS = 100_000
 PLACES = {name: place for place, name in enumerate(BAR.names or ())}
 
 
@@ -35,12 +38,22 @@ class TalibFeatures:
         self._n_symbols = n_symbols
 
     def batch(self, history: BarHistory, matrix: np.ndarray) -> None:
-        """Fill the columns of `matrix` (n, features), one symbol after the other."""
+        """Fill the columns of `matrix` (n, features), one symbol after the other.
+
+        Calls write different columns and TA-Lib lets go of the GIL, so long histories are
+        computed on all cores; the values do not depend on it.
+        """
         readers = [call.inputs for call in self._calls]
-        for _, rows in history.by_symbol():
-            columns = Columns(history.bars, rows, readers)
-            for turn, call in enumerate(self._calls):
-                call.fill(matrix, rows, columns.read(turn))
+        workers = os.cpu_count() or 1 if len(matrix) >= ROWS_WORTH_THREADS else 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="features") as pool:
+            for _, rows in history.by_symbol():
+                columns = Columns(history.bars, rows, readers)
+                fills = [
+                    pool.submit(call.fill, matrix, rows, columns.read(turn))
+                    for turn, call in enumerate(self._calls)
+                ]
+                for filled in fills:
+                    filled.result()
 
     def stream(self) -> "TalibStream":
         """Fresh streams for every symbol."""
