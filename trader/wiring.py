@@ -215,7 +215,9 @@ def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
     symbols = len(config.instruments)
-    return FeatureSet(config.features, symbols, sessions, config.period_ns, search_paths=paths)
+    return FeatureSet(
+        config.features, symbols, sessions, config.period_ns, paths, symbols=config.symbols
+    )
 
 
 def prepare(

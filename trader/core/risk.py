@@ -76,6 +76,8 @@ def drawdown_frac(account):
 @inlined
 def is_within_drawdown(account, most):
     """Whether the fall from the peak is at most the fraction `most` of it; no division."""
+    if most == math.inf:
+        return True
     peak = account["peak_equity"]
     return peak > 0.0 and peak - account["equity"] <= most * peak
 

@@ -1,0 +1,285 @@
+"""`trader.risk`: the six steps and the four throttles as functions, and the actions they take."""
+
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core_kit import flat_bars, run
+from trader.core.schema import Reason, Side, TradingAction
+from trader.feeds.sessions import session_table
+from trader.risk import (
+    Market,
+    Order,
+    Portfolio,
+    RiskLimits,
+    pre_trade_check,
+    throttle_size,
+)
+
+CALM = Market(mean_volume=1e6, bid=99.99, ask=100.01, volatility=0.001)
+
+
+def limits(**changes):
+    values = {
+        "max_position_size": 1_000.0,
+        "max_order_size": 500.0,
+        "max_daily_loss": 1_000.0,
+        "max_position_concentration": 0.5,
+        "max_volume_participation": 0.1,
+        "max_spread_bps": 50.0,
+        "max_volatility": 0.02,
+        "throttle_max_order_size": 400.0,
+    }
+    return RiskLimits(**(values | changes))
+
+
+def check(side="BUY", size=100.0, price=100.0, portfolio=None, **changes):
+    order = Order("ACME", side, size, price)
+    return pre_trade_check(order, limits(**changes), portfolio or Portfolio(cash=100_000.0))
+
+
+# --- actions ---
+
+ACCEPTED = [
+    *[(value, TradingAction(value)) for value in (0, 1, 2)],
+    *[(kind(1), TradingAction.BUY) for kind in (np.int8, np.int64, np.uint8)],
+    *[(name, TradingAction.SELL) for name in ("SELL", "sell", "Sell", " sell ")],
+    *[(action, action) for action in TradingAction],
+]
+REFUSED = [3, -1, np.int64(7), True, np.bool_(True), 1.0, np.float64(1), math.nan, None]
+REFUSED += ["LONG", "", "1", b"BUY", [1], (1,), object(), 2**70]
+
+
+@pytest.mark.parametrize(("value", "action"), ACCEPTED)
+def test_all_action_conversions(value, action):
+    assert TradingAction.parse(value) is action
+
+
+@pytest.mark.parametrize("value", REFUSED)
+def test_action_type_conversion(value):
+    """What is no action is refused, with the value in the message, and never guessed."""
+    with pytest.raises(ValueError, match="not a trading action"):
+        TradingAction.parse(value)
+
+
+def test_trading_action_enum_integration():
+    """The numbers are frozen, names construct, and the core acts on exactly these codes."""
+    assert [(action.name, int(action)) for action in TradingAction] == [
+        ("HOLD", 0),
+        ("BUY", 1),
+        ("SELL", 2),
+    ]
+    assert TradingAction("buy") is TradingAction.BUY
+    actions = np.array([TradingAction.BUY, TradingAction.HOLD, TradingAction.SELL, 0], np.int8)
+    result = run(flat_bars([100, 100, 100, 100]), actions, allow_short=0)
+    assert result.fills["qty"].tolist() == [10.0, -10.0]
+    with pytest.raises(ValueError, match="HOLD is no order"):
+        _ = Order("ACME", TradingAction.HOLD, 1.0, 1.0).sign
+
+
+# --- the six steps ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"size": math.nan}, Reason.PARAM_QTY),
+        ({"size": math.inf}, Reason.PARAM_QTY),
+        ({"size": 0.0}, Reason.PARAM_QTY),
+        ({"size": 10.5}, Reason.PARAM_LOT),
+        ({"price": math.nan}, Reason.PARAM_PRICE),
+        ({"price": 0.0}, Reason.PARAM_PRICE),
+        ({"price": -5.0}, Reason.PARAM_PRICE),
+        ({"price": math.inf}, Reason.PARAM_PRICE),
+        ({"restricted": frozenset({"ACME"})}, Reason.RESTRICTED),
+        ({"price_collar": 0.1}, Reason.NO_REFERENCE_PRICE),
+        ({"max_position_size": 99.0}, Reason.POSITION_LIMIT),
+        ({"max_order_size": 99.0}, Reason.ORDER_SIZE_LIMIT),
+        ({"portfolio": Portfolio(99_000.0, session_open_equity=100_001.0)}, "DAILY_LOSS_LIMIT"),
+        ({"max_position_concentration": 0.09}, Reason.CONCENTRATION_LIMIT),
+        ({"max_gross_exposure": 0.09}, Reason.GROSS_EXPOSURE_LIMIT),
+        ({"size": 400.0, "portfolio": Portfolio(39_999.0), "max_position_concentration": None},
+         Reason.BUYING_POWER),
+    ],
+)  # fmt: skip
+def test_comprehensive_pre_trade_check(changes, reason):
+    verdict = check(**changes)
+    assert not verdict.allowed
+    assert verdict.approved_size == 0.0
+    assert verdict.reason is (Reason[reason] if isinstance(reason, str) else reason)
+    assert check().allowed
+
+
+def test_risk_check_order_is_the_documented_one():
+    """With everything broken at once, the first step answers; mended, the next one does."""
+    broken = {
+        "restricted": frozenset({"ACME"}),
+        "max_position_size": 1.0,
+        "max_order_size": 1.0,
+        "max_position_concentration": 1e-6,
+        "max_gross_exposure": 1e-6,
+        "portfolio": Portfolio(99_000.0, session_open_equity=200_000.0),
+    }
+    seen = []
+    for mended in ("restricted", "max_position_size", "max_order_size", "portfolio",
+                   "max_position_concentration", "max_gross_exposure"):  # fmt: skip
+        seen.append(check(**broken).reason.name)
+        broken.pop(mended)
+    assert seen == [
+        "RESTRICTED",
+        "POSITION_LIMIT",
+        "ORDER_SIZE_LIMIT",
+        "DAILY_LOSS_LIMIT",
+        "CONCENTRATION_LIMIT",
+        "GROSS_EXPOSURE_LIMIT",
+    ]
+    assert check(**broken).allowed
+
+
+def test_daily_loss_limit_check():
+    at_limit = Portfolio(99_000.0, session_open_equity=100_000.0)
+    beyond = Portfolio(98_999.99, session_open_equity=100_000.0)
+    assert check(portfolio=at_limit).allowed
+    denied = check(portfolio=beyond)
+    assert denied.reason is Reason.DAILY_LOSS_LIMIT
+    assert (denied.observed, denied.limit) == (pytest.approx(1_000.01), 1_000.0)
+    held = Portfolio(
+        50_000.0, positions={"ACME": 100.0}, marks={"ACME": 100.0}, session_open_equity=70_000.0
+    )
+    assert check("SELL", 100.0, portfolio=held).allowed, "closing is never blocked by a loss"
+    reversal = check("SELL", 150.0, portfolio=held)
+    assert not reversal.allowed
+    assert reversal.approved_size == 100.0, "the closing part goes on"
+    unknown = Portfolio(50_000.0, positions={"OTHER": 10.0})
+    assert check(portfolio=unknown).reason is Reason.DAILY_LOSS_LIMIT, "NaN equity denies"
+
+
+def test_position_concentration_check():
+    portfolio = Portfolio(
+        60_000.0,
+        positions={"ACME": 200.0, "OTHER": 200.0},
+        marks={"OTHER": 100.0},
+        working_buy={"ACME": 100.0},
+    )
+    assert check(size=200.0, portfolio=portfolio).allowed  # (200 + 100 + 200) × 100 / 100 000
+    denied = check(size=201.0, portfolio=portfolio)
+    assert denied.reason is Reason.CONCENTRATION_LIMIT
+    assert denied.observed == pytest.approx(0.501)
+    assert check(portfolio=Portfolio(-1.0)).reason is Reason.CONCENTRATION_LIMIT
+
+
+def test_market_hours_step_knows_half_days_and_clock_changes():
+    sessions = session_table("XNYS", *(int(t.timestamp()) * 10**9 for t in (
+        datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 12, 31, tzinfo=UTC))))  # fmt: skip
+
+    def reason(*moment):
+        order = Order("ACME", "BUY", 10.0, 100.0)
+        now = datetime(*moment, tzinfo=UTC)
+        return pre_trade_check(
+            order, limits(), Portfolio(1e5), now=now, sessions=sessions
+        ).reason.name
+
+    assert reason(2024, 3, 8, 14, 29) == "MARKET_CLOSED"  # winter time: opens 14:30 UTC
+    assert reason(2024, 3, 8, 14, 30) == "NONE"
+    assert reason(2024, 3, 11, 13, 30) == "NONE"  # summer time: opens 13:30 UTC
+    assert reason(2024, 11, 29, 17, 59) == "NONE"  # the day after Thanksgiving closes at 13:00
+    assert reason(2024, 11, 29, 18, 0) == "MARKET_CLOSED"
+    assert reason(2024, 12, 25, 15, 0) == "MARKET_CLOSED"
+    assert reason(2030, 1, 2, 15, 0) == "CALENDAR_UNKNOWN"
+
+
+# --- the throttles ---
+
+
+def test_enhanced_throttle_size():
+    wild = Market(mean_volume=3_000.0, bid=99.5, ask=100.5, volatility=0.04)
+    order = throttle_size(Order("ACME", "BUY", 1_000.0, 100.0), limits(), wild)
+    assert order.original_size == 1_000.0
+    assert [(step.reason.name, step.before, step.after) for step in order.steps] == [
+        ("VOLUME_PARTICIPATION", 1_000.0, 300.0),
+        ("SPREAD", 300.0, 150.0),
+        ("VOLATILITY", 150.0, 75.0),
+    ]
+    assert order.size == 75.0
+    capped = throttle_size(Order("ACME", "BUY", 1_000.0, 100.0), limits(), CALM)
+    assert [(step.reason, step.driver) for step in capped.steps] == [(Reason.ABSOLUTE_CAP, 0.0)]
+    assert capped.size == 400.0
+    assert throttle_size(Order("ACME", "BUY", 10.0, 100.0), limits(), CALM).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("mean_volume", "size"),
+    [(5_000.0, 100.0), (999.0, 99.0), (10.0, 1.0), (9.0, 0.0), (0.0, 0.0), (None, 0.0)],
+)
+def test_volume_participation_throttling(mean_volume, size):
+    market = Market(mean_volume=mean_volume, bid=99.99, ask=100.01, volatility=0.001)
+    order = throttle_size(Order("ACME", "SELL", 100.0, 100.0), limits(), market)
+    assert order.size == size
+    if size == 0.0:
+        assert order.denied is Reason.THROTTLED_TO_ZERO
+        assert order.reasons == (Reason.VOLUME_PARTICIPATION, Reason.THROTTLED_TO_ZERO)
+
+
+def test_closing_orders_are_cut_by_volume_and_cap_only():
+    wild = Market(mean_volume=3_000.0, bid=90.0, ask=110.0, volatility=9.0)
+    closing = throttle_size(Order("ACME", "SELL", 350.0, 100.0), limits(), wild, position=350.0)
+    assert [step.reason for step in closing.steps] == [Reason.VOLUME_PARTICIPATION]
+    assert closing.size == 300.0
+
+
+def test_crossed_and_missing_quotes_let_nothing_through():
+    crossed = Market(mean_volume=1e6, bid=101.0, ask=100.0, volatility=0.001)
+    order = throttle_size(Order("ACME", "BUY", 10.0, 100.0), limits(), crossed)
+    assert (order.size, order.steps[0].reason) == (0.0, Reason.CROSSED_BOOK)
+    missing = Market(mean_volume=1e6, bid=None, ask=100.0, volatility=0.001)
+    assert throttle_size(Order("ACME", "BUY", 10.0, 100.0), limits(), missing).size == 0.0
+
+
+def test_below_min_size_is_denied():
+    order = throttle_size(
+        Order("ACME", "BUY", 100.0, 100.0), limits(min_order_size=60.0),
+        Market(mean_volume=500.0, bid=99.99, ask=100.01, volatility=0.001),
+    )  # fmt: skip
+    assert (order.size, order.denied) == (0.0, Reason.BELOW_MIN_SIZE)
+
+
+@given(
+    size=st.integers(1, 5_000),
+    volume=st.floats(0, 1e6),
+    half=st.floats(0, 50),
+    volatility=st.floats(0, 1),
+    position=st.integers(-2_000, 2_000),
+)
+def test_throttled_size_never_exceeds_the_order_and_the_chain_is_unbroken(
+    size, volume, half, volatility, position
+):
+    market = Market(volume, 100.0 - half, 100.0 + half, volatility)
+    order = throttle_size(
+        Order("ACME", Side.BUY, float(size), 100.0), limits(), market, position=float(position)
+    )
+    assert 0.0 <= order.size <= size
+    before = float(size)
+    for step in order.steps:
+        assert step.before == before
+        assert step.after < before
+        before = step.after
+    assert order.size in (before, 0.0)
+
+
+def test_the_api_answers_as_a_run_does():
+    """The same order in the core's loop and through the functions: same verdict, same sizes."""
+    bars = flat_bars([100.0] * 6, volume=2_500.0)
+    result = run(
+        bars, "....B.", base_size=480.0, max_order_size=500.0, max_volume_participation=0.1,
+        throttle_max_order_size=400.0,
+    )  # fmt: skip
+    market = Market(mean_volume=2_500.0)
+    order = throttle_size(
+        Order("ACME", "BUY", 480.0, 100.0),
+        limits(max_spread_bps=None, max_volatility=None), market,
+    )  # fmt: skip
+    assert order.size == result.decisions[4]["approved_qty"] == 250.0
