@@ -19,11 +19,13 @@ _POLL_S = (0.00005, 0.002)  # first and longest pause between two tries
 class Target:
     """One run to be stopped, and how that went."""
 
-    __slots__ = ("barrier_us", "bound", "outcome", "run", "trouble", "was")
+    __slots__ = ("barrier_us", "bound", "left", "outcome", "run", "trouble", "was")
 
-    def __init__(self, run: runs.Run, bound: bool) -> None:
+    def __init__(self, run: runs.Run, bound: bool, since_ns: int) -> None:
         self.run, self.bound = run, bound
-        self.was, self.outcome, self.trouble = run.was, "", ""
+        self.left = run.left_since(since_ns)  # saw the latch and was gone before we looked
+        self.was = "running" if self.left else run.was
+        self.outcome = self.trouble = ""
         self.barrier_us = 0
 
     def finish(self, outcome: str, since_ns: int) -> None:
@@ -38,7 +40,7 @@ def pass_barrier(targets: list[Target]) -> None:
     waiting = [target for target in targets if target.bound and target.run.alive]
     for target in targets:
         if not target.run.alive:
-            target.finish(DEAD, since)
+            target.finish(HALTED if target.left else DEAD, since)
     pause = _POLL_S[0]
     while waiting:
         waiting = [target for target in waiting if not _passed(target, since)]

@@ -20,6 +20,9 @@ SENT, ABORTED, UNKNOWN = "SENT", "ABORTED", "UNKNOWN"
 CHECK_ERRORS_TO_KILL = 3
 REMEMBERED = 65_536  # order ids and decisions kept against doubles
 _SECOND_NS = 1_000_000_000
+_PERMIT, _HALT = latch.PERMIT.encode(), latch.HALT.encode()
+_SHARED = fcntl.LOCK_SH | fcntl.LOCK_NB
+_ONE_TOO_MANY = latch.PAGE_SIZE + 1  # a page that has grown is no page
 
 
 class Order(Protocol):
@@ -55,12 +58,18 @@ class Passage(NamedTuple):
 
 
 class GatePaths(NamedTuple):
-    """The latch as the gate sees it: open files and names."""
+    """The latch as the gate sees it.
+
+    The state folder's names go by path, so that one moved away halts; the run's go by an open
+    folder, which is faster (one that is deleted has no PERMIT in it).
+    """
 
     lock_fd: int
-    page_fds: tuple[int, ...]
-    permits: tuple[str, ...]
-    halts: tuple[str, ...]
+    home_page: int
+    run_page: int
+    home_permit: bytes
+    home_halt: bytes
+    run_folder: int
 
 
 # `name of a Reason` to deny, None to pass. A check that raises denies, too.
@@ -75,7 +84,8 @@ class Counters:
         self._max_per_second = max_per_second
         self._max_children = max_children
         self._sent_ns: deque[int] = deque()
-        self._ids: dict[str, None] = {}
+        self._sent: deque[Order] = deque()  # the last REMEMBERED, oldest first
+        self._ids: set[str] = set()
         self._children: dict[int, int] = {}
 
     def broken_law(self, order: Order) -> str:
@@ -98,16 +108,15 @@ class Counters:
         """Counts an order as entered, before it is handed over."""
         if self._max_per_second is not None:
             self._sent_ns.append(now_ns)
-        self._ids[order.order_id] = None
+        self._ids.add(order.order_id)
         self._children[order.decision] = self._children.get(order.decision, 0) + 1
-        if len(self._ids) > REMEMBERED:
-            del self._ids[next(iter(self._ids))]
-        if len(self._children) > REMEMBERED:
-            del self._children[next(iter(self._children))]
+        self._sent.append(order)
+        if len(self._sent) > REMEMBERED:
+            self.forget(self._sent.popleft())
 
     def forget(self, order: Order) -> None:
-        """The order never left: the same id may be sent again."""
-        self._ids.pop(order.order_id, None)
+        """The order is too old to come again, or never left: its id may be sent again."""
+        self._ids.discard(order.order_id)
         self._children.pop(order.decision, None)
 
 
@@ -164,57 +173,58 @@ class Gate:
             return self._shut
         paths = self._paths
         try:
-            for fd in paths.page_fds:
-                page = os.pread(fd, latch.PAGE_SIZE + 1, 0)
-                if len(page) != latch.PAGE_SIZE or not page.startswith(latch.ARMED_HEAD):
-                    return f"{latch.PAGE} is not armed"
+            home = os.pread(paths.home_page, _ONE_TOO_MANY, 0)
+            run = os.pread(paths.run_page, _ONE_TOO_MANY, 0)
         except OSError as error:
             return f"{latch.PAGE}: {latch.reason_of(error)}"
-        for path in paths.permits:
-            if not os.access(path, os.F_OK):
-                return f"{path} is missing"
-        for path in paths.halts:
-            if os.access(path, os.F_OK, follow_symlinks=False):
-                return f"{path} is there"
+        if not (len(home) == len(run) == latch.PAGE_SIZE):
+            return f"{latch.PAGE} has another size"
+        if not (home.startswith(latch.ARMED_HEAD) and run.startswith(latch.ARMED_HEAD)):
+            return f"{latch.PAGE} is not armed"
+        if not os.access(paths.home_permit, os.F_OK):
+            return f"{latch.PERMIT} of the state folder is missing"
+        if os.access(paths.home_halt, os.F_OK, follow_symlinks=False):
+            return f"{latch.HALT} is in the state folder"
+        if not os.access(_PERMIT, os.F_OK, dir_fd=paths.run_folder):
+            return f"{latch.PERMIT} of the run is missing"
+        if os.access(_HALT, os.F_OK, dir_fd=paths.run_folder, follow_symlinks=False):
+            return f"{latch.HALT} is in the run's folder"
         return ""
 
     def _pass(
         self, order: Order, broker: Broker, refusal: Callable[[Order, int], tuple[str, str]]
     ) -> Passage:
-        if self._inside == threading.get_ident():
+        me = threading.get_ident()
+        if self._inside == me:
             return Passage(ABORTED, "CHECK_ERROR", "send was called from inside the gate", 0)
         with self._turn:
             began_ns = time.monotonic_ns()
             try:
-                fcntl.flock(self._paths.lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(self._paths.lock_fd, _SHARED)
             except OSError as error:  # only a kill holds it exclusively
                 return Passage(ABORTED, "KILLED", f"gate.lock: {latch.reason_of(error)}", 0)
-            self._inside = threading.get_ident()
+            self._inside = me
+            outcome = ABORTED
             try:
-                outcome, reason, detail = self._hand_over(order, broker, refusal, began_ns)
+                reason, detail = refusal(order, began_ns)
+                if not reason:
+                    self._counters.bump(order, began_ns)
+                    outcome, reason, detail = self._hand_over(order, broker)
             finally:
                 self._inside = 0
                 fcntl.flock(self._paths.lock_fd, fcntl.LOCK_UN)
-            passage = Passage(outcome, reason, detail, time.monotonic_ns() - began_ns)
+            held_ns = time.monotonic_ns() - began_ns
         if reason == "SYSTEM_ERROR":
             self._trip("SYSTEM_ERROR", detail)
-        return passage
+        return Passage(outcome, reason, detail, held_ns)
 
-    def _hand_over(
-        self,
-        order: Order,
-        broker: Broker,
-        refusal: Callable[[Order, int], tuple[str, str]],
-        now_ns: int,
-    ) -> tuple[str, str, str]:
-        reason, detail = refusal(order, now_ns)
-        if reason:
-            return ABORTED, reason, detail
-        self._counters.bump(order, now_ns)
+    def _hand_over(self, order: Order, broker: Broker) -> tuple[str, str, str]:
         try:
             broker.send(order)
-        except Exception as error:
+        except BaseException as error:
             self._unknown[order.order_id] = order
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C in the middle of a hand-over
             return UNKNOWN, "POSITIONS_UNKNOWN", f"the broker raised {error!r}"
         return SENT, "NONE", ""
 
@@ -264,7 +274,7 @@ class Gate:
         return "", ""
 
     def _is_flatten_asked(self) -> bool:
-        for fd in self._paths.page_fds:
+        for fd in (self._paths.home_page, self._paths.run_page):
             try:
                 page = os.pread(fd, latch.PAGE_SIZE + 1, 0)
             except OSError:

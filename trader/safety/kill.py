@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         text = _document(done, targets, ack_ns, code) if asked.json else ""
         text = text or _account(done, targets, ack_ns)
         stop.within(lambda: _say(1, text), TOLD_WITHIN_S)  # a pipe nobody reads holds up nothing
-    _afterwards(done, targets, code)
+    _afterwards(done, targets, code, ack_ns)
     return code
 
 
@@ -132,8 +132,11 @@ def _stop(done: stop.Stop) -> list[barrier.Target]:
         done.errors.append(f"the state folder: {trouble}")
     if not done.durable:
         stop.within(lambda: stop.fall_back(done), FLUSHED_WITHIN_S)
+    since_ns = done.order.mono_ns
     targets = [
-        barrier.Target(run, done.binds(run)) for run in list(done.runs) if runs.is_listed(run)
+        barrier.Target(run, done.binds(run), since_ns)
+        for run in list(done.runs)
+        if runs.is_listed(run) or run.left_since(since_ns)
     ]
     barrier.pass_barrier(targets)
     return targets
@@ -189,7 +192,7 @@ def _told(target: barrier.Target) -> dict[str, object]:
     }
 
 
-def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int) -> None:
+def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int, ack_ns: int) -> None:
     """Steps 6 to 8. The order is stopped by now; what goes wrong here is told on stderr."""
     for failure in done.failures():
         _say(2, f"trader kill: {failure}\n")
@@ -205,6 +208,8 @@ def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int) -> No
         "event": "KILL",
         "durable": done.durable,
         "exit": code,
+        "page_mono_ns": done.page_ns,
+        "ack_mono_ns": ack_ns,
         "failures": done.failures(),
         "runs": [_told(target) | {"trouble": target.trouble} for target in targets],
     }

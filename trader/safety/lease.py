@@ -28,6 +28,7 @@ from trader.safety import (
 
 LOCK_WAIT_S = 1.0  # `trader status` and `trader kill` look at the lock for a moment
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _LEASES: "weakref.WeakSet[Lease]" = weakref.WeakSet()
 
 
@@ -85,17 +86,7 @@ class Lease:
         self._fds.append(lock_fd)
         self._runner.gate, self._runner.gate_inode = runs.OPEN, os.fstat(lock_fd).st_ino
         self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
-        folders = (self.home, self.folder)
-        pages = tuple(os.open(os.path.join(folder, latch.PAGE), os.O_RDONLY | os.O_CLOEXEC)
-                      for folder in folders)  # fmt: skip
-        self._fds.extend(pages)
-        paths = gate.GatePaths(
-            lock_fd,
-            pages,
-            tuple(os.path.join(folder, latch.PERMIT) for folder in folders),
-            tuple(os.path.join(folder, latch.HALT) for folder in folders),
-        )
-        opened = gate.Gate(paths, self._trip_named, checks, rate)
+        opened = gate.Gate(self._gate_paths(lock_fd), self._trip_named, checks, rate)
         self.check()
         self._gate = opened
         if self._closed:  # a trip came while the gate was being made
@@ -151,7 +142,9 @@ class Lease:
         self.shut_gate("the run has ended")
         self.drain(1.0)
         try:
-            self._write(bytes(runs.RUNNER_BYTES), latch.RUNNER_AT)
+            self.heartbeat(time.monotonic_ns())
+            self._runner.gate = runs.ENDED
+            self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
             arming.drop(os.path.join(self.folder, runs.ENTRY))
         except OSError:
             pass  # a disk that takes nothing: it stays listed, as dead
@@ -183,6 +176,18 @@ class Lease:
         runs.write_json(entry_path, entry)
         self.heartbeat(time.monotonic_ns())
         self.spooled = records.take_in_spool(self.home)
+
+    def _gate_paths(self, lock_fd: int) -> gate.GatePaths:
+        fds = [
+            os.open(os.path.join(self.home, latch.PAGE), _READ),
+            os.open(os.path.join(self.folder, latch.PAGE), _READ),
+            os.open(self.folder, _READ | os.O_DIRECTORY),
+        ]
+        self._fds.extend(fds)
+        home = os.fsencode(self.home)
+        permit, halt = latch.PERMIT.encode(), latch.HALT.encode()
+        names = (os.path.join(home, permit), os.path.join(home, halt))
+        return gate.GatePaths(lock_fd, fds[0], fds[1], *names, fds[2])
 
     def _prepare_folders(self, info: RunInfo) -> None:
         with arming.LatchLock(self.home):

@@ -20,7 +20,7 @@ from trader.safety import latch, processes, statedir
 RUN_LOCK, GATE_LOCK = "run.lock", "gate.lock"
 ENTRY, STATUS = "run.json", "status.json"
 HELD, FREE, UNKNOWN = "held", "free", "unknown"
-STARTING, OPEN = 1, 2  # of the gate
+STARTING, OPEN, ENDED = 1, 2, 3  # of the gate
 SILENT_NS = 1_000_000_000  # ten heartbeats
 BARRIER_MS, CANCEL_S = 250.0, 5.0  # where a run does not say otherwise
 DEADLINES = {"barrier_ms": (BARRIER_MS, 5_000.0), "cancel_timeout_s": (CANCEL_S, 60.0)}
@@ -30,7 +30,6 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _RUNNER = struct.Struct("<II32sQ")
 _CRC = struct.Struct("<I")
 _BEAT = struct.Struct("<q")
-RUNNER_BYTES = _RUNNER.size + _CRC.size
 
 
 class Runner:
@@ -88,13 +87,18 @@ class Run:
             return "dead"
         if self.runner and processes.is_stopped(self.runner.pid):
             return "stopped"
-        if self.runner is None or self.runner.gate == STARTING:
+        if self.runner is None or self.runner.gate != OPEN:
             return "starting"
         if processes.start_token(self.runner.pid) != self.runner.started:
             return "starting"  # what the page tells is of the process before it
         if time.monotonic_ns() - self.heartbeat_ns > SILENT_NS:
             return "hung"
         return "running"
+
+    def left_since(self, mono_ns: int) -> bool:
+        """Whether its process said goodbye after that moment."""
+        ended = self.runner is not None and self.runner.gate == ENDED
+        return not self.alive and ended and self.heartbeat_ns >= mono_ns
 
     def deadline(self, key: str) -> float:
         """`barrier_ms` or `cancel_timeout_s` of the entry, within reason; else its default."""

@@ -32,7 +32,7 @@ class StopOrder:
     ) -> None:
         self.reason, self.code, self.scope = reason, code, scope
         self.source, self.flatten = source, flatten
-        self.wall_ns = time.time_ns()
+        self.wall_ns, self.mono_ns = time.time_ns(), time.monotonic_ns()
         self.kill_id = records.new_kill_id(self.wall_ns)
         self.stamp = latch.Stamp(self.kill_id, code, reason, self.wall_ns)
 
@@ -43,7 +43,7 @@ class StopOrder:
             "reason": self.reason,
             "source": self.source,
             "flatten": self.flatten,
-            "ts_mono_ns": time.monotonic_ns(),
+            "ts_mono_ns": self.mono_ns,
             "host": os.uname().nodename,
         }
 
@@ -54,7 +54,7 @@ class Stop:
     def __init__(self, home: str, order: StopOrder) -> None:
         self.home, self.order = home, order
         self.started_ns = time.monotonic_ns()
-        self.visible_ns = self.durable_ns = 0
+        self.page_ns = self.visible_ns = self.durable_ns = 0
         self.durable = self.finished = False
         self.record_error = "not tried"
         self.runs: list[runs.Run] = []
@@ -112,6 +112,7 @@ def _pages(stop: Stop) -> None:
     order = stop.order
     folder = stop.scope_folder
     stop.folders[folder] = latch.engage_page(folder, order.stamp, order.flatten)
+    stop.page_ns = time.monotonic_ns()
     found = runs.all_runs(stop.home, stop.blind)
     stop.runs = [run for run in found if order.scope in (records.EVERYTHING, run.run_id)]
     for run in stop.runs:
@@ -191,10 +192,10 @@ def settle_audit(stop: Stop, entry: dict[str, Any]) -> str:
     if not failed:
         return ""
     for folder in (stop.home, *statedir.trusted_fallbacks(stop.home)):
-        if not records.store(folder, statedir.SPOOL, stop.order.record()):
+        if not records.store(folder, statedir.SPOOL, entry):
             return f"audit.jsonl: {failed}; spooled in {folder}/{statedir.SPOOL}"
     for folder in statedir.fallback_folders(stop.home):
         ready = not statedir.make_fallback(folder)
-        if ready and not records.store(folder, statedir.SPOOL, stop.order.record()):
+        if ready and not records.store(folder, statedir.SPOOL, entry):
             return f"audit.jsonl: {failed}; spooled in {folder}/{statedir.SPOOL}"
     return f"audit.jsonl: {failed}; and no spool could be written"
