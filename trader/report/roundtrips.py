@@ -1,4 +1,4 @@
-"""Round trips: from flat to flat in one symbol, folded out of the fills without a Python loop.
+"""Round trips: from flat to flat in one symbol, folded out of the fills by one compiled loop.
 
 Law: a fill that turns a position over is split: the part that closes ends one round trip, the
 part that opens begins the next; commission and slippage are shared by quantity, the realised
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.schema import FILL, NS_PER_SECOND
+from trader.core.jit import inlined, jit
+from trader.core.schema import NS_PER_SECOND
 
 ROUND_TRIP = np.dtype(
     [
@@ -39,88 +40,102 @@ class RoundTrips:
     open_count: int
 
 
+OPEN_TRADE = np.dtype(
+    [
+        ("lots", "<f8"),  # position now, in whole lots: float dust never keeps a trade open
+        ("side", "<f8"),
+        ("largest", "<f8"),  # lots
+        ("entered", "<f8"),  # units and their notional
+        ("entered_notional", "<f8"),
+        ("left", "<f8"),
+        ("left_notional", "<f8"),
+        ("gross_pnl", "<f8"),
+        ("commission", "<f8"),
+        ("entry_ns", "<i8"),
+        ("fills", "<i8"),
+    ]
+)
+
+
 def round_trips(fills: np.ndarray, lot_sizes: np.ndarray) -> RoundTrips:
     """Fold FILL rows, in order of execution, into round trips. `lot_sizes` is per symbol."""
-    if len(fills) == 0:
-        return RoundTrips(np.empty(0, ROUND_TRIP), 0)
-    parts, held = _split_at_flat(fills, lot_sizes)
-    entered = np.sign(parts["qty"]) == np.sign(np.where(held == 0.0, parts["qty"], held))
-    begins = held == 0.0
-    starts = np.flatnonzero(begins)
-    after = held + parts["qty"]
-    lots = lot_sizes[parts["symbol"]]
-    ends = np.append(starts[1:], len(parts)) - 1
-    is_closed = np.abs(after[ends]) < 0.5 * lots[ends]
-    trades = _fold(parts, entered, np.maximum(np.abs(held), np.abs(after)), starts)
-    closed = trades[is_closed]
+    trades = np.empty(len(fills), ROUND_TRIP)  # a fill closes one trade at most
+    working = np.zeros(len(lot_sizes), OPEN_TRADE)
+    count = fold_fills(fills, np.asarray(lot_sizes, np.float64), working, trades)
+    closed = trades[:count]
     order = np.lexsort((closed["symbol"], closed["exit_ns"]))
-    return RoundTrips(closed[order], int(np.count_nonzero(~is_closed)))
+    return RoundTrips(closed[order], int(np.count_nonzero(working["lots"])))
 
 
-def _split_at_flat(fills: np.ndarray, lot_sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fills sorted by symbol with reversals cut in two, and the position held before each part."""
-    rows = fills[np.argsort(fills["symbol"], kind="stable")]
-    lots = lot_sizes[rows["symbol"]]
-    is_first = np.append(True, rows["symbol"][1:] != rows["symbol"][:-1])
-    running = np.cumsum(np.rint(rows["qty"] / lots))  # whole lots: exact in float64
-    before_symbol = np.append(0.0, running[:-1])[is_first]
-    group = np.cumsum(is_first) - 1
-    after = (running - before_symbol[group]) * lots
-    held = np.where(is_first, 0.0, np.append(0.0, after[:-1]))
-    turns = held * after < 0.0
-    parts = np.repeat(rows, np.where(turns, 2, 1))
-    held = np.repeat(held, np.where(turns, 2, 1))
-    opening = np.flatnonzero(turns) + np.arange(1, int(np.count_nonzero(turns)) + 1)
-    closing = opening - 1
-    _share_out(parts, opening, closing, after[turns])
-    held[opening] = 0.0
-    return parts, held
+@jit
+def fold_fills(fills, lot_sizes, working, trades):  # type: ignore[no-untyped-def]
+    """Carry the OPEN_TRADE of each symbol through its fills; returns how many trades closed."""
+    closed = 0
+    for index in range(len(fills)):
+        fill = fills[index]
+        lot_size = lot_sizes[fill["symbol"]]
+        state = working[fill["symbol"]]
+        lots = np.rint(fill["qty"] / lot_size)
+        before = state["lots"]
+        after = before + lots
+        realized = fill["realized_pnl"]
+        if before * after < 0.0:
+            opening = after / lots  # share of the fill that opens the next trade
+            kept = fill["commission"] - fill["commission"] * opening
+            count_part(state, fill, 0.0 - before, lot_size, (realized, kept))
+            close_trade(state, fill, lot_size, trades[closed])
+            closed += 1
+            count_part(state, fill, after, lot_size, (0.0, fill["commission"] * opening))
+        else:
+            count_part(state, fill, lots, lot_size, (realized, fill["commission"]))
+            if after == 0.0:
+                close_trade(state, fill, lot_size, trades[closed])
+                closed += 1
+    return closed
 
 
-def _share_out(
-    parts: np.ndarray, opening: np.ndarray, closing: np.ndarray, opened_qty: np.ndarray
-) -> None:
-    """Give each half of a reversal its quantity and its share of the costs."""
-    share = opened_qty / parts["qty"][opening]
-    closed_qty = parts["qty"][closing] - opened_qty
-    for field in ("commission", "slippage"):
-        whole = parts[field][opening]
-        parts[field][opening] = whole * share
-        parts[field][closing] = whole - whole * share
-    parts["qty"][opening] = opened_qty
-    parts["qty"][closing] = closed_qty
-    parts["realized_pnl"][opening] = 0.0
+@inlined
+def count_part(state, fill, lots, lot_size, money):  # type: ignore[no-untyped-def]
+    """Take signed `lots` of `fill` into the trade; `money` is its (realised P&L, commission)."""
+    if state["lots"] == 0.0:
+        state["side"] = 1.0 if lots > 0.0 else -1.0
+        state["entry_ns"] = fill["ts_ns"]
+    units = abs(lots) * lot_size
+    if lots * state["side"] > 0.0:
+        state["entered"] += units
+        state["entered_notional"] += units * fill["price"]
+    else:
+        state["left"] += units
+        state["left_notional"] += units * fill["price"]
+    state["lots"] += lots
+    state["largest"] = max(state["largest"], abs(state["lots"]))
+    state["gross_pnl"] += money[0]
+    state["commission"] += money[1]
+    state["fills"] += 1
 
 
-def _fold(
-    parts: np.ndarray, entered: np.ndarray, size: np.ndarray, starts: np.ndarray
-) -> np.ndarray:
-    """One ROUND_TRIP for each run of `parts` that begins at `starts`."""
-    assert parts.dtype == FILL
-    ends = np.append(starts[1:], len(parts)) - 1
-    quantity = np.abs(parts["qty"])
-    notional = quantity * parts["price"]
-    trades = np.zeros(len(starts), ROUND_TRIP)
-    trades["symbol"] = parts["symbol"][starts]
-    trades["side"] = np.sign(parts["qty"][starts]).astype(np.int64)
-    trades["entry_ns"] = parts["ts_ns"][starts]
-    trades["exit_ns"] = parts["ts_ns"][ends]
-    trades["qty"] = np.maximum.reduceat(size, starts)
-    trades["entry_price"] = _average(notional, quantity, entered, starts)
-    trades["exit_price"] = _average(notional, quantity, ~entered, starts)
-    trades["gross_pnl"] = np.add.reduceat(parts["realized_pnl"], starts)
-    trades["commission"] = np.add.reduceat(parts["commission"], starts)
-    trades["pnl"] = trades["gross_pnl"] - trades["commission"]
-    trades["return_frac"] = trades["pnl"] / (trades["qty"] * trades["entry_price"])
-    trades["duration_s"] = (trades["exit_ns"] - trades["entry_ns"]) / NS_PER_SECOND
-    trades["fills"] = ends - starts + 1
-    return trades
-
-
-def _average(
-    notional: np.ndarray, quantity: np.ndarray, chosen: np.ndarray, starts: np.ndarray
-) -> np.ndarray:
-    """Average price of the chosen parts of each trade; NaN where a trade has none of them."""
-    paid = np.add.reduceat(np.where(chosen, notional, 0.0), starts)
-    units = np.add.reduceat(np.where(chosen, quantity, 0.0), starts)
-    return np.divide(paid, units, out=np.full(len(starts), np.nan), where=units > 0.0)
+@inlined
+def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
+    """Write the finished ROUND_TRIP and make the symbol's state flat again."""
+    trade["symbol"] = fill["symbol"]
+    trade["side"] = int(state["side"])
+    trade["entry_ns"] = state["entry_ns"]
+    trade["exit_ns"] = fill["ts_ns"]
+    trade["qty"] = state["largest"] * lot_size
+    trade["entry_price"] = state["entered_notional"] / state["entered"]
+    trade["exit_price"] = state["left_notional"] / state["left"]
+    trade["gross_pnl"] = state["gross_pnl"]
+    trade["commission"] = state["commission"]
+    trade["pnl"] = state["gross_pnl"] - state["commission"]
+    trade["return_frac"] = trade["pnl"] / (trade["qty"] * trade["entry_price"])
+    trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
+    trade["fills"] = state["fills"]
+    state["lots"] = 0.0
+    state["largest"] = 0.0
+    state["entered"] = 0.0
+    state["entered_notional"] = 0.0
+    state["left"] = 0.0
+    state["left_notional"] = 0.0
+    state["gross_pnl"] = 0.0
+    state["commission"] = 0.0
+    state["fills"] = 0
