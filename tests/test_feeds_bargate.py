@@ -1,0 +1,164 @@
+"""The gate for single bars: each rule, and the batch gate's counts and bars on anything."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import config_demo
+from trader.config.schema import Config
+from trader.core.schema import BAR
+from trader.feeds.bargate import BarGate, VerdictKind
+from trader.feeds.bars import DataGate
+from trader.feeds.raw import RawRows
+from trader.feeds.sessions import session_table
+
+MINUTE = 60 * 10**9
+START = 1_709_562_600 * 10**9  # 2024-03-04T14:30:00Z, the XNYS open
+DROP = tuple(
+    f"feed.quality.{kind}=drop"
+    for kind in ("duplicate", "revised", "disorder", "ohlc", "price", "volume")
+)
+NAMES = ("open", "high", "low", "close", "volume", "bid", "ask")
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
+    path = config_demo.write(tmp_path_factory.mktemp("gate"), config_demo.DEMO)
+    return {
+        jump: config_demo.load(path, *DROP, f"feed.quality.jump={jump}").config
+        for jump in ("warn", "drop")
+    }
+
+
+def gate_of(config: Config, hours: str = "24x7") -> BarGate:
+    sessions = session_table(hours, START, START + 10_000 * MINUTE)
+    return BarGate(1, MINUTE, config.feed.quality, sessions)
+
+
+def bar(minute: int, close: float = 100.0, **changes: float) -> np.void:
+    record = np.zeros(1, BAR)[0]
+    record["ts_ns"] = START + (minute + 1) * MINUTE
+    record["open"] = record["high"] = record["low"] = record["close"] = close
+    record["volume"] = 10.0
+    record["bid"] = record["ask"] = np.nan
+    for name, value in changes.items():
+        record[name] = value
+    return record
+
+
+def test_a_clean_series_is_accepted(configs: dict[str, Config]) -> None:
+    gate = gate_of(configs["warn"])
+    verdicts = [gate.check(bar(minute)) for minute in range(5)]
+    assert all(v.kind == VerdictKind.ACCEPTED and v.is_accepted for v in verdicts)
+    assert not any(gate.counts.values())
+
+
+def test_the_same_bar_again_is_a_duplicate_and_another_one_a_revision(
+    configs: dict[str, Config],
+) -> None:
+    gate = gate_of(configs["warn"])
+    gate.check(bar(0))
+    assert gate.check(bar(0)).kind == VerdictKind.DUPLICATE
+    revised = gate.check(bar(0, volume=11.0))
+    assert revised.kind == VerdictKind.REVISED
+    assert not revised.is_accepted
+    assert "volume 10 became 11" in revised.detail
+    assert gate.check(bar(0)).kind == VerdictKind.DUPLICATE, "the first one is kept"
+
+
+def test_a_bar_of_the_past_is_late_also_after_a_refused_one(configs: dict[str, Config]) -> None:
+    gate = gate_of(configs["warn"])
+    gate.check(bar(0))
+    assert gate.check(bar(5, volume=-1.0)).kind == VerdictKind.INVALID
+    late = gate.check(bar(3))
+    assert (late.kind, late.is_accepted, late.rule) == (VerdictKind.LATE, False, "disorder")
+
+
+def test_a_gap_counts_the_bars_inside_trading_hours_only(configs: dict[str, Config]) -> None:
+    always, exchange = gate_of(configs["warn"]), gate_of(configs["warn"], "XNYS")
+    for gate in (always, exchange):
+        gate.check(bar(389))
+    assert always.check(bar(24 * 60)).missing == 24 * 60 - 390
+    overnight = exchange.check(bar(24 * 60))  # the next day's first bar
+    assert overnight.kind == VerdictKind.ACCEPTED
+    gap = exchange.check(bar(24 * 60 + 3))
+    assert (gap.kind, gap.missing, gap.is_accepted) == (VerdictKind.GAP, 2, True)
+    assert exchange.missing_bars == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"close": float("nan")}, "price"),
+        ({"open": float("inf")}, "price"),
+        ({"low": 0.0}, "price"),
+        ({"close": -1.0}, "price"),
+        ({"bid": 0.0}, "price"),
+        ({"ask": float("-inf")}, "price"),
+        ({"high": 99.0}, "ohlc"),
+        ({"low": 101.0}, "ohlc"),
+        ({"volume": -1.0}, "volume"),
+        ({"volume": float("nan")}, "volume"),
+    ],
+)
+def test_senseless_values_are_refused_by_rule(
+    configs: dict[str, Config], changes: dict[str, float], rule: str
+) -> None:
+    verdict = gate_of(configs["warn"]).check(bar(0, **changes))
+    assert (verdict.kind, verdict.rule) == (VerdictKind.INVALID, rule)
+    assert not verdict.is_accepted
+
+
+def test_a_jump_passes_where_it_warns_and_is_refused_until_it_lasts(
+    configs: dict[str, Config],
+) -> None:
+    warned = gate_of(configs["warn"])
+    warned.check(bar(0))
+    verdict = warned.check(bar(1, 10_000.0))
+    assert (verdict.kind, verdict.is_accepted) == (VerdictKind.JUMP, True)
+    refusing = gate_of(configs["drop"])
+    refusing.check(bar(0))
+    verdicts = [refusing.check(bar(minute, 10_000.0)) for minute in range(1, 8)]
+    assert [v.is_accepted for v in verdicts] == [False] * 5 + [True] * 2
+
+
+VALUES = st.sampled_from([100.0, 101.0, 99.0, 130.0, 10_000.0, 0.0, -5.0, np.nan, np.inf])
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 12),
+        st.lists(VALUES, min_size=7, max_size=7)
+        | st.sampled_from([100.0, 101.0, 130.0, 10_000.0]).map(lambda close: [close] * 7),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=ROWS, jump=st.sampled_from(["warn", "drop"]), hours=st.sampled_from(["24x7", "XNYS"]))
+def test_counts_and_bars_are_those_of_the_batch_gate(
+    configs: dict[str, Config],
+    rows: list[tuple[int, list[float]]],
+    jump: str,
+    hours: str,
+) -> None:
+    config = configs[jump]
+    stamps = START + np.array([minute * MINUTE for minute, _ in rows])
+    table = np.array([values for _, values in rows])
+    numbers = {name: table[:, column].copy() for column, name in enumerate(NAMES)}
+    sessions = session_table(hours, START, START + 100 * MINUTE)
+    batch = DataGate(config, sessions)
+    raw = RawRows(Path("rows"), stamps, numbers, None, 0)
+    expected = np.concatenate(batch.bars(raw, None))
+    gate = BarGate(1, MINUTE, config.feed.quality, sessions)
+    records = np.zeros(len(rows), BAR)
+    records["ts_ns"] = stamps + MINUTE
+    for name in NAMES:
+        records[name] = numbers[name]
+    accepted = [record for record in records if gate.check(record).is_accepted]
+    assert gate.counts == batch.report.counts
+    assert gate.missing_bars == batch.report.missing_bars
+    assert b"".join(record.tobytes() for record in accepted) == expected.tobytes()

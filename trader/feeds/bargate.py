@@ -1,0 +1,190 @@
+"""The data gate for bars that come one by one: the rules of `bars.DataGate`, one bar of memory.
+
+Law: a bar is judged by what came before it and by nothing else, in the batch gate's order (order
+and doubles, then values, then jumps and gaps), and the counts are the batch gate's. It never
+raises: what the policy calls an error is refused and said. Nothing is repaired.
+"""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from trader.config.sections import Quality
+from trader.feeds.quality import RULES
+
+NEVER = -(2**63)
+
+
+class VerdictKind(IntEnum):
+    """What a bar is, most severe finding first."""
+
+    ACCEPTED = 0
+    GAP = 1  # accepted, and bars are missing before it
+    JUMP = 2
+    INVALID = 3
+    LATE = 4
+    DUPLICATE = 5
+    REVISED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one bar.
+
+    `is_accepted`: it may be traded on. `rule`: the class of `feed.quality` it broke, "" for none.
+    `missing`: bars missing inside trading hours since the last accepted one.
+    """
+
+    kind: VerdictKind
+    is_accepted: bool
+    rule: str = ""
+    missing: int = 0
+    detail: str = ""
+
+
+ACCEPTED = Verdict(VerdictKind.ACCEPTED, True)
+
+
+class _Series:
+    """What is remembered of one symbol."""
+
+    __slots__ = ("close", "first", "latest_ns", "open_time", "refused_jumps")
+
+    def __init__(self) -> None:
+        self.latest_ns = NEVER  # newest close seen, of a sane bar or not
+        self.first: tuple[float, ...] = ()  # values of the first bar of that close
+        self.close = math.nan  # of the last accepted bar
+        self.open_time: int | None = None  # trading time at which it opened
+        self.refused_jumps = 0  # in a row
+
+
+class BarGate:
+    """Judges the bars of a run, in the order they come."""
+
+    def __init__(
+        self, n_symbols: int, period_ns: int, quality: Quality, sessions: np.ndarray | None
+    ) -> None:
+        self.counts = dict.fromkeys(RULES, 0)
+        self.missing_bars = 0
+        self._period_ns = period_ns
+        self._quality = quality
+        self._series = [_Series() for _ in range(n_symbols)]
+        self._opens: list[int] = []
+        if sessions is not None:
+            self.extend_sessions(sessions)
+
+    def extend_sessions(self, sessions: np.ndarray) -> None:
+        """Take a table that reaches further; it must begin where the first one did."""
+        lengths = sessions["close_ns"] - sessions["open_ns"]
+        self._opens = sessions["open_ns"].tolist()
+        self._lengths = lengths.tolist()
+        self._before = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+
+    def check(self, bar: np.void) -> Verdict:
+        """The verdict on one BAR record; an accepted bar becomes the one the next is held to."""
+        fields: tuple[Any, ...] = bar.item()  # type: ignore[assignment]
+        ts_ns, values, symbol = fields[0], fields[1:8], fields[8]
+        series = self._series[symbol]
+        if ts_ns < series.latest_ns:
+            return self._refused(VerdictKind.LATE, "disorder", "earlier than the one before it")
+        if ts_ns == series.latest_ns:
+            if _equal(values, series.first):
+                return self._refused(VerdictKind.DUPLICATE, "duplicate", "the same bar again")
+            return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
+        series.latest_ns, series.first = ts_ns, values
+        rule = broken_rule(values)
+        if rule == "ohlc" and self._quality.ohlc == "warn":
+            self.counts[rule] += 1
+            if 0.0 <= values[4] < math.inf:
+                return self._in_series(series, ts_ns, values, rule)
+            rule = "volume"
+        if rule:
+            return self._refused(VerdictKind.INVALID, rule, _shown(values))
+        return self._in_series(series, ts_ns, values, "")
+
+    def _in_series(
+        self, series: _Series, ts_ns: int, values: tuple[float, ...], rule: str
+    ) -> Verdict:
+        """Jump and gap of a bar whose own values are sane (or kept by policy, broken `rule`)."""
+        close, before = values[3], series.close
+        kind = VerdictKind.INVALID if rule else VerdictKind.ACCEPTED
+        detail = _shown(values) if rule else ""
+        if abs(close / before - 1.0) > self._quality.max_jump:  # NaN before the first: no jump
+            jump = f"close {close:g} after {before:g}"
+            if self._quality.jump == "warn":
+                kind, rule, detail = max(kind, VerdictKind.JUMP), rule or "jump", detail or jump
+                self.counts["jump"] += 1
+            elif series.refused_jumps < self._quality.max_bad_bars:
+                series.refused_jumps += 1
+                return self._refused(VerdictKind.JUMP, "jump", jump)
+        series.refused_jumps = 0
+        series.close = close
+        missing = self._missing(series, ts_ns)
+        if missing > 0:
+            self.counts["gap"] += 1
+            self.missing_bars += missing
+            kind, rule = max(kind, VerdictKind.GAP), rule or "gap"
+            detail = detail or f"{missing} bars missing before"
+        if kind == VerdictKind.ACCEPTED:
+            return ACCEPTED
+        return Verdict(kind, True, rule, missing, detail)
+
+    def _missing(self, series: _Series, ts_ns: int) -> int:
+        """Bars missing since the last accepted one, in trading time."""
+        opened = self._trading_time(ts_ns - self._period_ns)
+        before, series.open_time = series.open_time, opened
+        if before is None:
+            return 0
+        return max((opened - before + self._period_ns // 2) // self._period_ns - 1, 0)
+
+    def _trading_time(self, ts_ns: int) -> int:
+        """`sessions.trading_time_ns` of one time."""
+        if not self._opens:
+            return ts_ns
+        row = max(bisect_right(self._opens, ts_ns) - 1, 0)
+        return self._before[row] + min(max(ts_ns - self._opens[row], 0), self._lengths[row])
+
+    def _refused(self, kind: VerdictKind, rule: str, detail: str) -> Verdict:
+        self.counts[rule] += 1
+        return Verdict(kind, False, rule, 0, detail)
+
+
+def broken_rule(values: tuple[float, ...]) -> str:
+    """The first rule that a bar's own values break, "" for none.
+
+    `values` are open, high, low, close, volume, bid, ask; a quote may be NaN.
+    """
+    opened, high, low, close, volume, bid, ask = values
+    for price in (opened, high, low, close):
+        if not 0.0 < price < math.inf:
+            return "price"
+    for quote in (bid, ask):
+        if not (0.0 < quote < math.inf or quote != quote):
+            return "price"
+    if not (low <= opened <= high and low <= close <= high):
+        return "ohlc"
+    return "" if 0.0 <= volume < math.inf else "volume"
+
+
+def _equal(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(a == b or (a != a and b != b) for a, b in zip(one, other, strict=True))
+
+
+NAMES = ("open", "high", "low", "close", "volume", "bid", "ask")
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return " ".join(f"{n}={v:g}" for n, v in zip(NAMES, values, strict=True))
+
+
+def _difference(values: tuple[float, ...], first: tuple[float, ...]) -> str:
+    changed = [
+        f"{name} {old:g} became {new:g}"
+        for name, old, new in zip(NAMES, first, values, strict=True)
+        if not (old == new or (old != old and new != new))
+    ]
+    return ", ".join(changed)

@@ -1,0 +1,167 @@
+"""One line of JSON as a BAR record, or what is wrong with it.
+
+Law: `parse` returns, whatever the line; nothing is repaired or guessed. Whether the values make
+a sane bar is the gate's question: here they only have to be finite numbers.
+"""
+
+import json
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.schema import BAR, NS_PER_SECOND
+from trader.feeds.live import BadBar
+
+SHOWN = 200  # characters of a bad line that are kept
+PRICES = ("open", "high", "low", "close", "volume")
+QUOTES = ("bid", "ask")
+STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d(?::?\d\d)?)?",
+    re.ASCII,
+)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # what nanoseconds in an int64 reach
+
+
+class NoBar(ValueError):
+    """Why a line is no bar. Never leaves this module."""
+
+    def __init__(self, reason: str, symbol: int = -1) -> None:
+        super().__init__(reason)
+        self.symbol = symbol
+
+
+class BarParser:
+    """Lines of one config's feed."""
+
+    def __init__(self, config: Config) -> None:
+        self._columns = config.feed.columns
+        self._numbers = {name: getattr(self._columns, name) for name in (*PRICES, *QUOTES)}
+        self._symbols = {name: index for index, name in enumerate(config.symbols)}
+        self._zone = None if config.feed.timezone is None else ZoneInfo(config.feed.timezone)
+        self._offset_ns = config.period_ns if config.feed.timestamp == "open" else 0
+
+    def parse(self, line: bytes, received_ns: int) -> np.void | BadBar:
+        """The BAR record of a line, or a `BadBar`."""
+        try:
+            return self._bar(line)
+        except NoBar as error:
+            return BadBar(shown(line), str(error), received_ns, error.symbol)
+        except RecursionError:
+            return BadBar(shown(line), "nested too deeply to be a bar", received_ns)
+        except UnicodeDecodeError as error:
+            return BadBar(shown(line), f"not UTF-8 ({error.reason})", received_ns)
+        except ValueError as error:  # json's own complaint
+            return BadBar(shown(line), f"not one JSON object: {error}", received_ns)
+
+    def _bar(self, line: bytes) -> np.void:
+        text = line.decode("utf-8").strip("\ufeff \t\r\n")
+        fields = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
+        if not isinstance(fields, dict):
+            raise NoBar(f"a {type(fields).__name__} where an object was expected")
+        symbol = self._symbol(fields)
+        try:
+            values = [self._number(fields, name) for name in PRICES]
+            quotes = [self._quote(fields, name) for name in QUOTES]
+            close_ns = self._stamp_ns(fields) + self._offset_ns
+        except NoBar as error:
+            raise NoBar(str(error), symbol) from None
+        return np.array([(close_ns, *values, *quotes, symbol, 0)], BAR)[0]
+
+    def _symbol(self, fields: dict[str, Any]) -> int:
+        name = fields.get(self._columns.symbol)
+        if name is None and len(self._symbols) == 1:
+            return 0
+        if name is None:
+            raise NoBar(f"no {self._columns.symbol!r}, and there are several instruments")
+        index = self._symbols.get(name) if isinstance(name, str) else None
+        if index is None:
+            raise NoBar(f"{shorter(name)} is no instrument of the config")
+        return index
+
+    def _number(self, fields: dict[str, Any], name: str) -> float:
+        key = self._numbers[name]
+        if key not in fields:
+            raise NoBar(f"no {key!r}")
+        value = fields[key]
+        if type(value) not in (int, float):
+            raise NoBar(f"{key} is {shorter(value)}, not a number")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise NoBar(f"{key} is not finite")
+        return number
+
+    def _quote(self, fields: dict[str, Any], name: str) -> float:
+        return math.nan if fields.get(self._numbers[name]) is None else self._number(fields, name)
+
+    def _stamp_ns(self, fields: dict[str, Any]) -> int:
+        key = self._columns.timestamp
+        value = fields.get(key)
+        match = STAMP.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise NoBar(f"{key} is {shorter(value)}, no ISO-8601 time (2024-03-04T14:30:00Z)")
+        day, clock, fraction, zone = match.groups()
+        try:
+            moment = datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
+            if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+                raise NoBar(f"{key} {shorter(value)}: the year is outside 1678 to 2261")
+            if moment.tzinfo is None:
+                moment = self._localised(key, moment)
+        except NoBar:
+            raise
+        except (ValueError, OverflowError) as error:
+            raise NoBar(f"{key} is {shorter(value)}: {error}") from None
+        seconds = (moment - EPOCH) // timedelta(seconds=1)
+        return seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
+
+    def _localised(self, key: str, moment: datetime) -> datetime:
+        """A naive time in the feed's zone; one that happens twice or never is refused."""
+        if self._zone is None:
+            raise NoBar(f"{key} {moment} has no time zone; set feed.timezone to the zone it is in")
+        local = moment.replace(tzinfo=self._zone)
+        if local.utcoffset() != local.replace(fold=1).utcoffset():
+            raise NoBar(
+                f"{key} {moment} happens twice or never in {self._zone.key}; stamp the data in UTC"
+            )
+        return local
+
+
+def _offset(zone: str | None) -> str:
+    if zone is None:
+        return ""
+    return "+00:00" if zone in "Zz" else zone
+
+
+def _no_constant(name: str) -> float:
+    raise NoBar(f"holds {name}, which is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise NoBar("a key stands twice")
+    return fields
+
+
+def shorter(value: object) -> str:
+    """A value short enough for a message."""
+    text = "an integer too long to print" if _is_huge(value) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > 1_000
+
+
+def shown(line: bytes) -> str:
+    """The beginning of a line, for messages and the journal; control characters escaped."""
+    text = line[:SHOWN].decode("utf-8", "backslashreplace").rstrip("\r\n")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

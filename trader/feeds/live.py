@@ -1,0 +1,83 @@
+"""Bars as they come: what a live feed is, and which source gives one.
+
+Law: a feed yields what it got, in the order it got it, each with the time it got it; it judges no
+values (`bargate` does) and ends the run by no row: a line that is no bar is a `BadBar`, a value
+like any other. It reads no clock and sleeps on none but the one it was given.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from trader.config.schema import Config
+
+if TYPE_CHECKING:
+    from trader.feeds.feed import BarSet
+
+
+class FeedClock(Protocol):
+    """Time as a feed sees it; real in a run, virtual in a test."""
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds. Called from any thread."""
+        ...
+
+    async def sleep_until_ns(self, ts_ns: int) -> None:
+        """Return when `now_ns()` has reached `ts_ns`; at once if it has already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBar:
+    """One bar: BAR record, when we got it, and when by the same clock it was due.
+
+    `received_ns - due_ns` is the feed's lag; for a paced replay the close is due when its time
+    has come on the replay's own scale, with pace `max` whenever it is asked for.
+    """
+
+    bar: np.void  # BAR, ts_ns the close
+    received_ns: int
+    due_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadBar:
+    """What came instead of a bar: the line (its beginning) and what is wrong with it."""
+
+    line: str
+    reason: str
+    received_ns: int = 0
+    symbol: int = -1  # index into the instruments, where the line names one
+
+
+class LiveFeed(Protocol):
+    """Where a paper run's bars come from. Iterated once; `aclose` may be called at any time."""
+
+    history: "BarSet | None"  # the files behind a replay: sources, quality, sessions
+
+    def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]: ...
+
+    async def aclose(self) -> None:
+        """Stop reading; nothing more is yielded."""
+        ...
+
+
+def open_feed(
+    config: Config, clock: FeedClock, pace: float | None, after_ns: int | None = None
+) -> LiveFeed:
+    """The feed that `config.feed` names.
+
+    `pace` is a multiple of real time for a replay of files, None for no wait; stdin has its own
+    pace. `after_ns` leaves out bars that close at or before it (a resumed run has them). Raises
+    `ConfigError` and `DataError` as `load_history` does.
+    """
+    if config.feed.type == "stdin":
+        from trader.feeds.stdin_source import StdinFeed
+
+        return StdinFeed(config, clock, after_ns=after_ns)
+    from trader.feeds.feed import load_history
+    from trader.feeds.replay_source import ReplayFeed
+
+    return ReplayFeed(load_history(config), clock, pace, after_ns)

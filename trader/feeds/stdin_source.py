@@ -1,0 +1,149 @@
+"""Bars from standard input, one JSON object a line: anything can be piped in.
+
+    {"timestamp": "2024-03-04T14:30:00Z", "symbol": "ACME", "open": 100.0, "high": 100.5,
+     "low": 99.8, "close": 100.2, "volume": 1200, "bid": 100.1, "ask": 100.3}
+
+Law: a thread reads, because files, pipes and terminals can all be waited for in no other way.
+Memory is bounded: when the run is behind, reading stops and the writer of the pipe waits; nothing
+is dropped. A line longer than LONGEST_LINE is skipped to its end without being kept.
+"""
+
+import asyncio
+import concurrent.futures
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+
+from trader.config.schema import Config
+from trader.feeds.feed import BarSet
+from trader.feeds.jsonbar import SHOWN, BarParser, shown
+from trader.feeds.live import BadBar, FeedClock, LiveBar
+
+READ_BLOCK = 1 << 16
+LONGEST_LINE = 1 << 16
+BLOCKS_WAITING = 16  # 1 MiB of lines read and not yet taken
+
+Item = LiveBar | BadBar
+
+
+class LineSplitter:
+    """Blocks of bytes in, whole lines out; a line that is too long comes as its beginning."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._too_long = False
+
+    def feed(self, block: bytes) -> list[tuple[bytes, bool]]:
+        """(line, is too long) of every line that `block` completes."""
+        *whole, rest = (self._rest + block).split(b"\n")
+        lines = []
+        for line in whole:
+            lines.append((line, self._too_long or len(line) > LONGEST_LINE))
+            self._too_long = False
+        if len(rest) > LONGEST_LINE:
+            self._too_long = True
+            rest = rest[:SHOWN]
+        elif self._too_long:
+            rest = rest[:SHOWN]
+        self._rest = rest
+        return lines
+
+    def end(self) -> list[tuple[bytes, bool]]:
+        """The last line, if it has no newline."""
+        rest, self._rest = self._rest, b""
+        return [(rest, self._too_long)] if rest else []
+
+
+class StdinFeed:
+    """Bars from a file descriptor; ends when it does."""
+
+    def __init__(
+        self, config: Config, clock: FeedClock, fd: int | None = None, after_ns: int | None = None
+    ) -> None:
+        self.history: BarSet | None = None
+        self.skipped = 0  # bars outside feed.start and feed.end, or before a resumed run's last
+        self._parser = BarParser(config)
+        self._clock = clock
+        self._fd = sys.stdin.fileno() if fd is None else fd
+        self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
+        self._after_ns = after_ns
+        self._closed = threading.Event()
+        self._queue: asyncio.Queue[list[Item] | OSError | None] = asyncio.Queue(BLOCKS_WAITING)
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, args=(loop,), name="stdin", daemon=True).start()
+        while (items := await self._queue.get()) is not None:
+            if isinstance(items, OSError):
+                raise items
+            for item in items:
+                if self._closed.is_set():
+                    return
+                yield item
+
+    async def aclose(self) -> None:
+        """Nothing more is yielded. The reader ends with its next line or with the process."""
+        self._closed.set()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        lines = LineSplitter()
+        try:
+            while not self._closed.is_set():
+                block = os.read(self._fd, READ_BLOCK)
+                if not block:
+                    break
+                self._hand_over(loop, self._items(lines.feed(block)))
+            self._hand_over(loop, self._items(lines.end()))
+            self._hand_over(loop, None)
+        except OSError as error:
+            self._hand_over(loop, error)
+
+    def _items(self, lines: list[tuple[bytes, bool]]) -> list[Item]:
+        received_ns = self._clock.now_ns()
+        items = (self._item(line, long, received_ns) for line, long in lines if line.strip())
+        return [item for item in items if item is not None]
+
+    def _item(self, line: bytes, too_long: bool, received_ns: int) -> Item | None:
+        if too_long:
+            return BadBar(shown(line), f"longer than {LONGEST_LINE} bytes", received_ns)
+        bar = self._parser.parse(line, received_ns)
+        if isinstance(bar, BadBar):
+            return bar
+        close_ns = int(bar["ts_ns"])
+        if not self._is_wanted(close_ns):
+            self.skipped += 1
+            return None
+        return LiveBar(bar, received_ns, close_ns)
+
+    def _is_wanted(self, close_ns: int) -> bool:
+        start_ns, end_ns, period_ns = self._range
+        if start_ns is not None and close_ns - period_ns < start_ns:
+            return False
+        if self._after_ns is not None and close_ns <= self._after_ns:
+            return False
+        return end_ns is None or close_ns <= end_ns
+
+    def _hand_over(
+        self, loop: asyncio.AbstractEventLoop, items: list[Item] | OSError | None
+    ) -> None:
+        """Put into the queue, waiting while it is full; nowhere to put once the loop is gone."""
+        if self._closed.is_set() or items == []:
+            return
+        try:
+            waiting = asyncio.run_coroutine_threadsafe(self._queue.put(items), loop)
+        except RuntimeError:
+            self._closed.set()
+            return
+        while not self._closed.is_set():
+            try:
+                waiting.result(timeout=1.0)
+                return
+            except concurrent.futures.TimeoutError:
+                continue
+            except (concurrent.futures.CancelledError, RuntimeError):
+                self._closed.set()
+        waiting.cancel()
