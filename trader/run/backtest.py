@@ -1,12 +1,11 @@
 """Shell 1: a history through the compiled core, its rows taken away chunk by chunk.
 
-Law: decides nothing and computes no price; it moves arrays. The core fills one set of buffers
-while a second thread digests, counts and writes the other, so the cost of keeping records
-overlaps the run. Fills, events and the equity curve stay in memory; decisions do not.
+Law: decides nothing and computes no price; it moves arrays. Rows are digested and counted while
+they are in the processor's cache (a second thread was slower: it had to fetch them from the
+other core). Fills, events and the equity curve stay in memory; decisions do not.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -127,27 +126,16 @@ def run_history(
     """
     book = new_book(rules)
     symbols = len(rules.instruments)
-    buffers = [new_out(symbols, max(1, ROWS_PER_CHUNK // symbols)) for _ in range(2)]
-    taken: list[Future[None] | None] = [None, None]
-    start, turn, slices = 0, 0, 0
-    with ThreadPoolExecutor(1, thread_name_prefix="rows") as taker:
-        while start < len(inputs.bars):
-            _wait(taken[turn])
-            out = keeper.with_equity_room(buffers[turn], slices)
-            out.counts[:] = 0
-            after = run_slices(book, rules, inputs, start, out)
-            assert after > start, "buffers hold at least one slice"
-            start = after
-            slices += int(out.counts[EQUITIES])
-            taken[turn] = taker.submit(keeper.take, out)
-            turn = 1 - turn
-            if progress is not None:
-                progress(start)
-        _wait(taken[turn])
-        _wait(taken[1 - turn])
+    buffers = new_out(symbols, max(1, ROWS_PER_CHUNK // symbols))
+    start, slices = 0, 0
+    while start < len(inputs.bars):
+        out = keeper.with_equity_room(buffers, slices)
+        out.counts[:] = 0
+        after = run_slices(book, rules, inputs, start, out)
+        assert after > start, "buffers hold at least one slice"
+        start = after
+        slices += int(out.counts[EQUITIES])
+        keeper.take(out)
+        if progress is not None:
+            progress(start)
     return keeper.record(book)
-
-
-def _wait(future: Future[None] | None) -> None:
-    if future is not None:
-        future.result()

@@ -11,33 +11,100 @@ up most of the bytes.
 """
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from trader.core.schema import CORE_VERSION
+from trader.core.jit import jit
+from trader.core.schema import CORE_VERSION, DECISION, FILL, TradingAction
 
-STREAMS = ("requests", "actions", "reasons", "fills", "equity")
+STREAMS = ("requests", "outcomes", "fills", "equity")
+ACTIONS = len(TradingAction)
+ROWS_WORTH_A_THREAD = 4_096
+
+
+@jit
+def pack(decisions, equity, room):  # type: ignore[no-untyped-def]
+    """Lay what is digested side by side; returns how many decisions asked for an order."""
+    requests, outcomes, values = room
+    count = 0
+    for index in range(len(decisions)):
+        decision = decisions[index]
+        outcomes[index] = decision["reason"] * ACTIONS + decision["action"]
+        if decision["requested_qty"] != 0.0:
+            requests[count] = decision
+            count += 1
+    for index in range(len(equity)):
+        values[index] = equity[index]["equity"]
+    return count
+
+
+class Packed:
+    """Room for what one portion puts into the digest."""
+
+    def __init__(self, rows: int) -> None:
+        self.requests = np.empty(rows, DECISION)
+        self.outcomes = np.empty(rows, np.int16)
+        self.values = np.empty(rows, np.float64)
+        self.fills = np.empty(0, FILL)
+        self.used = (0, 0, 0)
+
+    def take(self, decisions: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
+        """Copy what is digested of the rows."""
+        count = pack(decisions, equity, (self.requests, self.outcomes, self.values))
+        self.fills = fills.copy()
+        self.used = (count, len(decisions), len(equity))
 
 
 class RunDigest:
-    """Running digest. `add` rows as they come; `hexdigest` at any time."""
+    """Running digest. `add` rows as they come; `hexdigest` at any time.
+
+    Large portions are hashed by a second thread (hashlib lets go of the GIL) from a small copy,
+    while the caller goes on.
+    """
 
     def __init__(self) -> None:
         self._streams = {name: hashlib.sha256() for name in STREAMS}
+        self._packed = (Packed(0), Packed(0))
+        self._turn = 0
+        self._hashing: Future[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def add(self, decisions: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
         """Take in DECISION, FILL and EQUITY rows, in order; any number of each."""
-        self._take("requests", decisions[decisions["requested_qty"] != 0.0])
-        self._take("actions", decisions["action"])
-        self._take("reasons", decisions["reason"])
-        self._take("fills", fills)
-        self._take("equity", equity["equity"])
+        rows = max(len(decisions), len(equity))
+        if rows > len(self._packed[self._turn].values):
+            self._wait()
+            self._packed = (Packed(rows), Packed(rows))
+        packed = self._packed[self._turn]
+        packed.take(decisions, fills, equity)
+        self._wait()
+        if rows < ROWS_WORTH_A_THREAD:
+            self._update(packed)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._hashing = self._thread.submit(self._update, packed)
+        self._turn = 1 - self._turn
 
-    def _take(self, stream: str, rows: np.ndarray) -> None:
-        self._streams[stream].update(np.ascontiguousarray(rows).view(np.uint8).data)
+    def _update(self, packed: Packed) -> None:
+        requests, outcomes, values = packed.used
+        self._streams["requests"].update(packed.requests[:requests].data)
+        self._streams["outcomes"].update(packed.outcomes[:outcomes].data)
+        self._streams["fills"].update(packed.fills.data)
+        self._streams["equity"].update(packed.values[:values].data)
+
+    def _wait(self) -> None:
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
 
     def hexdigest(self) -> str:
         """64 hex characters over the version of the records and every stream."""
+        self._wait()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
         whole = hashlib.sha256(f"trader-run/{CORE_VERSION}".encode())
         for name in STREAMS:
             whole.update(self._streams[name].digest())
