@@ -24,6 +24,7 @@ COMMANDS = (
     ("audit", "trader.cli.audit:app"),
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),
+    ("data", "trader.cli.data:app"),
 )
 
 HELP = {"help_option_names": ["--help", "-h"]}

@@ -5,15 +5,16 @@ clean series: jumps and gaps), each under its policy. Nothing is repaired: a row
 was, or is left out and listed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR
-from trader.errors import ConfigError, DataError
-from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, Finding, QualityReport
+from trader.errors import ConfigError
+from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
+from trader.feeds.series import Series, finding, is_positive, iso, jump_text, values_text, wild
 from trader.feeds.sessions import trading_time_ns
 
 GAPS_LISTED = 20
@@ -31,34 +32,6 @@ def check_policies(config: Config) -> None:
                 f"a bar without a sane {kind} cannot be kept; use error or drop",
                 key=f"feed.quality.{kind}",
             )
-
-
-@dataclass
-class Series:
-    """Rows of one symbol from one file, in file order."""
-
-    symbol: int
-    name: str
-    raw: RawRows
-    rows: np.ndarray  # indices into raw
-    stamps_ns: np.ndarray
-
-    def column(self, name: str) -> np.ndarray:
-        """Values of one column, NaN where the file has none."""
-        values = self.raw.numbers.get(name)
-        if values is None:
-            return np.full(len(self.rows), np.nan)
-        return values if len(self.rows) == len(values) else values[self.rows]
-
-    def without(self, bad: np.ndarray) -> "Series":
-        """The series less the rows where `bad`."""
-        keep = ~bad
-        return Series(self.symbol, self.name, self.raw, self.rows[keep], self.stamps_ns[keep])
-
-    def ordered(self) -> "Series":
-        """The series sorted by stamp, rows of one stamp in file order."""
-        order = np.argsort(self.stamps_ns, kind="stable")
-        return Series(self.symbol, self.name, self.raw, self.rows[order], self.stamps_ns[order])
 
 
 class DataGate:
@@ -157,10 +130,10 @@ class DataGate:
         quotes = [name for name in ("bid", "ask") if name in series.raw.numbers]
         bad = np.zeros(len(series.rows), bool)
         for name in PRICES:
-            bad |= ~_is_positive(series.column(name))
+            bad |= ~is_positive(series.column(name))
         for name in quotes:
             values = series.column(name)
-            bad |= ~(_is_positive(values) | np.isnan(values))
+            bad |= ~(is_positive(values) | np.isnan(values))
         series = self._reject("price", series, bad)
         opens, high, low, close = (series.column(name) for name in PRICES)
         inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
@@ -171,7 +144,7 @@ class DataGate:
     def _reject(self, kind: str, series: Series, bad: np.ndarray) -> Series:
         if not bad.any():
             return series
-        self._judge(kind, series, bad, lambda row: _values(series, row))
+        self._judge(kind, series, bad, lambda row: values_text(series, row))
         return self._dropped(kind, series, bad)
 
     def _without_jumps(self, series: Series) -> Series:
@@ -180,12 +153,12 @@ class DataGate:
             return series
         most = self.config.feed.quality.max_jump
         if self.config.feed.quality.jump == "drop":
-            jumps = _wild(close, most, self.config.feed.quality.max_bad_bars)
+            jumps = wild(close, most, self.config.feed.quality.max_bad_bars)
         else:
             jumps = np.concatenate([[False], np.abs(close[1:] / close[:-1] - 1.0) > most])
         if not jumps.any():
             return series
-        self._judge("jump", series, jumps, lambda row: _jump(close, row))
+        self._judge("jump", series, jumps, lambda row: jump_text(close, row))
         return self._dropped("jump", series, jumps)
 
     def _count_gaps(self, series: Series) -> None:
@@ -238,11 +211,13 @@ class DataGate:
 
     # --- judging ---
 
-    def _judge(self, kind: str, series: Series, bad: np.ndarray, detail) -> None:
+    def _judge(
+        self, kind: str, series: Series, bad: np.ndarray, detail: Callable[[int], str]
+    ) -> None:
         count = int(np.count_nonzero(bad))
         if count:
             rows = np.flatnonzero(bad)[:EXAMPLES]
-            self.report.add(kind, count, [_finding(kind, series, row, detail) for row in rows])
+            self.report.add(kind, count, [finding(kind, series, row, detail) for row in rows])
 
     def _dropped(self, kind: str, series: Series, bad: np.ndarray) -> Series:
         if getattr(self.config.feed.quality, kind) != "drop":
@@ -254,68 +229,6 @@ class DataGate:
         rows = np.flatnonzero(bad)
         listed = rows[:DROPPED_LISTED]
         self.report.drop(
-            [_finding(kind, series, row, lambda row: _values(series, row)) for row in listed],
+            [finding(kind, series, row, lambda row: values_text(series, row)) for row in listed],
             len(rows),
         )
-
-
-def _is_positive(values: np.ndarray) -> np.ndarray:
-    return (values > 0.0) & (values < np.inf)
-
-
-def _wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
-    """Closes further than `most` from the last one kept; a level that lasts is accepted."""
-    bad = np.zeros(len(close), bool)
-    kept, run = close[0], 0
-    for row in range(1, len(close)):
-        if abs(close[row] / kept - 1.0) > most and run < patience:
-            bad[row] = True
-            run += 1
-        else:
-            kept, run = close[row], 0
-    return bad
-
-
-def _jump(close: np.ndarray, row: int) -> str:
-    return f"close {close[row]:g} after {close[row - 1]:g}"
-
-
-def _values(series: Series, row: int) -> str:
-    names = [name for name in (*PRICES, "volume", "bid", "ask") if name in series.raw.numbers]
-    source = series.rows[row]
-    return " ".join(f"{name}={series.raw.numbers[name][source]:g}" for name in names)
-
-
-def _finding(kind: str, series: Series, row: int, detail) -> Finding:
-    return Finding(
-        kind,
-        series.raw.place(int(series.rows[row])),
-        series.name,
-        iso(int(series.stamps_ns[row])),
-        detail(row),
-    )
-
-
-def iso(ts_ns: int) -> str:
-    """`2024-03-04T14:30:00Z`, with a fraction only where there is one."""
-    text = np.datetime_as_string(np.datetime64(ts_ns, "ns"))
-    return text.rstrip("0").rstrip(".") + "Z" if "." in text else text + "Z"
-
-
-def merged(parts: list[np.ndarray]) -> np.ndarray:
-    """BAR records of several symbols in one order: by time, then config order.
-
-    `DataError` where one symbol has two bars of one instant, which happens only if two files
-    hold the same symbol.
-    """
-    parts = [part for part in parts if len(part)]
-    if len(parts) == 1:
-        return parts[0]
-    bars = np.concatenate(parts)
-    order = np.lexsort((bars["symbol"], bars["ts_ns"]))
-    bars = bars[order]
-    twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
-    if twice.any():
-        when = iso(int(bars["ts_ns"][1:][twice][0]))
-        raise DataError(f"two files hold a bar of one symbol that closes at {when}")
-    return bars

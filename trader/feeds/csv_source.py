@@ -10,6 +10,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import ColumnPlan, RawRows, plan_columns
 from trader.feeds.stamps import parse_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIRST_LINE = 2  # line 1 is the header
 LONGEST_CELL = 10_000
@@ -84,7 +88,7 @@ def _header(path: Path, content: bytes) -> list[str]:
     return header
 
 
-def _table(path: Path, content: bytes, plan: ColumnPlan, header: list[str]):
+def _table(path: Path, content: bytes, plan: ColumnPlan, header: list[str]) -> "pa.Table":
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -117,7 +121,7 @@ def _check_last_line(path: Path, content: bytes, header: list[str]) -> None:
         )
 
 
-def _stamps(table, plan: ColumnPlan, path: Path, zone: str | None) -> np.ndarray:
+def _stamps(table: "pa.Table", plan: ColumnPlan, path: Path, zone: str | None) -> np.ndarray:
     """Stamps, by pyarrow where every one carries a zone, by the slow parser otherwise."""
     import pyarrow as pa
     import pyarrow.compute as pc

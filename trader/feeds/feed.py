@@ -12,11 +12,12 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
-from trader.feeds.bars import DataGate, merged
+from trader.feeds.bars import DataGate
 from trader.feeds.csv_source import read_csv
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
+from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 
 READERS: dict[str, Callable[[Path, Config], RawRows]] = {

@@ -5,6 +5,7 @@ because they do not say their unit. Columns are read as float64, one table, no r
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import ColumnPlan, RawRows, plan_columns
 from trader.feeds.stamps import REMEDY, as_ns, localised, parse_texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FIRST_ROW = 0
 INDEX_NAMES = ("__index_level_0__", "index", "Index", "date", "datetime", "time")
@@ -31,7 +35,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     index = next((name for name in INDEX_NAMES if name in header), None)
     renamed = stamp not in header and index is not None
     plan = plan_columns(config, path, [stamp if renamed and n == index else n for n in header])
-    if renamed:
+    if renamed and index is not None:
         plan.names["timestamp"] = index
     wanted = [*plan.names.values(), *([plan.symbol] if plan.symbol else [])]
     try:
@@ -48,7 +52,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     return RawRows(path, stamps, numbers, symbols, FIRST_ROW, plan.extra)
 
 
-def _numbers(table, plan: ColumnPlan, path: Path) -> dict[str, np.ndarray]:
+def _numbers(table: "pa.Table", plan: ColumnPlan, path: Path) -> dict[str, np.ndarray]:
     import pyarrow as pa
 
     numbers = {}
@@ -62,7 +66,7 @@ def _numbers(table, plan: ColumnPlan, path: Path) -> dict[str, np.ndarray]:
     return numbers
 
 
-def _stamps(column, path: Path, zone: str | None) -> np.ndarray:
+def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarray:
     import pyarrow as pa
 
     if column.null_count:
@@ -79,6 +83,7 @@ def _stamps(column, path: Path, zone: str | None) -> np.ndarray:
     if kind.tz is None and zone is None:
         raise DataError(f"{path} row 0: timestamp {column[0]} has no time zone; {REMEDY}")
     if kind.tz is None:
+        assert zone is not None
         return as_ns(localised(column.to_pandas(), path, zone, FIRST_ROW), path, FIRST_ROW)
     try:
         return column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).to_numpy()

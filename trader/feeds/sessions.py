@@ -6,11 +6,15 @@ and without overlap. A lunch break makes two rows of one session. `24x7` is one 
 
 import difflib
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trader.core.schema import NS_PER_SECOND, SESSION
 from trader.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALWAYS_OPEN = "24x7"
 DAY_NS = 86_400 * NS_PER_SECOND
@@ -56,12 +60,12 @@ def _exchange_table(code: str, first_day: int, last_day: int) -> np.ndarray:
 _NOT_A_TIME = np.iinfo(np.int64).min
 
 
-def _ns(column) -> np.ndarray:
+def _ns(column: "pd.Series[Any]") -> np.ndarray:
     """A column of UTC times as int64 nanoseconds; missing ones as the smallest int64."""
     return column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[ns]").view("i8")
 
 
-def _calendar(code: str, first_day: int, last_day: int):
+def _calendar(code: str, first_day: int, last_day: int) -> Any:
     import exchange_calendars as xcals
 
     known = xcals.get_calendar_names(include_aliases=True)

@@ -4,17 +4,24 @@ Law: a stamp without a zone is an error unless `feed.timezone` names one; a loca
 happens twice or never (a change of clocks) is an error that names its row; nothing wraps.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trader.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 REMEDY = "set feed.timezone to the zone they are in (UTC, America/New_York, …)"
 FIRST_NS, LAST_NS = -(2**63) + 2**55, 2**63 - 2**55
 
 
-def parse_texts(texts, path: Path, zone: str | None, first_line: int) -> np.ndarray:
+def parse_texts(
+    texts: "Sequence[str] | pd.Series[str]", path: Path, zone: str | None, first_line: int
+) -> np.ndarray:
     """int64 UTC nanoseconds of ISO-8601 texts (any sequence pandas takes)."""
     import pandas as pd
 
@@ -48,7 +55,7 @@ def parse_texts(texts, path: Path, zone: str | None, first_line: int) -> np.ndar
     return as_ns(localised(aware.dt.tz_localize(None), path, zone, first_line), path, first_line)
 
 
-def _first_unparsed(series) -> tuple[int, str]:
+def _first_unparsed(series: "pd.Series[str]") -> tuple[int, str]:
     import pandas as pd
 
     parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
@@ -57,7 +64,7 @@ def _first_unparsed(series) -> tuple[int, str]:
     return row, str(series.iloc[row])
 
 
-def localised(naive, path: Path, zone: str, first_line: int):
+def localised(naive: "pd.Series[Any]", path: Path, zone: str, first_line: int) -> "pd.Series[Any]":
     """Naive pandas times in `zone` as aware ones; a clock change is resolved by order, or named."""
     try:
         return naive.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
@@ -74,7 +81,7 @@ def localised(naive, path: Path, zone: str, first_line: int):
     raise DataError(f"{path}: the times cannot be read in {zone}; stamp the data in UTC")
 
 
-def as_ns(aware, path: Path, first_line: int) -> np.ndarray:
+def as_ns(aware: "pd.Series[Any]", path: Path, first_line: int) -> np.ndarray:
     """int64 nanoseconds; `DataError` where a time lies beyond 1677 to 2262."""
     import pandas as pd
 

@@ -1,0 +1,103 @@
+"""Rows of one symbol from one file, and what is said of a row.
+
+Law: a series is views into what the source read; leaving rows out makes a new series.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trader.errors import DataError
+from trader.feeds.quality import Finding
+from trader.feeds.raw import PRICES, RawRows
+
+
+@dataclass
+class Series:
+    """Rows of one symbol from one file, in file order."""
+
+    symbol: int
+    name: str
+    raw: RawRows
+    rows: np.ndarray  # indices into raw
+    stamps_ns: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        """Values of one column, NaN where the file has none."""
+        values = self.raw.numbers.get(name)
+        if values is None:
+            return np.full(len(self.rows), np.nan)
+        return values if len(self.rows) == len(values) else values[self.rows]
+
+    def without(self, bad: np.ndarray) -> "Series":
+        """The series less the rows where `bad`."""
+        keep = ~bad
+        return Series(self.symbol, self.name, self.raw, self.rows[keep], self.stamps_ns[keep])
+
+    def ordered(self) -> "Series":
+        """The series sorted by stamp, rows of one stamp in file order."""
+        order = np.argsort(self.stamps_ns, kind="stable")
+        return Series(self.symbol, self.name, self.raw, self.rows[order], self.stamps_ns[order])
+
+
+def is_positive(values: np.ndarray) -> np.ndarray:
+    return (values > 0.0) & (values < np.inf)
+
+
+def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
+    """Closes further than `most` from the last one kept; a level that lasts is accepted."""
+    bad = np.zeros(len(close), bool)
+    kept, run = close[0], 0
+    for row in range(1, len(close)):
+        if abs(close[row] / kept - 1.0) > most and run < patience:
+            bad[row] = True
+            run += 1
+        else:
+            kept, run = close[row], 0
+    return bad
+
+
+def jump_text(close: np.ndarray, row: int) -> str:
+    return f"close {close[row]:g} after {close[row - 1]:g}"
+
+
+def values_text(series: Series, row: int) -> str:
+    names = [name for name in (*PRICES, "volume", "bid", "ask") if name in series.raw.numbers]
+    source = series.rows[row]
+    return " ".join(f"{name}={series.raw.numbers[name][source]:g}" for name in names)
+
+
+def finding(kind: str, series: Series, row: int, detail: Callable[[int], str]) -> Finding:
+    return Finding(
+        kind,
+        series.raw.place(int(series.rows[row])),
+        series.name,
+        iso(int(series.stamps_ns[row])),
+        detail(row),
+    )
+
+
+def iso(ts_ns: int) -> str:
+    """`2024-03-04T14:30:00Z`, with a fraction only where there is one."""
+    text = np.datetime_as_string(np.datetime64(ts_ns, "ns"))
+    return text.rstrip("0").rstrip(".") + "Z" if "." in text else text + "Z"
+
+
+def merged(parts: list[np.ndarray]) -> np.ndarray:
+    """BAR records of several symbols in one order: by time, then config order.
+
+    `DataError` where one symbol has two bars of one instant, which happens only if two files
+    hold the same symbol.
+    """
+    parts = [part for part in parts if len(part)]
+    if len(parts) == 1:
+        return parts[0]
+    bars = np.concatenate(parts)
+    order = np.lexsort((bars["symbol"], bars["ts_ns"]))
+    bars = bars[order]
+    twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
+    if twice.any():
+        when = iso(int(bars["ts_ns"][1:][twice][0]))
+        raise DataError(f"two files hold a bar of one symbol that closes at {when}")
+    return bars
