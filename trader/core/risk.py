@@ -20,13 +20,7 @@ import math
 from trader.core.costs import commission_amount, expected_price
 from trader.core.jit import inlined
 from trader.core.rounding import is_lot_multiple
-from trader.core.schema import (
-    MAX_WORKING_ORDERS,
-    NS_PER_SECOND,
-    Reason,
-    SlippageType,
-    TradingState,
-)
+from trader.core.schema import MAX_WORKING_ORDERS, NS_PER_SECOND, Reason, SlippageType, TradingState
 
 ACTIVE = int(TradingState.ACTIVE)
 HALTED_STATE = int(TradingState.HALTED)
@@ -265,9 +259,7 @@ def opening_verdict(book, rules, symbol, qty):
     if verdict[0] != NONE:
         return verdict
     verdict = check_losses(account, limits)
-    if verdict[0] != NONE:
-        return verdict
-    return check_concentration(book, rules, symbol, qty)
+    return verdict if verdict[0] != NONE else check_concentration(book, rules, symbol, qty)
 
 
 @inlined
