@@ -14,6 +14,8 @@ _PUBLIC = {  # name -> the module that has it
     "KillSwitchReason": "trader.core.schema",
     "Reason": "trader.core.schema",
     "TraderError": "trader.errors",
+    "pre_trade_check": "trader.risk",
+    "throttle_size": "trader.risk",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the keys are strings
