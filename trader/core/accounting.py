@@ -21,7 +21,7 @@ def apply_fill(account, position, qty, price, commission, lot_size):
     else:
         closed = min(abs(qty), abs(held))
         sign = 1.0 if held > 0.0 else -1.0
-        realized = closed * (price - position["avg_price"]) * sign
+        realized = closed * (price - position["avg_price"]) * sign + 0.0  # no −0 in the books
         if abs(qty) > abs(held):
             position["avg_price"] = price
     position["qty"] = nearest_lot(held + qty, lot_size)

@@ -75,7 +75,7 @@ def write_fill(account, order, basis, execution_values, out):
     fill["qty"] = qty
     fill["price"] = price
     fill["commission"] = commission
-    fill["slippage"] = (price - basis[0]) * qty
+    fill["slippage"] = (price - basis[0]) * qty + 0.0
     fill["realized_pnl"] = realized
     fill["symbol"] = order["symbol"]
     fill["flags"] = 0
