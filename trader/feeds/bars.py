@@ -64,17 +64,26 @@ class DataGate:
                     key="feed.path",
                 )
             index = names.index(symbol) if symbol is not None else 0
-            return [Series(index, names[index], raw, np.arange(len(raw)), raw.stamps_ns)]
-        found, codes = np.unique(raw.symbols.astype(str), return_inverse=True)
+            return [
+                Series(
+                    index,
+                    names[index],
+                    raw,
+                    np.arange(len(raw), dtype=np.int32),
+                    raw.stamps_ns,
+                    True,
+                )
+            ]
+        order = np.argsort(raw.symbols.codes, kind="stable")
+        counts = np.bincount(raw.symbols.codes, minlength=len(raw.symbols.names))
         parts = []
-        for code, name in enumerate(found):
-            rows = np.flatnonzero(codes == code)
+        for name, rows in zip(raw.symbols.names, np.split(order, np.cumsum(counts)), strict=False):
             wanted = symbol is None or name == symbol
-            if name in names and wanted:
+            if len(rows) and name in names and wanted:
                 parts.append(Series(names.index(name), name, raw, rows, raw.stamps_ns[rows]))
-            else:
-                count = self.report.unknown_symbols.get(str(name), 0)
-                self.report.unknown_symbols[str(name)] = count + len(rows)
+            elif len(rows):
+                count = self.report.unknown_symbols.get(name, 0)
+                self.report.unknown_symbols[name] = count + len(rows)
         return parts
 
     def _clean(self, series: Series) -> np.ndarray:
@@ -84,13 +93,16 @@ class DataGate:
         series = self._sane(series)
         series = self._without_jumps(series)
         self._count_gaps(series)
+        is_quoted = {"bid", "ask"} <= series.raw.numbers.keys()
         bars = self._records(series)
-        self._summarise(series, bars)
+        self._summarise(series.name, bars, is_quoted)
         return bars
 
     def _within_range(self, series: Series) -> Series:
         """Cut to feed.start and feed.end before anything is judged: the rest is not used."""
         feed, period = self.config.feed, self.config.period_ns
+        if feed.start_ns is None and feed.end_ns is None:
+            return series
         closes = series.stamps_ns + self._offset_ns
         outside = np.zeros(len(closes), bool)
         if feed.start_ns is not None:
@@ -192,19 +204,25 @@ class DataGate:
     def _records(self, series: Series) -> np.ndarray:
         bars = np.empty(len(series.rows), BAR)
         bars["ts_ns"] = series.stamps_ns + self._offset_ns
-        for name in (*PRICES, "volume", "bid", "ask"):
-            bars[name] = series.column(name)
+        if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
+            columns = series.raw.release()
+            for name in (*PRICES, "volume", "bid", "ask"):
+                values = columns.pop(name, None)
+                bars[name] = np.nan if values is None else series.rows_of(values)
+        else:
+            for name in (*PRICES, "volume", "bid", "ask"):
+                bars[name] = series.column(name)
         bars["symbol"] = series.symbol
         bars["flags"] = 0
         return bars
 
-    def _summarise(self, series: Series, bars: np.ndarray) -> None:
-        if "bid" in series.raw.numbers and "ask" in series.raw.numbers:
+    def _summarise(self, name: str, bars: np.ndarray, is_quoted: bool) -> None:
+        if is_quoted:
             bid, ask = bars["bid"], bars["ask"]
             self.report.crossed_quotes += int(np.count_nonzero(bid > ask))
             self.report.missing_quotes += int(np.count_nonzero(np.isnan(bid) | np.isnan(ask)))
         if len(bars):
-            known = self.report.symbols.setdefault(series.name, {"rows": 0, "first": None})
+            known = self.report.symbols.setdefault(name, {"rows": 0, "first": None})
             known["rows"] += len(bars)
             known["first"] = known["first"] or iso(int(bars["ts_ns"][0]))
             known["last"] = iso(int(bars["ts_ns"][-1]))
@@ -220,7 +238,7 @@ class DataGate:
             self.report.add(kind, count, [finding(kind, series, row, detail) for row in rows])
 
     def _dropped(self, kind: str, series: Series, bad: np.ndarray) -> Series:
-        if getattr(self.config.feed.quality, kind) != "drop":
+        if not self.report.leaves_out(kind):
             return series
         self._note_dropped(kind, series, bad)
         return series.without(bad)

@@ -16,8 +16,8 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import DataError
-from trader.feeds.raw import ColumnPlan, RawRows, plan_columns
-from trader.feeds.stamps import parse_texts
+from trader.feeds.raw import ColumnPlan, RawRows, plan_columns, symbol_column
+from trader.feeds.stamps import parse_texts, within_reach
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +38,7 @@ def read_csv(path: Path, config: Config) -> RawRows:
     table = _table(path, content, plan, header)
     if table.num_rows == 0:
         raise DataError(f"{path}: a header and no rows")
+    lines = _lines(content, table.num_rows)
     stamps = _stamps(table, plan, path, config.feed.timezone)
     numbers = {
         name: table[source].to_numpy(zero_copy_only=False)
@@ -46,8 +47,8 @@ def read_csv(path: Path, config: Config) -> RawRows:
     }
     symbols = None
     if plan.symbol is not None:
-        symbols = np.asarray(table[plan.symbol].to_pandas(), dtype=object)
-    return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra)
+        symbols = symbol_column(table[plan.symbol])
+    return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra, lines)
 
 
 def _content(path: Path) -> bytes:
@@ -61,8 +62,11 @@ def _content(path: Path) -> bytes:
 
 
 def _check_bytes(path: Path, content: bytes) -> None:
-    if not content.strip():
+    rows = content.removeprefix(BOM).strip()
+    if not rows:
         raise DataError(f"{path}: the file is empty")
+    if NEWLINE not in rows and b"\r" not in rows:
+        raise DataError(f"{path}: a header and no rows")
     nul = content.find(b"\0")
     if nul >= 0:
         line = content.count(NEWLINE, 0, nul) + 1
@@ -75,6 +79,8 @@ def _header(path: Path, content: bytes) -> list[str]:
         text = line.decode("utf-8").rstrip("\r")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} line 1: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    if "\r" in text:
+        raise DataError(f"{path}: lines end in CR alone; save it with LF or CRLF")
     header = [name.strip() for name in next(csv.reader([text]), [])]
     if len(header) < 3:
         for delimiter in ";\t|":
@@ -110,6 +116,13 @@ def _table(path: Path, content: bytes, plan: ColumnPlan, header: list[str]) -> "
     return table
 
 
+def _lines(content: bytes, rows: int) -> np.ndarray | None:
+    """The line of each row, if blank lines or quoted line ends shift them; None if nothing does."""
+    if content.count(NEWLINE) + (not content.endswith(NEWLINE)) == rows + 1:
+        return None
+    return np.array([line for line, _ in _rows(content.decode("utf-8-sig"))], np.int64)
+
+
 def _check_last_line(path: Path, content: bytes, header: list[str]) -> None:
     """A file cut in the middle of its last line ends without a newline and with too few cells."""
     start = content.rfind(b"\n") + 1
@@ -130,7 +143,8 @@ def _stamps(table: "pa.Table", plan: ColumnPlan, path: Path, zone: str | None) -
     try:
         if bool(pc.all(pc.ends_with(texts, "Z")).as_py()):
             bare = pc.utf8_rtrim(texts, "Z")
-            return bare.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+            stamps = bare.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
+            return within_reach(stamps, path, FIRST_LINE)
     except pa.ArrowInvalid:
         pass
     return parse_texts(texts.to_pandas(), path, zone, FIRST_LINE)
@@ -158,6 +172,9 @@ def _diagnosis(
                     f"{place}: the last line is cut off ({len(cells)} of {len(header)} cells)"
                 )
             return DataError(f"{place}: {len(cells)} cells where the header has {len(header)}")
+        for index, cell in enumerate(cells):
+            if len(cell) > LONGEST_CELL:
+                return DataError(f"{place}: {header[index]} is {len(cell):,} characters long")
         for index, source in columns.items():
             problem = _cell_problem(cells[index])
             if problem:
@@ -175,12 +192,8 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _cell_problem(cell: str) -> str | None:
-    if len(cell) > LONGEST_CELL:
-        return f"is {len(cell)} characters long"
-    if not cell.strip():
-        return None
     try:
-        float(cell)
+        float(cell or "nan")
     except ValueError:
         return f"{cell[:SHOWN]!r} is not a number"
-    return None
+    return f"{cell[:SHOWN]!r} is not a number" if "_" in cell or cell != cell.strip() else None

@@ -12,7 +12,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
-from trader.feeds.bars import DataGate
+from trader.feeds.bars import DataGate, check_policies
 from trader.feeds.csv_source import read_csv
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
@@ -36,39 +36,64 @@ class BarSet:
     sessions: np.ndarray  # SESSION, covering the bars
 
 
+@dataclass
+class Files:
+    """What was read and not yet judged."""
+
+    rows: list[tuple[RawRows, str | None]]  # and the symbol of the path, where it names one
+    sources: tuple[SourceFile, ...]
+
+
 def load_history(config: Config) -> BarSet:
     """Read and judge every file of `config.feed`.
 
     Raises `ConfigError` for a wrong path or calendar, `DataError` (exit 4) for what the gate
-    refuses, for symbols without a row, and for a file that changed while it was read.
+    refuses (all classes at once), for symbols without a row, and for a file that changed while
+    it was read.
     """
+    bar_set = judged(config, read_files(config))
+    if bar_set.quality.failures:
+        raise DataError("\n".join(bar_set.quality.failures))
+    check_present(config, bar_set.quality)
+    return bar_set
+
+
+def read_files(config: Config) -> Files:
+    """The rows of every file of `config.feed`, as they are."""
     reader = READERS.get(config.feed.type)
     if reader is None:
         raise ConfigError(
             f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
             key="feed.type",
         )
-    files = []
+    check_policies(config)
+    rows = []
     sources = []
     for path, symbol in source_paths(config):
         watched = Watched(path)
         raw = reader(path, config)
-        files.append((raw, symbol))
+        rows.append((raw, symbol))
         sources.append(watched.source(len(raw)))
-    first = min(int(raw.stamps_ns.min()) for raw, _ in files)
-    last = max(int(raw.stamps_ns.max()) for raw, _ in files)
+    return Files(rows, tuple(sources))
+
+
+def judged(config: Config, files: Files) -> BarSet:
+    """The bars of `files`, which are used up; whether they may be used, the report says."""
+    rows, files.rows = files.rows, []
+    first = min(int(raw.stamps_ns.min()) for raw, _ in rows)
+    last = max(int(raw.stamps_ns.max()) for raw, _ in rows)
     sessions = session_table(config.risk.market_hours, first, last)
     gate = DataGate(config, sessions)
     parts: list[np.ndarray] = []
-    while files:  # each file's columns are let go as soon as its records are made
-        raw, symbol = files.pop(0)
+    while rows:  # each file's columns are let go as soon as its records are made
+        raw, symbol = rows.pop(0)
         parts += gate.bars(raw, symbol)
         del raw
-    _check_present(config, gate.report)
-    return BarSet(merged(parts), tuple(sources), gate.report, sessions)
+    return BarSet(merged(parts), files.sources, gate.report, sessions)
 
 
-def _check_present(config: Config, report: QualityReport) -> None:
+def check_present(config: Config, report: QualityReport) -> None:
+    """`DataError` for instruments without a bar."""
     absent = [symbol for symbol in config.symbols if symbol not in report.symbols]
     if len(absent) == len(config.symbols) and (config.feed.start or config.feed.end):
         raise DataError(

@@ -1,7 +1,7 @@
 """Parquet: the timestamp as a column or as the index that pandas stored.
 
 Law: stamps must be Parquet timestamps (any unit), or ISO-8601 text; plain integers are refused
-because they do not say their unit. Columns are read as float64, one table, no row dropped.
+because they do not say their unit. Columns are read as float64, one by one, no row dropped.
 """
 
 from pathlib import Path
@@ -11,11 +11,12 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import DataError
-from trader.feeds.raw import ColumnPlan, RawRows, plan_columns
-from trader.feeds.stamps import REMEDY, as_ns, localised, parse_texts
+from trader.feeds.raw import RawRows, plan_columns, symbol_column
+from trader.feeds.stamps import REMEDY, as_ns, localised, parse_texts, within_reach
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 FIRST_ROW = 0
 INDEX_NAMES = ("__index_level_0__", "index", "Index", "date", "datetime", "time")
@@ -29,7 +30,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     try:
         file = pq.ParquetFile(path)
         header = file.schema_arrow.names
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a whole Parquet file ({error})") from error
     stamp = config.feed.columns.timestamp
     index = next((name for name in INDEX_NAMES if name in header), None)
@@ -37,33 +38,42 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     plan = plan_columns(config, path, [stamp if renamed and n == index else n for n in header])
     if renamed and index is not None:
         plan.names["timestamp"] = index
-    wanted = [*plan.names.values(), *([plan.symbol] if plan.symbol else [])]
-    try:
-        table = file.read(columns=wanted)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: damaged Parquet file ({error})") from error
-    if table.num_rows == 0:
+    if file.metadata.num_rows == 0:
         raise DataError(f"{path}: columns and no rows")
-    stamps = _stamps(table[plan.names["timestamp"]], path, config.feed.timezone)
-    numbers = _numbers(table, plan, path)
+    columns = _Columns(file, path)
+    stamps = _stamps(columns.read(plan.names["timestamp"]), path, config.feed.timezone)
+    numbers = {
+        name: columns.numbers(source) for name, source in plan.names.items() if name != "timestamp"
+    }
     symbols = None
     if plan.symbol is not None:
-        symbols = np.asarray(table[plan.symbol].to_pandas(), dtype=object)
+        symbols = symbol_column(columns.read(plan.symbol))
+    pa.default_memory_pool().release_unused()
     return RawRows(path, stamps, numbers, symbols, FIRST_ROW, plan.extra)
 
 
-def _numbers(table: "pa.Table", plan: ColumnPlan, path: Path) -> dict[str, np.ndarray]:
-    import pyarrow as pa
+class _Columns:
+    """Columns of one open file, read one by one: arrow's copy of each goes before the next."""
 
-    numbers = {}
-    for name, source in plan.names.items():
-        if name == "timestamp":
-            continue
+    def __init__(self, file: "pq.ParquetFile", path: Path) -> None:
+        self._file, self._path = file, path
+
+    def read(self, name: str) -> "pa.ChunkedArray":
+        import pyarrow as pa
+
         try:
-            numbers[name] = table[source].cast(pa.float64()).to_numpy()
+            return self._file.read(columns=[name])[name]
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._path}: damaged Parquet file ({error})") from error
+
+    def numbers(self, name: str) -> np.ndarray:
+        import pyarrow as pa
+
+        column = self.read(name)
+        try:
+            return column.cast(pa.float64()).to_numpy()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"{path}: column {source!r} holds no numbers ({error})") from error
-    return numbers
+            raise DataError(f"{self._path}: column {name!r} holds no numbers ({error})") from error
 
 
 def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarray:
@@ -86,6 +96,7 @@ def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarr
         assert zone is not None
         return as_ns(localised(column.to_pandas(), path, zone, FIRST_ROW), path, FIRST_ROW)
     try:
-        return column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).to_numpy()
+        stamps = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid:
         return as_ns(column.to_pandas(), path, FIRST_ROW)
+    return within_reach(stamps, path, FIRST_ROW)

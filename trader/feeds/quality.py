@@ -1,14 +1,13 @@
 """What the data gate found: counts by class, examples, and every dropped row.
 
-Law: a class whose policy is `error` ends the run at the first file that breaks it, with the
-rows and the remedy; `warn` and `drop` are counted here and written to data_quality.json.
+Law: classes whose policy is `error` end the run together, each with its first rows and the remedy;
+`warn` and `drop` are counted here and written to data_quality.json.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from trader.config.sections import Quality
-from trader.errors import DataError
 
 EXAMPLES = 5
 DROPPED_LISTED = 1_000
@@ -63,34 +62,47 @@ class QualityReport:
     extra_columns: list[str] = field(default_factory=list)
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
-        """Count rows of one class; raise `DataError` if its policy is `error`."""
-        if count == 0:
-            return
+        """Count rows of one class and keep the first EXAMPLES of them."""
         self.counts[kind] += count
-        room = EXAMPLES - len(self.examples[kind])
-        self.examples[kind].extend(findings[: max(room, 0)])
-        if getattr(self.policies, kind) == "error":
-            raise DataError(self._complaint(kind, count, findings))
+        self.examples[kind] += findings[: max(EXAMPLES - len(self.examples[kind]), 0)]
+
+    def leaves_out(self, kind: str) -> bool:
+        """Whether rows of a class are left out, so that the rules after it see sane rows only.
+
+        A class whose policy is `error` ends the run once all of them are known, so its rows go too.
+        """
+        policy = getattr(self.policies, kind)
+        return policy == "drop" or (policy == "error" and kind != "jump")
 
     def drop(self, findings: list[Finding], count: int) -> None:
         """Remember dropped rows; only the first DROPPED_LISTED are listed."""
         self.dropped_total += count
         self.dropped.extend(findings[: max(DROPPED_LISTED - len(self.dropped), 0)])
 
-    def _complaint(self, kind: str, count: int, findings: list[Finding]) -> str:
-        first = findings[0]
+    @property
+    def failures(self) -> list[str]:
+        """One complaint for each class that was found and whose policy is `error`."""
+        return [
+            self._complaint(kind)
+            for kind in RULES
+            if self.counts[kind] and getattr(self.policies, kind) == "error"
+        ]
+
+    def _complaint(self, kind: str) -> str:
+        first, *others = self.examples[kind]
         lines = [
             f"{first.place}: {first.symbol} at {first.timestamp}: {first.detail} "
             f"({kind}: {RULES[kind]})"
         ]
         lines += [
             f"  also {finding.place}: {finding.symbol} at {finding.timestamp}: {finding.detail}"
-            for finding in findings[1:EXAMPLES]
+            for finding in others
         ]
-        if count > EXAMPLES:
-            lines.append(f"  and {count - EXAMPLES} more")
-        others = "warn" if kind == "gap" else "drop"
-        lines.append(f"  mend the data, or set feed.quality.{kind}: {others}")
+        more = self.counts[kind] - len(self.examples[kind])
+        if more:
+            lines.append(f"  and {more:,} more")
+        others_policy = "warn" if kind == "gap" else "drop"
+        lines.append(f"  mend the data, or set feed.quality.{kind}: {others_policy}")
         return "\n".join(lines)
 
     @property
@@ -100,7 +112,7 @@ class QualityReport:
             f"{self.counts[kind]} × {kind} ({RULES[kind]}); "
             f"first: {self.examples[kind][0].place}, {self.examples[kind][0].detail}"
             for kind in RULES
-            if self.counts[kind] and self.examples[kind]
+            if self.counts[kind] and getattr(self.policies, kind) != "error"
         ]
         if self.crossed_quotes:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")

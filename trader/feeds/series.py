@@ -22,13 +22,20 @@ class Series:
     raw: RawRows
     rows: np.ndarray  # indices into raw
     stamps_ns: np.ndarray
+    is_whole: bool = False  # all rows of the file, in its order: nothing has to be picked
 
     def column(self, name: str) -> np.ndarray:
         """Values of one column, NaN where the file has none."""
         values = self.raw.numbers.get(name)
         if values is None:
             return np.full(len(self.rows), np.nan)
-        return values if len(self.rows) == len(values) else values[self.rows]
+        return self.rows_of(values)
+
+    def rows_of(self, values: np.ndarray) -> np.ndarray:
+        """One value a row of the series, from one a row of the file."""
+        if self.is_whole:
+            return values
+        return values[self.rows]
 
     def without(self, bad: np.ndarray) -> "Series":
         """The series less the rows where `bad`."""
@@ -90,7 +97,7 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
     `DataError` where one symbol has two bars of one instant, which happens only if two files
     hold the same symbol.
     """
-    parts = [part for part in parts if len(part)]
+    parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
     bars = np.concatenate(parts)

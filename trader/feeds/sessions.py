@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALWAYS_OPEN = "24x7"
 DAY_NS = 86_400 * NS_PER_SECOND
 MARGIN_DAYS = 12  # longer than any holiday closure but wars, so the next session is in the table
+BLOCK = 1 << 16
 YEAR_S = 365.25 * 86_400.0
 MARKET_HOURS_KEY = "risk.market_hours"
 
@@ -113,8 +114,12 @@ def _four_years(market_hours: str) -> np.ndarray:
 
 def trading_time_ns(sessions: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
     """Trading nanoseconds from the table's start up to each time: flat while closed."""
-    opens = sessions["open_ns"]
+    opens = np.ascontiguousarray(sessions["open_ns"])
     lengths = sessions["close_ns"] - opens
     before = np.concatenate([[0], np.cumsum(lengths)])
-    row = np.maximum(np.searchsorted(opens, ts_ns, "right") - 1, 0)
-    return before[row] + np.clip(ts_ns - opens[row], 0, lengths[row])
+    clock = np.empty(len(ts_ns), np.int64)
+    for start in range(0, len(ts_ns), BLOCK):  # in blocks: four arrays of a long history are much
+        part = ts_ns[start : start + BLOCK]
+        row = np.maximum(np.searchsorted(opens, part, "right") - 1, 0)
+        clock[start : start + BLOCK] = before[row] + np.clip(part - opens[row], 0, lengths[row])
+    return clock
