@@ -177,7 +177,7 @@ def judge(trial, disk, answer, sent):
         expected = (
             0,
             9,
-        )  # in trouble before the state folder was made: nothing there takes a latch
+        )  # in trouble before the state folder could take a latch
     if code not in expected or document["exit"] != code:
         trial.violations.append(f"exit code {code}, document {document}, expected {expected}")
     if not pending.pending_kills(disk.kill_home, "sender"):

@@ -89,16 +89,16 @@ class Run:
             return "stopped"
         if self.runner is None or self.runner.gate != OPEN:
             return "starting"
+        if time.monotonic_ns() - self.heartbeat_ns <= SILENT_NS:
+            return "running"
         if processes.start_token(self.runner.pid) != self.runner.started:
             return "starting"  # what the page tells is of the process before it
-        if time.monotonic_ns() - self.heartbeat_ns > SILENT_NS:
-            return "hung"
-        return "running"
+        return "hung"
 
     def left_since(self, mono_ns: int) -> bool:
         """Whether its process said goodbye after that moment."""
         ended = self.runner is not None and self.runner.gate == ENDED
-        return not self.alive and ended and self.heartbeat_ns >= mono_ns
+        return ended and self.heartbeat_ns >= mono_ns
 
     def deadline(self, key: str) -> float:
         """`barrier_ms` or `cancel_timeout_s` of the entry, within reason; else its default."""

@@ -180,10 +180,10 @@ def fall_back(stop: Stop) -> None:
             statedir.make_folder(target)
         done = latch.engage_page(target, stop.order.stamp, stop.order.flatten)
         latch.engage_names(target, stop.order.stamp, done)
-        latch.flush(target, done)
-        records.store(folder, statedir.KILLS, stop.order.record())
         if done.visible:
             stop.fallbacks.append(folder)
+        records.store(folder, statedir.KILLS, stop.order.record())
+        latch.flush(target, done)
 
 
 def settle_audit(stop: Stop, entry: dict[str, Any]) -> str:

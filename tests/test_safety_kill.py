@@ -1,0 +1,420 @@
+"""`trader kill` as a command: requirements K1 to K12 that need no runner, and its manners."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness.sender import Ledger
+from tests.safety_kit import (
+    held_run,
+    is_latched,
+    is_silent,
+    kill_here,
+    run_kill,
+    runner_process,
+    wait_for,
+)
+from trader.safety import arming, barrier, kill, latch, pending, records, runs, statedir, stop
+
+KEYS = ["kill_id", "code", "reason", "durable", "ack_us", "runs", "exit"]
+HEAVY = re.compile(
+    r"^(numpy|pandas|pydantic|typer|click|rich|numba|sklearn|talib|yaml|asyncio|multiprocessing"
+    r"|trader\.(core|cli|config|run|journal|feeds|signals|report|wiring)|trader\.safety\.events)\b"
+)
+
+
+def home_of(path):
+    return str(path)
+
+
+def test_kill_imports_only_the_standard_library_and_the_light_modules(trader_home):
+    words = [sys.executable, "-X", "importtime", "-m", "trader", "kill", "--reason", "import test"]
+    done = run_kill(trader_home, command=words)
+    assert done.returncode == 0
+    told = done.stderr.decode()
+    modules = re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s*(\S+)$", told, re.MULTILINE)
+    assert "trader.safety.kill" in modules
+    assert [name for name in modules if HEAVY.match(name)] == []
+    loaded = {name.split(".")[0] for name in modules} - {"trader", "site"}
+    foreign = loaded - set(sys.stdlib_module_names) - {"sitecustomize", "usercustomize"}
+    allowed = re.compile(r"^(_distutils_hack|a1_coverage|_trader|coverage|__.*)$|^encodings")
+    assert [name for name in foreign if not allowed.match(name)] == []
+
+
+def test_kill_of_nothing_latches_a_state_folder_that_did_not_exist(tmp_path):
+    home = tmp_path / "not" / "yet"
+    done = run_kill(home, "--reason", "no runner", "--json", cwd="/")
+    document = json.loads(done.stdout)
+    assert list(document) == KEYS
+    assert (done.returncode, document["exit"], document["durable"]) == (0, 0, True)
+    assert (document["code"], document["reason"]) == ("MANUAL_STOP", "no runner")
+    assert document["runs"] == []
+    assert document["ack_us"] > 0
+    assert is_latched(home)
+    assert os.stat(home).st_mode & 0o777 == 0o700
+    assert [item["kill_id"] for item in pending.pending_kills(str(home))] == [document["kill_id"]]
+
+
+def test_human_answer_names_everything_a_person_needs(trader_home):
+    done = run_kill(trader_home, "--reason", "fat finger \x1b[31m")
+    text = done.stdout.decode()
+    kill_id = records.all_kills(str(trader_home))[0]["kill_id"]
+    assert f"KILLED everything: {kill_id} MANUAL_STOP" in text
+    assert "fat finger \\x1b[31m" in text
+    assert "\x1b" not in text
+    assert re.search(r"visible \d+ µs, durable \d+ µs, acknowledged \d+ µs", text)
+    assert f"no live run is registered in {trader_home}" in text
+    assert f"trader rearm {kill_id} --reason TEXT" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--reason", "x"], "MANUAL_STOP"),
+        (["--reason", "x", "--code", "CONNECTIVITY_LOSS"], "CONNECTIVITY_LOSS"),
+        (["--reason", "x", "--code", "market_volatility"], "MARKET_VOLATILITY"),
+        (["--reason", "x", "--code", "3"], "POSITION_LIMIT"),
+        (["--reason", "hit the daily loss limit"], "DAILY_LOSS_LIMIT"),
+        (["--reason=RISK_BREACH"], "RISK_BREACH"),
+        (["--reason", "risk breach", "--code", "SYSTEM_ERROR"], "SYSTEM_ERROR"),
+    ],
+)
+def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, words, code):
+    exit_code, document = kill_here(capfd, *words)
+    assert (exit_code, document["code"]) == (0, code)
+    assert latch.inspect(str(trader_home)).stamp.code == latch.CODES[code]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "--reason"),
+        (["--reason"], "--reason"),
+        (["--reason", ""], "--reason is empty"),
+        (["--reason", " \t\n"], "--reason is empty"),
+        (["--reason", "x", "--code", "MANUAL_STOPP"], "did you mean MANUAL_STOP?"),
+        (["--reason", "x", "--code", "zzzz"], "--code zzzz: not one of RISK_BREACH"),
+        (["--reason", "x", "--run", "r2"], "no such run"),
+        (["--reason", "x", "--run", "../.."], "no such run"),
+        (["--reason", "x", "--run", "bad\x1bname"], "bad\\x1bname"),
+        (["--reason", "x", "--wrong"], "--wrong"),
+        (["--rea", "x"], "--reason"),
+    ],
+)
+def test_wrong_usage_stops_nothing_and_says_so(trader_home, capfd, words, told):
+    with held_run(trader_home, "r1"):
+        assert kill.main(words) == 2
+        streams = capfd.readouterr()
+        assert told in streams.err
+        assert "NOTHING WAS STOPPED" in streams.err
+        assert streams.out == ""
+        assert not is_latched(trader_home)
+
+
+def test_unknown_run_lists_the_runs_there_are(trader_home, capfd):
+    with held_run(trader_home, "demo-7"):
+        assert kill.main(["--reason", "x", "--run", "demo-8"]) == 2
+    assert "(there: demo-7)" in capfd.readouterr().err
+
+
+def test_help_is_no_stop(trader_home, capfd):
+    assert kill.main(["--help"]) == 0
+    assert "--flatten" in capfd.readouterr().out
+    assert os.listdir(trader_home) == []
+
+
+@pytest.mark.parametrize("reason", ["-5 % in a minute", "--reason", "-", "--flatten"])
+def test_reason_may_begin_with_a_dash(trader_home, capfd, reason):
+    code, document = kill_here(capfd, "--reason", reason)
+    assert (code, document["reason"]) == (0, reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        (b"caf\xe9 \xff\xfe", "caf\\xe9 \\xff\\xfe"),
+        (b"two\nlines\r\n\ttab", "two\nlines\r\n\ttab"),
+        ("終わり".encode(), "終わり"),
+        (b"x" * 100_000, "x" * 100_000),
+    ],
+)
+def test_reason_of_any_bytes_in_any_locale(trader_home, reason, kept):
+    for locale in ("C", "POSIX", "C.UTF-8"):
+        words = [sys.executable, "-m", "trader", "kill", "--reason", reason, "--json"]
+        env = {"LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        done = run_kill(trader_home, command=words, env=env)
+        assert done.returncode == 0, done.stderr
+        if locale == "C.UTF-8":
+            assert json.loads(done.stdout)["reason"] == kept
+        assert json.loads(done.stdout)["durable"]
+
+
+def test_reason_of_a_megabyte_is_kept_whole_in_the_record(trader_home, capfd):
+    assert kill_here(capfd, "--reason", "é" * 500_000)[0] == 0
+    assert records.all_kills(str(trader_home))[0]["reason"] == "é" * 500_000
+    assert latch.inspect(str(trader_home)).page == latch.KILLED
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "| true", ">/dev/full"])
+def test_closed_full_and_broken_streams_do_not_keep_it_from_stopping(trader_home, closed):
+    line = f"{sys.executable} -m trader kill --reason 'no terminal' {closed}"
+    done = run_kill(trader_home, command=["bash", "-c", f"set -o pipefail; {line}"])
+    assert done.returncode == 0, done.stderr
+    assert is_latched(trader_home)
+    assert latch.inspect(str(trader_home)).page == latch.KILLED  # nothing was printed into it
+    assert len(records.all_kills(str(trader_home))) == 1
+
+
+def test_pipe_that_nobody_reads_does_not_keep_it_from_finishing(trader_home):
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 65_536)
+    os.set_blocking(write_end, True)
+    words = [sys.executable, "-m", "trader", "kill", "--reason", "unread"]
+    environ = {**os.environ, "TRADER_HOME": str(trader_home)}
+    process = subprocess.Popen(words, stdout=write_end, env=environ)
+    assert process.wait(timeout=30) == 0
+    os.close(read_end)
+    os.close(write_end)
+    assert records.audited_ids(str(trader_home))
+
+
+def test_second_kill_succeeds_is_recorded_and_keeps_the_first(trader_home, capfd):  # K7
+    _, first = kill_here(capfd, "--reason", "first", "--code", "RISK_BREACH")
+    code, second = kill_here(capfd, "--reason", "second", "--flatten")
+    assert (code, second["durable"], second["exit"]) == (0, True, 0)
+    found = [kill["kill_id"] for kill in pending.pending_kills(str(trader_home))]
+    assert sorted(found) == sorted([first["kill_id"], second["kill_id"]])
+    assert latch.inspect(str(trader_home)).stamp.kill_id == first["kill_id"]
+    assert [item["flatten"] for item in records.all_kills(str(trader_home))] == [False, True]
+
+
+def test_audit_line_says_who_what_and_how_it_went(trader_home, capfd):
+    _, document = kill_here(capfd, "--reason", "audit me")
+    with open(trader_home / "audit.jsonl", encoding="ascii") as file:
+        entry = json.loads(file.read())
+    assert (entry["event"], entry["kill_id"]) == ("KILL", document["kill_id"])
+    assert (entry["reason"], entry["source"], entry["scope"]) == ("audit me", "human", "everything")
+    assert (entry["uid"], entry["pid"]) == (os.getuid(), os.getpid())
+    assert (entry["exit"], entry["durable"], entry["failures"]) == (0, True, [])
+    assert entry["ack_mono_ns"] >= entry["page_mono_ns"] >= entry["ts_mono_ns"]
+
+
+def test_one_run_is_stopped_and_the_other_goes_on(trader_home, tmp_path, capfd):  # K12
+    home = str(trader_home)
+    other = Ledger(tmp_path / "b")
+    with (
+        held_run(home, "a", cancel_timeout_s=0.0) as lease,
+        runner_process(home, "busy", tmp_path / "b"),
+    ):
+        gate = lease.open_gate()
+        wait_for(lambda: other.read()[0] > 10)
+        code, document = kill_here(capfd, "--reason", "one", "--run", "sender")
+        assert (code, [run["run_id"] for run in document["runs"]]) == (0, ["sender"])
+        assert gate.stop_cause() == ""
+        assert not is_latched(home)
+        assert is_latched(statedir.run_folder(home, "sender"))
+    assert [item["scope"] for item in pending.pending_kills(home)] == ["sender"]
+    assert pending.pending_kills(home, "a") == []
+
+
+@pytest.mark.parametrize("state", ["busy", "idle"])
+def test_healthy_runner_leaves_by_itself_with_exit_code_7(trader_home, tmp_path, capfd, state):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, state, tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[2])
+        code, document = kill_here(capfd, "--reason", "healthy")
+        assert runner.wait(timeout=10) == 7
+    (run,) = document["runs"]
+    assert list(run) == ["run_id", "was", "outcome", "barrier_us"]
+    assert (code, run["run_id"], run["was"], run["outcome"]) == (0, "sender", "running", "halted")
+
+
+def test_dead_runner_is_told_from_a_live_one(trader_home, tmp_path, capfd):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[0])
+        runner.kill()
+        runner.wait()
+        code, document = kill_here(capfd, "--reason", "dead")
+    assert code == 0
+    assert [(run["was"], run["outcome"]) for run in document["runs"]] == [("dead", "already_dead")]
+
+
+def test_runner_that_ended_well_is_not_listed(trader_home, capfd):
+    with held_run(trader_home):
+        pass
+    assert kill_here(capfd, "--reason", "x")[1]["runs"] == []
+
+
+def test_runner_that_will_not_leave_is_ended_after_its_time(trader_home, tmp_path, capfd):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "gil", tmp_path / "ledger") as runner:
+        wait_for(lambda: is_silent(ledger))
+        code = kill.main(["--reason", "hung in C"])
+        assert code == 0
+        assert runner.wait(timeout=5) == -9
+
+
+def test_process_that_is_not_the_registered_one_is_never_signalled(trader_home, capfd):
+    """A number used again: the registry names this very process with another start time."""
+    with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
+        lease.open_gate()
+        lease._write(
+            runs.encode_runner(runs.Runner(os.getpid(), "1", runs.OPEN, 1)), latch.RUNNER_AT
+        )
+        code, document = kill_here(capfd, "--reason", "reused pid")
+    assert (code, document["exit"]) == (10, 10)
+    assert [run["outcome"] for run in document["runs"]] == ["not_stopped"]
+
+
+def test_live_run_with_an_unknown_process_and_gate_cannot_be_called_stopped(trader_home, capfd):
+    with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
+        os.unlink(os.path.join(lease.folder, runs.GATE_LOCK))
+        os.symlink("/dev/null", os.path.join(lease.folder, runs.GATE_LOCK))
+        lease._write(bytes(64), latch.RUNNER_AT)
+        os.unlink(os.path.join(lease.folder, runs.ENTRY))
+        code, document = kill_here(capfd, "--reason", "unknown")
+    assert (code, document["runs"][0]["outcome"]) == (10, "not_stopped")
+
+
+def test_runs_that_cannot_be_listed_are_not_called_stopped(trader_home, capfd):
+    (trader_home / "runs").write_text("a file where the folder should be")
+    code, document = kill_here(capfd, "--reason", "blind")
+    assert (code, document["durable"]) == (10, True)
+
+
+def test_disk_that_hangs_in_the_flush_delays_the_stop_by_its_deadline_only(
+    trader_home, capfd, monkeypatch
+):
+    import threading
+
+    never = threading.Event()
+    monkeypatch.setattr(kill, "FLUSHED_WITHIN_S", 0.2)
+    real = latch.flush
+
+    def flush(folder, done):
+        return never.wait() if folder == str(trader_home) else real(folder, done)
+
+    monkeypatch.setattr(latch, "flush", flush)
+    try:
+        code = kill.main(["--reason", "hung disk"])
+    finally:
+        never.set()
+    streams = capfd.readouterr()
+    assert code == 9
+    assert "durable  NO" in streams.out
+    assert "no answer in 0.2 s" in streams.err
+    assert "may not outlive a reboot" in streams.err
+    assert is_latched(trader_home)
+
+
+def test_audit_sink_that_hangs_delays_nothing_but_its_own_line(trader_home, capfd, monkeypatch):
+    import threading
+
+    never = threading.Event()
+    monkeypatch.setattr(kill, "AUDITED_WITHIN_S", 0.2)
+    monkeypatch.setattr(records, "audit", lambda *_: never.wait())
+    try:
+        assert kill.main(["--reason", "hung sink"]) == 0
+    finally:
+        never.set()
+    assert "audit.jsonl: no answer" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("sink", ["folder", "fifo", "link"])
+def test_dead_audit_sink_is_spooled_and_taken_in_at_the_next_start(trader_home, capfd, sink):
+    path = trader_home / "audit.jsonl"
+    make = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda p: os.symlink("/dev/full", p)}
+    make[sink](path)
+    code, document = kill_here(capfd, "--reason", "spool me")
+    assert (code, document["durable"]) == (0, True)
+    spooled = trader_home / "audit-spool" / f"{document['kill_id']}.json"
+    assert json.loads(spooled.read_text())["reason"] == "spool me"
+    arming.drop(str(path))
+    taken = records.take_in_spool(str(trader_home))
+    assert [item["kill_id"] for item in taken] == [document["kill_id"]]
+    assert records.audited_ids(str(trader_home)) == {document["kill_id"]}
+    assert not spooled.exists()
+    assert pending.pending_kills(str(trader_home))[0]["kill_id"] == document["kill_id"]
+    assert records.take_in_spool(str(trader_home)) == []
+
+
+def test_thread_that_cannot_be_made_is_done_without(trader_home, capfd, monkeypatch):
+    import _thread
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    assert kill_here(capfd, "--reason", "no threads")[0] == 0
+
+
+def test_error_of_our_own_in_a_disk_step_is_told(trader_home, capfd, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(stop, "look_again", broken)
+    assert kill.main(["--reason", "bug"]) == 9
+    assert "ZeroDivisionError: a bug" in capfd.readouterr().err
+    assert is_latched(trader_home)
+
+
+def test_ctrl_c_while_waiting_ends_the_waiting_and_not_the_audit(trader_home, capfd, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(barrier, "see_off", interrupt)
+    code, document = kill_here(capfd, "--reason", "impatient")
+    assert code == 0
+    assert records.audited_ids(str(trader_home)) == {document["kill_id"]}
+
+
+def test_signals_do_not_end_the_stop_half_way(trader_home, tmp_path):
+    """SIGINT, SIGTERM and SIGHUP all the way through: acknowledged, or not begun."""
+    import signal
+    import time
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for delay_s in (0.015, 0.02, 0.025, 0.03):
+            home = tmp_path / f"{number}-{delay_s}"
+            words = [sys.executable, "-m", "trader", "kill", "--reason", "signals"]
+            environ = {**os.environ, "TRADER_HOME": str(home)}
+            process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ
+            )
+            time.sleep(delay_s)
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=30)
+            assert (b"KILLED" in out) == bool(is_latched(home) and home.exists())
+
+
+def test_main_works_from_a_thread(trader_home):
+    import threading
+
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(kill.main(["--reason", "thread"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert is_latched(trader_home)
+
+
+def test_module_can_be_run_by_itself(trader_home):
+    words = [sys.executable, "-m", "trader.safety.kill", "--reason", "without the command line"]
+    assert run_kill(trader_home, command=words).returncode == 0
+    assert is_latched(trader_home)
+
+
+def test_command_line_of_typer_reaches_the_same_code(trader_home):
+    code = "import sys; from trader.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "kill", "--reason", "typer"]
+    assert run_kill(trader_home, command=words).returncode == 0
+    assert records.all_kills(str(trader_home))[0]["reason"] == "typer"
