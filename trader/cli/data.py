@@ -1,13 +1,108 @@
 """`trader data check | generate`: look at market data through the gate; make example data."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trader.cli.options import AsJson
+from trader.cli.options import AsJson, Overrides
+from trader.errors import DataError, TraderError, UsageError
+
+if TYPE_CHECKING:
+    from trader.feeds.checking import FileTerms
 
 app = typer.Typer(help="Check market data, or make example data.", no_args_is_help=True)
+
+
+class Stamp(StrEnum):
+    """What a stamp marks."""
+
+    open = "open"
+    close = "close"
+
+
+@app.command("check")
+def check_command(  # house: parameters - one for each option of the command
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="CSV, gzipped CSV or Parquet.")
+    ] = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Check the data of this config."),
+    ] = None,
+    overrides: Overrides = None,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", help="The only symbol to look at in a file.")
+    ] = None,
+    market_hours: Annotated[
+        str, typer.Option("--market-hours", help="24x7 or a calendar such as XNYS.")
+    ] = "24x7",
+    period: Annotated[
+        float | None,
+        typer.Option("--period", help="Length of a bar, seconds; default: what the stamps say."),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="Zone of stamps that do not say theirs.")
+    ] = None,
+    timestamp: Annotated[
+        Stamp, typer.Option("--timestamp", help="What a stamp marks of its bar.")
+    ] = Stamp.open,
+    as_json: AsJson = False,
+) -> None:
+    """Judge files, or the data of a config, by the data gate's rules; exit 4 if they fail."""
+    from trader.cli import console
+
+    if bool(files) == bool(config):
+        raise UsageError("give either files or a config: trader data check FILE... or -c CONFIG")
+    if files:
+        from trader.feeds.checking import FileTerms
+
+        terms = FileTerms(market_hours, timezone, timestamp.value, symbol, period)
+        checks, errors = _file_checks(files, terms)
+    else:
+        checks, errors = [_config_check(config or [], overrides)], []
+    failures = [failure for check in checks for failure in check.get("failures", ())]
+    document = {"passed": not failures and not errors, "checks": checks}
+    if as_json:
+        console.print_json(document)
+    else:
+        from trader.report.qualityview import quality_view
+
+        console.out().print(quality_view(document))
+    if errors and not failures and len(errors) == 1:
+        raise errors[0]
+    if failures or errors:
+        raise DataError("\n".join([*failures, *map(str, errors)]))
+
+
+def _config_check(paths: list[Path], overrides: list[str] | None) -> dict[str, Any]:
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+    from trader.feeds.checking import check_config
+
+    loaded = load_config(paths, overrides or ())
+    with explaining(loaded):
+        return check_config(loaded.config).document()
+
+
+def _file_checks(
+    files: list[Path], terms: "FileTerms"
+) -> tuple[list[dict[str, Any]], list[TraderError]]:
+    """A document for each file, and what was raised of those that cannot be judged."""
+    from trader.feeds.checking import check_file
+
+    checks: list[dict[str, Any]] = []
+    errors: list[TraderError] = []
+    for path in files:
+        try:
+            checks.append(check_file(path, terms).document())
+        except UsageError:
+            raise
+        except TraderError as error:
+            errors.append(error)
+            checks.append({"path": str(path), "passed": False, "error": str(error)})
+    return checks, errors
 
 
 @app.command("generate")
