@@ -61,19 +61,30 @@ def start_of(rules: Rules, run_id: str = "run-1") -> build.RunStart:
 class PaperRun:
     """A run that is fed slice by slice, journaling inputs, outputs and outcomes of each."""
 
-    def __init__(self, folder: Path, rules: Rules, run_id: str = "run-1", **more: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rules: Rules,
+        run_id: str = "run-1",
+        start: build.RunStart | None = None,
+        **more: Any,
+    ) -> None:
         self.rules, self.run_id, self.clock = rules, run_id, StepClock()
         self.symbols = SYMBOLS[: len(rules.instruments)]
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
-        self.journal = Journal.create(self.path, start_of(rules, run_id), self.clock, **more)
+        self.journal = Journal.create(
+            self.path, start or start_of(rules, run_id), self.clock, **more
+        )
         self.book = new_book(rules)
         self.out = new_out(len(rules.instruments), 1)
         self.client_ids: dict[int, str] = {}
 
-    def feed(self, bars: np.ndarray, actions: np.ndarray) -> None:
+    def feed(
+        self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray | None = None
+    ) -> None:
         """One slice: record what is acted on, act, record what came of it, send."""
-        reasons = np.zeros(len(bars), np.int16)
+        reasons = np.zeros(len(bars), np.int16) if reasons is None else reasons
         answer = build.ModelAnswer(bars["symbol"], actions, reasons, "f" * 64, 250_000)
         self.journal.append([build.bars(bars), build.actions(bars[0]["ts_ns"], answer)])
         first = int(self.book.account[0]["decisions"])

@@ -21,6 +21,8 @@ COMMANDS = (
     ("kill", "trader.cli.kill:command"),
     ("rearm", "trader.cli.rearm:command"),
     ("status", "trader.cli.status:command"),
+    ("replay", "trader.cli.replay:command"),
+    ("parity", "trader.cli.parity:command"),
     ("audit", "trader.cli.audit:app"),
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),

@@ -1,0 +1,78 @@
+"""Paper runs of a real config, journaled as they go: what replay and parity are tested on.
+
+Law: features come from the stream and actions from the model slice by slice, as in a paper run;
+nothing of the batch path is used to make them.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tests import config_demo
+from tests.core_kit import random_bars
+from tests.journal_kit import PaperRun, identity, slices
+from trader.core.book import Rules
+from trader.feeds.sessions import session_table
+from trader.journal import entries as build
+from trader.recheck import CONFIG
+from trader.run.recorded import rules_details
+from trader.signals.model import load_model, predict_rows
+from trader.wiring import build_features, build_rules
+
+SYMBOLS = ("ACME", "BTC/USD")
+TEXT = config_demo.demo(
+    ("{symbol: ACME, tick_size: 0.01, lot_size: 1}", "ACME\n  - BTC/USD"),
+    ("period: 10", "period: 3"),
+    ("period: 30", "period: 8"),
+    ("allow_short: false", "allow_short: true"),
+    ("max_spread_bps: 50", "max_spread_bps: 10"),
+    ("max_position_size: 1000", "max_position_size: 250"),
+    ("max_daily_loss: 1000", "max_daily_loss: 400"),
+)
+
+
+class RecordedRun(PaperRun):
+    """A run of TEXT (with `overrides`) in `folder`, with its config beside it."""
+
+    def __init__(self, folder: Path, *overrides: str, own_rules: bool = True) -> None:
+        folder.mkdir(parents=True)
+        loaded = config_demo.load(config_demo.write(folder, TEXT), *overrides)
+        (folder / CONFIG).write_text(loaded.resolved_yaml())
+        config = loaded.config
+        self.bars = random_bars(len(folder.name), 120, len(SYMBOLS))
+        stamps = self.bars["ts_ns"]
+        hours = session_table(config.risk.market_hours, int(stamps[0]), int(stamps[-1]))
+        rules = build_rules(config, hours)
+        self.features = build_features(config, hours, ()).stream()
+        self.model = load_model(config, tuple(config.features), config.symbols)
+        super().__init__(
+            folder, rules, folder.name, start_of(folder, rules, loaded.sha256, own_rules)
+        )
+
+    def answers(self, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the streaming features and the model say of a slice."""
+        rows = np.array([self.features.update(bar) for bar in bars])
+        return predict_rows(self.model, bars, rows)
+
+    def trade(self, count: int | None = None) -> "RecordedRun":
+        """Feed the first `count` slices (all)."""
+        for part in slices(self.bars)[:count]:
+            actions, reasons = self.answers(part)
+            self.feed(part, actions, reasons)
+        return self
+
+
+def start_of(folder: Path, rules: Rules, config_sha: str, own_rules: bool) -> build.RunStart:
+    who = replace(identity(rules, folder.name), config_sha=config_sha)
+    details = rules_details(rules) if own_rules else {}
+    cash = float(rules.broker[0]["cash"])
+    return build.RunStart(who, folder.name, "paper", SYMBOLS, cash, details=details)
+
+
+def recorded_run(folder: Path, *overrides: str, own_rules: bool = True) -> RecordedRun:
+    """A whole run, snapshotted and ended."""
+    run = RecordedRun(folder, *overrides, own_rules=own_rules).trade()
+    run.snapshot()
+    run.end()
+    return run

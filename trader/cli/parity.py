@@ -1,0 +1,26 @@
+"""`trader parity`: would a backtest over the bars a paper run saw have done what the run did."""
+
+from pathlib import Path
+
+import typer
+
+from trader.cli.options import AsJson
+from trader.cli.replay import FAILED, Folder, Run, print_verdict
+
+
+def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson = False) -> int:
+    """Run a paper run's bars through the backtest, decision by decision. Exit 8 if one differs."""
+    from trader.cli import console
+    from trader.recheck import parity_run
+
+    document = parity_run(run, folder)
+    if as_json:
+        console.print_json(document)
+        return 0 if document["verdict"] == "pass" else FAILED
+    print_verdict(document, "decided as a backtest over its bars decides")
+    for reason, count in (document.get("held_from_outside") or {}).items():
+        typer.echo(f"  {count} bars were held by {reason}, which is taken as recorded")
+    if document.get("stopped_at") is not None:
+        stop = f"{document['stopped_by']} in record {document['stopped_at']}"
+        typer.echo(f"  not compared after {stop}: a backtest is not stopped")
+    return 0 if document["verdict"] == "pass" else FAILED
