@@ -161,13 +161,13 @@ def bench_core(run) -> float:
 
 def pipeline(run, loaded):
     """Features, rule, core with digest, metrics; data loaded. Returns the digest."""
+    from trader.core.book import Inputs
     from trader.report.curve import curve_facts, session_equity
     from trader.report.metrics import EquityFacts, market_facts, performance
     from trader.report.roundtrips import round_trips
     from trader.report.tally import DecisionTally
     from trader.run.backtest import RowKeeper, run_history
     from trader.signals.model import predict_actions
-    from trader.core.book import Inputs
 
     bars = run.inputs.bars
     matrix = run.features.batch(bars)
