@@ -12,7 +12,6 @@ import numpy as np
 from tests import config_demo
 from tests.core_kit import random_bars
 from tests.journal_kit import PaperRun, identity, slices
-from trader.core.book import Rules
 from trader.feeds.sessions import session_table
 from trader.journal import entries as build
 from trader.recheck import CONFIG
@@ -33,22 +32,37 @@ TEXT = config_demo.demo(
 
 
 class RecordedRun(PaperRun):
-    """A run of TEXT (with `overrides`) in `folder`, with its config beside it."""
+    """A run of a config in `folder` over `bars` (random ones), with the config beside it."""
 
-    def __init__(self, folder: Path, *overrides: str, own_rules: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *overrides: str,
+        own_rules: bool = True,
+        text: str = TEXT,
+        bars: np.ndarray | None = None,
+    ) -> None:
         folder.mkdir(parents=True)
-        loaded = config_demo.load(config_demo.write(folder, TEXT), *overrides)
+        loaded = config_demo.load(config_demo.write(folder, text), *overrides)
         (folder / CONFIG).write_text(loaded.resolved_yaml())
         config = loaded.config
-        self.bars = random_bars(len(folder.name), 120, len(SYMBOLS))
+        self.bars = random_bars(len(folder.name), 120, len(SYMBOLS)) if bars is None else bars
         stamps = self.bars["ts_ns"]
         hours = session_table(config.risk.market_hours, int(stamps[0]), int(stamps[-1]))
         rules = build_rules(config, hours)
         self.features = build_features(config, hours, ()).stream()
         self.model = load_model(config, tuple(config.features), config.symbols)
-        super().__init__(
-            folder, rules, folder.name, start_of(folder, rules, loaded.sha256, own_rules)
+        who = replace(identity(rules, folder.name), config_sha=loaded.sha256)
+        start = build.RunStart(
+            who,
+            folder.name,
+            "paper",
+            config.symbols,
+            config.broker.cash,
+            details=rules_details(rules) if own_rules else {},
         )
+        super().__init__(folder, rules, folder.name, start)
+        self.symbols = config.symbols
 
     def answers(self, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the streaming features and the model say of a slice."""
@@ -61,13 +75,6 @@ class RecordedRun(PaperRun):
             actions, reasons = self.answers(part)
             self.feed(part, actions, reasons)
         return self
-
-
-def start_of(folder: Path, rules: Rules, config_sha: str, own_rules: bool) -> build.RunStart:
-    who = replace(identity(rules, folder.name), config_sha=config_sha)
-    details = rules_details(rules) if own_rules else {}
-    cash = float(rules.broker[0]["cash"])
-    return build.RunStart(who, folder.name, "paper", SYMBOLS, cash, details=details)
 
 
 def recorded_run(folder: Path, *overrides: str, own_rules: bool = True) -> RecordedRun:
