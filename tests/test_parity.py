@@ -9,7 +9,7 @@ import pytest
 from tests.journal_kit import slices
 from tests.replay_kit import RecordedRun, recorded_run
 from tests.test_replay import spoiled, trader
-from trader.core.schema import Reason
+from trader.core.schema import Reason, TradingState
 from trader.journal import entries as build
 from trader.run.replay import replay
 
@@ -102,6 +102,24 @@ def test_after_a_kill_nothing_is_compared_and_that_is_said(
     code, out, _ = trader(capsys, "parity", "--json")
     document = json.loads(out)
     assert (document["slices"], document["stopped_by"]) == (50, "KILL")
+
+
+def test_a_kill_that_a_limit_caused_is_the_backtests_own_and_the_rest_is_compared(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RecordedRun(home / RUN, "risk.max_daily_loss=0.5", "risk.on_daily_loss=kill")
+    killed = False
+    for part in slices(run.bars):
+        run.feed(part, *run.answers(part))
+        if run.book.account[0]["trading_state"] == TradingState.HALTED and not killed:
+            killed = True
+            run.journal.append([build.kill("k1", 2, "daily loss", {"source": "engine"})])
+    run.end()
+    assert killed
+    for command in ("replay", "parity"):
+        code, out, err = trader(capsys, command, "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["slices"] == len(slices(run.bars))
 
 
 def test_bars_seen_before_the_first_decision_warm_the_features(

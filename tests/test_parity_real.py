@@ -13,16 +13,16 @@ from trader.run.backtest import RowKeeper, run_history
 from trader.wiring import Timing, prepare
 
 SLICES = [
-    ("COINBASE_BTCUSD_1m.csv", "2016-10-07", "2016-10-08", 60),
-    ("COINBASE_BTCUSD_1m.csv", "2016-10-08", "2016-10-09", 60),
-    ("BITFINEX_BTCUSD_1m.parquet", "2013-04-11", "2013-04-12", 60),  # flash prints
-    ("BITFINEX_BTCUSD_1m.parquet", "2016-08-01T12:00", "2016-08-10T12:00", 60),  # closed for a week
-    ("US24_1m_2019-02-11_15_panel.csv", "2019-02-12", "2019-02-13", 60),
-    ("BITFINEX_XRPUSD_1m.parquet", "2017-06-01", "2017-06-02", 60),
-    ("BITFINEX_EOSUSD_1m.parquet", "2017-09-01", "2017-09-02", 60),
-    ("BITFINEX_IOTUSD_1m.parquet", "2017-09-01", "2017-09-02", 60),
-    ("EURUSD_1h_bidask.csv", "2008-09-01", "2008-11-01", 3600),
-    ("USDJPY_1m_bidask.csv", "2013-02-04", "2013-02-05", 60),
+    ("COINBASE_BTCUSD_1m.csv", "2016-10-07", "2016-10-07T06:00", 60),
+    ("COINBASE_BTCUSD_1m.csv", "2016-10-08", "2016-10-08T06:00", 60),
+    ("BITFINEX_BTCUSD_1m.parquet", "2013-04-11T12:00", "2013-04-11T20:00", 60),  # flash prints
+    ("BITFINEX_BTCUSD_1m.parquet", "2016-08-02T06:00", "2016-08-10T12:00", 60),  # closed for a week
+    ("US24_1m_2019-02-11_15_panel.csv", "2019-02-12T14:00", "2019-02-12T18:00", 60),
+    ("BITFINEX_XRPUSD_1m.parquet", "2017-06-01", "2017-06-01T06:00", 60),
+    ("BITFINEX_EOSUSD_1m.parquet", "2017-09-01", "2017-09-01T06:00", 60),
+    ("BITFINEX_IOTUSD_1m.parquet", "2017-09-01", "2017-09-01T06:00", 60),
+    ("EURUSD_1h_bidask.csv", "2008-09-01", "2008-10-01", 3600),
+    ("USDJPY_1m_bidask.csv", "2013-02-04", "2013-02-04T06:00", 60),
 ]
 
 

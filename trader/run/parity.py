@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trader.core.book import Inputs, Rules
-from trader.core.schema import BAR, DECISION, Reason, TradingAction
+from trader.core.schema import BAR, DECISION, Reason, TradingAction, TradingState
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
@@ -96,10 +96,18 @@ def read_run(path: Path) -> Recorded:
             _add(run, np.concatenate(bars), asked, record)
             run.fills += fills
             bars, fills, asked = [], [], None
-        elif record.type in STOPS and record.data.get("core_reason") is None:
+        elif record.type in STOPS and not _halted_itself(run, record):
             run.stop = record
             break
     return run
+
+
+def _halted_itself(run: Recorded, record: Record) -> bool:
+    """Whether a KILL only follows from a limit that the core had halted on: so does a backtest."""
+    if record.type != "KILL" or not run.decided:
+        return False
+    account = readback.outcome_of(run.decided[-1]).account
+    return bool(account[0]["trading_state"] == TradingState.HALTED)
 
 
 def _is_later(rows: np.ndarray, bars: list[np.ndarray]) -> bool:
