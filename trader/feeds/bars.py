@@ -15,7 +15,7 @@ from trader.errors import ConfigError
 from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
 from trader.feeds.series import Series, finding, is_positive, iso, jump_text, values_text, wild
-from trader.feeds.sessions import trading_time_ns
+from trader.feeds.sessions import off_grid, trading_time_ns
 
 GAPS_LISTED = 20
 NO_KEEPING = ("price", "volume")  # such a row cannot be kept: indicators would not survive it
@@ -50,6 +50,8 @@ class DataGate:
         return [self._clean(series) for series in self._by_symbol(raw, symbol)]
 
     def _note_file(self, raw: RawRows) -> None:
+        if raw.is_open_ended:
+            self.report.open_ended.append(str(raw.path))
         for name in raw.extra_columns:
             if name not in self.report.extra_columns:
                 self.report.extra_columns.append(name)
@@ -181,7 +183,8 @@ class DataGate:
         clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
         missing = (np.diff(clock) + period // 2) // period - 1
         gaps = np.flatnonzero(missing > 0)
-        self.report.off_grid += int(np.count_nonzero(stamps % period)) if period % 10**9 == 0 else 0
+        if self.sessions is not None:
+            self.report.off_grid += off_grid(self.sessions, stamps, period)
         if len(gaps) == 0:
             return
         self.report.missing_bars += int(missing[gaps].sum())

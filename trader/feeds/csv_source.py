@@ -39,6 +39,7 @@ def read_csv(path: Path, config: Config) -> RawRows:
     if table.num_rows == 0:
         raise DataError(f"{path}: a header and no rows")
     lines = _lines(content, table.num_rows)
+    is_cut = not content.endswith((b"\n", b"\r"))
     stamps = _stamps(table, plan, path, config.feed.timezone)
     numbers = {
         name: table[source].to_numpy(zero_copy_only=False)
@@ -48,7 +49,7 @@ def read_csv(path: Path, config: Config) -> RawRows:
     symbols = None
     if plan.symbol is not None:
         symbols = symbol_column(table[plan.symbol])
-    return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra, lines)
+    return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra, is_cut, lines)
 
 
 def _content(path: Path) -> bytes:

@@ -60,6 +60,7 @@ class QualityReport:
     off_grid: int = 0
     unknown_symbols: dict[str, int] = field(default_factory=dict)
     extra_columns: list[str] = field(default_factory=list)
+    open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
         """Count rows of one class and keep the first EXAMPLES of them."""
@@ -118,6 +119,9 @@ class QualityReport:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")
         if self.off_grid:
             found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")
+        if self.open_ended:
+            names = ", ".join(self.open_ended[:8])
+            found.append(f"the last line has no line end, and may have been cut off: {names}")
         if self.unknown_symbols:
             names = ", ".join(sorted(self.unknown_symbols)[:8])
             found.append(f"rows of symbols that are no instruments were left out: {names}")
@@ -145,5 +149,6 @@ class QualityReport:
             "off_grid": self.off_grid,
             "unknown_symbols": self.unknown_symbols,
             "extra_columns": self.extra_columns,
+            "open_ended": self.open_ended,
             "symbols": self.symbols,
         }

@@ -55,6 +55,7 @@ class RawRows:
     symbols: SymbolColumn | None  # None where the file has no such column
     first_line: int  # number of the first row for messages: 2 in a CSV, 0 in Parquet
     extra_columns: tuple[str, ...] = ()
+    is_open_ended: bool = False  # the last line has no line end: it may have been cut
     lines: np.ndarray | None = None  # of each row, where rows and lines do not go together
 
     def place(self, row: int) -> str:

@@ -123,3 +123,17 @@ def trading_time_ns(sessions: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
         row = np.maximum(np.searchsorted(opens, part, "right") - 1, 0)
         clock[start : start + BLOCK] = before[row] + np.clip(part - opens[row], 0, lengths[row])
     return clock
+
+
+def off_grid(sessions: np.ndarray, ts_ns: np.ndarray, period_ns: int) -> int:
+    """How many bars inside trading hours do not open a whole number of periods after them."""
+    if period_ns > DAY_NS:
+        return 0
+    opens, closes = (np.ascontiguousarray(sessions[name]) for name in ("open_ns", "close_ns"))
+    count = 0
+    for start in range(0, len(ts_ns), BLOCK):
+        part = ts_ns[start : start + BLOCK]
+        row = np.maximum(np.searchsorted(opens, part, "right") - 1, 0)
+        inside = (part >= opens[row]) & (part < closes[row])
+        count += int(np.count_nonzero(inside & ((part - opens[row]) % period_ns != 0)))
+    return count

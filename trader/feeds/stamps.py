@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 REMEDY = "set feed.timezone to the zone they are in (UTC, America/New_York, …)"
 FIRST_NS, LAST_NS = -(2**63) + 2**55, 2**63 - 2**55  # a year of room for sums with periods
+ZONED = r"[Tt ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # the end of a bare date is no offset
+# in tz_localize's terms: how an hour that happens twice is taken, and what it then still objects to
+CLOCK_CHANGES = ((True, "does not exist"), ("raise", "happens twice, when clocks go back,"))
 SHOWN = 40  # characters of a bad value in a message
 
 
@@ -39,7 +42,7 @@ def parse_texts(
     if bool(aware.isna().any()):
         row = int(np.flatnonzero(aware.isna().to_numpy())[0])
         raise DataError(f"{place_of(path, first_line, row)}: timestamp is empty")
-    naive = ~series.str.contains(r"(?:[Zz]|[+-]\d\d:?\d\d|[+-]\d\d)$", regex=True).to_numpy(bool)
+    naive = ~series.str.contains(ZONED, regex=True).to_numpy(bool)
     if not naive.any():
         return as_ns(aware, path, first_line)
     if zone is None:
@@ -74,13 +77,17 @@ def localised(naive: "pd.Series[Any]", path: Path, zone: str, first_line: int) -
     except ValueError:
         pass
     for row, value in enumerate(naive):
-        try:
-            value.tz_localize(zone, ambiguous="raise", nonexistent="raise")
-        except ValueError as error:
-            raise DataError(
-                f"{place_of(path, first_line, row)}: {value} is ambiguous or does not exist in "
-                f"{zone} ({error}); stamp the data in UTC"
-            ) from error
+        place = place_of(path, first_line, row)
+        for chosen, problem in (
+            (True, "does not exist"),
+            ("raise", "happens twice, when clocks go back,"),
+        ):
+            try:
+                value.tz_localize(zone, ambiguous=chosen, nonexistent="raise")
+            except ValueError as error:
+                raise DataError(
+                    f"{place}: {value} {problem} in {zone}; stamp the data in UTC"
+                ) from error
     raise DataError(f"{path}: the times cannot be read in {zone}; stamp the data in UTC")
 
 

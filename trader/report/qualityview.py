@@ -92,6 +92,8 @@ def _remarks(check: Mapping[str, Any]) -> list[RenderableType]:
         "bars off the grid of the bar period": check["off_grid"],
     }
     lines = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if check["open_ended"]:
+        lines.append("the last line has no line end, and may have been cut off")
     if check["unknown_symbols"]:
         names = ", ".join(sorted(check["unknown_symbols"])[:8])
         lines.append(f"rows of symbols that are no instruments: {names}")
