@@ -49,8 +49,7 @@ def test_missing_file_is_a_config_error_at_its_place(tmp_path):
     assert (done.returncode, "nope.csv does not exist" in done.stderr) == (3, True)
     done = trader("data", "check", "-c", config_file(path), folder=tmp_path)
     assert done.returncode == 3
-    assert "run.yaml:4:" in done.stderr
-    assert "feed.path" in done.stderr
+    assert "run.yaml:5:9: feed.path: " in done.stderr
 
 
 def test_every_failing_class_is_on_screen_and_in_the_message(tmp_path):
