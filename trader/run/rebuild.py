@@ -72,7 +72,7 @@ class Rebuild:
         self.rules = rules
         self.book = new_book(rules)
         self.report = ReplayReport(data["run_id"], "")
-        self._out = new_out(len(rules.instruments), 1)
+        self._out = new_out(2 * len(rules.instruments), 1)  # a kill adds events to a slice
         self._digest = RunDigest()
         self._slice: _Slice | None = None
         self._stepped = False  # rows of the last slice are in `_out`, not yet digested
