@@ -1,0 +1,128 @@
+"""The synchronous heart of the loop: one slice through the core, its intents past a gate.
+
+Law: no asyncio, no clock, no I/O. Every intent of a slice is submitted or aborted before the next
+slice is taken. Rows stay in one buffer until it is nearly full; portions do not change a digest.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from trader.core.book import (
+    DECISIONS,
+    EQUITIES,
+    EVENTS,
+    FILLS,
+    THROTTLES,
+    Book,
+    Inputs,
+    Out,
+    Rules,
+    new_book,
+    new_out,
+)
+from trader.core.schema import OrderStatus, Reason
+from trader.core.step import abort, on_slice, submit
+from trader.run.backtest import RowKeeper, RunRecord
+
+ROWS_PER_PORTION = 1_024
+# The reason to refuse an intent with, NONE to let it pass.
+Gate = Callable[[np.void], Reason]
+
+
+class SliceEngine:
+    """The book of a run, taken from slice to slice."""
+
+    def __init__(self, rules: Rules, keeper: RowKeeper, book: Book | None = None) -> None:
+        self.rules = rules
+        self.book = new_book(rules) if book is None else book
+        self._keeper = keeper
+        self._symbols = len(rules.instruments)
+        self._out = new_out(self._symbols, max(2, ROWS_PER_PORTION // self._symbols))
+        self._most = most_rows(self._symbols)
+        self._before = np.zeros(5, np.int64)
+        self._last_ns = -(2**63)
+
+    def take(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
+        """BAR records (n,) of one instant in symbol order, int8 actions and int16 reasons (n,).
+
+        ValueError if they are not one instant, later than the one before: our own bug, and no
+        state was touched.
+        """
+        if not (len(bars) == len(actions) == len(reasons)) or len(bars) == 0:
+            raise ValueError("a slice has one action and one reason a bar, and at least one bar")
+        ts_ns = int(bars[0]["ts_ns"])
+        if not (ts_ns > self._last_ns and (len(bars) == 1 or _is_slice(bars))):
+            raise ValueError(f"bars at {ts_ns} are no slice after {self._last_ns}")
+        if not self._has_room(len(bars)):
+            self._hand_over()
+        self._last_ns = ts_ns
+        self._before[:] = self._out.counts
+        on_slice(self.book, self.rules, Inputs(bars, actions, reasons), 0, len(bars), self._out)
+
+    def pass_gate(self, gate: Gate | None = None) -> None:
+        """Submit every intent of the slice, or abort those that `gate` gives a reason against."""
+        if int(self._out.counts[DECISIONS]) == int(self._before[DECISIONS]):
+            return
+        working = self.book.positions["working_orders"]
+        if gate is None:
+            for symbol in np.flatnonzero(working):
+                submit(self.book, int(symbol))
+            return
+        for symbol, order in list(self.intents()):
+            reason = gate(order)
+            if reason == Reason.NONE:
+                submit(self.book, symbol)
+            else:
+                abort(self.book, self.rules, symbol, int(reason), self._out)
+
+    def intents(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every intent that waits for the gate."""
+        working = self.book.positions["working_orders"]
+        for symbol in np.flatnonzero(working):
+            for order in self.book.orders[symbol][: working[symbol]]:
+                if order["status"] == OrderStatus.INTENT:
+                    yield int(symbol), order.copy()
+
+    def rows(self) -> Out:
+        """Views of the rows of the slice taken last."""
+        out, first, last = self._out, self._before, self._out.counts
+        return Out(
+            decisions=out.decisions[first[DECISIONS] : last[DECISIONS]],
+            equity=out.equity[first[EQUITIES] : last[EQUITIES]],
+            fills=out.fills[first[FILLS] : last[FILLS]],
+            throttles=out.throttles[first[THROTTLES] : last[THROTTLES]],
+            events=out.events[first[EVENTS] : last[EVENTS]],
+            counts=last - first,
+        )
+
+    def record(self) -> RunRecord:
+        """Everything so far; more slices may follow."""
+        self._hand_over()
+        return self._keeper.record(self.book)
+
+    def _has_room(self, bars: int) -> bool:
+        """Whether every buffer holds the most rows that a slice of `bars` can append."""
+        counts, out = self._out.counts, self._out
+        needed = (bars, *self._most[1:])
+        sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events)
+        return all(
+            int(used) + need <= len(room)
+            for used, need, room in zip(counts, needed, sizes, strict=True)
+        )
+
+    def _hand_over(self) -> None:
+        self._keeper.take(self._out)
+        self._out.counts[:] = 0
+        self._before[:] = 0
+
+
+def most_rows(symbols: int) -> tuple[int, int, int, int, int]:
+    """The most rows one slice can append, in the order of `Out.counts`."""
+    one = new_out(symbols, 1)
+    return symbols, 1, len(one.fills), len(one.throttles), len(one.events)
+
+
+def _is_slice(bars: np.ndarray) -> bool:
+    """Whether all bars close at once, one a symbol, in symbol order."""
+    return bool(np.all(bars["ts_ns"] == bars["ts_ns"][0]) and np.all(np.diff(bars["symbol"]) > 0))
