@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import sys
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,7 +23,7 @@ sys.path.insert(0, ROOT)
 
 from trader.safety import arming, kill, latch, pending, rearm, statedir, stop, trip  # noqa: E402
 
-SPREAD_S = 0.006
+SPREAD_S = 0.008
 CALLS = ("open", "pwrite", "write", "fsync", "link", "unlink", "mkdir", "rename", "ftruncate")
 
 
@@ -39,11 +40,6 @@ def fresh_home(home, killed):
     done = stop.Stop(home, stop.StopOrder("before", 7))
     stop.shut(done)
     return done.order.kill_id
-
-
-def trip_once(home):
-    """A kill from inside, as a limit makes it; whether it is durable."""
-    return trip.Tripwire(home).trip(stop.StopOrder("limit", 1, source="engine")).durable
 
 
 def is_open(home):
@@ -81,40 +77,82 @@ def stumbling(seed):
 
 
 def race(home, count):
+    """Every fifth time with processes and the whole command, else with threads: no fork, and the
+    same system calls in the same disorder."""
     failures, opened = [], 0
     os.environ["TRADER_HOME"] = home
     for number in range(count):
         kill_id = fresh_home(home, killed=True)
-        ready, start = os.pipe()
-
-        def go(work, seed, delay_s=0.0, ready=ready, start=start):
-            def run():
-                os.close(start)
-                os.read(ready, 1)  # all wait here for the end of the file
-                time.sleep(delay_s)
-                sys.setprofile(stumbling(seed))
-                return work()
-
-            return in_child(run)
-
-        def do_rearm(kill_id=kill_id):
-            rearm.rearm(home, kill_id, "it was a false alarm")
-
-        seed = number * 3
-        chance = random.Random(seed)  # a re-arm is quicker: let it come before, during and after
-        children = [go(do_rearm, seed, chance.random() * SPREAD_S)]
-        children.append(go(lambda: kill.main(["--reason", "stop"]), seed + 1))
-        children.append(go(lambda: not trip_once(home), seed + 2, chance.random() * SPREAD_S))
-        os.close(start)
-        os.close(ready)
-        codes = [code_of(pid) for pid in children]
+        chance = random.Random(number)  # the kills come before, during and after the re-arm
+        delays = [0.0, chance.random() * SPREAD_S, chance.random() * SPREAD_S]
+        together = by_processes if number % 5 == 0 else by_threads
+        stopped = together(home, kill_id, delays)
         with open(os.path.join(home, "audit.jsonl"), "rb") as file:
             opened += any(json.loads(line).get("armed") is True for line in file)
         if not (latch.inspect(home).causes and len(pending.pending_kills(home)) == 2):
-            failures.append(f"interleaving {number}: open after two kills ({codes})")
-        if codes[1:] != [0, 0]:
-            failures.append(f"interleaving {number}: exit codes of the kills {codes[1:]}")
+            failures.append(f"interleaving {number}: open after two kills")
+        if stopped != [True, True]:
+            failures.append(f"interleaving {number}: a kill was not durable")
     return {"cases": count, "failures": failures, "opened": opened}
+
+
+def by_processes(home, kill_id, delays):
+    """The re-arm, `trader kill` and a trip, each in a fork; whether both kills are durable."""
+    ready, start = os.pipe()
+
+    def go(work, delay_s):
+        def run():
+            os.close(start)
+            os.read(ready, 1)  # all wait here for the end of the file
+            time.sleep(delay_s)
+            return work()
+
+        return in_child(run)
+
+    children = [
+        go(lambda: do_rearm(home, kill_id, delays[1]), delays[0]),
+        go(lambda: kill.main(["--reason", "stop"]), delays[1]),
+        go(lambda: not do_trip(home, delays[2]), delays[2]),
+    ]
+    os.close(start)
+    os.close(ready)
+    return [code_of(pid) == 0 for pid in children][1:]
+
+
+def by_threads(home, kill_id, delays):
+    """The re-arm and two trips; whether both trips are durable."""
+    start = threading.Barrier(3)
+    stopped = [False, False, False]
+
+    def go(index, work):
+        def run():
+            start.wait()
+            time.sleep(delays[index])
+            stopped[index] = work(delays[index])
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    threads = [
+        go(0, lambda seed: do_rearm(home, kill_id, seed)),
+        go(1, lambda seed: do_trip(home, seed)),
+        go(2, lambda seed: do_trip(home, seed)),
+    ]
+    for thread in threads:
+        thread.join()
+    return stopped[1:]
+
+
+def do_rearm(home, kill_id, seed):
+    sys.setprofile(stumbling(seed))
+    rearm.rearm(home, kill_id, "it was a false alarm")
+
+
+def do_trip(home, seed):
+    """A kill from inside, as a limit makes it; whether it is durable."""
+    sys.setprofile(stumbling(seed))
+    return trip.Tripwire(home).trip(stop.StopOrder("limit", 1, source="engine")).durable
 
 
 def dying(at):

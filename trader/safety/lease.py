@@ -225,6 +225,8 @@ def arm(home: str, run_id: str, info: RunInfo) -> Lease:
     """
     try:
         folder = statedir.run_folder(home, run_id)
+        statedir.make_folder(home)
+        statedir.share_with_group(home)
         statedir.make_folder(folder)
         unsafe = statedir.unsafe_because(home)
         if unsafe:

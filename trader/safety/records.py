@@ -69,7 +69,10 @@ def audit(home: str, entry: dict[str, Any]) -> str:
         return latch.reason_of(error)
     try:
         _lock(fd, 1.0)
-        end = os.fstat(fd).st_size
+        found = os.fstat(fd)
+        end = found.st_size
+        if found.st_uid == os.getuid():
+            os.fchmod(fd, latch.FILE_MODE)  # whatever the umask: who may stop may say so
         if os.write(fd, line) != len(line):
             os.ftruncate(fd, end)  # half a line is no record
             return "ENOSPC the line did not fit"

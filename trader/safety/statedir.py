@@ -15,6 +15,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 
+GROUP_MODE = 0o2770  # with the bit that hands the folder's group on
 RUNS, KILLS, REARMS, SPOOL = "runs", "kills", "rearms", "audit-spool"
 # On these a lock or a write may not be what another process sees at the same moment.
 REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "ncpfs")
@@ -60,11 +61,18 @@ def make_folder(path: str) -> None:
         if not os.path.isdir(path):
             raise
         return
-    above = os.stat(parent)
     sync_folder(parent)
-    if above.st_uid == os.getuid() and stat.S_IMODE(above.st_mode) & 0o077 == 0o070:
-        os.chmod(path, 0o770)
+    above = os.stat(parent)
+    if stat.S_IMODE(above.st_mode) & 0o077 == 0o070:
         os.chown(path, -1, above.st_gid)
+        os.chmod(path, GROUP_MODE)
+
+
+def share_with_group(home: str) -> None:
+    """What is made in a state folder that is open to its group becomes the group's."""
+    found = os.stat(home)
+    if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077 == 0o070:
+        os.chmod(home, GROUP_MODE)
 
 
 def sync_folder(path: str) -> None:

@@ -1,0 +1,181 @@
+"""`trader status`: what runs, what is halted, why, how to clear it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.harness.sender import Ledger
+from tests.safety_kit import held_run, is_silent, kill_here, runner_process, trader, wait_for
+from trader.safety import rearm, status, stop
+
+ACCOUNT = {
+    "ts_ns": 1_795_000_000_000_000_000,
+    "trading_state": "ACTIVE",
+    "equity": 99_950.5,
+    "cash": 50_000.0,
+    "realized_pnl": -10.0,
+    "unrealized_pnl": -39.5,
+    "daily_loss": 49.5,
+    "max_daily_loss": 1000.0,
+    "drawdown_frac": 0.001,
+    "max_drawdown_frac": None,
+    "positions": [{"symbol": "ACME", "qty": 100, "avg_price": 500, "mark": 499.6, "max_qty": 1000}],
+    "working_orders": 1,
+    "orders_sent": 7,
+    "last_bar_ns": 1_795_000_000_000_000_000,
+    "journal_head": "12:abcdef",
+}
+
+
+def test_nothing_there_is_told_as_such(trader_home):
+    found = json.loads(trader(trader_home, "status", "--json").stdout)
+    assert (found["latched"], found["kills"], found["runs"]) == (False, [], [])
+    done = trader(trader_home, "status")
+    assert (done.returncode, "no kill is in force\n0 run(s)" in done.stdout) == (0, True)
+
+
+def test_running_run_with_its_account(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        assert status.collect()["runs"][0]["state"] == "starting"
+        lease.open_gate()
+        lease.heartbeat(time.monotonic_ns())
+        lease.write_status(ACCOUNT)
+        found = status.collect()
+        text = status.render(found)
+    (run,) = found["runs"]
+    assert (run["run_id"], run["state"], run["why"], run["clear"]) == ("demo", "running", "", "")
+    assert (run["pid"], run["mode"], run["run_dir"]) == (os.getpid(), "paper", str(trader_home))
+    assert run["heartbeat_age_s"] < 5
+    assert {key: run[key] for key in status.ACCOUNT_KEYS} == {
+        key: ACCOUNT[key] for key in status.ACCOUNT_KEYS
+    }
+    assert (run["orders_sent"], run["journal_head"]) == (7, "12:abcdef")
+    assert "demo  RUNNING  paper" in text
+    assert "equity 99,950.5  realised -10  unrealised -39.5  daily loss 49.5 of 1,000" in text
+    assert "ACME  100 of 1,000 at 500, mark 499.6" in text
+
+
+def test_killed_run_is_halted_with_the_way_to_clear_it(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        lease.open_gate()
+        done = lease.trip("DAILY_LOSS_LIMIT", "loss 1001 of 1000")
+        found = status.collect()
+    kill_id = done.order.kill_id
+    assert found["latched"]
+    assert [kill["kill_id"] for kill in found["kills"]] == [kill_id]
+    assert found["kills"][0]["clear"] == f"trader rearm {kill_id} --reason TEXT"
+    run = found["runs"][0]
+    assert (run["state"], run["why"]) == ("halted", "DAILY_LOSS_LIMIT: loss 1001 of 1000")
+    assert run["since"] == found["kills"][0]["at"]
+    assert run["clear"] == found["kills"][0]["clear"]
+    text = status.render(found)
+    assert "TRADING IS STOPPED" in text
+    assert f"{kill_id}  DAILY_LOSS_LIMIT  everything by" in text
+
+
+def test_run_that_a_limit_has_halted_says_which(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        lease.open_gate()
+        lease.write_status({**ACCOUNT, "trading_state": "HALTED", "reason": "DRAWDOWN_LIMIT"})
+        run = status.collect()["runs"][0]
+        assert (run["state"], run["why"]) == ("halted", "DRAWDOWN_LIMIT")
+        lease.write_status({**ACCOUNT, "trading_state": "REDUCING", "reason": "DAILY_LOSS_LIMIT"})
+        run = status.collect()["runs"][0]
+        assert (run["state"], run["why"]) == ("running", "DAILY_LOSS_LIMIT")
+
+
+@pytest.mark.parametrize("state", ["gil", "sigstop", "dead"])
+def test_hung_stopped_and_dead_runs_are_told_apart(trader_home, tmp_path, state):
+    import signal
+
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(
+        trader_home, "gil" if state == "gil" else "busy", tmp_path / "ledger"
+    ) as it:
+        wait_for(lambda: ledger.read()[0])
+        if state == "sigstop":
+            it.send_signal(signal.SIGSTOP)
+        elif state == "dead":
+            it.kill()
+            it.wait()
+        else:
+            wait_for(lambda: is_silent(ledger))
+        expected = {"gil": "hung", "sigstop": "stopped", "dead": "dead"}[state]
+        wait_for(lambda: status.collect()["runs"][0]["state"] == expected)
+        run = status.collect()["runs"][0]
+        clear = {
+            "gil": "trader kill --run sender",
+            "sigstop": f"kill -CONT {it.pid}",
+            "dead": "start it again: it will recover",
+        }[state]
+        assert run["clear"] == clear
+        assert run["why"]
+
+
+def test_dead_run_under_a_kill_tells_both(trader_home, tmp_path, capfd):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[0])
+        runner.kill()
+        runner.wait()
+    _, document = kill_here(capfd, "--reason", "post mortem")
+    run = status.collect()["runs"][0]
+    assert run["state"] == "dead"
+    assert "post mortem" in run["why"]
+    assert document["kill_id"] in run["clear"]
+    rearm.rearm(str(trader_home), document["kill_id"], "buried")
+    assert status.collect()["runs"][0]["clear"].startswith("start it again")
+
+
+def test_kill_of_one_run_halts_only_its_line(trader_home):
+    with held_run(trader_home, "a") as first, held_run(trader_home, "b") as second:
+        for lease in (first, second):
+            lease.open_gate()
+            lease.heartbeat(time.monotonic_ns())
+        stop.shut(stop.Stop(str(trader_home), stop.StopOrder("one", 7, "a")))
+        found = status.collect()
+    assert [run["state"] for run in found["runs"]] == ["halted", "running"]
+    assert "run a" in status.render(found)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b'{"positions": 7, "equity": "x", "ts_ns": "y"}', b"\xff"]
+)
+def test_damaged_status_file_is_no_error(trader_home, content):
+    with held_run(trader_home, "demo") as lease:
+        with open(os.path.join(lease.folder, "status.json"), "wb") as file:
+            file.write(content)
+        assert "demo" in status.render(status.collect())
+
+
+def test_positions_that_are_no_positions_are_left_out(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        lease.write_status({"positions": ["x", {"symbol": "A"}], "equity": 1})
+        text = status.render(status.collect())
+    assert "A  none of none at none, mark none" in text
+
+
+def test_reason_cannot_write_to_the_terminal(trader_home):
+    stop.shut(stop.Stop(str(trader_home), stop.StopOrder("\x1b]0;pwned\x07" + "x" * 1000, 7)))
+    text = status.render(status.collect())
+    assert "\x1b" not in text
+    assert "(1010 characters)" in text
+
+
+def test_watch_shows_it_again_and_again(trader_home):
+    words = [sys.executable, "-m", "trader", "status", "--watch", "--interval", "0.1", "--json"]
+    environ = {**os.environ, "TRADER_HOME": str(trader_home)}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, env=environ, text=True)
+    try:
+        first = json.loads(process.stdout.readline())
+        stop.shut(stop.Stop(str(trader_home), stop.StopOrder("while watched", 7)))
+        wait_for(lambda: json.loads(process.stdout.readline())["latched"])
+        assert first["latched"] is False
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
