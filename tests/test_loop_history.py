@@ -58,7 +58,7 @@ def random_inputs(seed: int, count: int, symbols: int) -> tuple[Rules, Inputs]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(2, 400), st.integers(1, 4))
+@given(st.integers(0, 10_000), st.integers(20, 400), st.integers(1, 4))
 def test_any_history_has_the_same_digest_and_rows_in_loop_and_batch(seed, count, symbols):
     rules, inputs = random_inputs(seed, count, symbols)
     batch = run_history(rules, inputs, RowKeeper(len(inputs.bars)))
@@ -118,7 +118,7 @@ def test_a_config_through_features_model_and_loop_gives_the_batch_digest(
 
     assert run(["init", "demo"]) == 0
     monkeypatch.chdir(tmp_path / "demo")
-    configs = [path for path in Path().rglob("*.yaml")]
+    configs = list(Path().rglob("*.yaml"))
     loaded = load_config(configs[:1])
     prepared = prepare(loaded, configs[:1], Timing())
     rows = len(prepared.inputs.bars)

@@ -66,8 +66,8 @@ class SliceEngine:
             return
         working = self.book.positions["working_orders"]
         if gate is None:
-            for symbol in np.flatnonzero(working):
-                submit(self.book, int(symbol))
+            for waiting in np.flatnonzero(working).tolist():
+                submit(self.book, waiting)
             return
         for symbol, order in list(self.intents()):
             reason = gate(order)
@@ -79,10 +79,10 @@ class SliceEngine:
     def intents(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every intent that waits for the gate."""
         working = self.book.positions["working_orders"]
-        for symbol in np.flatnonzero(working):
+        for symbol in np.flatnonzero(working).tolist():
             for order in self.book.orders[symbol][: working[symbol]]:
                 if order["status"] == OrderStatus.INTENT:
-                    yield int(symbol), order.copy()
+                    yield symbol, order.copy()
 
     def rows(self) -> Out:
         """Views of the rows of the slice taken last."""
