@@ -16,6 +16,7 @@ from trader.cli import outcome
 # name on the command line -> module:attribute, a function or, for a group, a `typer.Typer`
 COMMANDS = (
     ("init", "trader.cli.init:command"),
+    ("validate", "trader.cli.validate:command"),
     ("backtest", "trader.cli.backtest:command"),
     ("train", "trader.cli.train:train"),
     ("kill", "trader.cli.kill:command"),
