@@ -22,7 +22,7 @@ from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
 from trader.run.backtest import RowKeeper, RunRecord, run_history
-from trader.run.slices import run_history_by_slice
+from trader.run.loop import run_history_with_loop
 from trader.wiring import Prepared, Progress, Timing, prepare
 
 RUNS = Path("runs")
@@ -83,8 +83,9 @@ def _run(
     rows = len(prepared.inputs.bars)
     report = None if progress is None else (lambda done: progress("backtest", done, rows))
     if engine == "loop":
-        signals = prepared.features, prepared.model
-        return run_history_by_slice(prepared.rules, prepared.inputs.bars, signals, keeper, report)
+        return run_history_with_loop(
+            prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
+        )
     return run_history(prepared.rules, prepared.inputs, keeper, report)
 
 

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from tests.core_kit import always_open, make_rules, random_bars
 from trader.config.load import load_config
 from trader.core.book import Inputs
 from trader.run.backtest import RowKeeper, run_history
-from trader.run.slices import run_history_by_slice, slice_bounds
+from trader.run.loop import run_history_with_loop
 from trader.runner import Order, backtest
 from trader.signals.features import FeatureSet
 from trader.signals.model import load_model, predict_actions
@@ -24,16 +23,6 @@ FEATURES = {
     "heat": {"type": "zscore", "window": 5},
     "gap": {"type": "vwap_distance"},
 }
-
-
-def test_slice_bounds_are_the_changes_of_time():
-    bars = random_bars(1, 20, 3)
-    bounds = list(slice_bounds(bars))
-    assert bounds[0][0] == 0
-    assert bounds[-1][1] == len(bars)
-    for start, stop in bounds:
-        assert len(set(bars["ts_ns"][start:stop].tolist())) == 1
-    assert len(bounds) == len(np.unique(bars["ts_ns"]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,7 +43,8 @@ def test_one_digest_on_made_up_markets(seed, symbols, short):
     )  # fmt: skip
     actions, reasons = predict_actions(model, bars, features.batch(bars))
     batch = run_history(rules, Inputs(bars, actions, reasons), RowKeeper(len(bars)))
-    by_slice = run_history_by_slice(rules, bars, (features, model), RowKeeper(len(bars)))
+    inputs = Inputs(bars, actions, reasons)
+    by_slice = run_history_with_loop(rules, inputs, features, model, RowKeeper(len(bars)))
     assert by_slice.digest == batch.digest
     assert by_slice.equity.tobytes() == batch.equity.tobytes()
     assert by_slice.fills.tobytes() == batch.fills.tobytes()
