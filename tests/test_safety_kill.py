@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -28,12 +29,21 @@ HEAVY = re.compile(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_latch_left_behind(trader_home):
+    """The fallback folders are outside of pytest's own, and its paths come again."""
+    yield
+    for folder in statedir.fallback_folders(str(trader_home)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def home_of(path):
     return str(path)
 
 
 def test_kill_imports_only_the_standard_library_and_the_light_modules(trader_home):
     words = [sys.executable, "-X", "importtime", "-m", "trader", "kill", "--reason", "import test"]
+    words = ["env", "-u", "COVERAGE_PROCESS_CONFIG", "-u", "COVERAGE_PROCESS_START", *words]
     done = run_kill(trader_home, command=words)
     assert done.returncode == 0
     told = done.stderr.decode()

@@ -25,6 +25,14 @@ from trader.safety.lease import RunInfo, arm
 INFO = RunInfo("paper", "/tmp/run")
 
 
+@pytest.fixture(autouse=True)
+def no_latch_left_behind(trader_home):
+    """The fallback folders are outside of pytest's own, and its paths come again."""
+    yield
+    for folder in statedir.fallback_folders(str(trader_home)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def shut(home, reason="stop", code=7, scope="everything"):
     done = stop.Stop(str(home), stop.StopOrder(reason, code, scope))
     stop.shut(done)
@@ -420,3 +428,54 @@ def test_live_leases_are_those_held_by_this_process(trader_home):
         assert lease.live_leases("/elsewhere") == []
     assert lease.live_leases(str(trader_home)) == []
     arming.drop(str(trader_home / "never there"))
+
+
+def test_lease_forgotten_in_a_child_holds_nothing(trader_home):
+    with held_run(trader_home) as held:
+        gate = held.open_gate()
+        lease._forget_in_child()
+        assert not held.is_held
+        assert gate.stop_cause() == "a forked child trades nothing"
+
+
+def test_trip_between_the_last_look_and_the_open_gate_shuts_it(trader_home, monkeypatch):
+    with held_run(trader_home) as held:
+        real = held.check
+
+        def and_then_a_trip():
+            real()
+            held.shut_gate("at the last moment")
+
+        monkeypatch.setattr(held, "check", and_then_a_trip)
+        assert held.open_gate().stop_cause() == "at the last moment"
+
+
+def test_kill_that_comes_while_a_new_folder_is_armed_stays(tmp_path, monkeypatch):
+    folder = str(tmp_path)
+    assert latch.create_page(folder, latch.page_bytes(latch.Stamp("k", 7, "now", 1)))
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)  # it came after the look
+    assert not arming.arm_if_new(folder)
+    assert os.listdir(folder) == [latch.PAGE]
+
+
+def test_page_and_lock_that_cannot_be_read_leave_the_run_alive(trader_home, monkeypatch):
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    with held_run(trader_home) as held:
+        held.open_gate()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pread", broken)
+            run = runs.Run(str(trader_home), "r1")
+            assert (run.alive, run.runner.pid, run.heartbeat_ns) == (True, os.getpid(), 0)
+        with monkeypatch.context() as patch:
+            patch.setattr("fcntl.flock", broken)
+            run = runs.Run(str(trader_home), "r1")
+            assert (run.lock, run.alive) == (runs.UNKNOWN, True)
+
+
+def test_lock_held_by_another_process_than_the_page_names_is_a_start(trader_home):
+    with held_run(trader_home) as held:
+        held._write(runs.encode_runner(runs.Runner(1, "0", runs.OPEN, 1)), latch.RUNNER_AT)
+        held.heartbeat(0)
+        assert runs.Run(str(trader_home), "r1").was == "starting"

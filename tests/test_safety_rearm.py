@@ -24,6 +24,14 @@ from trader.safety import arming, latch, pending, rearm, records, statedir, stop
 INTERLEAVE = ROOT / "tests" / "harness" / "interleave.py"
 
 
+@pytest.fixture(autouse=True)
+def no_latch_left_behind(trader_home):
+    """The fallback folders are outside of pytest's own, and its paths come again."""
+    yield
+    for folder in statedir.fallback_folders(str(trader_home)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def shut(home, scope="everything", code=7):
     done = stop.Stop(str(home), stop.StopOrder("stop", code, scope))
     stop.shut(done)

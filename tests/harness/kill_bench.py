@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, ROOT)
 
 from tests.harness.disks import DISKS, MOUNTED, Disk, why_no_mount  # noqa: E402
-from tests.harness.sender import STATES, Ledger, run_sender  # noqa: E402
+from tests.harness.sender import BARRIER_MS, STATES, Ledger, run_sender  # noqa: E402
 from trader.safety import kill, pending, statedir  # noqa: E402
 
 # Enter to acknowledged, p99 in ms: the budgets
@@ -251,12 +251,14 @@ def parse(argv):
     parser.add_argument("--disks", default=",".join(DISKS))
     parser.add_argument("--fork", action="store_true", help="without starting an interpreter")
     parser.add_argument("--budgets", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--barrier-ms", type=float, default=BARRIER_MS[0])
     parser.add_argument("--dir", default=None, help="where the state folders go")
     return parser.parse_args(argv)
 
 
 def run_trials(asked, folder):
     chance = random.Random(asked.seed)
+    BARRIER_MS[0] = asked.barrier_ms
     states, names = asked.states.split(","), asked.disks.split(",")
     refused = why_no_mount(folder)
     if refused and set(names) & set(MOUNTED):

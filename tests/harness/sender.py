@@ -16,7 +16,7 @@ from trader.safety.lease import Lease, RunInfo, arm
 
 STATES = ("idle", "busy", "hung", "gil", "sigstop", "starting", "dead")
 EXIT_KILLED = 7
-BARRIER_MS = 250.0
+BARRIER_MS = [250.0]  # `kill_bench.py --barrier-ms`
 CANCEL_S = 0.03  # a hung runner is given so long to cancel; the command's default is 5 s
 _ROW = struct.Struct("<qqq")  # orders sent, time of the last, 1 when ready
 
@@ -112,7 +112,7 @@ def gil(lease, gate, ledger, chance):
 def run_sender(home, state, ledger, chance):
     """The whole life of one runner, in a forked child."""
     try:
-        info = RunInfo("paper", home, False, BARRIER_MS, CANCEL_S)
+        info = RunInfo("paper", home, False, BARRIER_MS[0], CANCEL_S)
         lease = arm(home, "sender", info)
         if state == "starting":
             time.sleep(chance.random() * 0.003)  # recovering

@@ -101,11 +101,12 @@ def _end(target: Target, since_ns: int) -> None:
         target.trouble = f"pid {runner.pid} is gone, and somebody still holds the run"
         return target.finish(NOT_STOPPED, since_ns)
     deadline = time.monotonic() + AFTER_SIGKILL_S
-    while processes.start_token(runner.pid) == runner.started:
+    # The lock goes when the last of its threads has gone.
+    while processes.start_token(runner.pid) == runner.started or lock_of(target.run) == runs.HELD:
         if time.monotonic() >= deadline:
-            target.trouble = f"pid {runner.pid} did not end after SIGKILL"
+            target.trouble = f"pid {runner.pid} was sent SIGKILL, and the run is still held"
             return target.finish(NOT_STOPPED, since_ns)
-        time.sleep(_POLL_S[1])
+        time.sleep(_POLL_S[0])
     target.finish(ENDED, since_ns)
 
 
@@ -119,15 +120,12 @@ def see_off(targets: list[Target]) -> None:
     since = time.monotonic()
     waiting = [target for target in targets if target.outcome == HALTED]
     pause = _POLL_S[1]
-    while waiting:
-        time.sleep(pause)
-        pause = min(pause * 2, 0.02)
-        for target in [target for target in waiting if lock_of(target.run) == runs.FREE]:
-            waiting.remove(target)
-        late = [target for target in waiting if _is_late(target, time.monotonic() - since)]
-        for target in late:
+    while waiting := [target for target in waiting if lock_of(target.run) != runs.FREE]:
+        for target in [each for each in waiting if _is_late(each, time.monotonic() - since)]:
             waiting.remove(target)
             _see_off_late(target)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
 
 
 def _is_late(target: Target, waited_s: float) -> bool:

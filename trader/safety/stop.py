@@ -177,7 +177,11 @@ def fall_back(stop: Stop) -> None:
         target = folder
         if stop.order.scope != records.EVERYTHING:
             target = statedir.run_folder(folder, stop.order.scope)
+        try:
             statedir.make_folder(target)
+        except OSError as error:
+            stop.errors.append(f"{target}: {latch.reason_of(error)}")
+            continue
         done = latch.engage_page(target, stop.order.stamp, stop.order.flatten)
         latch.engage_names(target, stop.order.stamp, done)
         if done.visible:
