@@ -23,6 +23,7 @@ from trader.core.book import (
 )
 from trader.core.schema import OrderStatus, Reason
 from trader.core.step import abort, on_slice, submit
+from trader.core.watch import halt
 from trader.run.backtest import RowKeeper, RunRecord
 
 ROWS_PER_PORTION = 1_024
@@ -38,7 +39,7 @@ class SliceEngine:
         self.book = new_book(rules) if book is None else book
         self._keeper = keeper
         self._symbols = len(rules.instruments)
-        self._out = new_out(self._symbols, max(2, ROWS_PER_PORTION // self._symbols))
+        self._out = new_out(self._symbols, max(3, ROWS_PER_PORTION // self._symbols))
         self._most = most_rows(self._symbols)
         self._before = np.zeros(5, np.int64)
         self._last_ns = -(2**63)
@@ -76,6 +77,10 @@ class SliceEngine:
             else:
                 abort(self.book, self.rules, symbol, int(reason), self._out)
 
+    def halt(self, reason: Reason) -> None:
+        """Latch HALTED from outside the core, between two slices."""
+        halt(self.book, self.rules, int(reason), self._out)
+
     def intents(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every intent that waits for the gate."""
         working = self.book.positions["working_orders"]
@@ -102,12 +107,12 @@ class SliceEngine:
         return self._keeper.record(self.book)
 
     def _has_room(self, bars: int) -> bool:
-        """Whether every buffer holds the most rows that a slice of `bars` can append."""
+        """Whether every buffer holds a slice of `bars` twice: aborts and a halt come after it."""
         counts, out = self._out.counts, self._out
         needed = (bars, *self._most[1:])
         sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events)
         return all(
-            int(used) + need <= len(room)
+            int(used) + 2 * need <= len(room)
             for used, need, room in zip(counts, needed, sizes, strict=True)
         )
 

@@ -1,0 +1,75 @@
+"""`trader paper`: bars as they come, money simulated, everything in a journal."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+
+def command(
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    pace: Annotated[
+        str, typer.Option("--pace", help="Times real time for a replay of files, or max.")
+    ] = "1",
+    new: Annotated[bool, typer.Option("--new", help="Do not go on with a run cut off.")] = False,
+    out: OutFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a config on bars as they come; goes on where a run was cut off."""
+    from trader.cli import console
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+
+    times = _pace(pace)
+    loaded = load_config(config, overrides or ())
+    with explaining(loaded):
+        from trader import paper, runner
+
+        notice = runner.compile_notice()
+        if notice:
+            console.log(notice)
+        parent = Path(out) if out is not None else runner.RUNS
+        order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
+        ended = paper.paper(order, times, new, _log)
+    if ended.finished is None:
+        console.log(f"{ended.run_id}: interrupted; start it again to go on")
+    else:
+        _print(ended.finished, as_json)
+    if ended.exit_code:
+        raise typer.Exit(ended.exit_code)
+
+
+def _pace(text: str) -> float | None:
+    from trader.errors import UsageError
+
+    if text == "max":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--pace {text}: write a number, such as 1 or 60, or max") from None
+
+
+def _log(details: dict[str, Any]) -> None:
+    from trader.cli import console
+
+    if details["event"] in ("trading_started", "trading_stopped", "trading_state_changed", "error"):
+        event, *rest = details.values()
+        console.log(" ".join([event, *map(str, rest)]))
+
+
+def _print(finished: Any, as_json: bool) -> None:
+    from trader.cli import console
+    from trader.report.document import summary_document
+
+    document = summary_document(finished.result, finished.timing)
+    if as_json:
+        console.print_json({"event": "summary", **document}, line=True)
+        return
+    from trader.report.tables import summary_view
+
+    console.out().print(summary_view(document))
