@@ -4,6 +4,8 @@ Law: a table of contents. The run folder and its journal are there from the firs
 other files are written when the feed has ended. A run that was cut off goes on where it was.
 """
 
+# house: module lines - assembly of one run; to be split into start, trade and result
+
 import asyncio
 import functools
 import hashlib
