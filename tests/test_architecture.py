@@ -8,7 +8,16 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "trader"
 SIBLINGS = ("journal", "feeds", "signals", "safety", "report")
-LEVELS = {"errors": 0, "core": 1, "config": 1, "run": 3, "wiring": 4, "runner": 5, "recheck": 5, "validation": 5}
+LEVELS = {
+    "errors": 0,
+    "core": 1,
+    "config": 1,
+    "run": 3,
+    "wiring": 4,
+    "runner": 5,
+    "recheck": 5,
+    "validation": 5,
+}
 LEVELS |= {"paper": 5.5, "cli": 6, "__main__": 7}
 LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}

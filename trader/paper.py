@@ -25,7 +25,7 @@ import numpy as np
 
 from trader.core.book import Rules
 from trader.core.schema import KillSwitchReason, Reason, TradingState
-from trader.errors import HaltedError, KilledError, UsageError
+from trader.errors import HaltedError, KilledError, UsageError, VerificationError
 from trader.feeds.bargate import BarGate
 from trader.feeds.feed import load_history
 from trader.feeds.replay_source import ReplayFeed
@@ -147,8 +147,15 @@ class _PaperRun:
             folder = path.parent
             report = verify(path)
             if not report.ok:
-                raise UsageError(f"{path} is damaged: {report.problems[0]}; start with --new")
+                raise VerificationError(
+                    f"{path} is damaged: {report.problems[0]}; nothing trades on it. "
+                    "Start a fresh run with --new"
+                )
             found = recovered(read_records(path))
+            if found.was_killed:  # died between its kill and its end: the halt must outlive it
+                raise KilledError(
+                    f"{folder.name} was killed and is not resumed; start a fresh run with --new"
+                )
             rules = recorded_rules(next(read_records(path))) or rules
         home = str(home_path())
         try:

@@ -24,7 +24,7 @@ def command(
     config: ConfigFiles,
     overrides: Overrides = None,
     engine: Annotated[
-        Engine, typer.Option("--engine", help="batch: compiled, all at once; loop: the loop of a live run.")
+        Engine, typer.Option("--engine", help="batch: compiled; loop: bar by bar, as it comes.")
     ] = Engine.batch,
     out: OutFolder = None,
     as_json: AsJson = False,
