@@ -24,7 +24,7 @@ ROWS = {  # class -> a row that breaks it and no other, after GOOD (14:30 to 14:
 SHOWN = {
     "duplicate": "the same stamp again",
     "revised": "the same stamp again",
-    "disorder": "earlier than the row before it",
+    "disorder": "earlier than 2024-03-04T14:33:00Z above it",
     "ohlc": "open=1 high=2 low=1 close=2.5",
     "price": "low=-1",
     "volume": "volume=-5",

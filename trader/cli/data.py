@@ -22,6 +22,14 @@ class Stamp(StrEnum):
     close = "close"
 
 
+class Format(StrEnum):
+    """What kind of file is written."""
+
+    csv = "csv"
+    csv_gz = "csv.gz"
+    parquet = "parquet"
+
+
 @app.command("check")
 def check_command(  # house: parameters - one for each option of the command
     files: Annotated[
@@ -120,6 +128,9 @@ def generate_command(  # house: parameters - one for each option of the command
         str, typer.Option("--market-hours", help="24x7 or a calendar such as XNYS.")
     ] = "XNYS",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 7,
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="Default: what the name of --out ends in.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,7 +140,7 @@ def generate_command(  # house: parameters - one for each option of the command
 
     names = tuple(name.strip() for name in symbols.split(","))
     recipe = Recipe(names, start, days, period, market_hours, seed)
-    rows = write(recipe, out, force)
+    rows = write(recipe, out, force, None if kind is None else kind.value)
     if as_json:
         console.print_json({"path": out, "rows": rows, "symbols": names, "seed": seed})
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trader.config.sections import Quality
-from trader.feeds.quality import RULES
+from trader.feeds.quality import RULES, exact
 
 NEVER = -(2**63)
 
@@ -114,7 +114,7 @@ class BarGate:
         kind = VerdictKind.INVALID if rule else VerdictKind.ACCEPTED
         detail = _shown(values) if rule else ""
         if abs(close / before - 1.0) > self._quality.max_jump:  # NaN before the first: no jump
-            jump = f"close {close:g} after {before:g}"
+            jump = f"close {exact(close)} after {exact(before)}"
             if self._quality.jump == "warn":
                 kind, rule, detail = max(kind, VerdictKind.JUMP), rule or "jump", detail or jump
                 self.counts["jump"] += 1
@@ -178,12 +178,12 @@ NAMES = ("open", "high", "low", "close", "volume", "bid", "ask")
 
 
 def _shown(values: tuple[float, ...]) -> str:
-    return " ".join(f"{n}={v:g}" for n, v in zip(NAMES, values, strict=True))
+    return " ".join(f"{n}={exact(v)}" for n, v in zip(NAMES, values, strict=True))
 
 
 def _difference(values: tuple[float, ...], first: tuple[float, ...]) -> str:
     changed = [
-        f"{name} {old:g} became {new:g}"
+        f"{name} {exact(old)} became {exact(new)}"
         for name, old, new in zip(NAMES, first, values, strict=True)
         if not (old == new or (old != old and new != new))
     ]

@@ -18,6 +18,7 @@ from trader.feeds.series import Series, finding, is_positive, iso, jump_text, va
 from trader.feeds.sessions import off_grid, trading_time_ns
 
 GAPS_LISTED = 20
+SHOWN = 64  # characters of a name that is no instrument
 NO_KEEPING = ("price", "volume")  # such a row cannot be kept: indicators would not survive it
 
 
@@ -84,8 +85,9 @@ class DataGate:
             if len(rows) and name in names and wanted:
                 parts.append(Series(names.index(name), name, raw, rows, raw.stamps_ns[rows]))
             elif len(rows):
-                count = self.report.unknown_symbols.get(name, 0)
-                self.report.unknown_symbols[name] = count + len(rows)
+                shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
+                count = self.report.unknown_symbols.get(shown, 0)
+                self.report.unknown_symbols[shown] = count + len(rows)
         return parts
 
     def _clean(self, series: Series) -> np.ndarray:
@@ -94,10 +96,10 @@ class DataGate:
         series = self._single(series)
         series = self._sane(series)
         series = self._without_jumps(series)
-        self._count_gaps(series)
+        gaps = self._count_gaps(series)
         is_quoted = {"bid", "ask"} <= series.raw.numbers.keys()
         bars = self._records(series)
-        self._summarise(series.name, bars, is_quoted)
+        self._summarise(series.name, bars, gaps, is_quoted)
         return bars
 
     def _within_range(self, series: Series) -> Series:
@@ -119,7 +121,9 @@ class DataGate:
             return series
         latest = np.maximum.accumulate(stamps)
         late = np.concatenate([[False], stamps[1:] < latest[:-1]])
-        self._judge("disorder", series, late, lambda row: "earlier than the row before it")
+        self._judge(
+            "disorder", series, late, lambda row: f"earlier than {iso(int(latest[row]))} above it"
+        )
         return self._dropped("disorder", series, late).ordered()
 
     def _single(self, series: Series) -> Series:
@@ -175,9 +179,10 @@ class DataGate:
         self._judge("jump", series, jumps, lambda row: jump_text(close, row))
         return self._dropped("jump", series, jumps)
 
-    def _count_gaps(self, series: Series) -> None:
-        if len(series.rows) < 2:
-            return
+    def _count_gaps(self, series: Series) -> tuple[int, int]:
+        """How many gaps a series has and how many bars they lack."""
+        if len(series.rows) == 0:
+            return 0, 0
         period = self.config.period_ns
         stamps = series.stamps_ns + self._offset_ns - period  # opens
         clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
@@ -185,9 +190,14 @@ class DataGate:
         gaps = np.flatnonzero(missing > 0)
         if self.sessions is not None:
             self.report.off_grid += off_grid(self.sessions, stamps, period)
+            outside = trading_time_ns(self.sessions, stamps + period) == clock
+            if outside.any():
+                place = series.raw.place(int(series.rows[np.argmax(outside)]))
+                self.report.note_outside(int(np.count_nonzero(outside)), place)
         if len(gaps) == 0:
-            return
-        self.report.missing_bars += int(missing[gaps].sum())
+            return 0, 0
+        lacking = int(missing[gaps].sum())
+        self.report.missing_bars += lacking
         largest = gaps[np.argsort(-missing[gaps], kind="stable")][:GAPS_LISTED]
         self.report.largest_gaps += [
             {
@@ -203,6 +213,7 @@ class DataGate:
         bad = np.zeros(len(series.rows), bool)
         bad[gaps + 1] = True
         self._judge("gap", series, bad, lambda row: f"{int(missing[row - 1])} bars missing before")
+        return len(gaps), lacking
 
     def _records(self, series: Series) -> np.ndarray:
         bars = np.empty(len(series.rows), BAR)
@@ -219,14 +230,20 @@ class DataGate:
         bars["flags"] = 0
         return bars
 
-    def _summarise(self, name: str, bars: np.ndarray, is_quoted: bool) -> None:
+    def _summarise(
+        self, name: str, bars: np.ndarray, gaps: tuple[int, int], is_quoted: bool
+    ) -> None:
         if is_quoted:
             bid, ask = bars["bid"], bars["ask"]
             self.report.crossed_quotes += int(np.count_nonzero(bid > ask))
             self.report.missing_quotes += int(np.count_nonzero(np.isnan(bid) | np.isnan(ask)))
         if len(bars):
-            known = self.report.symbols.setdefault(name, {"rows": 0, "first": None})
+            known = self.report.symbols.setdefault(
+                name, {"rows": 0, "first": None, "last": None, "gaps": 0, "missing_bars": 0}
+            )
             known["rows"] += len(bars)
+            known["gaps"] += gaps[0]
+            known["missing_bars"] += gaps[1]
             known["first"] = known["first"] or iso(int(bars["ts_ns"][0]))
             known["last"] = iso(int(bars["ts_ns"][-1]))
 

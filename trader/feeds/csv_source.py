@@ -17,7 +17,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import ColumnPlan, RawRows, plan_columns, symbol_column
-from trader.feeds.stamps import parse_texts, within_reach
+from trader.feeds.stamps import parse_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,10 @@ FIRST_LINE = 2  # line 1 is the header
 LONGEST_CELL = 10_000
 NEWLINE = b"\n"
 BOM = b"\xef\xbb\xbf"
+MAGIC = {
+    b"\x1f\x8b": "gzip; give it a name that ends in .gz",
+    b"PAR1": "Parquet; set feed.type: parquet",
+}
 SHOWN = 40  # characters of a bad value in a message
 
 
@@ -40,15 +44,17 @@ def read_csv(path: Path, config: Config) -> RawRows:
         raise DataError(f"{path}: a header and no rows")
     lines = _lines(content, table.num_rows)
     is_cut = not content.endswith((b"\n", b"\r"))
-    stamps = _stamps(table, plan, path, config.feed.timezone)
+    symbols = None
+    if plan.symbol is not None:
+        symbols = symbol_column(table[plan.symbol])
+    codes = None if symbols is None else symbols.codes
+    texts = table[plan.names["timestamp"]]
+    stamps = parse_texts(texts, path, config.feed.timezone, FIRST_LINE, codes)
     numbers = {
         name: table[source].to_numpy(zero_copy_only=False)
         for name, source in plan.names.items()
         if name != "timestamp"
     }
-    symbols = None
-    if plan.symbol is not None:
-        symbols = symbol_column(table[plan.symbol])
     return RawRows(path, stamps, numbers, symbols, FIRST_LINE, plan.extra, is_cut, lines)
 
 
@@ -63,6 +69,9 @@ def _content(path: Path) -> bytes:
 
 
 def _check_bytes(path: Path, content: bytes) -> None:
+    for magic, remedy in MAGIC.items():
+        if content.startswith(magic):
+            raise DataError(f"{path}: not a CSV but {remedy}")
     rows = content.removeprefix(BOM).strip()
     if not rows:
         raise DataError(f"{path}: the file is empty")
@@ -121,11 +130,12 @@ def _lines(content: bytes, rows: int) -> np.ndarray | None:
     """The line of each row, if blank lines or quoted line ends shift them; None if nothing does."""
     if content.count(NEWLINE) + (not content.endswith(NEWLINE)) == rows + 1:
         return None
-    return np.array([line for line, _ in _rows(content.decode("utf-8-sig"))], np.int64)
+    lines = [line for line, _ in _rows(content.decode("utf-8-sig", "replace"))]
+    return np.array(lines, np.int64) if len(lines) == rows else None
 
 
 def _check_last_line(path: Path, content: bytes, header: list[str]) -> None:
-    """A file cut in the middle of its last line ends without a newline and with too few cells."""
+    """A file cut within its last line has no newline there, and too few cells or an empty one."""
     start = content.rfind(b"\n") + 1
     cells = next(csv.reader([content[start:].decode("utf-8", "replace")]), [])
     if len(cells) != len(header):
@@ -133,22 +143,11 @@ def _check_last_line(path: Path, content: bytes, header: list[str]) -> None:
             f"{path} line {content.count(NEWLINE) + 1}: the last line is cut off "
             f"({len(cells)} of {len(header)} cells)"
         )
-
-
-def _stamps(table: "pa.Table", plan: ColumnPlan, path: Path, zone: str | None) -> np.ndarray:
-    """Stamps, by pyarrow where every one carries a zone, by the slow parser otherwise."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = table[plan.names["timestamp"]]
-    try:
-        if bool(pc.all(pc.ends_with(texts, "Z")).as_py()):
-            bare = pc.utf8_rtrim(texts, "Z")
-            stamps = bare.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-            return within_reach(stamps, path, FIRST_LINE)
-    except pa.ArrowInvalid:
-        pass
-    return parse_texts(texts.to_pandas(), path, zone, FIRST_LINE)
+    if not cells[-1]:
+        raise DataError(
+            f"{path} line {content.count(NEWLINE) + 1}: the last line is cut off ({header[-1]} is "
+            "empty and no line end follows); if it is whole, end it with one"
+        )
 
 
 def _diagnosis(
@@ -177,9 +176,8 @@ def _diagnosis(
             if len(cell) > LONGEST_CELL:
                 return DataError(f"{place}: {header[index]} is {len(cell):,} characters long")
         for index, source in columns.items():
-            problem = _cell_problem(cells[index])
-            if problem:
-                return DataError(f"{place}: {source} {problem}")
+            if not _is_number(cells[index]):
+                return DataError(f"{place}: {source} {cells[index][:SHOWN]!r} is not a number")
     return DataError(f"{path}: cannot be read as CSV: {complaint}")
 
 
@@ -192,9 +190,14 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, cells
 
 
-def _cell_problem(cell: str) -> str | None:
+def _is_number(cell: str) -> bool:
+    """Whether pyarrow takes a cell for a number or for none: what it took is not at fault."""
+    from pyarrow import csv as arrow_csv
+
+    if cell in arrow_csv.ConvertOptions().null_values:
+        return True
     try:
-        float(cell or "nan")
+        float(cell)
     except ValueError:
-        return f"{cell[:SHOWN]!r} is not a number"
-    return f"{cell[:SHOWN]!r} is not a number" if "_" in cell or cell != cell.strip() else None
+        return False
+    return cell.isascii() and "_" not in cell

@@ -70,10 +70,13 @@ def read_files(config: Config) -> Files:
     rows = []
     sources = []
     for path, symbol in source_paths(config):
-        watched = Watched(path)
-        raw = reader(path, config)
+        try:
+            watched = Watched(path)
+            raw = reader(path, config)
+            sources.append(watched.source(len(raw)))
+        except OSError as error:
+            raise DataError(f"{path} went away while it was being read: {error}") from error
         rows.append((raw, symbol))
-        sources.append(watched.source(len(raw)))
     return Files(rows, tuple(sources))
 
 

@@ -171,13 +171,16 @@ def _missing(chance: np.random.Generator, day: np.ndarray) -> np.ndarray:
     return rows[first : first + BARS_MISSING]
 
 
-def write(recipe: Recipe, path: Path, force: bool = False) -> int:
+def write(recipe: Recipe, path: Path, force: bool = False, kind: str | None = None) -> int:
     """Generate into `path`, by its suffix .csv, .csv.gz or .parquet; returns the rows.
 
+    `kind` (a suffix without its dot) has to agree with it: the suffix is what a reader goes by.
     Another file of that name is left alone unless `force`: it may be real data.
     """
     if not path.name.lower().endswith(SUFFIXES):
         raise UsageError(f"--out {path}: the name must end in {', '.join(SUFFIXES)}")
+    if kind is not None and not path.name.lower().endswith(f".{kind}"):
+        raise UsageError(f"--format {kind} and --out {path}: give it a name that ends in .{kind}")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; name a file in it")
     frame = generate(recipe)

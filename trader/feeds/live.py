@@ -50,6 +50,7 @@ class BadBar:
     reason: str
     received_ns: int = 0
     symbol: int = -1  # index into the instruments, where the line names one
+    line_number: int = 0  # from 1, blank lines counted; 0 where a source has no lines
 
 
 class LiveFeed(Protocol):

@@ -1,7 +1,7 @@
 """Parquet: the timestamp as a column or as the index that pandas stored.
 
-Law: stamps must be Parquet timestamps (any unit), or ISO-8601 text; plain integers are refused
-because they do not say their unit. Columns are read as float64, one by one, no row dropped.
+Law: stamps must be Parquet timestamps (any unit), dates, or ISO-8601 text; plain integers are
+refused because they do not say their unit. Columns are read as float64, one by one, no row dropped.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import RawRows, plan_columns, symbol_column
-from trader.feeds.stamps import REMEDY, as_ns, localised, parse_texts, within_reach
+from trader.feeds.stamps import REMEDY, Codes, as_ns, localised, parse_texts, within_reach
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a whole Parquet file ({error})") from error
     stamp = config.feed.columns.timestamp
-    index = next((name for name in INDEX_NAMES if name in header), None)
+    index = _index_name(file.schema_arrow)
     renamed = stamp not in header and index is not None
     plan = plan_columns(config, path, [stamp if renamed and n == index else n for n in header])
     if renamed and index is not None:
@@ -41,15 +41,28 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     if file.metadata.num_rows == 0:
         raise DataError(f"{path}: columns and no rows")
     columns = _Columns(file, path)
-    stamps = _stamps(columns.read(plan.names["timestamp"]), path, config.feed.timezone)
-    numbers = {
-        name: columns.numbers(source) for name, source in plan.names.items() if name != "timestamp"
-    }
     symbols = None
     if plan.symbol is not None:
         symbols = symbol_column(columns.read(plan.symbol))
+    codes = None if symbols is None else symbols.codes
+    zone = config.feed.timezone
+    stamps = _stamps(columns.read(plan.names["timestamp"]), path, zone, codes)
+    numbers = {
+        name: columns.numbers(source) for name, source in plan.names.items() if name != "timestamp"
+    }
     pa.default_memory_pool().release_unused()
     return RawRows(path, stamps, numbers, symbols, FIRST_ROW, plan.extra)
+
+
+def _index_name(schema: "pa.Schema") -> str | None:
+    """The index of times that pandas stored, by its own word, or else by a usual name."""
+    import pyarrow as pa
+
+    stored = (schema.pandas_metadata or {}).get("index_columns", [])
+    for name in stored:
+        if name in schema.names and pa.types.is_timestamp(schema.field(name).type):
+            return str(name)
+    return next((name for name in INDEX_NAMES if name in schema.names), None)
 
 
 class _Columns:
@@ -76,7 +89,7 @@ class _Columns:
             raise DataError(f"{self._path}: column {name!r} holds no numbers ({error})") from error
 
 
-def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarray:
+def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None, codes: Codes) -> np.ndarray:
     import pyarrow as pa
 
     if column.null_count:
@@ -84,7 +97,10 @@ def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarr
         raise DataError(f"{path} row {row}: timestamp is empty")
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return parse_texts(column.to_pandas(), path, zone, FIRST_ROW)
+        return parse_texts(column.cast(pa.string()), path, zone, FIRST_ROW, codes)
+    if pa.types.is_date(kind):  # days: midnight in feed.timezone
+        column = column.cast(pa.timestamp("ms"))
+        kind = column.type
     if not pa.types.is_timestamp(kind):
         raise DataError(
             f"{path}: the timestamp column is {kind}, which does not say its unit; store it as "
@@ -94,7 +110,7 @@ def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None) -> np.ndarr
         raise DataError(f"{path} row 0: timestamp {column[0]} has no time zone; {REMEDY}")
     if kind.tz is None:
         assert zone is not None
-        return as_ns(localised(column.to_pandas(), path, zone, FIRST_ROW), path, FIRST_ROW)
+        return localised(column.to_pandas(), path, zone, FIRST_ROW, codes)
     try:
         stamps = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid:

@@ -23,6 +23,11 @@ RULES = {
 }
 
 
+def exact(value: float) -> str:
+    """A number with all its digits: what breaks a rule may differ in the last one."""
+    return repr(float(value)).removesuffix(".0")
+
+
 @dataclass
 class Finding:
     """One row (or gap) that broke a rule."""
@@ -58,6 +63,8 @@ class QualityReport:
     crossed_quotes: int = 0
     missing_quotes: int = 0
     off_grid: int = 0
+    outside_hours: int = 0
+    first_outside: str = ""  # its place
     unknown_symbols: dict[str, int] = field(default_factory=dict)
     extra_columns: list[str] = field(default_factory=list)
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
@@ -74,6 +81,11 @@ class QualityReport:
         """
         policy = getattr(self.policies, kind)
         return policy == "drop" or (policy == "error" and kind != "jump")
+
+    def note_outside(self, count: int, place: str) -> None:
+        """Bars during which the market is closed from end to end."""
+        self.outside_hours += count
+        self.first_outside = self.first_outside or place
 
     def drop(self, findings: list[Finding], count: int) -> None:
         """Remember dropped rows; only the first DROPPED_LISTED are listed."""
@@ -119,6 +131,13 @@ class QualityReport:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")
         if self.off_grid:
             found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")
+        if self.outside_hours:
+            bars = sum(known["rows"] for known in self.symbols.values())
+            found.append(
+                f"{self.outside_hours:,} of {bars:,} bars lie outside trading hours; first: "
+                f"{self.first_outside}. If that is not meant, look at feed.timezone, "
+                "feed.timestamp and risk.market_hours"
+            )
         if self.open_ended:
             names = ", ".join(self.open_ended[:8])
             found.append(f"the last line has no line end, and may have been cut off: {names}")
@@ -147,6 +166,7 @@ class QualityReport:
             "crossed_quotes": self.crossed_quotes,
             "missing_quotes": self.missing_quotes,
             "off_grid": self.off_grid,
+            "outside_hours": self.outside_hours,
             "unknown_symbols": self.unknown_symbols,
             "extra_columns": self.extra_columns,
             "open_ended": self.open_ended,

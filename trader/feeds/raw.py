@@ -166,9 +166,9 @@ class Watched:
         self._before = self._facts()
         self.sha256 = self._hash()
 
-    def _facts(self) -> tuple[int, int, int]:
-        stat = self.path.stat()
-        return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    def _facts(self) -> tuple[int, int, int, int]:
+        stat = self.path.stat()  # ctime: cp -p and rsync -t set the time of the bytes back
+        return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
     def _hash(self) -> str:
         digest = hashlib.sha256()

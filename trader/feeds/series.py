@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trader.errors import DataError
-from trader.feeds.quality import Finding
+from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
 
 
@@ -66,13 +66,13 @@ def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
 
 
 def jump_text(close: np.ndarray, row: int) -> str:
-    return f"close {close[row]:g} after {close[row - 1]:g}"
+    return f"close {exact(close[row])} after {exact(close[row - 1])}"
 
 
 def values_text(series: Series, row: int) -> str:
     names = [name for name in (*PRICES, "volume", "bid", "ask") if name in series.raw.numbers]
     source = series.rows[row]
-    return " ".join(f"{name}={series.raw.numbers[name][source]:g}" for name in names)
+    return " ".join(f"{name}={exact(series.raw.numbers[name][source])}" for name in names)
 
 
 def finding(kind: str, series: Series, row: int, detail: Callable[[int], str]) -> Finding:

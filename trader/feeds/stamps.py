@@ -4,7 +4,6 @@ Law: a stamp without a zone is an error unless `feed.timezone` names one; a loca
 happens twice or never (a change of clocks) is an error that names its row; nothing wraps.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +14,58 @@ from trader.feeds.raw import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
+Codes = np.ndarray | None  # a symbol's number per row
 REMEDY = "set feed.timezone to the zone they are in (UTC, America/New_York, …)"
 FIRST_NS, LAST_NS = -(2**63) + 2**55, 2**63 - 2**55  # a year of room for sums with periods
 ZONED = r"[Tt ]\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # the end of a bare date is no offset
-# in tz_localize's terms: how an hour that happens twice is taken, and what it then still objects to
-CLOCK_CHANGES = ((True, "does not exist"), ("raise", "happens twice, when clocks go back,"))
+DATED = r"^\s*\d{4}-?\d\d-?\d\d"  # how every time begins
+NO_TIMES = ("", "NaT", "nan", "NaN", "null", "None", "NA")
+FIRST_YEAR, LAST_YEAR = 1678, 2261
 SHOWN = 40  # characters of a bad value in a message
 
 
 def parse_texts(
-    texts: "Sequence[str] | pd.Series[str]", path: Path, zone: str | None, first_line: int
+    texts: "pa.ChunkedArray", path: Path, zone: str | None, first_line: int, codes: Codes = None
 ) -> np.ndarray:
-    """int64 UTC nanoseconds of ISO-8601 texts (any sequence pandas takes)."""
+    """int64 UTC nanoseconds of ISO-8601 texts; `codes` as in `localised`."""
+    import pyarrow as pa
+
+    try:  # arrow wants a zone on every text here, and takes no word for a time
+        stamps = texts.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
+        return within_reach(stamps, path, first_line)
+    except pa.ArrowInvalid:
+        pass
+    if zone is not None:
+        try:  # and here on none
+            naive = texts.cast(pa.timestamp("ns")).to_pandas()
+            return localised(naive, path, zone, first_line, codes)
+        except pa.ArrowInvalid:
+            pass
+    return _parse_slowly(texts.to_pandas(), path, zone, first_line, codes)
+
+
+def _parse_slowly(
+    texts: "pd.Series[str]", path: Path, zone: str | None, first_line: int, codes: Codes
+) -> np.ndarray:
+    """For what arrow did not take: rarer forms of ISO-8601, and mistakes, which are named."""
     import pandas as pd
 
     series = pd.Series(texts, dtype="str")
+    empty = (series.isna() | series.str.strip().isin(NO_TIMES)).to_numpy(bool)
+    if empty.any():
+        row = int(np.flatnonzero(empty)[0])
+        raise DataError(f"{place_of(path, first_line, row)}: timestamp is empty")
+    strange = ~series.str.contains(DATED, regex=True).to_numpy(bool)  # pandas reads now, 2024 too
+    if strange.any():
+        raise _no_time(series, int(np.flatnonzero(strange)[0]), path, first_line)
     try:
         aware = pd.to_datetime(series, format="ISO8601", utc=True)
     except (ValueError, OverflowError):
-        row, value = _first_unparsed(series)
-        raise DataError(
-            f"{place_of(path, first_line, row)}: timestamp {value[:SHOWN]!r} is no ISO-8601 time "
-            "(2024-03-04T14:30:00Z)"
-        ) from None
-    if bool(aware.isna().any()):
-        row = int(np.flatnonzero(aware.isna().to_numpy())[0])
-        raise DataError(f"{place_of(path, first_line, row)}: timestamp is empty")
+        parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
+        bad = np.flatnonzero(parsed.isna().to_numpy())
+        raise _no_time(series, int(bad[0]) if len(bad) else 0, path, first_line) from None
     naive = ~series.str.contains(ZONED, regex=True).to_numpy(bool)
     if not naive.any():
         return as_ns(aware, path, first_line)
@@ -52,7 +76,14 @@ def parse_texts(
             f"{_naive_stamp(series, naive, path, first_line)}, "
             "others of the file have; write all of them the same way"
         )
-    return as_ns(localised(aware.dt.tz_localize(None), path, zone, first_line), path, first_line)
+    return localised(aware.dt.tz_localize(None), path, zone, first_line, codes)
+
+
+def _no_time(series: "pd.Series[str]", row: int, path: Path, first_line: int) -> DataError:
+    return DataError(
+        f"{place_of(path, first_line, row)}: timestamp {series.iloc[row][:SHOWN]!r} is no "
+        "ISO-8601 time (2024-03-04T14:30:00Z)"
+    )
 
 
 def _naive_stamp(series: "pd.Series[str]", naive: np.ndarray, path: Path, first_line: int) -> str:
@@ -61,34 +92,68 @@ def _naive_stamp(series: "pd.Series[str]", naive: np.ndarray, path: Path, first_
     return f"{place_of(path, first_line, row)}: timestamp {shown!r} has no time zone"
 
 
-def _first_unparsed(series: "pd.Series[str]") -> tuple[int, str]:
-    import pandas as pd
+def localised(
+    naive: "pd.Series[Any]", path: Path, zone: str, first_line: int, codes: Codes = None
+) -> np.ndarray:
+    """int64 UTC nanoseconds of naive pandas times in `zone`.
 
-    parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-    bad = np.flatnonzero(parsed.isna().to_numpy())
-    row = int(bad[0]) if len(bad) else 0
-    return row, str(series.iloc[row])
-
-
-def localised(naive: "pd.Series[Any]", path: Path, zone: str, first_line: int) -> "pd.Series[Any]":
-    """Naive pandas times in `zone` as aware ones; a clock change is resolved by order, or named."""
+    An hour that happens twice is told apart by the order of the rows: symbol by symbol where
+    `codes` gives one a row, because two symbols of one stamp look like an hour that came back.
+    """
+    wild = naive.dt.year.to_numpy()
+    if len(wild) and (wild.min() < FIRST_YEAR or wild.max() > LAST_YEAR):  # pandas would wrap
+        row = int(np.flatnonzero((wild < FIRST_YEAR) | (wild > LAST_YEAR))[0])
+        raise _out_of_reach(int(wild[row]), path, first_line, row)
+    naive = naive.dt.as_unit("ns")
     try:
-        return naive.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+        return as_ns(naive.dt.tz_localize(zone, ambiguous="raise"), path, first_line)
     except ValueError:
         pass
-    for row, value in enumerate(naive):
-        place = place_of(path, first_line, row)
-        for chosen, problem in (
-            (True, "does not exist"),
-            ("raise", "happens twice, when clocks go back,"),
-        ):
-            try:
-                value.tz_localize(zone, ambiguous=chosen, nonexistent="raise")
-            except ValueError as error:
-                raise DataError(
-                    f"{place}: {value} {problem} in {zone}; stamp the data in UTC"
-                ) from error
-    raise DataError(f"{path}: the times cannot be read in {zone}; stamp the data in UTC")
+    stamps = np.empty(len(naive), np.int64)
+    for rows in _rows_by_symbol(codes, len(naive)):
+        part = naive.iloc[rows]
+        try:
+            aware = part.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+        except ValueError:
+            raise _clock_change(part, rows, path, zone, first_line) from None
+        stamps[rows] = as_ns(aware, path, first_line)
+    return stamps
+
+
+def _rows_by_symbol(codes: Codes, count: int) -> list[np.ndarray]:
+    if codes is None:
+        return [np.arange(count)]
+    order = np.argsort(codes, kind="stable")
+    return [rows for rows in np.split(order, np.cumsum(np.bincount(codes))[:-1]) if len(rows)]
+
+
+def _clock_change(
+    part: "pd.Series[Any]", rows: np.ndarray, path: Path, zone: str, first_line: int
+) -> DataError:
+    """The first of `rows` that does not exist in `zone`, or else whose order does not tell."""
+    summer = np.ones(len(part), bool)
+    never = part.dt.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna().to_numpy()
+    if never.any():
+        row, problem = int(np.argmax(never)), "does not exist"
+    else:
+        twice = part.dt.tz_localize(zone, ambiguous="NaT").isna().to_numpy()
+        row, problem = _untold(part, twice, zone), "happens twice, when clocks go back,"
+    return DataError(
+        f"{place_of(path, first_line, int(rows[row]))}: {part.iloc[row]} {problem} in {zone}; "
+        "stamp the data in UTC"
+    )
+
+
+def _untold(part: "pd.Series[Any]", twice: np.ndarray, zone: str) -> int:
+    """The first row of a day whose hours that happen `twice` cannot be told apart."""
+    days = part.dt.normalize()
+    for day in days[twice].unique():
+        of_day = twice & (days == day).to_numpy()
+        try:
+            part[of_day].dt.tz_localize(zone, ambiguous="infer")
+        except ValueError:
+            return int(np.argmax(of_day))
+    return int(np.argmax(twice))
 
 
 def as_ns(aware: "pd.Series[Any]", path: Path, first_line: int) -> np.ndarray:

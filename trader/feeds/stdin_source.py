@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from trader.config.schema import Config
 from trader.feeds.feed import BarSet
@@ -68,6 +69,7 @@ class StdinFeed:
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
         self._after_ns = after_ns
+        self._lines_read = 0
         self._closed = threading.Event()
         self._queue: asyncio.Queue[list[Item] | OSError | None] = asyncio.Queue(BLOCKS_WAITING)
 
@@ -104,8 +106,15 @@ class StdinFeed:
 
     def _items(self, lines: list[tuple[bytes, bool]]) -> list[Item]:
         received_ns = self._clock.now_ns()
-        items = (self._item(line, long, received_ns) for line, long in lines if line.strip())
-        return [item for item in items if item is not None]
+        items = []
+        for line, is_too_long in lines:
+            self._lines_read += 1
+            item = self._item(line, is_too_long, received_ns) if line.strip() else None
+            if isinstance(item, BadBar):
+                item = replace(item, line_number=self._lines_read)
+            if item is not None:
+                items.append(item)
+        return items
 
     def _item(self, line: bytes, too_long: bool, received_ns: int) -> Item | None:
         if too_long:
