@@ -60,6 +60,26 @@ CONFIG = "config.resolved.yaml"
 INTERRUPTED = 130
 
 
+def resumable(path: Path) -> Recovered:
+    """What a journal holds, if trading may go on from it.
+
+    Raises `VerificationError` for a damaged one, `KilledError` for a run that died between its
+    kill and its end: the halt must outlive it.
+    """
+    report = verify(path)
+    if not report.ok:
+        raise VerificationError(
+            f"{path} is damaged: {report.problems[0]}; nothing trades on it. "
+            "Start a fresh run with --new"
+        )
+    found = recovered(read_records(path))
+    if found.was_killed:
+        raise KilledError(
+            f"{path.parent.name} was killed and is not resumed; start a fresh run with --new"
+        )
+    return found
+
+
 class RealClock:
     """The machine's clocks, for feed and journal."""
 
@@ -145,17 +165,7 @@ class _PaperRun:
             write_file(folder / CONFIG, self.order.loaded.resolved_yaml())
         else:
             folder = path.parent
-            report = verify(path)
-            if not report.ok:
-                raise VerificationError(
-                    f"{path} is damaged: {report.problems[0]}; nothing trades on it. "
-                    "Start a fresh run with --new"
-                )
-            found = recovered(read_records(path))
-            if found.was_killed:  # died between its kill and its end: the halt must outlive it
-                raise KilledError(
-                    f"{folder.name} was killed and is not resumed; start a fresh run with --new"
-                )
+            found = resumable(path)
             rules = recorded_rules(next(read_records(path))) or rules
         home = str(home_path())
         try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import BAR
+from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
@@ -179,6 +179,18 @@ class DataGate:
         self._judge("jump", series, jumps, lambda row: jump_text(close, row))
         return self._dropped("jump", series, jumps)
 
+    def _check_period(self, series: Series, stamps: np.ndarray) -> None:
+        """Bars that mostly overlap the next are bars of another period than the config's."""
+        steps = np.diff(stamps)
+        short = (steps > 0) & (steps < self.config.period_ns)
+        if 2 * int(np.count_nonzero(short)) > len(steps) > 0:
+            step_s = float(np.median(steps[short])) / NS_PER_SECOND
+            raise ConfigError(
+                f"is {self.config.bar_period_seconds:g}, but the bars of {series.name} in "
+                f"{series.raw.path} are {step_s:g} s apart",
+                key="bar_period_seconds",
+            )
+
     def _count_gaps(self, series: Series) -> tuple[int, int]:
         """How many gaps a series has and how many bars they lack."""
         if len(series.rows) == 0:
@@ -186,6 +198,7 @@ class DataGate:
         period = self.config.period_ns
         stamps = series.stamps_ns + self._offset_ns - period  # opens
         clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
+        self._check_period(series, stamps)
         missing = (np.diff(clock) + period // 2) // period - 1
         gaps = np.flatnonzero(missing > 0)
         if self.sessions is not None:

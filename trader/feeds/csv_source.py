@@ -80,7 +80,8 @@ def _check_bytes(path: Path, content: bytes) -> None:
     nul = content.find(b"\0")
     if nul >= 0:
         line = content.count(NEWLINE, 0, nul) + 1
-        raise DataError(f"{path} line {line}: a NUL byte; not a CSV")
+        hint = "; it is Parquet: set feed.type: parquet" if content.startswith(b"PAR1") else ""
+        raise DataError(f"{path} line {line}: a NUL byte; not a CSV{hint}")
 
 
 def _header(path: Path, content: bytes) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trader.core.schema import BAR
 from trader.errors import DataError
 from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
@@ -98,6 +99,8 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
     hold the same symbol.
     """
     parts = [part for part in parts if len(part)] or parts[:1]
+    if not parts:
+        return np.empty(0, BAR)
     if len(parts) == 1:
         return parts[0]
     bars = np.concatenate(parts)
