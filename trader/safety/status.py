@@ -22,7 +22,7 @@ ACCOUNT_KEYS = (
 
 
 def collect(home: str | None = None) -> dict[str, Any]:
-    """`{latched, kills, runs, home}`, ready for JSON. Keys: docs/kill-switch.md."""
+    """`{latched, kills, runs}`, ready for JSON. Keys: docs/kill-switch.md."""
     place = home or statedir.home_path()
     kills = [_kill(kill) for kill in pending.pending_kills(place)]
     listed = [run for run in runs.all_runs(place) if runs.is_listed(run)]
@@ -30,7 +30,6 @@ def collect(home: str | None = None) -> dict[str, Any]:
         "latched": bool(kills),
         "kills": kills,
         "runs": [_run(run, kills) for run in listed],
-        "home": place,
     }
 
 
@@ -102,9 +101,9 @@ def _state(
     return was, why, run.entry.get("started_ns"), ""
 
 
-def render(found: dict[str, Any]) -> str:
+def render(found: dict[str, Any], home: str | None = None) -> str:
     """The same for a terminal, in plain lines."""
-    lines = [f"state folder {found['home']}"]
+    lines = [f"state folder {home or statedir.home_path()}"]
     lines.append("TRADING IS STOPPED" if found["latched"] else "no kill is in force")
     for kill in found["kills"]:
         what = "everything" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
