@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -353,3 +354,60 @@ def test_lock_files_are_closed_on_exec(trader_home):
         assert lease._fds
         assert not any(os.get_inheritable(fd) for fd in lease._fds)
         assert statedir.run_folder(str(trader_home), "r1") == lease.folder
+
+
+@contextmanager
+def bare_gate(home, trips, **named):
+    """A gate whose trip goes nowhere but into a list."""
+    with open_gate(home) as (_, opened):
+        yield gate.Gate(opened._paths, lambda *told: trips.append(told), **named)
+
+
+def test_words_of_the_outcomes_are_fixed():
+    assert (gate.SENT, gate.ABORTED, gate.UNKNOWN) == ("SENT", "ABORTED", "UNKNOWN")
+
+
+def test_gate_is_shut_before_it_trips(trader_home):
+    trips, broker = [], ListBroker()
+    with bare_gate(trader_home, trips) as opened:
+        send(opened, broker, "a", "a")
+        assert trips == [("SYSTEM_ERROR", "order a was to be sent twice")]
+        assert opened.stop_cause() == "order a was to be sent twice"
+        assert send(opened, broker, "b")[0].reason == "KILLED"
+
+
+def test_failing_checks_shut_the_gate_before_it_trips(trader_home):
+    def check(order):
+        raise ValueError("no")
+
+    trips = []
+    with bare_gate(trader_home, trips, checks=[check]) as opened:
+        passages = send(opened, ListBroker(), "a", "b", "c", "d")
+    reasons = [passage.reason for passage in passages]
+    assert reasons == ["CHECK_ERROR", "CHECK_ERROR", "SYSTEM_ERROR", "KILLED"]
+    assert len(trips) == 1
+    assert "3 checks in a row failed" in trips[0][1]
+
+
+def test_more_children_of_a_decision_where_they_are_allowed():
+    counters = gate.Counters(max_children=2)
+    for number in range(2):
+        assert counters.broken_law(FakeOrder(f"o{number}", decision=1)) == ""
+        counters.bump(FakeOrder(f"o{number}", decision=1), 0)
+    assert "more than 2" in counters.broken_law(FakeOrder("o2", decision=1))
+
+
+def test_time_in_the_gate_is_told_only_for_those_who_were_in_it(trader_home):
+    with open_gate(trader_home) as (lease_, opened):
+        (passage,) = send(opened, ListBroker(), "a")
+        assert 0 < passage.held_ns < 60_000_000_000
+        fd = os.open(os.path.join(lease_.folder, runs.GATE_LOCK), os.O_RDWR)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert send(opened, ListBroker(), "b")[0].held_ns == 0
+        os.close(fd)
+
+
+def test_part_of_a_short_position_can_be_closed(trader_home):
+    with open_gate(trader_home) as (_, opened):
+        killed_with_flatten(trader_home)
+        assert opened.send_closing(FakeOrder("a", 0.5), ListBroker(), -1).reason == "NONE"

@@ -109,6 +109,8 @@ def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, w
         (["--reason", " \t\n"], "--reason is empty"),
         (["--reason", "x", "--code", "MANUAL_STOPP"], "did you mean MANUAL_STOP?"),
         (["--reason", "x", "--code", "zzzz"], "--code zzzz: not one of RISK_BREACH"),
+        (["--reason", "x", "--code", "-5"], "--code -5: not one of"),
+        (["--reason", "x", "--run", "-x"], "--run -x: no such run"),
         (["--reason", "x", "--run", "r2"], "no such run"),
         (["--reason", "x", "--run", "../.."], "no such run"),
         (["--reason", "x", "--run", "bad\x1bname"], "bad\\x1bname"),
@@ -127,9 +129,11 @@ def test_wrong_usage_stops_nothing_and_says_so(trader_home, capfd, words, told):
 
 
 def test_unknown_run_lists_the_runs_there_are(trader_home, capfd):
-    with held_run(trader_home, "demo-7"):
+    assert kill.main(["--reason", "x", "--run", "demo-8"]) == 2
+    assert "(there: none)" in capfd.readouterr().err
+    with held_run(trader_home, "demo-7"), held_run(trader_home, "other"):
         assert kill.main(["--reason", "x", "--run", "demo-8"]) == 2
-    assert "(there: demo-7)" in capfd.readouterr().err
+    assert "(there: demo-7, other)" in capfd.readouterr().err
 
 
 def test_help_is_no_stop(trader_home, capfd):
@@ -428,3 +432,52 @@ def test_command_line_of_typer_reaches_the_same_code(trader_home):
     words = [sys.executable, "-c", code, "kill", "--reason", "typer"]
     assert run_kill(trader_home, command=words).returncode == 0
     assert records.all_kills(str(trader_home))[0]["reason"] == "typer"
+
+
+def test_trouble_with_a_run_is_told_on_both_streams_and_in_the_audit(trader_home, capfd):
+    with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
+        lease.open_gate()
+        other = runs.Runner(os.getpid(), "1", runs.OPEN, 1)
+        lease._write(runs.encode_runner(other), latch.RUNNER_AT)
+        assert kill.main(["--reason", "trouble"]) == 10
+    streams = capfd.readouterr()
+    why = f"pid {os.getpid()} is gone, and somebody still holds the run"
+    assert re.search(rf"run r1: \w+ -> not_stopped \(barrier \d+ µs\) - {why}\n", streams.out)
+    assert f"trader kill: run r1: {why}\n" in streams.err
+    with open(trader_home / "audit.jsonl", encoding="ascii") as file:
+        (run,) = json.loads(file.read())["runs"]
+    assert (run["run_id"], run["outcome"], run["trouble"]) == ("r1", "not_stopped", why)
+
+
+def test_quiet_kill_says_nothing_on_stderr(trader_home, capfd):
+    assert kill.main(["--reason", "quiet"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_spooled_audit_line_is_told(trader_home, capfd):
+    (trader_home / "audit.jsonl").mkdir()
+    assert kill.main(["--reason", "no sink"]) == 0
+    assert "trader kill: audit.jsonl: EISDIR" in capfd.readouterr().err
+
+
+def test_signal_handlers_are_put_back(trader_home):
+    import signal
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+    before = [signal.getsignal(number) for number in numbers]
+    assert kill.main(["--reason", "handlers"]) == 0
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_closed_standard_streams_are_plugged_so_that_no_file_takes_their_place(trader_home):
+    code = """
+import os
+from trader.safety.kill import _plug_standard_streams
+for fd in (0, 1, 2):
+    os.close(fd)
+_plug_standard_streams()
+fd = os.open("/", os.O_RDONLY)
+null = os.stat("/dev/null").st_rdev
+os._exit(0 if fd == 3 and all(os.fstat(n).st_rdev == null for n in (0, 1, 2)) else 1)
+"""
+    assert run_kill(trader_home, command=[sys.executable, "-c", code]).returncode == 0

@@ -311,3 +311,108 @@ def test_latch_lock_times_out_and_a_kill_waits_no_longer_than_told(tmp_path):
 def test_opening_files_is_left_to_arming(tmp_path):
     with open(latch.__file__, encoding="utf-8") as file:
         assert "trader." not in file.read().replace("`trader.", "")
+
+
+def test_page_on_disk_is_frozen():
+    """Byte for byte: pages written by this version must be read by every later one."""
+    import zlib
+
+    stamp = latch.Stamp("20261123T143000Z-1f00c3", 2, "why", 123)
+    stamp.uid, stamp.pid = 70_000, 4_000_000
+    fields = struct.pack(
+        "<8sII32sqIII", b"TRDRKILL", 1, 2, b"20261123T143000Z-1f00c3", 123, 70_000, 4_000_000, 3
+    )
+    page = b"\2" + bytes(7) + fields + struct.pack("<I", zlib.crc32(fields + b"why")) + b"why"
+    assert latch.page_bytes(stamp) == page.ljust(4096, b"\0")
+    found = latch.decode_page(page.ljust(4096, b"\0"))[1]
+    assert (found.uid, found.pid, found.wall_ns) == (70_000, 4_000_000, 123)
+    empty = struct.pack("<8sII32sqIII", b"TRDRKILL", 1, 0, b"", 0, 0, 0, 0)
+    armed_page = bytes(8) + empty + struct.pack("<I", zlib.crc32(empty))
+    assert latch.page_bytes(None) == armed_page.ljust(4096, b"\0")
+    assert armed_page == latch.ARMED_HEAD
+    assert (latch.FLATTEN_AT, latch.HEARTBEAT_AT, latch.RUNNER_AT) == (2304, 2560, 3072)
+    assert (latch.PAGE, latch.PERMIT, latch.HALT) == ("kill.page", "PERMIT", "HALT")
+    assert (latch.ARMED, latch.KILLED, latch.DAMAGED, latch.MISSING) == (
+        "armed", "killed", "damaged", "missing",
+    )  # fmt: skip
+
+
+def test_text_cut_inside_a_letter_and_an_id_of_odd_bytes_are_still_read():
+    import zlib
+
+    text = latch.decode_page(latch.page_bytes(latch.Stamp("id", 7, "x" + "é" * 2000, 1)))[1].text
+    assert text == "x" + "é" * 1023 + "\N{REPLACEMENT CHARACTER}"
+    fields = struct.pack("<8sII32sqIII", b"TRDRKILL", 1, 7, b"\xff\xfe", 1, 2, 3, 0)
+    page = b"\7" + bytes(7) + fields + struct.pack("<I", zlib.crc32(fields))
+    state, stamp = latch.decode_page(page.ljust(4096, b"\0"))
+    assert (state, len(stamp.kill_id)) == (latch.KILLED, 2)
+
+
+def test_channels_begin_untried_and_name_themselves():
+    fresh = latch.Channels()
+    assert (fresh.created, fresh.durable, fresh.visible) == (False, False, False)
+    assert fresh.failures() == ["kill.page: not tried", "PERMIT: not tried", "HALT: not tried"]
+
+
+def test_flatten_is_one_byte_and_only_on_demand(tmp_path):
+    done = latch.engage_page(armed(tmp_path), STAMP)
+    assert (done.page, page_of(tmp_path)[latch.FLATTEN_AT]) == ("", 0)
+    latch.engage_page(str(tmp_path), STAMP, flatten=True)
+    assert page_of(tmp_path)[latch.FLATTEN_AT : latch.FLATTEN_AT + 4] == b"\1\0\0\0"
+
+
+def test_halt_names_the_kill(tmp_path):
+    engage(armed(tmp_path))
+    assert (tmp_path / latch.HALT).read_text() == f"{STAMP.kill_id}\n"
+
+
+DURABLE = [  # page written, page flushed, names flushed, page new, PERMIT gone, HALT made: durable
+    ("y", "y", "y", "n", "y", "y", True),
+    ("y", "y", "n", "n", "y", "y", True),  # an old page needs no name
+    ("y", "y", "n", "y", "y", "y", False),  # a new one does
+    ("y", "n", "y", "n", "y", "y", True),  # by PERMIT and HALT
+    ("n", "y", "y", "n", "y", "n", True),
+    ("n", "y", "y", "n", "n", "y", True),
+    ("n", "y", "y", "n", "n", "n", False),
+    ("y", "n", "y", "n", "n", "n", False),
+    ("y", "y", "y", "n", "n", "n", True),
+    ("y", "y", "y", "y", "n", "n", True),
+    ("n", "y", "n", "n", "y", "y", False),
+    ("y", "n", "n", "n", "y", "y", False),
+]
+
+
+@pytest.mark.parametrize("case", DURABLE)
+def test_durable_means_that_one_channel_survives_a_power_cut(tmp_path, monkeypatch, case):
+    *facts, expected = case
+    written, page_flushed, names_flushed, new, permit, halt = (fact == "y" for fact in facts)
+    flushed = {str(tmp_path / latch.PAGE): page_flushed, str(tmp_path): names_flushed}
+    monkeypatch.setattr(latch, "is_flushed", flushed.__getitem__)
+    done = latch.Channels()
+    done.created = new
+    done.page, done.permit, done.halt = ("" if ok else "EIO" for ok in (written, permit, halt))
+    latch.flush(str(tmp_path), done)
+    assert done.durable is expected
+
+
+def test_page_is_on_the_medium_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "link"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *given, name=name, real=real: (calls.append(name), real(*given))
+        )
+    latch.create_page(str(tmp_path), latch.page_bytes(None))
+    assert calls == ["fsync", "link"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
+def test_no_file_stays_open(tmp_path):
+    def opened():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = opened()
+    engage(armed(tmp_path))
+    latch.inspect(str(tmp_path))
+    arming.arm_folder(str(tmp_path))
+    assert opened() == before
