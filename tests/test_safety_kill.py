@@ -109,7 +109,7 @@ def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, w
         (["--reason", " \t\n"], "--reason is empty"),
         (["--reason", "x", "--code", "MANUAL_STOPP"], "did you mean MANUAL_STOP?"),
         (["--reason", "x", "--code", "zzzz"], "--code zzzz: not one of RISK_BREACH"),
-        (["--reason", "x", "--code", "-5"], "--code -5: not one of"),
+        (["--reason", "x", "--code", "-x"], "--code -x: not one of"),
         (["--reason", "x", "--run", "-x"], "--run -x: no such run"),
         (["--reason", "x", "--run", "r2"], "no such run"),
         (["--reason", "x", "--run", "../.."], "no such run"),
@@ -464,18 +464,22 @@ def test_signal_handlers_are_put_back(trader_home):
     import signal
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
-    before = [signal.getsignal(number) for number in numbers]
-    assert kill.main(["--reason", "handlers"]) == 0
-    assert [signal.getsignal(number) for number in numbers] == before
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        assert kill.main(["--reason", "handlers"]) == 0
+        assert {signal.getsignal(number) for number in numbers} == {signal.SIG_DFL}
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def test_closed_standard_streams_are_plugged_so_that_no_file_takes_their_place(trader_home):
     code = """
 import os
-from trader.safety.kill import _plug_standard_streams
+from trader.safety import kill
 for fd in (0, 1, 2):
     os.close(fd)
-_plug_standard_streams()
+assert kill.main(["--reason", "plugged"]) == 0
 fd = os.open("/", os.O_RDONLY)
 null = os.stat("/dev/null").st_rdev
 os._exit(0 if fd == 3 and all(os.fstat(n).st_rdev == null for n in (0, 1, 2)) else 1)
