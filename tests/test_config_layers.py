@@ -42,15 +42,36 @@ def test_features_merge_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("override", "missing"),
     [
-        ("model.type=signals", "model.path"),
-        ("broker.commission.type=per_share", "broker.commission.value"),
-        ("broker.slippage.type=half_spread", "broker.slippage.value"),
+        ("broker.commission={type: per_share}", "broker.commission.value"),
+        ("broker.slippage={type: half_spread}", "broker.slippage.value"),
     ],
 )
 def test_a_new_type_does_not_inherit_keys_that_meant_something_else(tmp_path, override, missing):
     path = write(tmp_path, DEMO)
-    with pytest.raises(ConfigError, match=f"^--set: {missing}: is required and missing"):
+    message = f"^--set: {missing}: is required and missing: .*; what a lower layer wrote belongs to"
+    with pytest.raises(ConfigError, match=message):
         load(path, override)
+
+
+def test_one_key_set_keeps_its_siblings(tmp_path):
+    path = write(tmp_path, demo(("value: 1.0}", "value: 1.5, minimum: 2}")))
+    broker = load(path, "broker.commission.type=per_share", "broker.slippage.value=3").config.broker
+    commission = broker.commission
+    assert (commission.type, commission.value, commission.minimum) == ("per_share", 1.5, 2.0)
+    broker = load(path, "broker.slippage.value=3", TRADER__BROKER__SLIPPAGE__TYPE="half_spread")
+    slippage = broker.config.broker.slippage
+    assert (slippage.type, slippage.value) == ("half_spread", 3.0)
+    assert broker.origins["broker.slippage.value"] == "--set"
+    features = load(path, "features.sma_fast.type=ema").config.features
+    assert (features["sma_fast"].type, features["sma_fast"].params) == ("ema", {"period": 10})
+
+
+def test_a_model_of_another_type_keeps_nothing_and_says_so(tmp_path):
+    path = write(tmp_path, demo(("  type: rule\n", "  type: rule\n  path: x.csv\n")))
+    with pytest.raises(ConfigError) as caught:
+        load(path, "model.type=signals")
+    assert str(caught.value).startswith("--set: model.path: is required and missing")
+    assert str(caught.value).endswith("belongs to another type than signals: set it here too")
 
 
 def test_a_feature_of_another_type_starts_afresh(tmp_path):

@@ -44,6 +44,17 @@ BROKEN = [  # overrides, key, message
     ),
     (["risk.restricted=[ACME, ACMI]"], "risk.restricted.1", "ACMI is not one of the instruments"),
     (["risk.min_order_size=600"], "risk.min_order_size", "every order would be denied; got '600'"),
+    (["broker.slippage.value=10000"], "broker.slippage.value", "must be less than 10000"),
+    (
+        ["broker.slippage={type: volume_share, value: 1}"],
+        "broker.slippage.value",
+        "must stay below 1, or a sale would fetch nothing",
+    ),
+    (
+        ["broker.slippage={type: volume_share, value: 4}", "broker.max_fill_participation=0.5"],
+        "broker.slippage.value",
+        "must stay below 1",
+    ),
     (["watchdog.soft_s=10"], "watchdog.hard_s", "must be longer than watchdog.soft_s"),
 ]
 
@@ -114,3 +125,15 @@ def test_the_training_span_is_in_the_feeds_zone(tmp_path):
     config = load(path, "train={estimator: a.B, start: 2019-02-11}").config
     assert config.train_span_ns == (1549861200 * 10**9, None)
     assert load(path).config.train_span_ns == (None, None)
+
+
+def test_slippage_that_leaves_a_sale_a_price_is_taken(tmp_path):
+    path = write(tmp_path, DEMO)
+    assert load(path, "broker.slippage.value=9999.9").config.broker.slippage.value == 9999.9
+    shared = (
+        "broker.slippage={type: volume_share, value: 3.9}",
+        "broker.max_fill_participation=0.5",
+    )
+    assert load(path, *shared).config.broker.slippage.value == 3.9
+    spread = load(path, "broker.slippage={type: half_spread, value: 20000}").config.broker
+    assert spread.slippage.value == 20000.0

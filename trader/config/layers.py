@@ -2,10 +2,13 @@
 
 Law: mappings merge key by key, lists and scalars are replaced whole, and every value keeps the
 place it was written at. Where a `type` decides what its sibling keys mean (model, a feature,
-commission, slippage), a layer that changes the type replaces the whole mapping.
+commission, slippage), a mapping that changes the type replaces the whole mapping below it. A single
+key set by --set or the environment keeps its siblings, but for those of a model: no key but `type`
+means the same to two kinds of model.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from trader.config.scalars import Plain
 from trader.config.yaml_nodes import Node, Place, Problem, parse
@@ -15,6 +18,7 @@ ENV_PREFIX = "TRADER__"
 ENV_RANK = 1_000_000
 SET_RANK = 2_000_000
 TYPED = (("model",), ("broker", "commission"), ("broker", "slippage"))
+REPLACED = (("model",),)  # of these even a single key that changes the type replaces all
 
 
 def merged(lower: Node, upper: Node, path: tuple[str, ...] = ()) -> Node:
@@ -22,13 +26,13 @@ def merged(lower: Node, upper: Node, path: tuple[str, ...] = ()) -> Node:
     below, above = lower.value, upper.value
     if not isinstance(below, dict) or not isinstance(above, dict):
         return upper
-    if _changes_type(below, above, path):
-        return upper
+    if _changes_type(below, above, path) and not (upper.is_single and path not in REPLACED):
+        return replace(upper, dropped=tuple(key for key in below if key not in above))
     mapping = dict(below)
     for key, node in above.items():
         old = below.get(key)
         mapping[key] = node if old is None else merged(old, node, (*path, key))
-    return Node(mapping, lower.place, lower.key_place)
+    return replace(lower, value=mapping, is_single=lower.is_single and upper.is_single)
 
 
 def _changes_type(below: dict[str, Node], above: dict[str, Node], path: tuple[str, ...]) -> bool:
@@ -94,5 +98,5 @@ def _assignment(keys: list[str], text: str, place: Place) -> tuple[Node, list[Pr
     key = ".".join(keys)
     problems = [p._replace(key=f"{key}.{p.key}" if p.key else key) for p in problems]
     for key in reversed(keys):
-        node = Node({key: node}, place, place)
+        node = Node({key: node}, place, place, is_single=True)
     return node, problems

@@ -155,11 +155,20 @@ def _placed(tree: Node, keys: Keys, message: str) -> Problem:
     for i, key in enumerate(keys):
         below = dict(node.children).get(str(key))
         if below is None:
+            message += _loss(node, str(key))
             break
         node = below
         if i == len(keys) - 1 and not message.startswith("unknown key"):
             return Problem(node.place, ".".join(map(str, keys)), message)
     return Problem(node.key_place, ".".join(map(str, keys)), message)
+
+
+def _loss(node: Node, key: str) -> str:
+    """What to say where a key was written and a later layer's `type` left it out."""
+    if key not in node.dropped:
+        return ""
+    kind = dict(node.children)["type"].raw
+    return f"; what a lower layer wrote belongs to another type than {kind}: set it here too"
 
 
 def _where(node: Node) -> Place:

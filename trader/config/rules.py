@@ -16,6 +16,7 @@ Found = tuple[str, str]
 BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
+BPS_OF_ALL = 10_000.0
 SIZE_KEY = {
     "target": "base_size",
     "increment": "base_size",
@@ -119,6 +120,23 @@ def _risk(config: "Config") -> Iterator[Found]:
         )
 
 
+def _broker(config: "Config") -> Iterator[Found]:
+    slippage = config.broker.slippage
+    if slippage.type == "bps" and slippage.value >= BPS_OF_ALL:
+        yield (
+            "broker.slippage.value",
+            "in basis points must be less than 10000: at that a sale would fetch nothing; "
+            "1 % is 100",
+        )
+    share = config.broker.max_fill_participation or 1.0
+    if slippage.type == "volume_share" and slippage.value * share * share >= 1.0:
+        yield (
+            "broker.slippage.value",
+            "is too large: value × share² of the volume must stay below 1, or a sale would fetch "
+            "nothing; lower it, or set broker.max_fill_participation",
+        )
+
+
 def _watchdog(config: "Config") -> Iterator[Found]:
     if config.watchdog.soft_s >= config.watchdog.hard_s:
         yield "watchdog.hard_s", "must be longer than watchdog.soft_s"
@@ -133,5 +151,6 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("train", "feed"), _train),
     (("position_sizing", "risk"), _sizing),
     (("risk", "instruments"), _risk),
+    (("broker",), _broker),
     (("watchdog",), _watchdog),
 )

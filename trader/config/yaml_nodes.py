@@ -12,6 +12,7 @@ from typing import NamedTuple
 import yaml
 
 from trader.config.scalars import Plain
+from trader.config.yaml_syntax import explained
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000  # after aliases are followed
@@ -52,6 +53,8 @@ class Node:
     value: Value
     place: Place
     key_place: Place
+    is_single: bool = False  # a mapping that an assignment of one key below it implies
+    dropped: tuple[str, ...] = ()  # keys of a lower layer that a change of type left out
 
     @property
     def children(self) -> Iterator[tuple[str, "Node"]]:
@@ -83,9 +86,8 @@ def parse(text: str, source: Place, *, lines: bool = True) -> tuple[Node | None,
             return None, [Problem(source, "", "is empty; a config begins with a name")]
         return builder.node(root, "", builder.at(root.start_mark), 0), builder.problems
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = builder.at(mark) if mark else source
-        return None, [Problem(where, "", _syntax(error))]
+        mark, message = explained(error)
+        return None, [Problem(builder.at(mark) if mark else source, "", message)]
     except yaml.reader.ReaderError as error:
         message = f"holds the character {chr(error.character)!r}, which YAML does not allow"
         return None, [Problem(place_of(text, error.position, source), "", message)]
@@ -100,15 +102,6 @@ def place_of(text: str, position: int, source: Place) -> Place:
     return source._replace(
         line=before.count("\n") + 1, column=len(before) - (before.rfind("\n") + 1) + 1
     )
-
-
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or ""
-    if "another document" in problem:
-        return "holds more than one document; keep one and remove the '---' lines"
-    if "'\\t'" in problem:
-        return "holds a tab where YAML needs spaces"
-    return "is not valid YAML: " + ", ".join(part for part in (error.context, problem) if part)
 
 
 class _ExcessError(Exception):
