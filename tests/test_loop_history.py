@@ -12,9 +12,12 @@ from tests.core_kit import always_open, make_inputs, make_rules, random_bars
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
 from trader.core.schema import DECISION, Reason
+from trader.run.answers import Answer
 from trader.run.backtest import RowKeeper, RunRecord, run_history
-from trader.run.loop import Answer, ExecutionLoop, history_portions, run_history_with_loop
+from trader.run.loop import ExecutionLoop, run_history_with_loop
 from trader.run.sliceengine import SliceEngine
+from trader.run.slices import Slice, history_portions
+from trader.run.taking import PlainSlices, numbered
 from trader.wiring import Timing, prepare
 
 
@@ -24,9 +27,10 @@ class Recorded:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs, self._row = inputs, 0
 
-    async def answers(self, slices: list[np.ndarray]) -> list[Answer]:
+    async def answers(self, slices: list[Slice]) -> list[Answer]:
         found = []
-        for bars in slices:
+        for one in slices:
+            bars = one.bars
             rows = slice(self._row, self._row + len(bars))
             found.append(Answer(self._inputs.actions[rows], self._inputs.reasons[rows]))
             self._row += len(bars)
@@ -37,9 +41,10 @@ class Recorded:
 def through_loop(rules: Rules, inputs: Inputs, gate=None) -> tuple[RunRecord, np.ndarray]:
     kept: list[np.ndarray] = [np.empty(0, DECISION)]
     keeper = RowKeeper(len(inputs.bars), (lambda rows: kept.append(rows.copy()),))
-    loop = ExecutionLoop(SliceEngine(rules, keeper), Recorded(inputs), gate)
-    record = asyncio.run(loop.run(history_portions(inputs.bars)))
-    return record, np.concatenate(kept)
+    taker = PlainSlices(SliceEngine(rules, keeper), numbered(rules), gate)
+    loop = ExecutionLoop(taker, Recorded(inputs))
+    asyncio.run(loop.run(history_portions(inputs.bars)))
+    return taker.engine.record(), np.concatenate(kept)
 
 
 def random_inputs(seed: int, count: int, symbols: int) -> tuple[Rules, Inputs]:
@@ -94,11 +99,12 @@ def test_a_snapshot_taken_while_trading_is_of_one_moment():
     rules.limits["max_daily_loss"] = np.inf
 
     async def run() -> list[float]:
-        loop = ExecutionLoop(SliceEngine(rules, RowKeeper(len(inputs.bars))), Recorded(inputs))
+        taker = PlainSlices(SliceEngine(rules, RowKeeper(len(inputs.bars))), numbered(rules))
+        loop = ExecutionLoop(taker, Recorded(inputs))
         trading = asyncio.create_task(loop.run(history_portions(inputs.bars)))
         errors = []
         while not trading.done():
-            book = await loop.snapshot()
+            book = loop.snapshot().book
             held = float((book.positions["qty"] * book.positions["mark"]).sum())
             errors.append(abs(book.account[0]["cash"] + held - book.account[0]["equity"]))
             await asyncio.sleep(0)

@@ -1,6 +1,8 @@
 """`trader paper`: bars as they come, money simulated, everything in a journal."""
 
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,20 +29,33 @@ def command(
     times = _pace(pace)
     loaded = load_config(config, overrides or ())
     with explaining(loaded):
-        from trader import paper, runner
+        from trader import runner
+        from trader.paper.session import paper
+        from trader.paper.start import Asked
+        from trader.paper.trading import Watcher
 
         notice = runner.compile_notice()
         if notice:
             console.log(notice)
         parent = Path(out) if out is not None else runner.RUNS
         order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
-        ended = paper.paper(order, times, new, _log)
-    if ended.finished is None:
-        console.log(f"{ended.run_id}: interrupted; start it again to go on")
-    else:
-        _print(ended.finished, as_json)
-    if ended.exit_code:
-        raise typer.Exit(ended.exit_code)
+        watcher = Watcher(_log, lambda facts: None)
+        ended = paper(order, Asked(times, new), watcher, console.log)
+    _print(ended.finished, as_json)
+    if ended.exit_code not in (0, 6):
+        console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
+    _leave(ended.exit_code)
+
+
+def _leave(code: int) -> None:
+    """End with `code`; where a thread of the user's own code hangs, without waiting for it."""
+    own = {threading.main_thread(), threading.current_thread()}
+    if any(thread.is_alive() and not thread.daemon for thread in set(threading.enumerate()) - own):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    if code:
+        raise typer.Exit(code)
 
 
 def _pace(text: str) -> float | None:

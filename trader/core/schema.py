@@ -147,6 +147,8 @@ class Reason(IntEnum):
     # why a working order ended unfilled
     REPLACED = 120
     TIME_IN_FORCE = 121
+    SHUTDOWN = 122
+    FEED_LOST = 123
 
 
 class ThrottleStage(IntFlag):

@@ -1,7 +1,8 @@
 """ACTIVE → REDUCING → HALTED, as one transition table.
 
-Law: HALTED absorbs: no event leads out of it. Only the roll of the session leads back from
-REDUCING, and only where the daily loss was what led there.
+Law: HALTED absorbs whatever the market and the limits do; only REARM, an operator's record from
+outside, leads out. Only the roll of the session leads back from REDUCING, and only where the
+daily loss was what led there.
 """
 
 import numpy as np
@@ -16,14 +17,14 @@ KILL = int(OnBreach.KILL)
 NONE = int(Reason.NONE)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 
-SESSION_ROLL, BREACH, HALT = range(3)  # events
+SESSION_ROLL, BREACH, HALT, REARM = range(4)  # events
 
 TRANSITIONS = np.array(
-    # SESSION_ROLL  BREACH    HALT
+    # SESSION_ROLL  BREACH    HALT    REARM
     [
-        [ACTIVE, REDUCING, HALTED],  # from ACTIVE
-        [ACTIVE, REDUCING, HALTED],  # from REDUCING
-        [HALTED, HALTED, HALTED],  # from HALTED
+        [ACTIVE, REDUCING, HALTED, ACTIVE],  # from ACTIVE
+        [ACTIVE, REDUCING, HALTED, REDUCING],  # from REDUCING
+        [HALTED, HALTED, HALTED, ACTIVE],  # from HALTED
     ],
     dtype=np.int64,
 )
@@ -46,6 +47,8 @@ def change_state(account, event, reason):
     if event == SESSION_ROLL and cause != DAILY_LOSS_LIMIT:
         return False
     if event == BREACH and before == REDUCING and reason == DAILY_LOSS_LIMIT:
+        return False
+    if event == REARM and before != HALTED:
         return False
     after = TRANSITIONS[before, event]
     if after == before and (before != REDUCING or cause == reason):

@@ -12,6 +12,7 @@ from trader.core.rows import write_event, write_order_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
 from trader.core.settle import cancel_order
 
+NONE = int(Reason.NONE)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 POSITION_LIMIT = int(Reason.POSITION_LIMIT)
@@ -92,6 +93,33 @@ def breach(book, rules, cause, out):
 def halt(book, rules, reason, out):
     """Latch HALTED for `reason` from outside the core (an operator's kill, a system error)."""
     breach(book, rules, (tradingstate.HALT, reason, 0.0, 0.0), out)
+
+
+@jit
+def cancel(book, rules, symbol, order_id, reason, out):
+    """End one working order from outside the core; one that is not there is left at that."""
+    position = book.positions[symbol]
+    orders = book.orders[symbol]
+    for index in range(position["working_orders"]):
+        order = orders[index]
+        if order["order_id"] == order_id:
+            cancel_order(book.account[0], order, reason, out)
+    execution.recount_working(position, orders, rules.instruments[symbol]["lot_size"])
+
+
+@jit
+def rearm(book, out):
+    """Take an operator's re-arm: ACTIVE again, and what counts towards a halt counts anew.
+
+    Losses are not forgiven: a limit still broken halts again at the next mark.
+    """
+    account = book.account[0]
+    before = account["trading_state"]
+    if tradingstate.change_state(account, tradingstate.REARM, NONE):
+        write_state_event(account, before, out)
+        account["executions"] = 0
+        for symbol in range(len(book.positions)):
+            book.positions[symbol]["volatile_bars"] = 0
 
 
 @inlined

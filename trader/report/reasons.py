@@ -89,6 +89,8 @@ NOTES: dict[Reason, Note] = {
     Reason.SYSTEM_ERROR: Note("something failed inside"),
     Reason.REPLACED: Note("a newer order took its place"),
     Reason.TIME_IN_FORCE: Note("its time ran out", "broker.time_in_force"),
+    Reason.SHUTDOWN: Note("the run was stopped in order (Ctrl-C, SIGTERM)"),
+    Reason.FEED_LOST: Note("no bar came for too long", "feed.disconnect_after_seconds"),
 }
 
 

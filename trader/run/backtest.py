@@ -58,7 +58,7 @@ class RunRecord:
 class RowKeeper:
     """Keeps, digests and hands on the rows of a run, chunk after chunk."""
 
-    slices: int  # at most
+    slices: int  # room made beforehand; where there are more, it grows
     decision_sinks: tuple[RowSink, ...] = ()
     equity_sinks: tuple[RowSink, ...] = ()
     _digest: RunDigest = field(default_factory=RunDigest)
@@ -85,6 +85,10 @@ class RowKeeper:
             sink(decisions)
         for sink in self.equity_sinks:
             sink(equity)
+        if self._equity_rows + len(equity) > len(self._equity):
+            more = np.empty(2 * (self._equity_rows + len(equity)), EQUITY)
+            more[: self._equity_rows] = self._equity[: self._equity_rows]
+            self._equity = more
         place = self._equity[self._equity_rows : self._equity_rows + len(equity)]
         if not np.shares_memory(place, equity):
             place[:] = equity

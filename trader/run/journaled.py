@@ -1,20 +1,30 @@
 """The journaled slice: inputs recorded, core, outputs and intents recorded, gate, outcomes.
 
-Law: nothing is acted on before it is on disk. `recover` takes the same steps with what is on disk
-already, so a run that crashed anywhere goes on as if it had not.
+Law: nothing is acted on before it is on disk, and the disk never holds up the event loop: records
+are written in the one thread of `pool`. A failed write is fatal (`JournalError`); what was written
+is enough to go on from (`trader.run.recover`).
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from trader.core.book import snapshot
 from trader.core.schema import EventKind, Reason
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
-from trader.run.recover import Recovered
+from trader.run.answers import Answer
+from trader.run.points import reached
 from trader.run.sliceengine import SliceEngine
+from trader.run.slices import Refused
+
+ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
+NEVER = 2**63 - 1
 
 
 class SentOrder(NamedTuple):
@@ -33,125 +43,209 @@ class Passed(NamedTuple):
 
 
 Send = Callable[[SentOrder], Passed]
-Point = Callable[[str], None]  # told where the run is; the crash harness ends it there
+
+
+class Surroundings(Protocol):
+    """What a journaled slice needs of the world."""
+
+    symbols: tuple[str, ...]
+    pool: Executor  # one thread, for the disk
+    snapshot_every: int  # journal records between two snapshots
+
+    def send(self, order: SentOrder) -> Passed:
+        """Through the gate to the broker."""
+        ...
+
+    def mono_ns(self) -> int:
+        """The monotonic clock."""
+        ...
 
 
 class JournaledSlices:
-    """A `SliceEngine` whose every step is in the journal before the next is taken."""
+    """A `SliceTaker` whose every step is in the journal before the next is taken."""
 
-    def __init__(
-        self,
-        engine: SliceEngine,
-        journal: Journal,
-        symbols: tuple[str, ...],
-        send: Send,
-        mono_ns: Callable[[], int],
-    ) -> None:
+    def __init__(self, engine: SliceEngine, journal: Journal, around: Surroundings) -> None:
         self.engine = engine
-        self.at: Point = lambda name: None
         self.aborted = 0
         self._journal = journal
-        self._symbols = symbols
-        self._send = send
-        self._mono_ns = mono_ns
-        self._run_id = journal.run_id
-        self._client_ids: dict[int, str] = {}
+        self._around = around
+        self.symbols = around.symbols
+        self._lineage = journal.run_id
+        self._client_ids: dict[int, str] = {}  # of the orders that may still fill
+        self._last_snapshot = journal.head.seq
 
-    def take(self, bars: np.ndarray, answer: build.ModelAnswer) -> None:
+    async def take(self, bars: np.ndarray, answer: Answer) -> None:
         """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
-        self.at("before_inputs")
-        ts_ns = int(bars[0]["ts_ns"])
-        self._journal.append([build.bars(bars), build.actions(ts_ns, answer)])
-        self.at("after_inputs")
-        self._step(bars, answer.actions, answer.reasons)
-        intents = self._record_outputs()
-        self.at("after_outputs")
-        self._pass_gate(intents, {})
-        self.at("after_outcomes")
+        reached("before_inputs")
+        await self._append(self.inputs(bars, answer))
+        reached("after_inputs")
+        self.step(bars, answer.actions, answer.reasons)
+        outputs, intents = self.outputs()
+        await self._append(outputs)
+        reached("after_outputs")
+        outcomes = self.pass_gate(intents)
+        if outcomes:
+            reached("before_outcomes")
+            await self._append(outcomes, durable=False)
+        reached("after_outcomes")
+        if self._journal.next_seq - self._last_snapshot >= self._around.snapshot_every:
+            await self.take_snapshot()
 
-    def halt(self, reason: Reason, kills: list[Entry]) -> None:
+    async def note(self, refused: Sequence[Refused]) -> None:
+        """See `SliceTaker`."""
+        await self._append([entry for one in refused for entry in refused_entries(one)])
+
+    async def cancel_working(self, reason: Reason) -> int:
+        """See `SliceTaker`."""
+        working = list(self.engine.working())
+        if not working:
+            return 0
+        reached("before_cancel_intent")
+        ids = [self.client_id(int(order["order_id"])) for _, order in working]
+        await self._append([build.cancel_intent(client_id, reason.name) for client_id in ids])
+        reached("after_cancel_intent")
+        ended: list[Entry] = []
+        for symbol, order in working:
+            ended += self.ended(self.engine.cancel(symbol, int(order["order_id"]), reason))
+        await self._append(ended)
+        return len(working)
+
+    async def record(self, *entries: Entry) -> None:
+        """Whatever else belongs on record."""
+        await self._append(entries)
+
+    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
         """A kill between two slices: the core halts, working orders end, all on record."""
-        before = len(self.engine.rows().events)
-        self.engine.halt(reason)
-        ended = self._happened(np.empty(0), self.engine.rows().events[before:])
-        self._journal.append([*kills, *ended])
+        await self._append([*kills, *self.ended(self.engine.halt(reason))])
 
-    def recover(self, found: Recovered) -> None:
-        """The slices of a journal again; what the crash left undone of the last is done now."""
-        for recorded in found.slices:
-            self._step(recorded.bars, recorded.actions, recorded.reasons)
-            if recorded.has_outputs:
-                self._pass_gate(self._intents(), found.settled, found.acked)
-            else:  # the last one
-                self._pass_gate(self._record_outputs(), {})
+    async def take_snapshot(self) -> None:
+        """The whole state into the journal: what a later recovery is checked against."""
+        reached("before_snapshot")
+        await self._append([self.snapshot_entry()])
+        self._last_snapshot = self._journal.head.seq
+        reached("after_snapshot")
 
-    def _step(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
+    def client_id(self, order_id: int) -> str:
+        """See `SliceTaker`; "" for an order that is over."""
+        return self._client_ids.get(order_id, "")
+
+    # What a slice is made of, step by step; recovery takes the same steps.
+
+    def inputs(self, bars: np.ndarray, answer: Answer) -> list[Entry]:
+        """BAR and ACTION."""
+        said = build.ModelAnswer(bars["symbol"], *answer)
+        return [build.bars(bars), build.actions(int(bars[0]["ts_ns"]), said)]
+
+    def step(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
+        """The slice through the core."""
+        self._forget()
         self.engine.take(bars, actions.astype(np.int8), reasons.astype(np.int16))
 
-    def _record_outputs(self) -> list[Entry]:
+    def outputs(self) -> tuple[list[Entry], list[Entry]]:
+        """(what the slice taken last did with its intents at the end, the intents alone)."""
         rows = self.engine.rows()
         account = self.engine.book.account
         first = int(account[0]["decisions"]) - len(rows.decisions)
         outcome = build.SliceOutcome(first, rows.decisions, rows.throttles, rows.events, account)
-        happened = self._happened(rows.fills, rows.events)
-        intents = self._intents()
-        self._journal.append([*happened, build.decisions(outcome), *intents])
-        return intents
+        fills = [self._fill(row) for row in rows.fills]
+        happened = [*fills, *self.ended(rows.events)]
+        intents = self.intents()
+        return [*happened, build.decisions(outcome), *intents], intents
 
-    def _happened(self, fills: np.ndarray, events: np.ndarray) -> list[Entry]:
-        """Fills and what of orders will not fill any more."""
+    def intents(self) -> list[Entry]:
+        """ORDER_INTENT of every order that waits for the gate; their ids are remembered."""
+        entries: list[Entry] = []
+        for symbol, order in self.engine.intents():
+            name = self.symbols[symbol]
+            at = int(order["ts_ns"]), int(order["decision"])
+            client_id = client_order_id(self._lineage, name, *at)
+            self._client_ids[int(order["order_id"])] = client_id
+            entries.append(build.order_intent(client_id, name, order, -1 - len(entries)))
+        return entries
+
+    def pass_gate(
+        self,
+        intents: Sequence[Entry],
+        settled: Mapping[str, Reason] | None = None,
+        acked: Collection[str] = frozenset(),
+        refuse: Reason = Reason.NONE,
+    ) -> list[Entry]:
+        """Send every intent, or take the outcome on record (`settled`), or `refuse` to send.
+
+        Returns the outcomes that are not on record yet.
+        """
+        outcomes: list[Entry] = []
+        verdicts: dict[int, Reason] = {}
+        for intent in intents:
+            client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
+            ack = build.order_ack(client_id, f"B{order_id}")
+            known = (settled or {}).get(client_id)
+            if known is not None:
+                verdicts[order_id] = known
+                if known == Reason.NONE and client_id not in acked:
+                    outcomes.append(ack)
+                continue
+            passed = Passed(refuse, "not sent in time") if refuse else self._sent(intent)
+            verdicts[order_id] = passed.reason
+            if passed.reason == Reason.NONE:
+                sent_ns = self._around.mono_ns()
+                outcomes += [build.order_sent(client_id, intent.payload["qty"], sent_ns), ack]
+            else:
+                self.aborted += 1
+                outcomes.append(build.order_aborted(client_id, passed.reason, passed.detail))
+        if intents:
+            self.engine.pass_gate(lambda order: verdicts[int(order["order_id"])])
+        return outcomes
+
+    def ended(self, events: np.ndarray) -> list[Entry]:
+        """CANCEL_ACK of what will not fill any more."""
         entries = []
-        for row in fills:
-            client_id = self._client_ids[int(row["order_id"])]
-            symbol = self._symbols[row["symbol"]]
-            execution = f"{self._run_id}-{row['fill_id']}"
-            entries.append(build.fill(client_id, execution, symbol, row))
         for event in events:
-            if event["kind"] in (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED):
+            if event["kind"] in ENDED:
                 client_id = self._client_ids[int(event["order_id"])]
                 reason = Reason(int(event["reason"])).name
                 entries.append(build.cancel_ack(client_id, event["value"], reason))
         return entries
 
-    def _intents(self) -> list[Entry]:
-        """ORDER_INTENT entries of the slice, and their ids remembered for their fills."""
-        entries: list[Entry] = []
-        for symbol, order in self.engine.intents():
-            name = self._symbols[symbol]
-            at = int(order["ts_ns"]), int(order["decision"])
-            client_id = client_order_id(self._run_id, name, *at)
-            self._client_ids[int(order["order_id"])] = client_id
-            entries.append(build.order_intent(client_id, name, order, -1 - len(entries)))
-        return entries
+    def snapshot_entry(self) -> Entry:
+        """SNAPSHOT of the book as it is."""
+        book = self.engine.book
+        held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
+        return build.snapshot(snapshot(book), held, book.account)
 
-    def _pass_gate(
-        self,
-        intents: list[Entry],
-        settled: Mapping[str, Reason],
-        acked: Collection[str] = frozenset(),
-    ) -> None:
-        """Send every intent, or take the outcome that is on record."""
-        if not intents:
-            return
-        outcomes: list[Entry] = []
-        verdicts: list[Reason] = []
-        for intent in intents:
-            client_id, qty = intent.payload["client_order_id"], intent.payload["qty"]
-            ack = build.order_ack(client_id, f"B{intent.payload['order_id']}")
-            if client_id in settled:
-                verdicts.append(settled[client_id])
-                if settled[client_id] == Reason.NONE and client_id not in acked:
-                    outcomes.append(ack)
-                continue
-            passed = self._send(SentOrder(client_id, intent.payload["decision"], qty))
-            verdicts.append(passed.reason)
-            if passed.reason == Reason.NONE:
-                sent_ns = self._mono_ns()
-                outcomes += [build.order_sent(client_id, qty, sent_ns), ack]
-            else:
-                self.aborted += 1
-                outcomes.append(build.order_aborted(client_id, passed.reason, passed.detail))
-        remaining = iter(verdicts)
-        self.engine.pass_gate(lambda order: next(remaining))
-        self.at("before_outcomes")
-        self._journal.append(outcomes, durable=False)
+    def _sent(self, intent: Entry) -> Passed:
+        payload = intent.payload
+        reached("before_send")
+        order = SentOrder(payload["client_order_id"], payload["decision"], payload["qty"])
+        passed = self._around.send(order)
+        reached("after_send")
+        return passed
+
+    def _fill(self, row: np.void) -> Entry:
+        client_id = self._client_ids[int(row["order_id"])]
+        execution = f"{self._lineage}-{row['fill_id']}"
+        return build.fill(client_id, execution, self.symbols[row["symbol"]], row)
+
+    def _forget(self) -> None:
+        """Drop the ids of orders that are over, so that a long run does not grow."""
+        if len(self._client_ids) > 4 * len(self.symbols) + 64:
+            alive = {int(order["order_id"]) for _, order in self.engine.orders()}
+            self._client_ids = {key: self._client_ids[key] for key in alive & set(self._client_ids)}
+
+    async def _append(self, entries: Sequence[Entry], durable: bool = True) -> None:
+        if entries:
+            loop = asyncio.get_running_loop()
+            write = functools.partial(self._journal.append, entries, durable)
+            await loop.run_in_executor(self._around.pool, write)
+
+
+def refused_entries(refused: Refused) -> list[Entry]:
+    """What the journal says of a bar that is not traded on."""
+    entries: list[Entry] = []
+    if refused.bar is not None:
+        entries.append(build.bars(np.array([refused.bar], refused.bar.dtype), refused.use))
+    if refused.use == "revised":
+        entries.append(build.alert("DATA_REVISED", refused.text))
+    elif refused.use == "invalid":
+        entries.append(build.alert("BAD_BAR", refused.text, {"line": refused.line}))
+    return entries

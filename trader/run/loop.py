@@ -1,109 +1,162 @@
-"""Shell 2: slices as they come, through features, model and core, in one asyncio loop.
+"""Shell 2, the ExecutionLoop: slices as they come, through features, model, core and gate.
 
-    slices ─► StreamSignals (executor) ─► SliceEngine under a lock ─► gate
+    portions ─► signals (executor) ─► taker: core, gate, journal (under one lock) ─► hooks
+                                 stop requests, from any thread ┘
 
-Law: decides nothing. Features and model run off the event loop; trading state is touched under
-one `asyncio.Lock` only. Whatever can be known before a slice is acted on was computed from bars
-up to it: features come from streams, which have not seen the next bar.
+Law: decides nothing. It is the one loop of `trader backtest --engine loop` and `trader paper`:
+what differs between them (where slices come from, who answers, whether there is a journal) is
+handed in. Features, model and disk are off the event loop; the book is touched under one
+`asyncio.Lock` only. Nothing here sleeps or reads a clock.
 """
 
 import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from trader.core.book import Book, Inputs, Rules
+from trader.core.book import Inputs, Rules
+from trader.core.schema import Reason
+from trader.run.answers import Signals, StreamSignals
 from trader.run.backtest import RowKeeper, RunRecord
-from trader.run.sliceengine import Gate, SliceEngine
+from trader.run.hooks import Hooks
+from trader.run.narrate import Narrator
+from trader.run.sliceengine import SliceEngine, Snapshot
+from trader.run.slices import Portion, Refused, history_portions
+from trader.run.taking import PlainSlices, SliceTaker, numbered
+from trader.safety.callbacks import CallbackStats
 from trader.signals.features import FeatureSet
-from trader.signals.model import Model, predict_rows
-
-SLICES_PER_JOB = 128  # of a history: one hop to the executor and back is shared by so many
+from trader.signals.model import Model
 
 
-class Answer(NamedTuple):
-    """Actions int8 (n,) and reasons int16 (n,) for the bars of one slice."""
+class Stopped(NamedTuple):
+    """Why a loop came back: `end` of the feed, or what `request_stop` was told."""
 
-    actions: np.ndarray
-    reasons: np.ndarray
-
-
-class Signals(Protocol):
-    """Where the actions of a slice come from."""
-
-    async def answers(self, slices: Sequence[np.ndarray]) -> list[Answer]:
-        """One answer a slice, in order; each as if the later ones did not exist."""
-        ...
+    how: str
+    text: str = ""
 
 
-class StreamSignals:
-    """Features by stream and a model in a thread of `pool`, slice by slice."""
+# Looked at after every portion: why trading must stop, None while it may go on.
+Guard = Callable[[], Stopped | None]
 
-    def __init__(self, features: FeatureSet, model: Model, pool: Executor) -> None:
-        self._stream = features.stream()
-        self._width = len(features.names)
-        self._model = model
-        self._pool = pool
-        self._rows = 0
 
-    async def answers(self, slices: Sequence[np.ndarray]) -> list[Answer]:
-        """See `Signals`. `ModelError` as in a backtest: a history is not traded past it."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._answers, slices)
-
-    def _answers(self, slices: Sequence[np.ndarray]) -> list[Answer]:
-        return [self._answer(bars) for bars in slices]
-
-    def _answer(self, bars: np.ndarray) -> Answer:
-        matrix = np.empty((len(bars), self._width))
-        for index in range(len(bars)):
-            matrix[index] = self._stream.update(bars[index])
-        answer = Answer(*predict_rows(self._model, bars, matrix, self._rows))
-        self._rows += len(bars)
-        return answer
+def _no_guard() -> Stopped | None:
+    return None
 
 
 class ExecutionLoop:
-    """Takes slices from an async iterator to the end and keeps the one book of the run."""
+    """Takes slices from an async iterator to the end and keeps the one book of the run.
 
-    def __init__(self, engine: SliceEngine, signals: Signals, gate: Gate | None = None) -> None:
-        self._engine = engine
+    `run` is called once; everything else may be called at any time, `request_stop` and `snapshot`
+    from any thread.
+    """
+
+    def __init__(
+        self,
+        taker: SliceTaker,
+        signals: Signals,
+        hooks: Hooks | None = None,
+        guard: Guard = _no_guard,
+    ) -> None:
+        self.hooks = hooks or Hooks()
+        self.refused: dict[str, int] = {}  # bars not traded on, by use
+        self._taker = taker
         self._signals = signals
-        self._gate = gate
+        self._guard = guard
+        self._narrator = Narrator(self.hooks, taker.symbols, taker.client_id)
         self._lock = asyncio.Lock()
+        self._published = taker.engine.snapshot()
+        self._stop: Stopped | None = None
+        self._wake: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
-    async def run(self, portions: AsyncIterator[Sequence[np.ndarray]]) -> RunRecord:
-        """Trade every slice of every portion, in order; the record of the whole run."""
-        async for portion in portions:
-            for bars, answer in zip(portion, await self._signals.answers(portion), strict=True):
-                async with self._lock:
-                    self._engine.take(bars, answer.actions, answer.reasons)
-                    self._engine.pass_gate(self._gate)
+    def register_hook(self, event: str, callback: Callable[[Any], Any]) -> CallbackStats:
+        """Call `callback(details)` at every `event`; see `Hooks.register_hook`."""
+        return self.hooks.register_hook(event, callback)
+
+    def snapshot(self) -> Snapshot:
+        """The state after the last slice, whole: copies that nobody changes. From any thread."""
+        return self._published
+
+    def request_stop(self, how: str, text: str = "") -> None:
+        """Stop after the slice under way; the first request counts. From any thread."""
+        if self._stop is None:
+            self._stop = Stopped(how, text)
+        if self._wake is not None:
+            loop, event = self._wake
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(event.set)
+
+    async def cancel_working(self, reason: Reason) -> int:
+        """End every working order between two slices; how many there were."""
         async with self._lock:
-            return self._engine.record()
+            count = await self._taker.cancel_working(reason)
+            self._published = self._taker.engine.snapshot()
+        return count
 
-    async def snapshot(self) -> Book:
-        """A copy of the book between two slices. Awaited by any task of this event loop."""
+    async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
+        """Trade every slice of every portion, in order, until the end or a stop.
+
+        Raises what `signals` and the taker raise (`ModelError` of a history, `JournalError`).
+        """
+        asked = asyncio.Event()
+        self._wake = (asyncio.get_running_loop(), asked)
+        stopping = asyncio.ensure_future(asked.wait())
+        items = aiter(portions)
+        try:
+            while True:
+                self._stop = self._stop or self._guard()
+                if self._stop is not None:
+                    return self._stop
+                portion = await _next_unless(items, stopping)
+                if portion is not None:
+                    await self._trade(portion)
+                elif self._stop is None:
+                    self._stop = self._guard()
+                    return self._stop or Stopped("end")
+        finally:
+            stopping.cancel()
+            if hasattr(items, "aclose"):
+                await items.aclose()
+
+    async def _trade(self, portion: Portion) -> None:
+        if portion.refused:
+            await self._note(portion.refused)
+        if not portion.slices:
+            return
+        answers = await self._signals.answers(portion.slices)
+        engine = self._taker.engine
+        for one, answer in zip(portion.slices, answers, strict=True):
+            async with self._lock:
+                await self._taker.take(one.bars, answer)
+                if self.hooks.any_listener:
+                    self._narrator.slice_taken(one.bars, answer, engine)
+        self._published = engine.snapshot()
+
+    async def _note(self, refused: Sequence[Refused]) -> None:
         async with self._lock:
-            return Book(*(array.copy() for array in self._engine.book))
+            await self._taker.note(refused)
+        for one in refused:
+            self.refused[one.use] = self.refused.get(one.use, 0) + 1
+            if one.use in ("invalid", "revised"):
+                kind = "BAD_BAR" if one.use == "invalid" else "DATA_REVISED"
+                self.hooks.emit("error", kind=kind, text=one.text)
 
 
-async def history_portions(
-    bars: np.ndarray, progress: Callable[[int], None] | None = None
-) -> AsyncIterator[list[np.ndarray]]:
-    """BAR records sorted by (ts_ns, symbol), as lists of slices; `progress` gets rows done."""
-    edges = np.flatnonzero(np.diff(bars["ts_ns"])) + 1
-    starts = [0, *edges.tolist(), len(bars)] if len(bars) else [0]
-    last = len(starts) - 1
-    for first in range(0, last, SLICES_PER_JOB):
-        stop = min(first + SLICES_PER_JOB, last)
-        yield [bars[starts[i] : starts[i + 1]] for i in range(first, stop)]
-        if progress is not None:
-            progress(starts[stop])
+async def _next_unless(
+    items: AsyncIterator[Portion], stopping: "asyncio.Future[Any]"
+) -> Portion | None:
+    """The next portion; None at the end, or when `stopping` is done first."""
+    coming = asyncio.ensure_future(anext(items, None))
+    await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if coming.done():
+        return coming.result()
+    coming.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await coming
+    return None
 
 
 def run_history_with_loop(
@@ -120,11 +173,13 @@ def run_history_with_loop(
     event loop.
     """
 
-    async def run() -> RunRecord:
+    async def run(bars: np.ndarray) -> RunRecord:
         with ThreadPoolExecutor(1, thread_name_prefix="signals") as pool:
-            loop = ExecutionLoop(SliceEngine(rules, keeper), StreamSignals(features, model, pool))
-            return await loop.run(history_portions(inputs.bars, progress))
+            taker = PlainSlices(SliceEngine(rules, keeper), numbered(rules))
+            loop = ExecutionLoop(taker, StreamSignals(features, model, pool))
+            await loop.run(history_portions(bars, progress))
+            return taker.engine.record()
 
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(inputs.bars)
-        return asyncio.run(run())
+        return asyncio.run(run(inputs.bars))

@@ -25,8 +25,8 @@ from trader.signals.model import Model, predict_actions
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 OWN = (int(Reason.NONE), int(Reason.WARMUP))  # reasons that come out of the batch path itself
-READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", "ORDER_ABORTED", "KILL")
-STOPS = ("ORDER_ABORTED", "KILL")
+STOPS = ("ORDER_ABORTED", "CANCEL_INTENT", "KILL")  # what a backtest cannot know of
+READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", *STOPS)
 
 
 class BatchFeatures(Protocol):

@@ -23,7 +23,7 @@ from trader.core.book import (
 )
 from trader.core.schema import EventKind, OrderStatus, Reason
 from trader.core.step import abort, on_slice, submit
-from trader.core.watch import halt
+from trader.core.watch import cancel, halt, rearm
 from trader.journal import readback
 from trader.journal.records import Record
 from trader.journal.rows import require_layouts
@@ -73,6 +73,7 @@ class Rebuild:
         self.book = new_book(rules)
         self.report = ReplayReport(data["run_id"], "")
         self._out = new_out(2 * len(rules.instruments), 1)  # a kill adds events to a slice
+        self._spare = len(new_out(len(rules.instruments), 1).events)
         self._digest = RunDigest()
         self._slice: _Slice | None = None
         self._stepped = False  # rows of the last slice are in `_out`, not yet digested
@@ -81,6 +82,7 @@ class Rebuild:
         self._intents: deque[np.ndarray] = deque()
         self._client_ids: dict[int, str] = {}
         self._symbol_of: dict[str, int] = {}
+        self._kills: set[str] = set()  # in force
 
     # --- inputs ---
 
@@ -109,9 +111,35 @@ class Rebuild:
 
     def _kill(self, data: dict[str, Any], record: Record, where: Where) -> None:
         reason = Reason(int(data.get(KILLED_BY, Reason.KILLED)))
-        before = int(self._out.counts[EVENTS])
+        self._kills.add(data["kill_id"])
+        before = self._outside()
         halt(self.book, self.rules, int(reason), self._out)
         self._expect_cancels(before)
+
+    def _rearm(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._kills.discard(data["kill_id"])
+        if not self._kills:
+            self._outside()
+            rearm(self.book, self._out)
+
+    def _cancel_asked(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        symbol = self._symbol_of.get(data["client_order_id"])
+        if symbol is None:
+            return  # of an order that is not the core's
+        reason = int(Reason[data["reason"]])
+        before = self._outside()
+        for order_id, client_id in self._client_ids.items():
+            if client_id == data["client_order_id"]:
+                cancel(self.book, self.rules, symbol, order_id, reason, self._out)
+        self._expect_cancels(before)
+
+    def _outside(self) -> int:
+        """Make room for what comes from outside the core; the number of events so far."""
+        counts = self._out.counts
+        if int(counts[EVENTS]) + self._spare > len(self._out.events) and not self._has_intents():
+            self._close_slice(None)
+            counts[:] = 0
+        return int(counts[EVENTS])
 
     def _aborted(self, data: dict[str, Any], record: Record, where: Where) -> None:
         symbol = self._symbol_of.get(data["client_order_id"])
@@ -147,6 +175,14 @@ class Rebuild:
                 order = self.book.orders[symbol][index : index + 1]
                 if order[0]["status"] == OrderStatus.INTENT:
                     self._intents.append(order.copy())
+
+    def _has_intents(self) -> bool:
+        """Whether an order still waits for its outcome."""
+        held = self.book.positions["working_orders"]
+        return any(
+            bool(np.any(self.book.orders[symbol][: held[symbol]]["status"] == OrderStatus.INTENT))
+            for symbol in np.flatnonzero(held).tolist()
+        )
 
     def _expect_cancels(self, first: int) -> None:
         events = self._out.events[first : self._out.counts[EVENTS]]

@@ -160,7 +160,9 @@ _STEPS: dict[str, Step] = {
     "ORDER_ABORTED": Replayer._aborted,
     "FILL": Replayer._fill,
     "CANCEL_ACK": Replayer._cancel,
+    "CANCEL_INTENT": Replayer._cancel_asked,
     "KILL": Replayer._kill,
+    "REARM": Replayer._rearm,
     "SNAPSHOT": Replayer._snapshot,
     "RUN_END": Replayer._end,
 }

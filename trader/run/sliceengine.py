@@ -5,6 +5,7 @@ slice is taken. Rows stay in one buffer until it is nearly full; portions do not
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,12 +24,20 @@ from trader.core.book import (
 )
 from trader.core.schema import OrderStatus, Reason
 from trader.core.step import abort, on_slice, submit
-from trader.core.watch import halt
+from trader.core.watch import cancel, halt, rearm
 from trader.run.backtest import RowKeeper, RunRecord
 
 ROWS_PER_PORTION = 1_024
 # The reason to refuse an intent with, NONE to let it pass.
 Gate = Callable[[np.void], Reason]
+
+
+class Snapshot(NamedTuple):
+    """The state of a run after a slice. Arrays are copies: nothing changes them any more."""
+
+    book: Book
+    ts_ns: int  # close of the last slice; the smallest int64 before the first
+    slices: int
 
 
 class SliceEngine:
@@ -43,6 +52,7 @@ class SliceEngine:
         self._most = most_rows(self._symbols)
         self._before = np.zeros(5, np.int64)
         self._last_ns = -(2**63)
+        self.slices = 0
 
     def take(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
         """BAR records (n,) of one instant in symbol order, int8 actions and int16 reasons (n,).
@@ -60,6 +70,7 @@ class SliceEngine:
         self._last_ns = ts_ns
         self._before[:] = self._out.counts
         on_slice(self.book, self.rules, Inputs(bars, actions, reasons), 0, len(bars), self._out)
+        self.slices += 1
 
     def pass_gate(self, gate: Gate | None = None) -> None:
         """Submit every intent of the slice, or abort those that `gate` gives a reason against."""
@@ -77,17 +88,53 @@ class SliceEngine:
             else:
                 abort(self.book, self.rules, symbol, int(reason), self._out)
 
-    def halt(self, reason: Reason) -> None:
-        """Latch HALTED from outside the core, between two slices."""
+    def halt(self, reason: Reason) -> np.ndarray:
+        """Latch HALTED from outside the core, between two slices; EVENT rows of what ended."""
+        before = self._outside()
         halt(self.book, self.rules, int(reason), self._out)
+        return self._events_since(before)
+
+    def rearm(self) -> np.ndarray:
+        """Take an operator's re-arm; EVENT rows of what changed."""
+        before = self._outside()
+        rearm(self.book, self._out)
+        return self._events_since(before)
+
+    def cancel(self, symbol: int, order_id: int, reason: Reason) -> np.ndarray:
+        """End one working order; EVENT rows, none if it was not there."""
+        before = self._outside()
+        cancel(self.book, self.rules, symbol, order_id, int(reason), self._out)
+        return self._events_since(before)
+
+    def _outside(self) -> int:
+        """Make room for what comes from outside the core; the number of events so far."""
+        counts, out = self._out.counts, self._out
+        if int(counts[EVENTS]) + self._most[EVENTS] > len(out.events) and not any(self.intents()):
+            self._hand_over()
+        return int(counts[EVENTS])
+
+    def _events_since(self, before: int) -> np.ndarray:
+        return self._out.events[before : self._out.counts[EVENTS]].copy()
 
     def intents(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every intent that waits for the gate."""
+        return (found for found in self.orders() if found[1]["status"] == OrderStatus.INTENT)
+
+    def working(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every order that was sent and may still fill."""
+        return (found for found in self.orders() if found[1]["status"] == OrderStatus.WORKING)
+
+    def orders(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every order in the book."""
         working = self.book.positions["working_orders"]
         for symbol in np.flatnonzero(working).tolist():
             for order in self.book.orders[symbol][: working[symbol]]:
-                if order["status"] == OrderStatus.INTENT:
-                    yield symbol, order.copy()
+                yield symbol, order.copy()
+
+    def snapshot(self) -> "Snapshot":
+        """A copy of the state, which nobody changes any more."""
+        book = Book(*(array.copy() for array in self.book))
+        return Snapshot(book, self._last_ns, self.slices)
 
     def rows(self) -> Out:
         """Views of the rows of the slice taken last."""

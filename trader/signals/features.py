@@ -93,6 +93,11 @@ class FeatureStream:
         self._n_symbols = n_symbols
         self._width = width
 
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return self._width
+
     def update(self, bar: np.void | np.ndarray) -> np.ndarray:
         """float64 (features,) at the close of `bar`, one BAR record (or an array of one)."""
         record: Any = bar.reshape(())[()] if isinstance(bar, np.ndarray) else bar

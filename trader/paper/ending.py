@@ -1,0 +1,189 @@
+"""What a stop leaves: orders cancelled, the kill on record, results written.
+
+    stop      by its reason: cancel (Ctrl-C), or trip the latch and halt (limit, model, feed, kill)
+    finish    RUN_END, the other files of the run folder
+
+Law: the gate is shut before anything else is done; the journal is written before files are. A run
+that was interrupted or killed has its results, too, and goes on from its journal when started
+again.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.core.schema import KillSwitchReason, Reason
+from trader.errors import HaltedError, KilledError
+from trader.feeds.bargate import BarGate
+from trader.feeds.quality import QualityReport
+from trader.feeds.sessions import sessions_per_year
+from trader.journal import entries as build
+from trader.journal import readback
+from trader.journal.records import Entry
+from trader.journal.spool import ingest_spool
+from trader.journal.store import read_records
+from trader.paper.guard import (
+    CONNECTIVITY,
+    END,
+    FAULT,
+    HALTED,
+    INTERRUPTED,
+    KILLED,
+    TERMINATED,
+)
+from trader.paper.opening import SPOOLS, Opened
+from trader.paper.start import Start
+from trader.report.artifacts import write_run
+from trader.report.metrics import MarketFacts
+from trader.report.result import RunResult
+from trader.run.backtest import RunRecord
+from trader.run.loop import ExecutionLoop, Stopped
+from trader.run.points import reached
+from trader.runner import Finished, model_facts
+from trader.safety.events import RiskEventHandler, kill_switch_reason
+
+EXIT_CODES = {
+    END: 0,
+    TERMINATED: 0,
+    INTERRUPTED: 130,
+    HALTED: HaltedError.exit_code,
+    KILLED: KilledError.exit_code,
+    FAULT: KilledError.exit_code,
+    CONNECTIVITY: KilledError.exit_code,
+}
+
+
+@dataclass
+class Ended:
+    """How a paper run ended, and what it left."""
+
+    run_id: str
+    run_dir: Path
+    exit_code: int
+    stopped: Stopped
+    finished: Finished
+
+
+async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> None:
+    """Leave nothing working: what `stopped` asks for, on record."""
+    how, text = stopped
+    if how in (INTERRUPTED, TERMINATED):
+        await loop.cancel_working(Reason.SHUTDOWN)
+        return
+    if how == END:
+        return
+    handler = RiskEventHandler(opened.lease)
+    if how == HALTED:
+        reason = Reason[text]
+        handler.emit("limit_breach", reason=reason.name)
+        handler.emergency_stop(f"{reason.name}: a limit of run {opened.run_id}", reason)
+    elif how == CONNECTIVITY:
+        handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
+    elif how == FAULT:
+        handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
+    await opened.slices.halt(Reason.KILLED, _kills(opened))
+
+
+def _kills(opened: Opened) -> list[Entry]:
+    """KILL records for a stop that no spool file tells of: none if one has been taken in."""
+    home = Path(opened.lease.home)
+    if ingest_spool(opened.journal, *(home / name for name in SPOOLS)):
+        return []
+    return [
+        build.kill(
+            kill["kill_id"],
+            kill_switch_reason(kill["code"]),
+            str(kill["reason"]),
+            {"scope": kill["scope"], "source": kill.get("source") or "human"},
+        )
+        for kill in opened.lease.kills()
+    ]
+
+
+def finish(begun: Start, opened: Opened, stopped: Stopped, gate: BarGate) -> Ended:
+    """RUN_END and the files of the run folder."""
+    record = opened.slices.engine.record()
+    code = EXIT_CODES[stopped.how]
+    positions = record.book.positions["qty"].tolist()
+    held = dict(zip(begun.config.symbols, positions, strict=True))
+    details = {"digest": record.digest, "text": stopped.text}
+    reached("before_end")
+    end = build.RunEnd(stopped.how, code, held, record.book.account, details)
+    opened.journal.append([build.run_end(end)])
+    reached("after_end")
+    opened.journal.close()
+    opened.decisions.close()
+    result = _result(begun, opened, record, code, _quality(begun, gate))
+    finished = Finished(result, write_run(opened.folder, result))
+    return Ended(opened.run_id, opened.folder, code, stopped, finished)
+
+
+def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
+    """data_quality.json: of the files, or of what came live."""
+    if begun.history is not None:
+        return begun.history.quality.to_dict()
+    document = QualityReport(begun.config.feed.quality).to_dict()
+    for kind, count in gate.counts.items():
+        document["classes"][kind]["count"] = count
+        if count:
+            document["warnings"].append(f"{count} × {kind}")
+    return {**document, "missing_bars": gate.missing_bars}
+
+
+def _market(begun: Start, opened: Opened, record: RunRecord) -> MarketFacts:
+    """First open and last close of every symbol, from the journal and the book."""
+    first_open = np.full(len(begun.config.symbols), np.nan)
+    for bars in _slices(opened):
+        for bar in bars:
+            if np.isnan(first_open[bar["symbol"]]):
+                first_open[bar["symbol"]] = bar["open"]
+        if not np.isnan(first_open).any():
+            break
+    marks = record.book.positions["mark"]
+    last_close = np.where(record.book.positions["bars"] > 0, marks, np.nan)
+    return MarketFacts(sessions_per_year(begun.config.risk.market_hours), first_open, last_close)
+
+
+def _slices(opened: Opened) -> Any:
+    for entry in read_records(opened.journal.path, types=("BAR",)):
+        if entry.data["use"] == "slice":
+            yield readback.bars_of(entry)
+
+
+def _result(
+    begun: Start, opened: Opened, record: RunRecord, code: int, quality: dict[str, Any]
+) -> RunResult:
+    order = begun.order
+    sources = () if begun.history is None else begun.history.sources
+    return RunResult(
+        run_id=opened.run_id,
+        run_dir=opened.folder,
+        command="paper",
+        engine="loop",
+        command_line=order.command_line,
+        started_at=begun.started_at,
+        finished_at=datetime.now(UTC),
+        exit_code=code,
+        config=begun.config,
+        config_sha256=order.loaded.sha256,
+        resolved_yaml=order.loaded.resolved_yaml(),
+        sources=[asdict(source) for source in sources],
+        model=model_facts(order.loaded),
+        quality=quality,
+        bars=int(record.book.account[0]["decisions"]),
+        orders=record.orders,
+        digest=record.digest,
+        tally=opened.tally,
+        account=record.book.account[0],
+        positions=record.book.positions,
+        limits=begun.rules.limits[0],
+        fills=record.fills,
+        equity=record.equity,
+        events=record.events,
+        sessions=begun.rules.sessions,
+        market=_market(begun, opened, record),
+        timing={},
+    )

@@ -1,0 +1,205 @@
+"""The right to run, the journal, recovery: in the order that closes every race with a kill.
+
+    arm (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch again) → finish
+
+Law: nothing is sent before the gate is open, and it opens last. A new run that is refused leaves
+no folder behind.
+"""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trader.core.schema import Reason
+from trader.errors import UsageError
+from trader.journal import entries as build
+from trader.journal.anchor import FileAnchor
+from trader.journal.log import Journal, OnCheckpoint
+from trader.journal.spool import ingest_spool
+from trader.journal.store import FILE_NAME
+from trader.paper.start import Start
+from trader.report.artifacts import CONFIG, DECISIONS, EQUITY_CURVE, MANIFEST
+from trader.report.folder import create_live, write_file
+from trader.report.parquet import DecisionWriter
+from trader.report.provenance import code_sha256
+from trader.report.tally import DecisionTally
+from trader.run.backtest import RowKeeper
+from trader.run.journaled import JournaledSlices, Passed, SentOrder
+from trader.run.points import reached
+from trader.run.recorded import rules_details
+from trader.run.recover import Recovery
+from trader.run.sliceengine import SliceEngine
+from trader.safety.gate import Gate
+from trader.safety.lease import Lease, RunInfo, arm
+from trader.safety.statedir import home_path
+from trader.wiring import search_paths
+
+SPOOLS = ("kills", "rearms", "audit-spool")
+
+
+class Desk:
+    """Where orders go: through the gate of the lease to the simulated broker."""
+
+    def __init__(self, symbols: tuple[str, ...], pool: Executor, snapshot_every: int) -> None:
+        self.symbols = symbols
+        self.pool = pool
+        self.snapshot_every = snapshot_every
+        self.sent = 0
+        self._gate: Gate | None = None
+        self._mono_ns: Callable[[], int] | None = None
+
+    def open(self, gate: Gate, mono_ns: Callable[[], int]) -> None:
+        """From here on orders can leave."""
+        self._gate, self._mono_ns = gate, mono_ns
+
+    def send(self, order: SentOrder) -> Passed:
+        """See `run.journaled.Surroundings`."""
+        if self._gate is None:
+            return Passed(Reason.KILLED, "the gate is not open")
+        passage = self._gate.send(order, Simulated())
+        reason = Reason[passage.reason]
+        self.sent += reason == Reason.NONE
+        return Passed(reason, passage.detail)
+
+    def mono_ns(self) -> int:
+        """See `run.journaled.Surroundings`."""
+        assert self._mono_ns is not None, "asked for after an order has left"
+        return self._mono_ns()
+
+
+class Simulated:
+    """The simulated broker: takes every order, which then fills in the core at a later bar."""
+
+    def send(self, order: object) -> None:
+        """Taken."""
+
+
+@dataclass
+class Opened:
+    """A run that may trade."""
+
+    folder: Path
+    lease: Lease
+    journal: Journal
+    slices: JournaledSlices
+    desk: Desk
+    decisions: DecisionWriter
+    tally: DecisionTally
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run and of its folder."""
+        return self.folder.name
+
+
+def open_run(begun: Start) -> Opened:
+    """Take the run, bring it to where its journal ends, and open the gate.
+
+    Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
+    """
+    folder = _folder(begun)
+    config = begun.config
+    info = RunInfo(
+        "paper",
+        str(folder),
+        begun.path is not None,
+        config.kill.barrier_ms,
+        config.kill.cancel_timeout_seconds,
+    )
+    try:
+        lease = arm(str(home_path()), folder.name, info)
+    except BaseException:
+        if begun.path is None:  # it never began: nothing to find under its name
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    try:
+        return _recovered(begun, folder, lease)
+    except BaseException:
+        lease.close()
+        raise
+
+
+def _folder(begun: Start) -> Path:
+    if begun.path is None:
+        made = create_live(begun.order.parent, "paper", begun.config.name, begun.started_at)
+        write_file(made.final / CONFIG, begun.order.loaded.resolved_yaml())
+        return made.final
+    folder = begun.path.parent
+    for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
+    config = begun.config
+    journal = _journal(begun, folder)
+    reached("after_resume_record")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
+    desk = Desk(config.symbols, pool, config.execution.snapshot_every)
+    decisions = DecisionWriter(folder / DECISIONS, config.symbols).__enter__()
+    tally = DecisionTally()
+    engine = SliceEngine(begun.rules, RowKeeper(0, (decisions.write, tally.add)))
+    slices = JournaledSlices(engine, journal, desk)
+    recovery = Recovery(slices, journal, begun.found)
+    recovery.fold()
+    home = Path(lease.home)
+    recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
+    desk.open(lease.open_gate(), begun.clock.mono_ns)
+    recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
+    return Opened(folder, lease, journal, slices, desk, decisions, tally)
+
+
+def _is_too_late(begun: Start) -> bool:
+    """Whether orders decided before the crash are of a bar that is past. Never of a replay: its
+    next bar comes when it is asked for."""
+    slices = begun.found.slices
+    if begun.history is not None or not slices:
+        return False
+    age_ns = begun.clock.wall_ns() - slices[-1].wall_ns
+    return not (age_ns <= begun.config.period_ns)
+
+
+def _journal(begun: Start, folder: Path) -> Journal:
+    order, rules = begun.order, begun.rules
+    who = build.Identity(
+        folder.name,
+        {"uid": os.getuid(), "pid": os.getpid(), "host": socket.gethostname(), "role": "runner"},
+        rules.limits,
+        order.loaded.sha256,
+        begun.model_sha,
+        code_sha256(),
+    )
+    paths = [str(place) for place in search_paths(order.config_files)]
+    details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
+    if begun.path is not None:
+        journal = Journal.open(begun.path, begun.clock, _anchor(begun))
+        if journal.head.seq != begun.found.last_seq:
+            journal.close()
+            raise UsageError(
+                f"{folder.name} went on in another process meanwhile; start again to go on with it"
+            )
+        journal.append([build.run_resume(who, details)])
+        return journal
+    config = begun.config
+    start = build.RunStart(
+        who, folder.name, "paper", config.symbols, config.broker.cash, details=details
+    )
+    return Journal.create(folder / FILE_NAME, start, begun.clock, _anchor(begun))
+
+
+def _anchor(begun: Start) -> OnCheckpoint | None:
+    """Where the heads of the hash chain are copied to; None for nowhere."""
+    place = begun.config.audit.anchor
+    return None if place is None else FileAnchor(Path(place))
+
+
+def seen_bars(begun: Start) -> np.ndarray | None:
+    """Every bar that was traded on so far, in order; None for none."""
+    slices = begun.found.slices
+    return np.concatenate([one.bars for one in slices]) if slices else None

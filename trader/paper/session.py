@@ -1,0 +1,75 @@
+"""A whole paper run as one function: start, open, trade, end. What `trader paper` calls.
+
+Law: a table of contents. A journal that cannot be written ends the process: the latch is tripped,
+and what is on disk is enough to go on from. Whatever else goes wrong trips the latch as well.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from trader.errors import KilledError
+from trader.journal.records import JournalError
+from trader.paper.ending import Ended, finish, stop
+from trader.paper.guard import FAULT
+from trader.paper.opening import Opened, open_run
+from trader.paper.start import Asked, Start, start
+from trader.paper.trading import Parts, Watcher, made, make_hooks, trade
+from trader.run.loop import Stopped
+from trader.runner import Order
+from trader.wiring import search_paths
+
+Say = Callable[[str], None]
+DRAIN_S = 2.0  # for hooks to take their last events
+
+
+def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+    """Run a config on bars as they come, or go on with the run that was cut off.
+
+    Raises the errors of config, data and model, `KilledError` under a kill, `UsageError` where
+    the run that would go on had another config. Not for use inside a running event loop.
+    """
+    return asyncio.run(_paper(order, asked, watcher, say))
+
+
+async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+    hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
+    begun = await start(order, asked)
+    opened = open_run(begun)
+    try:
+        async with made(begun, opened, hooks) as parts:
+            stopped = await _traded(begun, opened, parts, watcher, say)
+        hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
+        ended = finish(begun, opened, stopped, parts.bar_gate)
+        await hooks.drained(DRAIN_S)
+        return ended
+    except JournalError as error:
+        _leave(opened, error, say)
+        raise  # not reached: `_leave` ends the process
+    finally:
+        opened.lease.close()
+        opened.desk.pool.shutdown(wait=False)
+
+
+async def _traded(
+    begun: Start, opened: Opened, parts: Parts, watcher: Watcher, say: Say
+) -> Stopped:
+    """Trade and stop; an error in between stops, too, with the latch tripped."""
+    try:
+        stopped = await trade(begun, opened, parts, watcher)
+    except JournalError:
+        raise
+    except BaseException as error:
+        opened.lease.shut_gate(f"{type(error).__name__}")
+        await stop(opened, parts.loop, Stopped(FAULT, f"{type(error).__name__}: {error}"))
+        raise
+    await stop(opened, parts.loop, stopped)
+    return stopped
+
+
+def _leave(opened: Opened, error: JournalError, say: Say) -> None:
+    """A failed write: never retried on the same file. Trip, say, and end the process at once."""
+    done = opened.lease.trip("SYSTEM_ERROR", str(error))
+    say(f"error: {error}")
+    say(f"killed: {done.order.kill_id}; `trader status` tells more")
+    os._exit(KilledError.exit_code)

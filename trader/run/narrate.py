@@ -1,0 +1,135 @@
+"""What a slice did, as hook events: plain dictionaries of JSON values, for people and programs.
+
+Law: tells, decides nothing, and makes a dictionary only for an event that somebody listens to.
+Times are ISO 8601 in UTC; a number that is none (no limit, no reading) is None.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trader.core.schema import EventKind, Reason, ThrottleStage, TradingAction, TradingState
+from trader.report.moments import iso_utc
+from trader.run.answers import Answer
+from trader.run.hooks import Hooks
+from trader.run.sliceengine import SliceEngine
+
+Details = dict[str, Any]
+
+
+class Narrator:
+    """Turns the rows of a slice into events of `hooks`."""
+
+    def __init__(
+        self, hooks: Hooks, symbols: Sequence[str], client_id: Callable[[int], str]
+    ) -> None:
+        self._hooks = hooks
+        self._symbols = tuple(symbols)
+        self._client_id = client_id
+
+    def slice_taken(self, bars: np.ndarray, answer: Answer, engine: SliceEngine) -> None:
+        """Everything about one slice, after the gate, in the order it happened."""
+        hooks, rows = self._hooks, engine.rows()
+        if hooks.has("bar"):
+            for bar in bars:
+                hooks.emit("bar", **self._bar(bar))
+        if hooks.has("order_filled"):
+            for fill in rows.fills:
+                hooks.emit("order_filled", **self._fill(fill))
+        self.state_changed(rows.events)
+        if hooks.has("action_generated"):
+            for row in zip(bars, answer.actions.tolist(), answer.reasons.tolist(), strict=True):
+                hooks.emit("action_generated", **self._action(*row))
+        asked = rows.decisions[rows.decisions["requested_qty"] != 0.0]
+        sent = self._sent_ids(engine, int(bars[0]["ts_ns"])) if len(asked) else {}
+        for decision in asked:
+            self._decided(decision, sent.get(int(decision["symbol"]), ""))
+
+    def state_changed(self, events: np.ndarray) -> None:
+        """trading_state_changed for the EVENT rows that tell of one."""
+        if not self._hooks.has("trading_state_changed"):
+            return
+        for event in events[events["kind"] == EventKind.TRADING_STATE]:
+            self._hooks.emit(
+                "trading_state_changed",
+                timestamp=iso_utc(int(event["ts_ns"])),
+                before=TradingState(int(event["limit"])).name,
+                after=TradingState(int(event["value"])).name,
+                reason=Reason(int(event["reason"])).name,
+            )
+
+    def _sent_ids(self, engine: SliceEngine, ts_ns: int) -> dict[int, str]:
+        """Ids of the orders that left at `ts_ns`, by symbol: one a symbol at most."""
+        if not self._hooks.has("order_sent"):
+            return {}
+        return {
+            symbol: self._client_id(int(order["order_id"]))
+            for symbol, order in engine.working()
+            if order["ts_ns"] == ts_ns
+        }
+
+    def _decided(self, decision: np.void, order_id: str) -> None:
+        hooks = self._hooks
+        if decision["approved_qty"] == 0.0:
+            if hooks.has("order_denied"):
+                hooks.emit("order_denied", **self._denied(decision))
+            return
+        if decision["throttle"] and hooks.has("order_throttled"):
+            hooks.emit("order_throttled", **self._throttled(decision))
+        if hooks.has("order_sent"):
+            sent = {**self._at(decision), **_side(decision["approved_qty"])}
+            hooks.emit("order_sent", **sent, order_id=order_id)
+
+    def _at(self, row: np.void) -> Details:
+        return {
+            "timestamp": iso_utc(int(row["ts_ns"])),
+            "symbol": self._symbols[row["symbol"]],
+        }
+
+    def _bar(self, bar: np.void) -> Details:
+        names = ("open", "high", "low", "close", "volume")
+        return {**self._at(bar), **{name: float(bar[name]) for name in names}}
+
+    def _action(self, bar: np.void, action: int, reason: int) -> Details:
+        names = {"action": TradingAction(action).name, "reason": Reason(reason).name}
+        return {**self._at(bar), **names}
+
+    def _denied(self, decision: np.void) -> Details:
+        return {
+            **self._at(decision),
+            "action": TradingAction(int(decision["action"])).name,
+            "requested_qty": float(decision["requested_qty"]),
+            "approved_qty": 0.0,
+            "reason": Reason(int(decision["reason"])).name,
+            "observed": finite(decision["observed"]),
+            "limit": finite(decision["limit"]),
+        }
+
+    def _throttled(self, decision: np.void) -> Details:
+        bits = int(decision["throttle"])
+        return {
+            **self._at(decision),
+            "requested_qty": float(decision["requested_qty"]),
+            "approved_qty": float(decision["approved_qty"]),
+            "stages": [stage.name for stage in ThrottleStage if stage and stage & bits],
+        }
+
+    def _fill(self, fill: np.void) -> Details:
+        names = ("price", "commission", "slippage", "realized_pnl")
+        return {
+            **self._at(fill),
+            **_side(fill["qty"]),
+            **{name: float(fill[name]) for name in names},
+            "order_id": self._client_id(int(fill["order_id"])),
+        }
+
+
+def _side(qty: float) -> Details:
+    return {"side": "BUY" if qty > 0.0 else "SELL", "qty": abs(float(qty))}
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where it is none."""
+    return float(value) if math.isfinite(value) else None
