@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -177,7 +178,7 @@ def without(place: Path, *columns: str) -> None:
 @pytest.mark.parametrize(
     ("sets", "key"),
     [
-        ([], "throttle.max_spread_bps"),
+        (["broker.slippage={type: bps, value: 1}"], "throttle.max_spread_bps"),
         (["throttle.max_spread_bps=none"], "broker.slippage.type"),
     ],
 )
@@ -185,8 +186,44 @@ def test_a_driver_that_the_feed_lacks_is_a_config_error(place, sets, key):
     without(place, "bid", "ask")
     done = trader("backtest", "-c", CONFIG, *(word for one in sets for word in ("--set", one)))
     assert done.returncode == 3
-    assert key in done.stderr
+    assert f" {key}: " in done.stderr
     assert "bid and ask" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_all_drivers_that_the_feed_lacks_are_told_at_once(place):
+    without(place, "bid", "ask")
+    frame = pd.read_csv(place / "data" / "acme.csv")
+    frame.assign(volume=0).to_csv(place / "data" / "acme.csv", index=False)
+    done = trader("validate", "-c", CONFIG, "--set", "broker.max_fill_participation=0.5")
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error: 4 problems in the config:"
+    keys = ("throttle.max_spread_bps", "broker.slippage.type", "throttle.max_volume_participation")
+    for line, key in zip(lines[1:], (*keys, "broker.max_fill_participation"), strict=True):
+        assert f": {key}: " in line
+        assert line.startswith(("  --set: ", f"  {CONFIG}:"))
+
+
+def test_the_signals_example_of_the_docs_trades(place):
+    text = (ROOT / "docs" / "models.md").read_text()
+    rows = text[text.index("timestamp,symbol,action") :].partition("```")[0]
+    (place / "data" / "signals.csv").write_text(rows)
+    words = text[text.index("`trader backtest -c configs/demo.yaml --set") + 1 :].partition("`")[0]
+    done = trader(*shlex.split(words)[1:], "--json")
+    assert done.returncode == 0, done.stderr
+    assert "signals" not in done.stderr
+    assert json.loads(done.stdout)["fills"] == rows.count("ACME") == 2
+
+
+def test_signals_before_the_features_are_warm_are_told(place):
+    rows = "timestamp,symbol,action\n2024-03-04T14:30:00Z,ACME,BUY\n2024-03-04T16:30:00Z,ACME,BUY\n"
+    (place / "signals.csv").write_text(rows)
+    model = "model={type: signals, path: signals.csv}"
+    for command in ("backtest", "validate"):
+        done = trader(command, "-c", CONFIG, "--set", model)
+        assert done.returncode == 0
+        assert "warning: signals.csv: 1 of 2 signals fall on bars whose features" in done.stderr
 
 
 def test_volume_throttle_on_a_feed_without_volume_is_a_config_error(place):

@@ -148,3 +148,13 @@ def test_real_files_pass_as_they_are(real_data, tmp_path):
     done = trader("data", "check", *files, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [len(check["symbols"]) for check in json.loads(done.stdout)["checks"]] == [1, 24]
+
+
+def test_bars_outside_trading_hours_are_on_screen(tmp_path):
+    path = put(tmp_path, csv_text(["2024-03-04T03:30:00Z", "2024-03-04T14:30:00Z"]))
+    done = trader(
+        "data", "check", path, "--market-hours", "XNYS", "--period", "60", folder=tmp_path
+    )
+    assert "1 bars outside the trading hours of XNYS" in done.stdout
+    done = trader("data", "check", path, "--period", "60", folder=tmp_path)
+    assert "outside the trading hours" not in done.stdout

@@ -50,6 +50,7 @@ def test_list_shows_each_run_with_its_result(trader_runs):
     lines = [line for line in out.splitlines() if line.startswith("2026")]
     assert [line.split()[0] for line in lines] == [OTHER, FIRST]
     assert "ACTIVE" in lines[0]
+    assert out.startswith("Runs of the folder runs, newest first\n")
     assert max(map(len, out.splitlines())) <= 80
 
 

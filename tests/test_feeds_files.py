@@ -150,7 +150,12 @@ def test_parquet_stamps_of_any_unit_in_a_column_or_the_index(tmp_path, unit, as_
     ("changes", "parts"),
     [
         ({"timestamp": [1709562600, 1709562660, 1709562720]}, ["int64", "does not say its unit"]),
-        ({"close": ["a", "b", "c"]}, ["column 'close' holds no numbers"]),
+        ({"close": ["1.5", "b", "c"]}, ["bars.parquet row 1: close is 'b', which is no number"]),
+        (
+            {"close": pd.Categorical(["1", "2", "x"])},
+            ["row 2: close is 'x'", "the column holds text"],
+        ),
+        ({"close": [[1.0], [2.0], [3.0]]}, ["column 'close' is of type list<", "store numbers"]),
         (
             {"timestamp": pd.to_datetime(["2024-03-04", None, "2024-03-05"], utc=True)},
             ["row 1", "timestamp is empty"],

@@ -127,6 +127,23 @@ def test_model_that_is_there_is_kept_unless_forced(folder, capsys):
     assert Path("models/demo.skops").read_bytes() != before
 
 
+def test_the_summary_says_what_is_still_to_be_written(folder, capsys):
+    Path("sub").mkdir()
+    assert run("--out", "sub/a.skops") == 0
+    told = capsys.readouterr().out
+    sha256 = hashlib.sha256(Path("sub/a.skops").read_bytes()).hexdigest()
+    assert "wrote      sub/a.skops and sub/a.skops.card.json\n" in told
+    lines = f"these lines under `model:` in the config:\n  path: sub/a.skops\n  sha256: {sha256}\n"
+    assert lines in told
+    pinned = ("--set", f"model.sha256={sha256}")
+    assert run("--out", "sub/b.skops", *pinned) == 0  # equal bytes, another file
+    assert "this line under `model:` in the config:\n  path: sub/b.skops\n" in (
+        capsys.readouterr().out
+    )
+    assert run(*pinned) == 0
+    assert "The config names this very file already." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("override", "code", "message"),
     [

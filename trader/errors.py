@@ -30,14 +30,17 @@ class ConfigError(TraderError):
     """The configuration is wrong, or asks for what the data or the model cannot give.
 
     `key` is the dotted config key at fault (`features.sma_fast.period`) where one is known; the
-    command line turns it into file, line and column.
+    command line turns it into file, line and column. `also` are further mistakes found with it.
     """
 
     exit_code = 3
 
-    def __init__(self, message: str, key: str | None = None) -> None:
+    def __init__(
+        self, message: str, key: str | None = None, also: "tuple[ConfigError, ...]" = ()
+    ) -> None:
         super().__init__(message)
         self.key = key
+        self.also = also
 
 
 class DataError(TraderError):

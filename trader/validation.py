@@ -14,6 +14,7 @@ import numpy as np
 from trader.config.load import LoadedConfig
 from trader.core.schema import TradingAction
 from trader.signals.model import load_model, predict_rows
+from trader.signals.signals_file import SignalsModel
 from trader.wiring import build_features, build_rules, check_drivers, load_bars, search_paths
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
@@ -46,6 +47,8 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if len(warm) == 0:
         warnings.append("no bar has all its features: every action will be HOLD (WARMUP)")
     model.check_history(bars)
+    if isinstance(model, SignalsModel):
+        model.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
     actions, _ = predict_rows(model, bars[rows], matrix[rows])
     document = {

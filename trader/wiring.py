@@ -28,6 +28,7 @@ from trader.core.schema import (
     CommissionType,
     FillRule,
     OnBreach,
+    Reason,
     SizingMode,
     SlippageType,
     TimeInForce,
@@ -37,6 +38,7 @@ from trader.feeds.feed import BarSet, load_history
 from trader.feeds.sessions import bars_per_year
 from trader.signals.features import FeatureSet
 from trader.signals.model import Model, load_model, predict_actions
+from trader.signals.signals_file import SignalsModel
 
 SCALED_BY_PILOT = (
     "max_position_size",
@@ -180,30 +182,26 @@ def load_bars(config: Config) -> History:
 
 
 def check_drivers(config: Config, bars: np.ndarray) -> None:
-    """`ConfigError` where a throttle or a cost is set whose driver the feed does not carry."""
-    quoted = bool(np.any(np.isfinite(bars["bid"]) & np.isfinite(bars["ask"])))
-    if not quoted and config.throttle.max_spread_bps is not None:
-        raise ConfigError(
-            "needs bid and ask, and the feed has none: add the columns, or write none",
-            key="throttle.max_spread_bps",
-        )
-    if not quoted and config.broker.slippage.type == "half_spread":
-        raise ConfigError(
-            "half_spread needs bid and ask, and the feed has none: use bps or volume_share",
-            key="broker.slippage.type",
-        )
-    if np.any(bars["volume"] > 0.0):
-        return
-    if config.throttle.max_volume_participation is not None:
-        raise ConfigError(
-            "needs volume, and every volume of the feed is 0: write none",
-            key="throttle.max_volume_participation",
-        )
-    if config.broker.max_fill_participation is not None:
-        raise ConfigError(
-            "needs volume, and every volume of the feed is 0: write none",
-            key="broker.max_fill_participation",
-        )
+    """`ConfigError` that tells every throttle and cost whose driver the feed does not carry."""
+    lacking: list[ConfigError] = []
+    if not np.any(np.isfinite(bars["bid"]) & np.isfinite(bars["ask"])):
+        if config.throttle.max_spread_bps is not None:
+            told = "needs bid and ask, and the feed has none: add the columns, or write none"
+            lacking.append(ConfigError(told, "throttle.max_spread_bps"))
+        if config.broker.slippage.type == "half_spread":
+            told = "half_spread needs bid and ask, and the feed has none: use bps or volume_share"
+            lacking.append(ConfigError(told, "broker.slippage.type"))
+    if not np.any(bars["volume"] > 0.0):
+        told = "needs volume, and every volume of the feed is 0: write none"
+        if config.throttle.max_volume_participation is not None:
+            lacking.append(ConfigError(told, "throttle.max_volume_participation"))
+        if config.broker.max_fill_participation is not None:
+            lacking.append(ConfigError(told, "broker.max_fill_participation"))
+        if config.broker.slippage.type == "volume_share":
+            told = "volume_share needs volume, and every volume of the feed is 0: use bps"
+            lacking.append(ConfigError(told, "broker.slippage.type"))
+    if lacking:
+        raise ConfigError(str(lacking[0]), lacking[0].key, tuple(lacking[1:]))
 
 
 def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
@@ -244,6 +242,8 @@ def prepare(
     report = None if progress is None else _model_progress(progress, len(bars))
     actions, reasons = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
     timing.lap("model_s")
+    if isinstance(model, SignalsModel):
+        model.tell_held(bars[reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
     return Prepared(rules, Inputs(bars, actions, reasons), history, features, model)
 

@@ -58,14 +58,28 @@ def explaining(loaded: "LoadedConfig") -> Iterator[None]:
     """Put file, line and column in front of a ConfigError that what runs inside raises.
 
     `load_config`'s own errors have their places already; wiring, features and models know only
-    the key.
+    the key. What the modules log meanwhile is said on stderr with its level in front.
     """
+    _say_what_is_logged()
     try:
         yield
     except ConfigError as error:
         if error.key is None:
             raise
         raise ConfigError(loaded.explain(error)) from error
+
+
+def _say_what_is_logged() -> None:
+    """`warning: …` on stderr for every record of ours; Python alone would print the bare text."""
+    import logging
+
+    class Teller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+    ours = logging.getLogger("trader")
+    if not any(type(handler).__name__ == Teller.__name__ for handler in ours.handlers):
+        ours.addHandler(Teller(logging.WARNING))
 
 
 def _failed(error: Exception) -> int:

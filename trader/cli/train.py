@@ -57,10 +57,12 @@ def _trained(loaded: "LoadedConfig", config_files: list[Path], path: Path) -> di
 
 
 def _summary(card: dict[str, Any], path: Path, config: "Config") -> str:
+    from trader.signals.model_card import card_path
+
     rows, score = card["rows"], card["in_sample"]
     classes = ", ".join(f"{name} {count:,}" for name, count in card["classes"].items())
     lines = [
-        f"wrote      {path} and {path.name}.card.json",
+        f"wrote      {path} and {card_path(path)}",
         f"estimator  {card['estimator']} on {', '.join(card['features'])}",
         f"span       {card['span']['first_bar_opens']} to {card['span']['last_bar_closes']}",
         f"rows       {rows['used']:,} of {rows['in_span']:,} bars: {classes}",
@@ -70,8 +72,14 @@ def _summary(card: dict[str, Any], path: Path, config: "Config") -> str:
         *(f"warning    {warning}" for warning in card["warnings"]),
         f"sha256     {card['sha256']}",
     ]
-    if getattr(config.model, "sha256", None) == card["sha256"]:
-        lines.append("The config names this very file already.")
-    else:
-        lines += ["Put this line under `model:` in the config:", f"  sha256: {card['sha256']}"]
-    return "\n".join(lines)
+    model = config.model
+    named = {"type": model.type, "path": getattr(model, "path", None)}
+    named["sha256"] = getattr(model, "sha256", None)
+    wanted = {"type": "sklearn", "path": str(path), "sha256": card["sha256"]}
+    if model.type == "sklearn" and Path(model.path).resolve() == path.resolve():
+        wanted["path"] = model.path
+    missing = [f"  {key}: {value}" for key, value in wanted.items() if named[key] != value]
+    if not missing:
+        return "\n".join([*lines, "The config names this very file already."])
+    these = "this line" if len(missing) == 1 else "these lines"
+    return "\n".join([*lines, f"Put {these} under `model:` in the config:", *missing])

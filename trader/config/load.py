@@ -50,7 +50,10 @@ class LoadedConfig:
         return str(_where(self._nodes[".".join(words)]))
 
     def explain(self, error: ConfigError) -> str:
-        """`error`'s message with the place of its key in front."""
+        """`error`'s message with the place of its key in front, and those found with it."""
+        if error.also:
+            told = [self.explain(one) for one in (ConfigError(str(error), error.key), *error.also)]
+            return f"{len(told)} problems in the config:\n  " + "\n  ".join(told)
         return f"{self.locate(error.key)}: {error.key}: {error}" if error.key else str(error)
 
     def _origin(self, key: str, value: object) -> str:

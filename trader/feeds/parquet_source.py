@@ -11,7 +11,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import DataError
-from trader.feeds.raw import RawRows, plan_columns, symbol_column
+from trader.feeds.raw import SHOWN, RawRows, place_of, plan_columns, symbol_column
 from trader.feeds.stamps import REMEDY, Codes, as_ns, localised, parse_texts, within_reach
 
 if TYPE_CHECKING:
@@ -86,7 +86,27 @@ class _Columns:
         try:
             return column.cast(pa.float64()).to_numpy()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(f"{self._path}: column {name!r} holds no numbers ({error})") from error
+            raise DataError(_no_numbers(column, name, self._path)) from error
+
+
+def _no_numbers(column: "pa.ChunkedArray", name: str, path: Path) -> str:
+    """Which cell of a column is no number, as far as cells can be looked at one by one."""
+    import pyarrow as pa
+
+    kind = str(column.type)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return f"{path}: column {name!r} is of type {kind}, which holds no numbers; store numbers"
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            pa.scalar(text, pa.string()).cast(pa.float64())
+        except pa.ArrowInvalid:
+            return (
+                f"{place_of(path, FIRST_ROW, row)}: {name} is {text[:SHOWN]!r}, which is no "
+                f"number; the column holds text ({kind}): mend the cell, and store numbers"
+            )
+    return f"{path}: column {name!r} is of type {kind}, which holds no numbers; store numbers"
 
 
 def _stamps(column: "pa.ChunkedArray", path: Path, zone: str | None, codes: Codes) -> np.ndarray:

@@ -90,6 +90,7 @@ def _remarks(check: Mapping[str, Any]) -> list[RenderableType]:
         "quotes with bid above ask": check["crossed_quotes"],
         "bars without bid or ask": check["missing_quotes"],
         "bars off the grid of the bar period": check["off_grid"],
+        f"bars outside the trading hours of {check['market_hours']}": check["outside_hours"],
     }
     lines = [f"{count:,} {what}" for what, count in counts.items() if count]
     if check["open_ended"]:

@@ -56,7 +56,10 @@ def list_view(document: Mapping[str, Any], folder: str) -> Group:
     if not runs:
         parts.append(Text(f"No runs in {folder}. `trader backtest -c FILE` makes one."))
     else:
-        parts.append(_runs_table(runs))
+        parts += [
+            Text(f"Runs of the folder {folder}, newest first", overflow="fold"),
+            _runs_table(runs),
+        ]
     for run in runs:
         if run["fill_rule"] == "same_close":
             parts.append(Text(f"{run['run_id']}: {SAME_CLOSE}", style="bold red"))

@@ -68,6 +68,19 @@ class SignalsModel:
                 unknown,
             )
 
+    def tell_held(self, cold: np.ndarray) -> None:
+        """Warn of signals on `cold`, BAR records that wait for a feature: they are held."""
+        wanted = self.predict(cold, np.empty((len(cold), 0)))
+        held = int(np.count_nonzero(wanted != TradingAction.HOLD))
+        if held:
+            _log.warning(
+                "%s: %d of %d signals fall on bars whose features are not warm, and are held; "
+                "signals need no features: leave them out of the config",
+                self.path,
+                held,
+                self.signals,
+            )
+
     def _index(self, rows: SignalRows) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Symbol → (closes int64 sorted, actions int8), one entry a signal of the file."""
         order = np.lexsort((rows.stamp_ns, rows.symbol))  # stable: file order within a bar

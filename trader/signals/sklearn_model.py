@@ -8,6 +8,7 @@ through BLAS and differ in the last bit).
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from trader.config.schema import Config
 from trader.config.sections import SklearnModel as SklearnConfig
 from trader.errors import ModelError
 from trader.signals.actions import ALLOWED, AnswerError, to_actions
-from trader.signals.model_card import feature_definitions, read_card
+from trader.signals.model_card import card_path, feature_definitions, read_card
 from trader.signals.skops_file import load_skops, read_pinned
 from trader.signals.targets import what_failed
 
@@ -131,8 +132,8 @@ class SklearnModel:
         for name, now in feature_definitions(config).items():
             if name in learned and learned[name] != now:
                 _log.warning(
-                    "%s learned from %s = %s, and the config has %s",
-                    self.path,
+                    "%s: the model learned from %s = %s, and the config has %s",
+                    card_path(Path(self.path)),
                     name,
                     learned[name],
                     now,
