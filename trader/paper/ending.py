@@ -85,6 +85,10 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> None:
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
     await opened.slices.halt(Reason.KILLED, _kills(opened))
+    asking = [kill for kill in opened.lease.kills() if kill.get("flatten")]
+    if asking:
+        closed = await opened.slices.flatten(asking[0]["kill_id"])
+        loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
 
 
 def _kills(opened: Opened) -> list[Entry]:

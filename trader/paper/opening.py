@@ -67,6 +67,13 @@ class Desk:
         self.sent += reason == Reason.NONE
         return Passed(reason, passage.detail)
 
+    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+        """See `run.journaled.Surroundings`."""
+        if self._gate is None:
+            return Passed(Reason.KILLED, "the gate is not open")
+        passage = self._gate.send_closing(order, Simulated(), position_qty)
+        return Passed(Reason[passage.reason], passage.detail)
+
     def mono_ns(self) -> int:
         """See `run.journaled.Surroundings`."""
         assert self._mono_ns is not None, "asked for after an order has left"

@@ -16,6 +16,7 @@ from trader.paper.opening import Opened, open_run
 from trader.paper.start import Asked, Start, start
 from trader.paper.trading import Parts, Watcher, made, make_hooks, trade
 from trader.run.loop import Stopped
+from trader.run.sliceengine import warm_up
 from trader.runner import Order
 from trader.wiring import search_paths
 
@@ -35,6 +36,7 @@ def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
 async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
     hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
     begun = await start(order, asked)
+    warm_up(begun.rules)
     opened = open_run(begun)
     try:
         async with made(begun, opened, hooks) as parts:

@@ -24,7 +24,7 @@ from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
 
 ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
-NEVER = 2**63 - 1
+NO_DECISION = -1  # of an order that a kill asked for
 
 
 class SentOrder(NamedTuple):
@@ -54,6 +54,10 @@ class Surroundings(Protocol):
 
     def send(self, order: SentOrder) -> Passed:
         """Through the gate to the broker."""
+        ...
+
+    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+        """The same for an order that closes a position for a kill with `flatten`."""
         ...
 
     def mono_ns(self) -> int:
@@ -117,6 +121,38 @@ class JournaledSlices:
     async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
         """A kill between two slices: the core halts, working orders end, all on record."""
         await self._append([*kills, *self.ended(self.engine.halt(reason))])
+
+    async def flatten(self, kill_id: str) -> int:
+        """Close every position at once, for a kill that asks for it; how many were closed."""
+        held = self.engine.book.positions["qty"].copy()
+        ts_ns = int(self.engine.book.account[0]["ts_ns"])
+        closed = 0
+        for symbol in np.flatnonzero(held).tolist():
+            name, qty = self.symbols[symbol], float(0.0 - held[symbol])
+            client_id = client_order_id(kill_id, name, ts_ns, NO_DECISION)
+            asked = build.FlattenOrder(client_id, name, qty, ts_ns, kill_id)
+            await self._append([build.flatten_intent(asked)])
+            order = SentOrder(client_id, NO_DECISION - symbol, qty)
+            passed = self._around.send_closing(order, float(held[symbol]))
+            if passed.reason == Reason.NONE:
+                await self._append(self.closed(symbol, client_id))
+                closed += 1
+            else:
+                await self._append([build.order_aborted(client_id, passed.reason, passed.detail)])
+        return closed
+
+    def closed(self, symbol: int, client_id: str) -> list[Entry]:
+        """The position goes to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
+        sent_ns = self._around.mono_ns()
+        entries: list[Entry] = []
+        for row in self.engine.close_out(symbol):
+            self._client_ids[int(row["order_id"])] = client_id
+            entries += [
+                build.order_sent(client_id, row["qty"], sent_ns),
+                build.order_ack(client_id, f"B{row['order_id']}"),
+                self._fill(row),
+            ]
+        return entries
 
     async def take_snapshot(self) -> None:
         """The whole state into the journal: what a later recovery is checked against."""

@@ -21,6 +21,7 @@ from trader.core.book import (
     new_book,
     new_out,
 )
+from trader.core.closing import close_out
 from trader.core.schema import EventKind, OrderStatus, Reason
 from trader.core.step import abort, on_slice, submit
 from trader.core.watch import cancel, halt, rearm
@@ -83,6 +84,7 @@ class Rebuild:
         self._client_ids: dict[int, str] = {}
         self._symbol_of: dict[str, int] = {}
         self._kills: set[str] = set()  # in force
+        self._closing: dict[str, int] = {}  # flattening orders not sent yet: id → symbol
 
     # --- inputs ---
 
@@ -148,9 +150,22 @@ class Rebuild:
             abort(self.book, self.rules, symbol, int(reason), self._out)
 
     def _sent(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        closing = self._closing.pop(data["client_order_id"], None)
+        if closing is not None:
+            self._close_out(closing, data["client_order_id"])
+            return
         symbol = self._symbol_of.get(data["client_order_id"])
         if symbol is not None:
             submit(self.book, symbol)
+
+    def _close_out(self, symbol: int, client_id: str) -> None:
+        """A position that a kill with `flatten` closed, from outside the core."""
+        before = int(self._out.counts[FILLS])
+        close_out(self.book, self.rules, symbol, self._out)
+        for row in self._out.fills[before : self._out.counts[FILLS]]:
+            self._client_ids[int(row["order_id"])] = client_id
+            self._fills.append(np.array([row], row.dtype))
+            self.report.fills += 1
 
     def _step(self, where: Where) -> None:
         """Run the slice whose inputs are complete, if there is one."""

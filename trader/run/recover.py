@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.schema import Reason
+from trader.journal import entries as build
 from trader.journal import readback
 from trader.journal.log import Journal
 from trader.journal.records import Entry, Record
@@ -59,7 +60,14 @@ class Rearmed:
     """An operator's re-arm of the last kill in force."""
 
 
-Step = RecordedSlice | Cancelled | Halted | Rearmed
+@dataclass(frozen=True)
+class Closed:
+    """A position that a kill with `flatten` has closed."""
+
+    symbol: str
+
+
+Step = RecordedSlice | Cancelled | Halted | Rearmed | Closed
 
 
 @dataclass
@@ -73,6 +81,7 @@ class Recovered:
     refused: list[tuple[str, np.ndarray]] = field(default_factory=list)  # use, BAR row
     kills: dict[str, str] = field(default_factory=dict)  # in force: id → code and reason
     end: str = ""  # reason of a RUN_END that nothing follows
+    closing: dict[str, str] = field(default_factory=dict)  # flattening orders under way
     last_seq: int = 0
 
     @property
@@ -128,11 +137,27 @@ def _cancel(found: Recovered, data: dict[str, Any]) -> None:
     found.steps.append(Cancelled(data["client_order_id"], Reason[data["reason"]]))
 
 
+def _intent(found: Recovered, data: dict[str, Any]) -> None:
+    if data["purpose"] == "flatten":
+        found.closing[data["client_order_id"]] = data["symbol"]
+
+
+def _sent(found: Recovered, data: dict[str, Any]) -> None:
+    client_id = data["client_order_id"]
+    if client_id in found.closing:
+        found.steps.append(Closed(found.closing.pop(client_id)))
+    found.settled[client_id] = Reason.NONE
+
+
+def _aborted(found: Recovered, data: dict[str, Any]) -> None:
+    found.closing.pop(data["client_order_id"], None)
+    found.settled[data["client_order_id"]] = Reason[data["reason"]]
+
+
 _TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
-    "ORDER_SENT": lambda found, data: found.settled.update({data["client_order_id"]: Reason.NONE}),
-    "ORDER_ABORTED": lambda found, data: found.settled.update(
-        {data["client_order_id"]: Reason[data["reason"]]}
-    ),
+    "ORDER_INTENT": _intent,
+    "ORDER_SENT": _sent,
+    "ORDER_ABORTED": _aborted,
     "ORDER_ACK": lambda found, data: found.acked.add(data["client_order_id"]),
     "CANCEL_ACK": lambda found, data: found.ended.update([data["client_order_id"]]),
     "CANCEL_INTENT": _cancel,
@@ -166,8 +191,13 @@ class Recovery:
                 self._end(self._slices.engine.halt(step.reason))
             elif isinstance(step, Rearmed):
                 self._slices.engine.rearm()
+            elif isinstance(step, Closed):
+                self._slices.engine.close_out(self._slices.symbols.index(step.symbol))
             else:
                 self._cancel(step)
+        for client_id in self._found.closing:
+            text = "the run ended before it was sent"
+            self._missing.append(build.order_aborted(client_id, Reason.EXPIRED_UNSENT, text))
         self._journal.append(self._missing)
         self._missing = []
 

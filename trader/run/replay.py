@@ -99,6 +99,7 @@ class Replayer(Rebuild):
 
     def _intent(self, data: dict[str, Any], record: Record, where: Where) -> None:
         if data["purpose"] != "decision":
+            self._closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
             return
         recorded = readback.order_of(record)
         if not self._intents:

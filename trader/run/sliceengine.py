@@ -22,7 +22,8 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.schema import OrderStatus, Reason
+from trader.core.closing import close_out
+from trader.core.schema import BAR, OrderStatus, Reason
 from trader.core.step import abort, on_slice, submit
 from trader.core.watch import cancel, halt, rearm
 from trader.run.backtest import RowKeeper, RunRecord
@@ -106,6 +107,16 @@ class SliceEngine:
         cancel(self.book, self.rules, symbol, order_id, int(reason), self._out)
         return self._events_since(before)
 
+    def close_out(self, symbol: int) -> np.ndarray:
+        """Take a position to zero at its last close, whatever the state; FILL rows (one at most).
+
+        Its working orders have been ended before.
+        """
+        self._outside()
+        before = int(self._out.counts[FILLS])
+        close_out(self.book, self.rules, symbol, self._out)
+        return self._out.fills[before : self._out.counts[FILLS]].copy()
+
     def _outside(self) -> int:
         """Make room for what comes from outside the core; the number of events so far."""
         counts, out = self._out.counts, self._out
@@ -167,6 +178,25 @@ class SliceEngine:
         self._keeper.take(self._out)
         self._out.counts[:] = 0
         self._before[:] = 0
+
+
+def warm_up(rules: Rules) -> None:
+    """Compile, or load, every entry of the core for `rules`, on a book that is thrown away.
+
+    Seconds the first time on a machine: to be done before anything waits for a slice.
+    """
+    engine = SliceEngine(rules, RowKeeper(1))
+    bars = np.zeros(1, BAR)
+    for field in ("open", "high", "low", "close"):
+        bars[field] = 1.0
+    engine.take(bars, np.zeros(1, np.int8), np.zeros(1, np.int16))
+    submit(engine.book, 0)
+    abort(engine.book, rules, 0, int(Reason.KILLED), engine._out)
+    engine.cancel(0, 0, Reason.KILLED)
+    engine.close_out(0)
+    engine.halt(Reason.KILLED)
+    engine.rearm()
+    engine.record()
 
 
 def most_rows(symbols: int) -> tuple[int, int, int, int, int]:
