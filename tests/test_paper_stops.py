@@ -1,0 +1,133 @@
+"""How a paper run stops and goes on: signals, kills, limits, a failing model. Real processes."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.paper_kit import Paper, bar
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Paper:
+    return Paper(tmp_path / "run")
+
+
+def kinds(paper: Paper, *wanted: str) -> list[str]:
+    return [kind for kind, _ in paper.records() if kind in wanted]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_cancels_working_orders_writes_results_and_the_run_goes_on(paper, number, code):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    paper.signal(number)
+    found, lines, err = paper.end()
+    assert found == code, err
+    assert lines[-1]["event"] == "summary"
+    assert lines[-1]["risk"]["cancelled_by_reason"] == {"SHUTDOWN": 1}
+    assert (paper.run_dir / "manifest.json").is_file()
+    assert kinds(paper, "ORDER_SENT", "CANCEL_INTENT", "CANCEL_ACK", "RUN_END") == [
+        "ORDER_SENT",
+        "CANCEL_INTENT",
+        "CANCEL_ACK",
+        "RUN_END",
+    ]
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 61), bar(4, 62))  # repeats are known
+    found, lines, err = paper.end()
+    assert found == 0, err
+    assert (lines[-1]["slices"], lines[-1]["orders"], lines[-1]["fills"]) == (4, 2, 1)
+    assert len(list(paper.folder.glob("runs/*-paper-*"))) == 1
+    paper.assert_sound()
+
+
+def test_a_second_sigint_exits_at_once_and_the_restart_is_exact(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    paper.signal(signal.SIGINT)
+    paper.signal(signal.SIGINT)
+    code, _, err = paper.end()
+    assert code == 130, err
+    paper.start().send(bar(3, 61), bar(4, 62))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert lines[-1]["slices"] == 4
+    paper.assert_sound()
+
+
+def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(paper):
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 60)).until("FILL")
+    killed = paper.run("kill", "--reason", "enough", "--flatten", "--json")
+    assert killed.returncode == 0, killed.stderr
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert lines[-1]["risk"]["open_positions"] == {}
+    assert kinds(paper, "KILL", "FILL", "RUN_END") == ["FILL", "KILL", "FILL", "RUN_END"]
+    paper.assert_sound()
+    refused = paper.start().end()
+    assert refused[0] == 7
+    assert "enough" in refused[2]
+    kill_id = json.loads(killed.stdout)["kill_id"]
+    assert paper.run("rearm", kill_id, "--reason", "looked into it").returncode == 0
+    paper.start().send(bar(4, 61), bar(5, 62))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert lines[-1]["risk"]["open_positions"] == {"ACME": 10.0}
+    paper.assert_sound()
+
+
+def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_path: Path):
+    paper = Paper(
+        tmp_path / "run", max_daily_loss__none="max_daily_loss: 50\n  on_daily_loss: kill"
+    )
+    paper.start().send(*(bar(i, 60) for i in range(1, 5)), bar(5, 51)).until("RUN_END")
+    code, lines, err = paper.end()
+    assert code == 6, err
+    assert lines[-1]["risk"]["trading_state"] == "HALTED"
+    status = json.loads(paper.run("status", "--json").stdout)
+    assert status["latched"] is True
+    assert [kill["code"] for kill in status["kills"]] == ["DAILY_LOSS_LIMIT"]
+    assert paper.start().end()[0] == 7
+    paper.assert_sound()
+
+
+def test_a_model_that_fails_three_times_in_a_row_trips_system_error(tmp_path: Path):
+    rule = "model: {type: rule, buy: level > 50, sell: level < 50}"
+    paper = Paper(tmp_path / "run", (rule, "model: {type: python, target: 'broken:predict'}"))
+    (paper.folder / "broken.py").write_text("def predict(x):\n    raise SystemExit('no')\n")
+    paper.start().send(*(bar(i, 60) for i in range(1, 8))).until("RUN_END")
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert lines[-1]["risk"]["held_by_reason"]["MODEL_ERROR"] == 3
+    status = json.loads(paper.run("status", "--json").stdout)
+    assert [kill["code"] for kill in status["kills"]] == ["SYSTEM_ERROR"]
+    paper.assert_sound()
+
+
+def test_an_operator_who_touches_halt_stops_the_run(paper):
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 60)).until("FILL")
+    (paper.folder / "home" / "HALT").touch()
+    code, _, err = paper.end()
+    assert code == 7, err
+    assert paper.count("KILL") == 1
+    paper.assert_sound()
+
+
+def test_a_run_killed_after_its_intent_sends_the_same_order_once(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    paper.signal(signal.SIGKILL)
+    paper.end()
+    paper.start().send(bar(3, 61), bar(4, 62))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert (lines[-1]["orders"], lines[-1]["fills"]) == (1, 1)
+    paper.assert_sound()
+
+
+def test_another_config_or_model_does_not_take_up_the_run(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    paper.signal(signal.SIGKILL)
+    paper.end()
+    code, _, err = paper.start("--set", "position_sizing.base_size=20").end()
+    assert code == 2
+    assert "config is not the one" in err
+    assert "--new" in err
