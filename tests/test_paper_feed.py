@@ -1,0 +1,98 @@
+"""The live feed of a paper run: silence, bad lines, history piped in. Real processes."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.paper_kit import Paper, bar
+
+FAST = (("bar_period_seconds: 60", "bar_period_seconds: 1"),)
+
+
+def now_bar(price: float = 60.0, **changes: Any) -> str:
+    """A bar that closes this second."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return bar(0, price, timestamp=stamp, **changes)
+
+
+def codes(paper: Paper) -> list[str]:
+    """Codes of the kills in force."""
+    return [kill["code"] for kill in json.loads(paper.run("status", "--json").stdout)["kills"]]
+
+
+def test_a_feed_that_goes_silent_loses_its_orders_and_then_the_run(tmp_path: Path):
+    paper = Paper(
+        tmp_path / "run",
+        *FAST,
+        ("feed: {type: stdin,", "feed: {type: stdin, disconnect_after_seconds: 3,"),
+        ("execution:", "kill: {connectivity_after_seconds: 2}\nexecution:"),
+    )
+    paper.start()
+    for _ in range(4):
+        paper.send(now_bar())
+        time.sleep(1.0)
+    paper.until("ORDER_SENT").until("RUN_END")
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert codes(paper) == ["CONNECTIVITY_LOSS"]
+    assert "FEED_SILENT" in err or any(one.get("kind") == "FEED_SILENT" for one in lines)
+    paper.assert_sound()
+
+
+def test_history_that_is_piped_in_trades_as_its_backtest_and_may_pause(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    lines = [bar(i, 60 + (i % 13) - 6 * (i % 3)) for i in range(1, 120)]
+    paper.start().send(*lines[:60])
+    time.sleep(0.5)
+    paper.send(*lines[60:])
+    code, out, err = paper.end()
+    assert code == 0, err
+    paper.assert_sound()
+    name = paper.run_dir.name
+    parity = paper.run("parity", name, "--json")
+    assert parity.returncode == 0, parity.stdout
+    document = json.loads(parity.stdout)
+    assert document["digest"] == out[-1]["digest"]
+    assert document["slices"] == 119
+    columns = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
+    rows = [json.loads(line) for line in lines]
+    text = "\n".join([",".join(columns)] + [",".join(str(r[c]) for c in columns) for r in rows])
+    (paper.folder / "bars.csv").write_text(text + "\n")
+    backtest = paper.run(
+        "backtest", "-c", "live.yaml", "--json",
+        "--set", "feed.type=csv", "--set", "feed.path=bars.csv",
+    )  # fmt: skip
+    assert backtest.returncode == 0, backtest.stderr
+    assert json.loads(backtest.stdout)["digest"] == out[-1]["digest"]
+
+
+def test_more_bad_lines_in_a_row_than_allowed_trip_system_error(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    paper.start().send(bar(1, 60), bar(2, 60), *["junk\n"] * 6).until("RUN_END")
+    code, _, err = paper.end()
+    assert code == 7, err
+    assert codes(paper) == ["SYSTEM_ERROR"]
+    assert "6 bars in a row were bad" in err
+    paper.assert_sound()
+
+
+@pytest.mark.parametrize("text", ["", "junk\n", "\n\n"])
+def test_a_feed_without_a_bar_is_a_data_error_and_leaves_no_run(tmp_path: Path, text: str):
+    paper = Paper(tmp_path / "run")
+    paper.start().send(text)
+    code, _, err = paper.end()
+    assert code == 4
+    assert "before its first bar" in err
+    assert not list(paper.folder.glob("runs/*"))
+
+
+def test_bars_of_an_instrument_that_is_none_are_refused_by_name(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    paper.start().send(bar(1, 60), bar(1, 60, symbol="OTHER"), bar(2, 60))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert "OTHER" in err or "OTHER" in json.dumps(lines)
+    assert lines[-1]["bars"] == 2
