@@ -49,6 +49,7 @@ format: $(STAMP) ## format the sources and sort the imports
 
 bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/run.py
+	$(PY) tests/bench/paper.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
 	$(PY) -m pytest -q tests/test_golden.py --golden-rewrite

@@ -44,7 +44,7 @@ def test_a_feed_that_goes_silent_loses_its_orders_and_then_the_run(tmp_path: Pat
 
 def test_history_that_is_piped_in_trades_as_its_backtest_and_may_pause(tmp_path: Path):
     paper = Paper(tmp_path / "run")
-    lines = [bar(i, 60 + (i % 13) - 6 * (i % 3)) for i in range(1, 120)]
+    lines = [bar(i, 50 + (i % 13) - 6 * (i % 3)) for i in range(1, 120)]
     paper.start().send(*lines[:60])
     time.sleep(0.5)
     paper.send(*lines[60:])

@@ -42,8 +42,9 @@ def command(
         watcher = Watcher(_log, lambda facts: None)
         ended = paper(order, Asked(times, new), watcher, console.log)
     _print(ended.finished, as_json)
-    if ended.exit_code not in (0, 6):
+    if ended.stopped.how != "end":
         console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
+        console.log("start it again to go on where it is, or with --new for a fresh run")
     _leave(ended.exit_code)
 
 

@@ -67,14 +67,14 @@ class Ended:
     finished: Finished
 
 
-async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> None:
-    """Leave nothing working: what `stopped` asks for, on record."""
+async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped:
+    """Leave nothing working: what `stopped` asks for, on record. Returns it in plain words."""
     how, text = stopped
     if how in (INTERRUPTED, TERMINATED):
         await loop.cancel_working(Reason.SHUTDOWN)
-        return
+        return stopped
     if how == END:
-        return
+        return stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
         reason = Reason[text]
@@ -89,6 +89,17 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> None:
     if asking:
         closed = await opened.slices.flatten(asking[0]["kill_id"])
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
+    return Stopped(how, _in_words(opened, text))
+
+
+def _in_words(opened: Opened, text: str) -> str:
+    """The first kill in force, and how to clear it; `text` where there is none."""
+    kills = opened.lease.kills()
+    if not kills:
+        return text
+    first = kills[0]
+    again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
+    return f"{first['code']}: {first['reason']}; {again}"
 
 
 def _kills(opened: Opened) -> list[Entry]:

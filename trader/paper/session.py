@@ -44,6 +44,8 @@ async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ende
         hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
         ended = finish(begun, opened, stopped, parts.bar_gate)
         await hooks.drained(DRAIN_S)
+        for line in hooks.failures():
+            say(f"warning: {line}")
         return ended
     except JournalError as error:
         _leave(opened, error, say)
@@ -65,8 +67,7 @@ async def _traded(
         opened.lease.shut_gate(f"{type(error).__name__}")
         await stop(opened, parts.loop, Stopped(FAULT, f"{type(error).__name__}: {error}"))
         raise
-    await stop(opened, parts.loop, stopped)
-    return stopped
+    return await stop(opened, parts.loop, stopped)
 
 
 def _leave(opened: Opened, error: JournalError, say: Say) -> None:

@@ -1,0 +1,74 @@
+"""Hooks from the config of a paper run, sync and async, well and badly behaved. Real processes."""
+
+import json
+from pathlib import Path
+
+from tests.paper_kit import Paper, bar
+
+HOOKS = """
+import asyncio, json, time
+
+def keep(details):
+    with open("told.jsonl", "a") as file:
+        file.write(json.dumps(details) + "\\n")
+
+async def keep_fill(details):
+    await asyncio.sleep(0)
+    with open("fills.jsonl", "a") as file:
+        file.write(json.dumps(details) + "\\n")
+
+def breaks(details):
+    raise SystemExit("no")
+
+def hangs(details):
+    time.sleep(600)
+"""
+
+
+def with_hooks(folder: Path, hooks: str) -> Paper:
+    section = f"hooks: {hooks}\nexecution: {{hook_timeout_seconds: 0.5, "
+    paper = Paper(folder, ("execution: {", section))
+    (paper.folder / "mine.py").write_text(HOOKS)
+    return paper
+
+
+def told(paper: Paper, name: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (paper.folder / name).read_text().splitlines()]
+
+
+def test_hooks_of_the_config_are_told_every_event_in_order(tmp_path: Path):
+    hooks = "[mine:keep, {event: order_filled, target: 'mine:keep_fill'}]"
+    paper = with_hooks(tmp_path / "run", hooks)
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 61))
+    code, _, err = paper.end()
+    assert code == 0, err
+    events = [one["event"] for one in told(paper, "told.jsonl")]
+    assert events[0] == "trading_started"
+    assert events[-1] == "trading_stopped"
+    assert events.count("bar") == 3
+    assert events.index("order_sent") < events.index("order_filled")
+    (fill,) = told(paper, "fills.jsonl")
+    assert fill["symbol"] == "ACME"
+    assert fill["side"] == "BUY"
+
+
+def test_hooks_that_raise_or_hang_neither_stop_nor_delay_a_run_and_are_reported(tmp_path: Path):
+    hooks = "[{event: bar, target: 'mine:breaks'}, {event: bar, target: 'mine:hangs'}]"
+    paper = with_hooks(tmp_path / "run", hooks)
+    paper.start().send(*(bar(i, 60 + i) for i in range(1, 30)))
+    code, out, err = paper.end(60)
+    assert code == 0, err
+    assert out[-1]["slices"] == 29
+    assert "breaks" in err
+    assert "hangs" in err
+    paper.assert_sound()
+
+
+def test_a_hook_that_does_not_exist_is_a_config_error_with_its_place(tmp_path: Path):
+    paper = with_hooks(tmp_path / "run", "['mine:missing']")
+    paper.start()
+    code, _, err = paper.end()
+    assert code == 3
+    assert "missing" in err
+    assert "hooks" in err
+    assert not list(paper.folder.glob("runs/*"))

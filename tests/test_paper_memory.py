@@ -1,0 +1,63 @@
+"""A week of minutes through `trader paper`: its memory stays where it was."""
+
+import os
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+from tests.paper_kit import Paper, bar
+
+WEEK = 7 * 24 * 60
+BOUND_MB = 24.0
+
+
+def resident_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def decided(paper: Paper) -> int:
+    """Slices that are decided and on disk."""
+    paths = list(paper.folder.glob("runs/*-paper-*/journal.sqlite"))
+    if not paths:
+        return 0
+    connection = sqlite3.connect(f"file:{paths[0]}?mode=ro", uri=True)
+    try:
+        query = "SELECT count(*) FROM records WHERE type = 'DECISION'"
+        return int(connection.execute(query).fetchone()[0])
+    except sqlite3.Error:
+        return 0
+    finally:
+        connection.close()
+
+
+def wait_for(paper: Paper, slices: int) -> None:
+    deadline = time.monotonic() + 240
+    while decided(paper) < slices:
+        assert paper.process is not None
+        assert paper.process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_week_of_one_minute_bars_does_not_grow_in_memory(tmp_path: Path):
+    """Orders, fills, denials and journal snapshots on the way; the bound is fixed."""
+    paper = Paper(tmp_path / "run")
+
+    lines = [bar(i, 50 + (i % 13) - 6 * (i % 3)) for i in range(1, WEEK + 1)]
+    paper.start()
+    assert paper.process is not None
+    paper.send(*lines[:3_000])
+    wait_for(paper, 3_000)
+    before = resident_mb(paper.process.pid)
+    paper.send(*lines[3_000:])
+    wait_for(paper, WEEK)
+    after = resident_mb(paper.process.pid)
+    code, out, err = paper.end(120)
+    assert code == 0, err
+    assert out[-1]["slices"] == WEEK
+    assert out[-1]["fills"] > 100
+    assert after - before < BOUND_MB, f"{before:.0f} MB after 3,000 bars, {after:.0f} at the end"
+    print(f"{before:.1f} → {after:.1f} MB", os.getpid())
