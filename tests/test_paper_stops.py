@@ -76,9 +76,8 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
 
 
 def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_path: Path):
-    paper = Paper(
-        tmp_path / "run", max_daily_loss__none="max_daily_loss: 50\n  on_daily_loss: kill"
-    )
+    limit = ("max_daily_loss: none", "max_daily_loss: 50\n  on_daily_loss: kill")
+    paper = Paper(tmp_path / "run", limit)
     paper.start().send(*(bar(i, 60) for i in range(1, 5)), bar(5, 51)).until("RUN_END")
     code, lines, err = paper.end()
     assert code == 6, err
