@@ -14,6 +14,7 @@ _PUBLIC = {  # name -> the module that has it
     "KillSwitchReason": "trader.core.schema",
     "Reason": "trader.core.schema",
     "ExecutionLoop": "trader.run.loop",
+    "bars_from_frame": "trader.feeds.frame",
     "RiskEventHandler": "trader.safety.events",
     "emergency_stop": "trader.safety.events",
     "TraderError": "trader.errors",
