@@ -2,10 +2,13 @@
 
 import gzip
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.feeds_kit import GOOD, HEADER, VALUES, config_of, csv_text, minutes
@@ -155,6 +158,8 @@ def test_parquet_stamps_of_any_unit_in_a_column_or_the_index(tmp_path, unit, as_
             {"close": pd.Categorical(["1", "2", "x"])},
             ["row 2: close is 'x'", "the column holds text"],
         ),
+        ({"close": [True, True, True]}, ["column 'close' is of type bool", "store numbers"]),
+        ({"symbol": [None] * 3}, ["no bars for ACME; the data has rows without a symbol"]),
         ({"close": [[1.0], [2.0], [3.0]]}, ["column 'close' is of type list<", "store numbers"]),
         (
             {"timestamp": pd.to_datetime(["2024-03-04", None, "2024-03-05"], utc=True)},
@@ -231,3 +236,21 @@ def test_file_is_known_by_its_hash_size_and_rows(tmp_path):
     source = load_history(config_of(written(tmp_path, GOOD))).sources[0]
     assert source.sha256 == hashlib.sha256(GOOD.encode()).hexdigest()
     assert (source.bytes, source.rows) == (len(GOOD), 4)
+
+
+def test_parquet_decimals_are_the_floats_a_csv_gives(tmp_path):
+    texts = ["118.35", "118.49", "1234567.891"]
+    bars = frame()
+    for name in ("open", "high", "low", "close"):
+        bars[name] = [Decimal(text) for text in texts]
+    bars.to_parquet(tmp_path / "bars.parquet")
+    loaded = load_history(config_of(tmp_path / "bars.parquet")).bars
+    assert loaded["close"].tolist() == [float(text) for text in texts]
+
+
+def test_parquet_column_that_stands_twice_is_refused(tmp_path):
+    table = pa.Table.from_pandas(frame(), preserve_index=False)
+    doubled = pa.table([*table.columns, table["close"]], names=[*table.column_names, "close"])
+    pq.write_table(doubled, tmp_path / "bars.parquet")
+    with pytest.raises(DataError, match=r"bars\.parquet: column 'close' stands twice"):
+        load_history(config_of(tmp_path / "bars.parquet"))

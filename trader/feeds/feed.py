@@ -19,6 +19,7 @@ from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
+from trader.feeds.ticks import warn_of_ticks
 
 READERS: dict[str, Callable[[Path, Config], RawRows]] = {
     "csv": read_csv,
@@ -92,7 +93,9 @@ def judged(config: Config, files: Files) -> BarSet:
         raw, symbol = rows.pop(0)
         parts += gate.bars(raw, symbol)
         del raw
-    return BarSet(merged(parts), files.sources, gate.report, sessions)
+    bars = merged(parts)
+    gate.report.beside_ticks = warn_of_ticks(config, bars)
+    return BarSet(bars, files.sources, gate.report, sessions)
 
 
 def check_present(config: Config, report: QualityReport) -> None:
@@ -100,9 +103,11 @@ def check_present(config: Config, report: QualityReport) -> None:
     absent = [symbol for symbol in config.symbols if symbol not in report.symbols]
     if len(absent) == len(config.symbols) and (config.feed.start or config.feed.end):
         raise DataError(
-            "no bar is left between feed.start and feed.end; widen them, or leave them out"
+            f"{config.feed.path}: no bar is left between feed.start and feed.end; widen them, or "
+            "leave them out"
         )
     if absent:
         others = sorted(report.unknown_symbols)
-        found = f"; the data has {', '.join(others[:8])}" if others else ""
-        raise DataError(f"no bars for {', '.join(absent)}{found}")
+        named = ", ".join(name or "rows without a symbol" for name in others[:8])
+        found = f"; the data has {named}" if others else ""
+        raise DataError(f"{config.feed.path}: no bars for {', '.join(absent)}{found}")

@@ -32,6 +32,9 @@ def read_parquet(path: Path, config: Config) -> RawRows:
         header = file.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a whole Parquet file ({error})") from error
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: column {twice!r} stands twice; keep one of them")
     stamp = config.feed.columns.timestamp
     index = _index_name(file.schema_arrow)
     renamed = stamp not in header and index is not None
@@ -83,7 +86,11 @@ class _Columns:
         import pyarrow as pa
 
         column = self.read(name)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.string())  # arrow's own cast of a decimal is off by a bit
         try:
+            if pa.types.is_boolean(column.type):
+                raise pa.ArrowInvalid("true and false are no numbers")
             return column.cast(pa.float64()).to_numpy()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(_no_numbers(column, name, self._path)) from error

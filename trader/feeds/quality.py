@@ -67,6 +67,7 @@ class QualityReport:
     first_outside: str = ""  # its place
     unknown_symbols: dict[str, int] = field(default_factory=dict)
     extra_columns: list[str] = field(default_factory=list)
+    beside_ticks: list[str] = field(default_factory=list)  # sentences
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
@@ -138,6 +139,7 @@ class QualityReport:
                 f"{self.first_outside}. If that is not meant, look at feed.timezone, "
                 "feed.timestamp and risk.market_hours"
             )
+        found += self.beside_ticks
         if self.open_ended:
             names = ", ".join(self.open_ended[:8])
             found.append(f"the last line has no line end, and may have been cut off: {names}")
