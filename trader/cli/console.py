@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from enum import Enum
 from pathlib import PurePath
@@ -50,8 +50,9 @@ def _console(stream: TextIO) -> "Console":
 
 
 def log(message: str) -> None:
-    """One plain line on stderr, above a progress bar if one is shown."""
-    err().print(message, soft_wrap=True)
+    """One plain line on stderr, above a progress bar if one is shown. Nobody has to read it."""
+    with suppress(OSError, SystemExit):  # Rich leaves by SystemExit when a pipe is closed
+        err().print(message, soft_wrap=True)
 
 
 def print_json(document: object, *, line: bool = False) -> None:

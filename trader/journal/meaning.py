@@ -38,7 +38,8 @@ LIMIT_OF = {
     Reason.BELOW_MIN_SIZE: "min_order_size",
 }
 _LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
-SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha", "code_sha")
+# The code may be newer: a start replays the journal with its own code before it goes on.
+SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
 AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
 SLICE_USE = "slice"

@@ -113,7 +113,7 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
 def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
     stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    for path in sorted(order.parent.glob(f"*{stem}*/{FILE_NAME}"), reverse=True):
+    for path in sorted(order.parent.absolute().glob(f"*{stem}*/{FILE_NAME}"), reverse=True):
         rest = path.parent.name[STAMP_LENGTH:].removeprefix(stem)
         if rest and not (rest.startswith("-") and rest[1:].isdigit()):
             continue  # another config, whose name begins with ours

@@ -29,7 +29,7 @@ from trader.run.hooks import EVENTS, Hooks
 from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.modelworker import AskedModel, ModelWorker, ThreadModel
 from trader.run.slices import LiveSlices, SlicePlan
-from trader.run.supervise import ClockWatch, FeedLimits, FeedWatch, Look, supervise
+from trader.run.supervise import ClockWatch, FeedLimits, FeedWatch, FileWatch, Look, supervise
 from trader.safety.watchdog import Watchdog
 from trader.signals.model import load_model
 from trader.signals.targets import load_target
@@ -185,6 +185,7 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
     looks: list[Look] = [
         stop_if_killed,
         ClockWatch(parts.loop, opened.slices, begun.clock).look,
+        FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
     ]
     if begun.history is None:
         lost_s = config.feed.disconnect_after_seconds

@@ -53,7 +53,8 @@ class Hooks:
         return subscriber.stats
 
     def tap(self, callback: Callable[[dict[str, Any]], None]) -> None:
-        """Call our own `callback` for every event, in order, in the loop. It must not wait."""
+        """Call our own `callback` for every event, in order, in the loop. It must not wait; one
+        that raises (a terminal that is gone, say) is not called again."""
         self._taps = (*self._taps, callback)
         self.any_listener = True
 
@@ -64,7 +65,10 @@ class Hooks:
     def emit(self, event: str, **details: Any) -> None:
         """Leave an event for its callbacks; microseconds, whatever they do."""
         for tap in self._taps:
-            tap({"event": event, **details})
+            try:
+                tap({"event": event, **details})
+            except (Exception, SystemExit):  # Rich leaves by SystemExit when a pipe is closed
+                self._taps = tuple(other for other in self._taps if other is not tap)
         for subscriber in self._subscribers[event]:
             self._dispatcher.deliver(subscriber, {"event": event, **details})
 

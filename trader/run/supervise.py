@@ -6,7 +6,9 @@ which must work when the loop does not, is elsewhere (`safety.watchdog`).
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from trader.core.schema import NS_PER_SECOND, Reason
@@ -105,3 +107,39 @@ class ClockWatch:
             await self._slices.record(build.clock_jump(jump_ns))
             text = f"the wall clock jumped by {jump_ns / NS_PER_SECOND:+.1f} s"
             self._loop.hooks.emit("error", kind="CLOCK_JUMP", text=text)
+
+
+class FileWatch:
+    """Tells once, with hashes, of files that were read at the start and have changed since.
+
+    Nothing follows from it: a run keeps the config it began with.
+    """
+
+    def __init__(
+        self, loop: ExecutionLoop, slices: JournaledSlices, files: Sequence[Path], every: int = 50
+    ) -> None:
+        self._loop, self._slices, self._every = loop, slices, every
+        self._hashes = {path: _sha(path) for path in files}
+        self._looks = 0
+
+    async def look(self) -> None:
+        """One look; every `every`-th reads the files."""
+        self._looks += 1
+        if self._looks % self._every:
+            return
+        for path, before in self._hashes.items():
+            now = _sha(path)
+            if now != before:
+                self._hashes[path] = now
+                text = f"{path} was {'changed' if now else 'removed'}; the run goes on as it began"
+                facts = {"before": before, "now": now}
+                await self._slices.record(build.alert("CONFIG_CHANGED", text, facts))
+                self._loop.hooks.emit("error", kind="CONFIG_CHANGED", text=text)
+
+
+def _sha(path: Path) -> str:
+    """SHA-256 of a file in hex; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
