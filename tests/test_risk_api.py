@@ -1,7 +1,7 @@
 """`trader.risk`: the six steps and the four throttles as functions, and the actions they take."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core_kit import flat_bars, run
-from trader.core.schema import Reason, Side, TradingAction
+from trader.core.schema import Reason, Side, TradingAction, TradingState
 from trader.feeds.sessions import session_table
 from trader.risk import (
     Market,
@@ -283,3 +283,189 @@ def test_the_api_answers_as_a_run_does():
         limits(max_spread_bps=None, max_volatility=None), market,
     )  # fmt: skip
     assert order.size == result.decisions[4]["approved_qty"] == 250.0
+
+
+# --- what the functions are given ---
+
+
+@pytest.mark.parametrize("name", ["max_order_notional", "price_collar", "max_drawdown_frac"])
+@pytest.mark.parametrize("value", [math.nan, -1.0])
+def test_limit_that_is_no_number_or_negative_is_refused_and_never_taken_for_none(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}: a limit is a number >= 0"):
+        check(**{name: value})
+
+
+def test_limit_of_zero_is_a_limit_and_none_is_none():
+    assert check(max_daily_loss=0.0).allowed
+    assert check(max_order_size=0.0).reason is Reason.ORDER_SIZE_LIMIT
+    off = dict.fromkeys(("max_position_size", "max_order_size", "max_daily_loss",
+                         "max_position_concentration"))  # fmt: skip
+    assert check(size=900.0, **off).allowed
+    record = limits(**off).record()[0]
+    assert record["max_position_size"] == math.inf
+    assert (record["volume_window"], record["volatility_window"]) == (2, 2)
+    assert (record["min_order_size"], record["allow_margin"]) == (0.0, 0)
+
+
+def test_market_hours_need_both_a_time_with_a_zone_and_the_sessions():
+    order, now = Order("ACME", "BUY", 1.0, 100.0), datetime(2024, 3, 8, 15, tzinfo=UTC)
+    sessions = np.zeros(1, session_table("24x7", 0, 1).dtype)
+    with pytest.raises(ValueError, match="market hours need both now and sessions"):
+        pre_trade_check(order, limits(), Portfolio(1e5), now=now)
+    with pytest.raises(ValueError, match="market hours need both now and sessions"):
+        pre_trade_check(order, limits(), Portfolio(1e5), sessions=sessions)
+    naive = now.replace(tzinfo=None)
+    with pytest.raises(ValueError, match="now must carry a time zone"):
+        pre_trade_check(order, limits(), Portfolio(1e5), now=naive, sessions=sessions)
+
+
+def test_side_may_be_a_side_an_action_or_a_name():
+    assert [Order("A", side, 1.0, 1.0).sign for side in (Side.BUY, "buy", 1)] == [1.0, 1.0, 1.0]
+    assert [Order("A", side, 1.0, 1.0).sign for side in (Side.SELL, "SELL", 2)] == [-1.0] * 3
+    for none in ("HOLD", 0, TradingAction.HOLD):
+        with pytest.raises(ValueError, match="an order buys or sells; HOLD is no order"):
+            _ = Order("A", none, 1.0, 1.0).sign
+
+
+def test_only_what_is_asked_for_is_approved_and_what_was_seen_is_told():
+    held = Portfolio(50_000.0, positions={"ACME": 100.0}, session_open_equity=70_000.0)
+    closing = check("SELL", 100.0, portfolio=held)
+    assert closing == type(closing)(True, Reason.NONE, 0.0, 0.0, 100.0)
+    reversal = check("SELL", 150.0, portfolio=held)
+    assert reversal == type(reversal)(False, Reason.DAILY_LOSS_LIMIT, 10_000.0, 1_000.0, 100.0)
+
+
+def test_working_orders_of_the_symbol_and_of_others_are_seen():
+    working = Portfolio(1e6, working_buy={"ACME": 60.0}, working_sell={"ACME": 500.0})
+    assert check(size=40.0, portfolio=working, max_position_size=100.0).allowed
+    assert check(size=41.0, portfolio=working, max_position_size=100.0).observed == 101.0
+    assert check("SELL", 1.0, portfolio=working, max_position_size=500.0).observed == 501.0
+    elsewhere = Portfolio(1e6, marks={"OTHER": 50.0}, working_sell={"OTHER": 2_000.0})
+    gross = check(portfolio=elsewhere, max_gross_exposure=0.1)
+    assert (gross.reason, gross.observed) == (Reason.GROSS_EXPOSURE_LIMIT, pytest.approx(0.11))
+
+
+def test_restriction_is_of_the_orders_own_symbol():
+    held = Portfolio(1e6, positions={"OTHER": 1.0}, marks={"OTHER": 1.0})
+    assert check(portfolio=held, restricted=frozenset({"OTHER"})).allowed
+    assert check(portfolio=held, restricted=frozenset({"ACME"})).reason is Reason.RESTRICTED
+
+
+def test_collar_is_about_the_close_before():
+    def reason(reference):
+        order = Order("ACME", "BUY", 1.0, 110.0, reference)
+        return pre_trade_check(order, limits(price_collar=0.1), Portfolio(1e6)).reason
+
+    assert reason(100.0) is Reason.NONE
+    assert reason(99.0) is Reason.PRICE_COLLAR
+    assert reason(None) is Reason.NO_REFERENCE_PRICE
+
+
+def test_order_brings_the_mark_of_its_own_symbol():
+    stale = Portfolio(1e6, positions={"ACME": 100.0}, marks={"ACME": 1.0}, peak_equity=1_020_000.0)
+    assert check(portfolio=stale, max_drawdown_frac=0.01).allowed  # at 100 it has 1,010,000
+    low = check(price=90.0, portfolio=stale, max_drawdown_frac=0.01)
+    assert low.reason is Reason.DRAWDOWN_LIMIT
+    assert low.observed == pytest.approx(11_000 / 1_020_000)
+
+
+def test_without_a_peak_the_higher_of_now_and_the_open_is_the_peak():
+    fallen = Portfolio(90_000.0, session_open_equity=100_000.0)
+    free = {"max_daily_loss": None, "max_position_concentration": None}
+    assert check(portfolio=fallen, max_drawdown_frac=0.1, **free).allowed
+    seen = check(portfolio=fallen, max_drawdown_frac=0.09, **free)
+    assert (seen.reason, seen.observed) == (Reason.DRAWDOWN_LIMIT, pytest.approx(0.1))
+
+
+def test_trading_state_and_its_cause_are_those_of_the_portfolio():
+    state = Portfolio(1e6, {"ACME": 5.0}, trading_state=TradingState.HALTED,
+                      state_reason=Reason.KILLED)  # fmt: skip
+    assert check("SELL", 5.0, portfolio=state).reason is Reason.KILLED
+    state = Portfolio(1e6, {"ACME": 5.0}, trading_state=TradingState.REDUCING)
+    assert check("SELL", 5.0, portfolio=state).allowed
+    assert check("BUY", 5.0, portfolio=state).reason is Reason.REDUCE_ONLY
+
+
+def test_margin_is_off_until_it_is_allowed():
+    poor = {"size": 500.0, "portfolio": Portfolio(40_000.0), "max_position_concentration": None}
+    assert check(**poor).reason is Reason.BUYING_POWER
+    assert check(**poor, allow_margin=True).allowed
+    assert check(**poor, max_gross_exposure=1.0, allow_margin=True).observed == 1.25
+
+
+def test_time_is_kept_to_the_microsecond_and_before_1970():
+    sessions = np.zeros(2, session_table("24x7", 0, 1).dtype)
+    sessions["open_ns"] = -(10**9), 5 * 10**9
+    sessions["close_ns"] = -2_000, 6 * 10**9  # two microseconds before the epoch
+
+    def reason(seconds, micros):
+        now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=micros)
+        order = Order("ACME", "BUY", 1.0, 100.0)
+        return pre_trade_check(order, limits(), Portfolio(1e6), now=now, sessions=sessions).reason
+
+    assert reason(0, -3) is Reason.NONE
+    assert reason(0, -2) is Reason.MARKET_CLOSED
+    assert reason(-1, 0) is Reason.NONE
+    assert reason(-1, -1) is Reason.CALENDAR_UNKNOWN
+    assert reason(4, 999_999) is Reason.MARKET_CLOSED
+    assert reason(5, 0) is Reason.NONE
+    assert reason(6, 0) is Reason.MARKET_CLOSED
+    assert reason(6, 1) is Reason.CALENDAR_UNKNOWN
+
+
+def test_without_a_time_the_market_counts_as_open():
+    assert check(size=1.0).allowed
+
+
+# --- what a throttled order tells ---
+
+
+def test_lots_of_a_symbol_round_what_is_left_down():
+    market = Market(mean_volume=990.0, bid=99.99, ask=100.01, volatility=0.001)
+    order = Order("ACME", "BUY", 100.0, 100.0)
+    assert throttle_size(order, limits(lot_size=10.0), market).size == 90.0
+    assert check(size=15.0, lot_size=10.0).reason is Reason.PARAM_LOT
+
+
+def test_spread_does_not_cut_what_closes_and_cuts_what_opens():
+    wide = Market(mean_volume=1e6, bid=99.5, ask=100.5, volatility=0.001)  # twice the limit
+    sell = Order("ACME", "SELL", 100.0, 100.0)
+    sizes = [throttle_size(sell, limits(), wide, position=held).size
+             for held in (0.0, 60.0, 100.0, 500.0, -60.0)]  # fmt: skip
+    assert sizes == [50.0, 80.0, 100.0, 100.0, 50.0]
+    buy = Order("ACME", "BUY", 100.0, 100.0)
+    sizes = [throttle_size(buy, limits(), wide, position=held).size for held in (60.0, -60.0)]
+    assert sizes == [50.0, 80.0]
+
+
+def test_step_tells_driver_and_limit():
+    market = Market(mean_volume=500.0, bid=99.99, ask=100.01, volatility=0.001)
+    (step,) = throttle_size(Order("ACME", "BUY", 100.0, 100.0), limits(), market).steps
+    assert (step.driver, step.limit, step.after) == (500.0, 0.1, 50.0)
+
+
+def test_smallest_size_is_not_asked_of_the_rest_of_a_position():
+    market = Market(mean_volume=1e6, bid=99.99, ask=100.01, volatility=0.001)
+    least = limits(min_order_size=60.0)
+
+    def outcome(side, size, position):
+        order = throttle_size(Order("ACME", side, size, 100.0), least, market, position=position)
+        return order.size, order.denied
+
+    assert outcome("BUY", 60.0, 0.0) == (60.0, Reason.NONE)
+    assert outcome("BUY", 59.0, 0.0) == (0.0, Reason.BELOW_MIN_SIZE)
+    assert outcome("SELL", 59.0, 59.0) == (59.0, Reason.NONE)
+    assert outcome("BUY", 59.0, -59.0) == (59.0, Reason.NONE)
+    assert outcome("SELL", 59.0, 100.0) == (0.0, Reason.BELOW_MIN_SIZE)
+    assert outcome("BUY", 59.0, 59.0) == (0.0, Reason.BELOW_MIN_SIZE)
+
+
+def test_limits_that_are_off_cut_nothing():
+    off = dict.fromkeys(("max_volume_participation", "max_spread_bps", "max_volatility",
+                         "throttle_max_order_size"))  # fmt: skip
+    order = throttle_size(Order("ACME", "BUY", 1e5, 100.0), limits(**off), Market())
+    assert (order.size, order.reasons) == (1e5, ())
+    only_last = throttle_size(
+        Order("ACME", "BUY", 1e5, 100.0), limits(**off | {"throttle_max_order_size": 7.0}), Market()
+    )
+    assert (only_last.size, only_last.reasons) == (7.0, (Reason.ABSOLUTE_CAP,))

@@ -98,12 +98,16 @@ class RiskLimits:
     restricted: frozenset[str] = frozenset()
 
     def record(self) -> np.ndarray:
-        """The limits as the core's LIMITS record."""
+        """The limits as the core's LIMITS record. ValueError for one that limits nothing: NaN."""
         limits = np.zeros(1, LIMITS)
         for name in LIMITS.names or ():
             if LIMITS[name].kind == "f":
                 value = getattr(self, name, None)
                 limits[name] = math.inf if value is None else float(value)
+                if not (limits[name][0] >= 0.0):
+                    raise ValueError(
+                        f"{name} is {value}: a limit is a number >= 0, or None for off"
+                    )
         limits["allow_margin"] = self.allow_margin
         limits["volume_window"] = limits["volatility_window"] = 2
         return limits
@@ -114,8 +118,8 @@ class Portfolio:
     """What is held. Money in account currency, positions signed, working orders per side ≥ 0.
 
     `marks` holds the last price of every symbol held but the order's own, whose price the order
-    brings. `cash` and `positions` give the equity;
-    `session_open_equity` and `peak_equity` default to it (no loss yet).
+    brings. `cash` and `positions` give the equity; `session_open_equity` and `peak_equity`
+    default to it (no loss yet).
     """
 
     cash: float
@@ -224,12 +228,7 @@ def throttle_size(
     record = limits.record()[0]
     held = abs(position) if order.sign * position < 0.0 else 0.0
     size, closing = float(order.size), min(held, float(order.size))
-    drivers = (
-        _or_nan(market.mean_volume),
-        _spread_bps(market),
-        _or_nan(market.volatility),
-        0.0,
-    )
+    drivers = (_or_nan(market.mean_volume), _spread_bps(market), _or_nan(market.volatility), 0.0)
     steps = []
     for stage, name in enumerate(STAGES):
         limit = float(record[name])
