@@ -274,7 +274,8 @@ def test_an_out_folder_that_is_a_file_is_a_usage_error(place):
     assert "--out" in done.stderr
 
 
-def test_ctrl_c_is_130_and_leaves_no_half_run(place):
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_asked_to_end_is_130_and_leaves_no_half_run(place, asked):
     (place / "models.py").write_text(
         "import time, pathlib\ndef slow(features):\n"
         "    pathlib.Path('started').touch()\n    time.sleep(60)\n    return [0] * len(features)\n"
@@ -288,7 +289,7 @@ def test_ctrl_c_is_130_and_leaves_no_half_run(place):
     )  # fmt: skip
     while not (place / "started").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     assert process.wait(timeout=30) == 130
     assert not (place / "runs").exists() or not list((place / "runs").iterdir())
 

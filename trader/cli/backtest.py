@@ -1,6 +1,8 @@
 """`trader backtest`: history through the core to a run folder, a table and an exit code."""
 
+import signal
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +36,7 @@ def command(
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
 
+    _end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.progress() as progress:
         from trader import runner  # heavy; a wrong config is told before it is paid for
@@ -47,6 +50,15 @@ def command(
     _print(finished, as_json)
     if finished.result.exit_code:
         raise typer.Exit(finished.result.exit_code)
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM and SIGHUP end a run as Ctrl-C does: exit 130, and no half folder left."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # a caller's thread: signals are the caller's
+    for asked in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(asked) is signal.SIG_DFL:  # `nohup` ignores SIGHUP: so do we
+            signal.signal(asked, signal.default_int_handler)
 
 
 def _print(finished: "Finished", as_json: bool) -> None:
