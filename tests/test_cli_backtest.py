@@ -286,6 +286,8 @@ def test_a_run_asked_to_end_is_130_and_leaves_no_half_run(place, asked):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # a shell's `&` ignores SIGINT, and children inherit that
+        preexec_fn=lambda: signal.signal(asked, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )  # fmt: skip
     while not (place / "started").exists():
         time.sleep(0.05)
