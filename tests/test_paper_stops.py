@@ -1,7 +1,10 @@
 """How a paper run stops and goes on: signals, kills, limits, a failing model. Real processes."""
 
 import json
+import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,4 +169,22 @@ def test_a_terminal_that_goes_away_does_not_stop_trading(paper):
     assert paper.count("DECISION") == 39
     assert paper.count("RUN_END") == 1
     assert (paper.run_dir / "manifest.json").is_file()
+    paper.assert_sound()
+
+
+def test_a_process_without_file_handles_stops_and_a_later_start_goes_on(paper):
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+
+    starved = subprocess.run(
+        [sys.executable, "-m", "trader", "paper", "-c", "live.yaml"],
+        cwd=paper.folder, env=paper.environ, input=bar(1, 60) + bar(2, 60), check=False,
+        capture_output=True, text=True, timeout=60, preexec_fn=starve,
+    )  # fmt: skip
+    assert starved.returncode not in (0, 2, 3)
+    assert "Too many open files" in starved.stderr
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 61))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    assert lines[-1]["slices"] == 3
     paper.assert_sound()
