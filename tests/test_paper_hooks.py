@@ -72,3 +72,14 @@ def test_a_hook_that_does_not_exist_is_a_config_error_with_its_place(tmp_path: P
     assert "missing" in err
     assert "hooks" in err
     assert not list(paper.folder.glob("runs/*"))
+
+
+def test_validate_checks_a_live_config_without_waiting_for_bars(tmp_path: Path):
+    paper = with_hooks(tmp_path / "run", "[mine:keep]")
+    done = paper.run("validate", "-c", "live.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "no bars before it runs" in done.stdout
+    broken = with_hooks(tmp_path / "broken", "['nowhere:keep']")
+    done = broken.run("validate", "-c", "live.yaml")
+    assert done.returncode == 3
+    assert "nowhere" in done.stderr

@@ -4,6 +4,7 @@ Law: uses the very functions a backtest uses, in its order, on all of the data; 
 sample of warm rows. Nothing is written.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,17 @@ import numpy as np
 
 from trader.config.load import LoadedConfig
 from trader.core.schema import TradingAction
+from trader.feeds.sessions import session_table
 from trader.signals.model import load_model, predict_rows
 from trader.signals.signals_file import SignalsModel
-from trader.wiring import build_features, build_rules, check_drivers, load_bars, search_paths
+from trader.wiring import (
+    build_features,
+    build_rules,
+    check_drivers,
+    load_bars,
+    load_hooks,
+    search_paths,
+)
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
 
@@ -35,6 +44,9 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     """
     config = loaded.config
     paths = search_paths(config_files)
+    load_hooks(config, paths)
+    if config.feed.type == "stdin":
+        return _without_bars(loaded, paths)
     history = load_bars(config)
     bars = history.bar_set.bars
     check_drivers(config, bars)
@@ -59,6 +71,28 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
         "features": list(features.names),
         "model": config.model.type,
         "sample": {action.name: int(np.sum(actions == action)) for action in TradingAction},
+        "warnings": warnings,
+    }
+    return Validation(document, warnings)
+
+
+def _without_bars(loaded: LoadedConfig, paths: Sequence[Path]) -> Validation:
+    """What can be checked of a feed that has no bars before it runs."""
+    config = loaded.config
+    today_ns = time.time_ns()
+    hours = session_table(config.risk.market_hours, today_ns, today_ns)
+    build_rules(config, hours)
+    features = build_features(config, hours, paths)
+    load_model(config, features.names, config.symbols, paths)
+    warnings = [f"a feed of type {config.feed.type} has no bars before it runs: none were checked"]
+    document = {
+        "config_sha256": loaded.sha256,
+        "bars": 0,
+        "symbols": {},
+        "warm_bars": 0,
+        "features": list(features.names),
+        "model": config.model.type,
+        "sample": {action.name: 0 for action in TradingAction},
         "warnings": warnings,
     }
     return Validation(document, warnings)

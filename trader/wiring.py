@@ -39,6 +39,7 @@ from trader.feeds.sessions import bars_per_year
 from trader.signals.features import FeatureSet
 from trader.signals.model import Model, load_model, predict_actions
 from trader.signals.signals_file import SignalsModel
+from trader.signals.targets import load_target
 
 SCALED_BY_PILOT = (
     "max_position_size",
@@ -208,6 +209,23 @@ def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     """Where a user's own modules are looked for: the config's folder, the working directory."""
     folders = [Path(path).resolve().parent for path in config_files]
     return tuple(dict.fromkeys([*folders, Path.cwd()]))
+
+
+def load_hooks(
+    config: Config, paths: Sequence[Path]
+) -> list[tuple[str | None, Callable[[Any], Any]]]:
+    """(event, callable) of every hook that the config names; event None for all of them.
+
+    `ConfigError` where one does not exist or cannot be called.
+    """
+    hooks: list[tuple[str | None, Callable[[Any], Any]]] = []
+    for number, hook in enumerate(config.hooks):
+        key = f"hooks[{number}].target"
+        found = load_target(hook.target, key, paths)
+        if not callable(found):
+            raise ConfigError(f"{hook.target} is not callable", key=key)
+        hooks.append((hook.event, found))
+    return hooks
 
 
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:

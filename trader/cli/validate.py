@@ -27,6 +27,15 @@ def command(config: ConfigFiles, overrides: Overrides = None, as_json: AsJson = 
 
 
 def _summary(document: dict[str, Any]) -> str:
+    if not document["bars"]:
+        return "\n".join(
+            [
+                "config     is complete and consistent",
+                "data       has no bars before it runs",
+                f"features   {', '.join(document['features']) or 'none'}",
+                f"model      {document['model']} can be loaded",
+            ]
+        )
     sample = ", ".join(f"{name} {count}" for name, count in document["sample"].items())
     spans = [
         f"           {symbol}: {facts['rows']:,} bars, {facts['first']} to {facts['last']}"

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.config.schema import Config
-from trader.errors import ConfigError
 from trader.feeds.bargate import BarGate
 from trader.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.paper.opening import Opened, seen_bars
@@ -32,8 +31,7 @@ from trader.run.slices import LiveSlices, SlicePlan
 from trader.run.supervise import ClockWatch, FeedLimits, FeedWatch, FileWatch, Look, supervise
 from trader.safety.watchdog import Watchdog
 from trader.signals.model import load_model
-from trader.signals.targets import load_target
-from trader.wiring import build_features, search_paths
+from trader.wiring import build_features, load_hooks, search_paths
 
 QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -66,13 +64,9 @@ class Parts(NamedTuple):
 def make_hooks(config: Config, paths: Sequence[Path]) -> Hooks:
     """The hooks that the config names. ConfigError where one does not exist."""
     hooks = Hooks(config.execution.hook_timeout_seconds)
-    for number, hook in enumerate(config.hooks):
-        key = f"hooks[{number}].target"
-        found = load_target(hook.target, key, paths)
-        if not callable(found):
-            raise ConfigError(f"{hook.target} is not callable", key=key)
-        for event in EVENTS if hook.event is None else (hook.event,):
-            hooks.register_hook(event, found)
+    for only, callback in load_hooks(config, paths):
+        for event in EVENTS if only is None else (only,):
+            hooks.register_hook(event, callback)
     return hooks
 
 
