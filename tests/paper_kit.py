@@ -70,6 +70,7 @@ class Paper:
             text = text.replace(old, new)
         (folder / "live.yaml").write_text(text)
         self.process: subprocess.Popen[str] | None = None
+        self.piped = False  # whether stdout and stderr are pipes, which somebody must read
 
     @property
     def environ(self) -> dict[str, str]:
@@ -83,8 +84,8 @@ class Paper:
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE if self.piped else (self.folder / "out").open("w"),
+            stderr=subprocess.PIPE if self.piped else (self.folder / "err").open("w"),
             text=True,
         )
         return self
@@ -104,14 +105,15 @@ class Paper:
         while self.count(kind) < count:
             assert self.process is not None
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"no {count} × {kind}: {self.process.communicate()}")
+                raise AssertionError(f"no {count} × {kind}: {self.end()}")
             time.sleep(0.02)
         return self
 
     def end(self, timeout_s: float = 60.0) -> tuple[int, list[dict[str, Any]], str]:
         """Close its stdin and wait: exit code, the JSON lines of stdout, stderr."""
         assert self.process is not None
-        out, err = self.process.communicate(timeout=timeout_s)
+        self.process.communicate(timeout=timeout_s)
+        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
         return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
 
     def signal(self, number: signal.Signals) -> None:

@@ -155,6 +155,7 @@ def test_a_config_that_changes_under_a_run_is_told_of_and_changes_nothing(paper)
 
 
 def test_a_terminal_that_goes_away_does_not_stop_trading(paper):
+    paper.piped = True
     paper.start()
     assert paper.process is not None
     assert paper.process.stdout is not None
@@ -187,4 +188,17 @@ def test_a_process_without_file_handles_stops_and_a_later_start_goes_on(paper):
     code, lines, err = paper.end()
     assert code == 0, err
     assert lines[-1]["slices"] == 3
+    paper.assert_sound()
+
+
+def test_a_reader_that_takes_nothing_does_not_delay_trading_and_misses_nothing(paper):
+    paper.piped = True
+    lines = [bar(i, 60 if i % 3 else 40) for i in range(1, 1_000)]
+    paper.start().send(*lines).until("DECISION", 999)  # far more than a pipe holds
+    assert paper.process is not None
+    out, err = paper.process.communicate(timeout=60)
+    assert paper.process.returncode == 0, err
+    events = [json.loads(line)["event"] for line in out.splitlines()]
+    assert events.count("bar") == 999
+    assert events[-1] == "summary"
     paper.assert_sound()

@@ -24,6 +24,7 @@ def command(
     """Run a config on bars as they come; goes on where a run was cut off."""
     from trader.cli import console
     from trader.cli.outcome import explaining
+    from trader.cli.paperscreen import Screen
     from trader.config.load import load_config
 
     times = _pace(pace)
@@ -33,14 +34,17 @@ def command(
         from trader.paper.session import paper
         from trader.paper.start import Asked
         from trader.paper.trading import Watcher
+        from trader.report.paperview import PaperView
 
         notice = runner.compile_notice()
         if notice:
             console.log(notice)
         parent = Path(out) if out is not None else runner.RUNS
         order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
-        watcher = Watcher(_log, lambda facts: None)
-        ended = paper(order, Asked(times, new), watcher, console.log)
+        view = PaperView(loaded.config.name, loaded.config.symbols)
+        with Screen(view, as_json) as screen:
+            watcher = Watcher(screen.on_event, screen.on_status)
+            ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
     if ended.stopped.how != "end":
         console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
@@ -68,14 +72,6 @@ def _pace(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise UsageError(f"--pace {text}: write a number, such as 1 or 60, or max") from None
-
-
-def _log(details: dict[str, Any]) -> None:
-    from trader.cli import console
-
-    if details["event"] in ("trading_started", "trading_stopped", "trading_state_changed", "error"):
-        event, *rest = details.values()
-        console.log(" ".join([event, *map(str, rest)]))
 
 
 def _print(finished: Any, as_json: bool) -> None:

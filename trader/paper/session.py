@@ -5,6 +5,7 @@ and what is on disk is enough to go on from. Whatever else goes wrong trips the 
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -48,7 +49,7 @@ async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ende
             say(f"warning: {line}")
         return ended
     except JournalError as error:
-        _leave(opened, error, say)
+        _leave(opened, error)
         raise  # not reached: `_leave` ends the process
     finally:
         opened.lease.close()
@@ -70,9 +71,10 @@ async def _traded(
     return await stop(opened, parts.loop, stopped)
 
 
-def _leave(opened: Opened, error: JournalError, say: Say) -> None:
+def _leave(opened: Opened, error: JournalError) -> None:
     """A failed write: never retried on the same file. Trip, say, and end the process at once."""
     done = opened.lease.trip("SYSTEM_ERROR", str(error))
-    say(f"error: {error}")
-    say(f"killed: {done.order.kill_id}; `trader status` tells more")
+    lines = (f"error: {error}", f"killed: {done.order.kill_id}; `trader status` tells more")
+    with contextlib.suppress(OSError):  # not by `say`: nothing may be waited for any more
+        os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
     os._exit(KilledError.exit_code)

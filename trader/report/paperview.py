@@ -1,0 +1,136 @@
+"""The terminal view of a paper run: what it holds, what it is worth, what it last did and why.
+
+Law: draws what it was told and computes nothing of its own but shares. May be told from one thread
+and drawn from another. Says every state in a word, so that it can be read without colour.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trader.report.eventlines import event_line, number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ROWS = 12  # symbols shown; the others are counted
+HAPPENINGS = 8
+TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
+TOLD |= {"trading_state_changed", "error", "trading_started"}
+COUNTED = {"order_denied": "denied", "order_throttled": "throttled"}
+COLOURS = {"ACTIVE": "green", "REDUCING": "yellow", "HALTED": "bold red"}
+LONGEST_SYMBOL = 24
+
+
+class PaperView:
+    """What is on the screen of one run."""
+
+    def __init__(self, name: str, symbols: Sequence[str]) -> None:
+        self._name = name
+        self._symbols = tuple(symbols)
+        self._lock = threading.Lock()
+        self._facts: dict[str, Any] = {}
+        self._actions: dict[str, str] = {}  # last one of each symbol, with its reason
+        self._touched: dict[str, int] = {}  # when a symbol last did something, as a count
+        self._counts: Counter[str] = Counter()
+        self._happenings: deque[str] = deque(maxlen=HAPPENINGS)
+
+    def on_event(self, details: Mapping[str, Any]) -> None:
+        """Take in a hook event."""
+        event, symbol = str(details.get("event")), str(details.get("symbol", ""))
+        with self._lock:
+            self._counts["events"] += 1
+            if event == "action_generated":
+                reason = details.get("reason")
+                words = str(details.get("action"))
+                self._actions[symbol] = words if reason == "NONE" else f"{words} {reason}"
+            if event in TOLD:
+                self._happenings.append(event_line(details))
+                self._touched[symbol] = self._counts["events"]
+            if event in COUNTED:
+                self._counts[COUNTED[event]] += 1
+
+    def on_status(self, facts: Mapping[str, Any]) -> None:
+        """Take in the facts of the run as they are now."""
+        with self._lock:
+            self._facts = dict(facts)
+
+    def render(self) -> "RenderableType":
+        """The view, for Rich."""
+        from rich.console import Group
+        from rich.text import Text
+
+        with self._lock:
+            facts, counts = self._facts, Counter(self._counts)
+            lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._happenings]
+            table = self._table(facts.get("positions") or {})
+        hint = "Ctrl-C stops in order; `trader kill --reason TEXT` stops everything at once"
+        parts = [_headline(self._name, facts), _money(facts), table]
+        parts += [_counters(facts, counts), *lines, Text(hint, style="dim")]
+        return Group(*parts)
+
+    def _table(self, held: Mapping[str, Mapping[str, float]]) -> "RenderableType":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        table.add_column("symbol", max_width=LONGEST_SYMBOL, overflow="ellipsis", no_wrap=True)
+        for column in ("price", "position", "unrealised"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("last action", overflow="ellipsis", no_wrap=True)
+        shown = sorted(self._symbols, key=lambda symbol: self._rank(symbol, held))[:ROWS]
+        for symbol in [name for name in self._symbols if name in shown]:
+            row = held.get(symbol, {})
+            cells = [number(row.get(key)) for key in ("price", "qty", "unrealized_pnl")]
+            cells = [("-" if cell == "none" else cell) for cell in cells]
+            table.add_row(Text(symbol), *cells, Text(self._actions.get(symbol, "-")))
+        more = len(self._symbols) - len(shown)
+        return Group(table, Text(f"and {more} more", style="dim")) if more else table
+
+    def _rank(self, symbol: str, held: Mapping[str, Mapping[str, float]]) -> tuple[int, int]:
+        """Held ones first, then those that did something last."""
+        is_held = bool(held.get(symbol, {}).get("qty"))
+        return 0 if is_held else 1, -self._touched.get(symbol, 0)
+
+
+def _headline(name: str, facts: Mapping[str, Any]) -> "RenderableType":
+    from rich.text import Text
+
+    state = str(facts.get("trading_state") or "STARTING")
+    line = Text(f"{name}  ", style="bold", overflow="ellipsis", no_wrap=True)
+    line.append(state, style=COLOURS.get(state, ""))
+    reason = facts.get("state_reason")
+    if reason not in (None, "", "NONE"):
+        line.append(f" {reason}")
+    line.append(f"  {facts.get('timestamp') or 'no bar yet'}", style="")
+    lag = facts.get("feed_lag_s")
+    line.append(f"  feed lag {number(lag)} s" if isinstance(lag, (int, float)) else "")
+    return line
+
+
+def _money(facts: Mapping[str, Any]) -> "RenderableType":
+    from rich.text import Text
+
+    day, limit = facts.get("day_pnl"), facts.get("max_daily_loss")
+    text = f"equity {number(facts.get('equity'))}  cash {number(facts.get('cash'))}"
+    text += f"  open {number(facts.get('open_pnl'))}\ntoday {number(day)}"
+    if isinstance(limit, (int, float)) and isinstance(day, (int, float)) and limit > 0:
+        text += f" of a limit of -{number(limit)} ({max(0.0, -day) / limit:.0%} used)"
+    return Text(text, overflow="ellipsis", no_wrap=True)
+
+
+def _counters(facts: Mapping[str, Any], counts: Counter[str]) -> "RenderableType":
+    from rich.text import Text
+
+    model, refused = facts.get("model") or {}, facts.get("refused") or {}
+    parts = [f"{facts.get(name, 0)} {name}" for name in ("slices", "orders", "fills")]
+    parts += [f"{counts[name]} {name}" for name in ("denied", "throttled")]
+    text = ", ".join(parts)
+    parts = []
+    parts += [f"{count} bars {use}" for use, count in sorted(refused.items())]
+    if model.get("failures"):
+        parts.append(f"{model['failures']} model failures ({model.get('last_error')})")
+    more = "\n" + ", ".join(parts) if parts else ""
+    return Text(text + more, overflow="ellipsis", no_wrap=True)
