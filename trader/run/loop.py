@@ -150,13 +150,13 @@ async def _next_unless(
 ) -> Portion | None:
     """The next portion; None at the end, or when `stopping` is done first."""
     coming = asyncio.ensure_future(anext(items, None))
-    await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if coming.done():
-        return coming.result()
-    coming.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await coming
-    return None
+    try:
+        await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:  # also when this task is cancelled: a generator that runs cannot be closed
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait({coming})
 
 
 def run_history_with_loop(

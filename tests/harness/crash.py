@@ -1,0 +1,117 @@
+"""Cuts small paper runs off in every way there is, restarts them, and compares how they end.
+
+    crash.py --count N [--first S] [--jobs J]    N cycles from seed S on (default: 0, one a core)
+    crash.py --seed S                            one cycle, with its script and what was found
+    crash.py ... --plant NAME                    with a bug of `crash_plants` put in; must be found
+
+Prints one JSON document: {"cycles", "lives", "problems": [...], "seconds", "missed": [...]}.
+Exit code 0 when no cycle went wrong and every named point has ended a process.
+
+Law: the parent is warm (core compiled, configs loaded) and has one thread; every life of a run is
+a fork of it. A cycle is reproduced by its seed but for SIGKILLs after a delay.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.harness.crash_cycle import Stage  # noqa: E402
+from tests.harness.crash_plants import PLANTS  # noqa: E402
+from trader.run.points import NAMES  # noqa: E402
+
+MOST_TOLD = 20  # problems
+
+
+def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, object]:
+    """Cycles of seeds `first` on, in this process and its forks."""
+    root = Path(tempfile.mkdtemp(prefix="crash-", dir=_fast_folder()))
+    began = time.monotonic()
+    try:
+        stage = Stage(root, plant)
+        warm_s = time.monotonic() - began
+        lives, problems = 0, []
+        for seed in range(first, first + count):
+            cycle = stage.run(seed)
+            lives += cycle.lives
+            problems += cycle.problems
+            if is_loud or cycle.problems:
+                for line in (f"seed {seed}", *cycle.told, *cycle.problems):
+                    print(line, file=sys.stderr)
+            if plant and problems:
+                break
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    died = stage.died.read()
+    return {
+        "cycles": seed + 1 - first,
+        "lives": lives,
+        "problems": problems[:MOST_TOLD],
+        "died": died,
+        "warm_s": round(warm_s, 2),
+        "seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def run_jobs(first: int, count: int, jobs: int) -> dict[str, object]:
+    """The same in several processes."""
+    began = time.monotonic()
+    edges = [first + count * job // jobs for job in range(jobs + 1)]
+    words = [sys.executable, __file__]
+    running = [
+        subprocess.Popen(
+            [*words, "--first", str(low), "--count", str(high - low), "--jobs", "1"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for low, high in itertools.pairwise(edges)
+    ]
+    parts = [json.loads(one.communicate()[0]) for one in running]
+    return {
+        "cycles": sum(part["cycles"] for part in parts),
+        "lives": sum(part["lives"] for part in parts),
+        "problems": [problem for part in parts for problem in part["problems"]][:MOST_TOLD],
+        "died": {name: sum(part["died"][name] for part in parts) for name in parts[0]["died"]},
+        "warm_s": max(part["warm_s"] for part in parts),
+        "seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def _fast_folder() -> str | None:
+    """Memory, where there is some: a process that dies loses nothing it wrote there either."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description="Crash cycles of `trader paper`.")
+    asked.add_argument("--count", type=int, default=200)
+    asked.add_argument("--first", type=int, default=0)
+    asked.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    asked.add_argument("--seed", type=int)
+    asked.add_argument("--plant", choices=tuple(PLANTS), default="")
+    words = asked.parse_args()
+    if words.seed is not None:
+        found = run_here(words.seed, 1, words.plant, is_loud=True)
+    elif words.jobs > 1 and not words.plant:
+        found = run_jobs(words.first, words.count, words.jobs)
+    else:
+        found = run_here(words.first, words.count, words.plant, is_loud=False)
+    died = found["died"]
+    assert isinstance(died, dict)
+    found["missed"] = [name for name in NAMES if not died[name]]
+    print(json.dumps(found))
+    is_covered = words.seed is not None or words.count < 2 * len(NAMES) or not found["missed"]
+    return 0 if is_covered and not found["problems"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

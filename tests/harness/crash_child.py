@@ -1,0 +1,259 @@
+"""One life of the run: a forked child that trades for real until its fate meets it.
+
+Law: what runs is `trader.paper.session.paper`. Replaced are only the outermost ends: the observer
+of the named points, the simulated broker (by one that outlives the process) and, because they
+take most of the time and nothing of them is recovered, the tables of the result. Three lives in
+four also go without threads and without a process of its own for the audit of the journal.
+"""
+
+import contextlib
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+from tests.harness.crash_scenes import Scene
+from tests.harness.crash_script import Fate
+from trader import runner
+from trader.errors import TraderError
+from trader.journal import log
+from trader.journal.verify import verify_here
+from trader.paper import ending, opening, session, start, trading
+from trader.paper.session import paper
+from trader.paper.start import Asked
+from trader.paper.trading import Watcher
+from trader.run import points
+from trader.safety import trip
+from trader.safety.stop import StopOrder
+
+DIED, FAULTY = 99, 98  # exit codes
+SQL = ("sql BEGIN IMMEDIATE", "sql INSERT", "sql COMMIT")
+PLACES = (*points.NAMES, *SQL)
+LEAST_FILE = 60_000  # bytes: SQLite's shared-memory file alone takes 32 KiB
+
+Plant = Callable[[], None]  # puts a bug into this process
+
+
+class Tally:
+    """Counters by place, shared with forked children."""
+
+    def __init__(self) -> None:
+        self._row = struct.Struct(f"{len(PLACES)}q")
+        self._map = mmap.mmap(-1, self._row.size)
+
+    def add(self, place: str) -> None:
+        values = list(self._row.unpack_from(self._map))
+        values[PLACES.index(place)] += 1
+        self._row.pack_into(self._map, 0, *values)
+
+    def read(self) -> dict[str, int]:
+        return dict(zip(PLACES, self._row.unpack_from(self._map), strict=True))
+
+
+class Broker:
+    """Takes orders into a file: one line `LIFE ID DECISION QTY` each, and `KILLED` marks."""
+
+    def __init__(self, path: Path, life: int) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._life = life
+
+    def send(self, order: Any) -> None:
+        self.note(f"{order.order_id} {order.decision} {order.qty!r}")
+
+    def note(self, text: str) -> None:
+        os.write(self._fd, f"{self._life} {text}\n".encode())
+
+
+class AtOnce(Executor):
+    """Runs work where it is submitted: most lives go without the cost of real threads."""
+
+    def __init__(self, *sizes: object, **names: object) -> None:
+        """As a `ThreadPoolExecutor` is made."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+class Untold:
+    """In the place of the tally, which is made of megabytes that a fork would have to copy."""
+
+    def add(self, rows: object) -> None:
+        """Not counted: nobody asks for the tables."""
+
+
+class Cell:
+    """The small world of one cycle: state folder, runs, the broker's file, what a life leaves."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home, self.runs = root / "home", root / "runs"
+        self.broker, self.left = root / "broker.txt", root / "left.bin"
+        self.errors = root / "errors.txt"
+        root.mkdir(parents=True)
+        self.broker.touch()
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal, once there is one. There is never a second."""
+        found = sorted(self.runs.glob("*/journal.sqlite"))
+        return found[0] if found else None
+
+
+class Life:
+    """A child process and its fate."""
+
+    def __init__(
+        self, cell: Cell, scene: Scene, number: int, fate: Fate, has_threads: bool = True
+    ) -> None:
+        self.cell, self.scene, self.fate = cell, scene, fate
+        self.broker = Broker(cell.broker, number)
+        self.has_threads = has_threads
+        self.passed: dict[str, int] = {}
+        self.home = str(cell.home)
+
+    def meet(self, place: str, died: Tally, passed: Tally) -> None:
+        """Count `place`, and let the fate happen if this is where."""
+        passed.add(place)
+        count = self.passed[place] = self.passed.get(place, 0) + 1
+        fate = self.fate
+        if place != fate.where or count != fate.nth:
+            return
+        died.add(place)
+        if fate.then is not None:
+            self.fate = fate.then._replace(nth=self.passed.get(fate.then.where, 0) + 1)
+        if fate.how == "exit":
+            os._exit(DIED)
+        elif fate.how == "sigkill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fate.how in ("sigint", "sigint2"):
+            for _ in range(1 + (fate.how == "sigint2")):
+                os.kill(os.getpid(), signal.SIGINT)
+        elif fate.how in ("trip", "flatten"):
+            order = StopOrder("script", 7, source="engine", flatten=fate.how == "flatten")
+            if trip.Tripwire(self.home).trip(order).durable:
+                self.broker.note("KILLED")
+
+
+def live(life: Life, died: Tally, passed: Tally, plant: Plant | None) -> int:
+    """Trade until the end; the exit code. To be called in a forked child only."""
+    cell, scene = life.cell, life.scene
+    place(cell, scene)
+    _replace_ends(life, died, passed)
+    if plant is not None:
+        plant()
+    if life.fate.how == "full":
+        _fill_disk(cell, life.fate.nth)
+    order = runner.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ("crash",))
+    try:
+        ended = paper(order, Asked(None), Watcher(nobody, nobody), nobody)
+    except TraderError as error:
+        cell.errors.write_text(f"{type(error).__name__}: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:  # before the run listens itself; what the command line says then
+        return 130
+    except BaseException:
+        cell.errors.write_text(traceback.format_exc())
+        return FAULTY
+    return ended.exit_code
+
+
+def place(cell: Cell, scene: Scene) -> None:
+    """Let this process see the cell and the scene's files, and nothing of the user's."""
+    os.environ.update(TRADER_HOME=str(cell.home), XDG_RUNTIME_DIR=str(cell.root))
+    tempfile.tempdir = str(cell.root)
+    os.chdir(scene.folder)
+
+
+@contextlib.contextmanager
+def placed(cell: Cell, scene: Scene) -> Iterator[None]:
+    """`place`, and back."""
+    before, folder, temporary = dict(os.environ), os.getcwd(), tempfile.tempdir
+    place(cell, scene)
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        tempfile.tempdir = temporary
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def nobody(said: object) -> None:
+    """Nobody listens."""
+
+
+def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
+    def meet(place: str) -> None:
+        life.meet(place, died, passed)
+
+    def open_writer(path: Path, real: Callable[..., Any] = log.open_writer) -> Any:
+        connection = real(path)
+        connection.set_trace_callback(lambda sql: _statement(sql, meet))
+        return connection
+
+    def finish(*parts: Any, real: Callable[..., Any] = session.finish) -> Any:
+        ended = real(*parts)
+        opened = parts[1]
+        book = b"".join(array.tobytes() for array in opened.slices.engine.book)
+        life.cell.left.write_bytes(ended.finished.result.encode() + b"\n" + book)
+        return ended
+
+    points.observer = meet
+    log.open_writer = open_writer
+    session.finish = finish
+    opening.Simulated = lambda: life.broker  # type: ignore[assignment,misc]
+    if not life.has_threads:
+        start.verify = verify_here  # type: ignore[assignment]
+        opening.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
+        trading.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
+    opening.DecisionTally = Untold  # type: ignore[assignment,misc]
+    ending._result = lambda begun, opened, record, *more: record.digest  # type: ignore[assignment]
+    ending.write_run = lambda folder, result: {}  # type: ignore[assignment]
+
+
+def _statement(sql: str, meet: Callable[[str], None]) -> None:
+    for place in SQL:
+        if sql.startswith(place[4:]):
+            meet(place)
+
+
+def _fill_disk(cell: Cell, more: int) -> None:
+    """No file may grow beyond the journal's write-ahead file and `more` bytes."""
+    journal = cell.journal
+    ahead = 0 if journal is None else _size(journal.with_name(journal.name + "-wal"))
+    most = max(LEAST_FILE, ahead + more)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def start_life(life: Life, died: Tally, passed: Tally, plant: Plant | None) -> int:
+    """Fork a child that lives `life`; its process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = FAULTY
+        try:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            code = live(life, died, passed, plant)
+        finally:
+            os._exit(code)
+    return pid

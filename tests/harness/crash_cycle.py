@@ -1,0 +1,300 @@
+"""One cycle of the crash harness: a run, its deaths, its end, and the judgement.
+
+Law: the parent is warm and has one thread; every life of a run is a fork of it. Whatever a cycle
+does follows from its seed.
+"""
+
+import gc
+import os
+import select
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.harness import crash_child as child
+from tests.harness.crash_check import (
+    Again,
+    Deliveries,
+    Uncut,
+    judge_money,
+    judge_orders,
+    rows_of,
+)
+from tests.harness.crash_plants import PLANTS
+from tests.harness.crash_scenes import Scene, join_threads, make_scenes
+from tests.harness.crash_script import Fate, Step, script_of
+from trader import runner
+from trader.core.schema import ACCOUNT
+from trader.journal import readback
+from trader.journal.store import read_records
+from trader.journal.verify import verify_here
+from trader.paper.session import paper
+from trader.paper.start import Asked
+from trader.paper.trading import Watcher
+from trader.run.points import NAMES
+from trader.run.recorded import recorded_rules
+from trader.run.replay import replay
+from trader.run.sliceengine import warm_up
+from trader.safety import rearm, stop
+from trader.safety.pending import pending_kills
+
+HUNG_S = 120.0
+MOST_LIVES = 8  # that may follow a script before a run ends
+KILLED, INTERRUPTED, HALTED = 7, 130, 6
+MAY_END = {  # exit codes of a fate that has happened; 0 and 6 are always possible
+    "exit": {child.DIED},
+    "sigkill": {-signal.SIGKILL},
+    "delay": {-signal.SIGKILL},
+    "trip": {KILLED},
+    "flatten": {KILLED},
+    "sigint": {INTERRUPTED, child.DIED},
+    "sigint2": {INTERRUPTED},
+    "full": {KILLED, 1},
+    "": set(),
+}
+
+
+@dataclass
+class Cycle:
+    """One run from its start over its deaths to its end, and what was wrong with it."""
+
+    seed: int
+    lives: int = 0
+    told: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Stage:
+    """Everything that cycles share: a warm process, scenes, their uncut runs, counters."""
+
+    def __init__(self, root: Path, plant: str = "") -> None:
+        self.root = root
+        self.plant = PLANTS[plant] if plant else None
+        self.died, self.passed = child.Tally(), child.Tally()
+        self.scenes = make_scenes(root / "scenes")
+        self._warm(self.scenes[1])
+        self.uncut = {scene.name: self._uncut(scene) for scene in self.scenes}
+        gc.collect()
+        gc.freeze()
+
+    def _warm(self, scene: Scene) -> None:
+        """One run in this process: imports, compiled code, hashes that are made once."""
+        cell = child.Cell(self.root / "warm")
+        with child.placed(cell, scene):
+            order = runner.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ())
+            paper(order, Asked(None), Watcher(child.nobody, child.nobody), child.nobody)
+        join_threads()
+
+    def _uncut(self, scene: Scene) -> Uncut:
+        """Run a scene to its end, in forks, for what it should come to; warm up its core."""
+        tally = child.Tally()
+        cell = child.Cell(self.root / f"uncut-{scene.name}")
+        for attempt in range(MOST_LIVES):
+            life = child.Life(cell, scene, attempt, Fate())
+            code = wait(child.start_life(life, self.died, tally, None))
+            rearm_all(cell)
+            if code == 0:
+                break
+        else:
+            raise RuntimeError(f"{scene.name}: {code}: {cell.errors.read_text()}")
+        scene.passed = tally.read()
+        assert cell.journal is not None
+        uncut = uncut_run(cell, scene)
+        warm_up(uncut.rules)
+        began = time.monotonic()
+        again = child.Cell(self.root / f"timed-{scene.name}")
+        life = child.Life(again, scene, 0, Fate())
+        wait(child.start_life(life, self.died, child.Tally(), None))
+        scene.seconds = time.monotonic() - began
+        return uncut
+
+    def run(self, seed: int) -> Cycle:
+        """One cycle."""
+        scene = self.scenes[seed // len(NAMES) % len(self.scenes)]
+        cell = child.Cell(self.root / f"cell-{seed}")
+        cycle = Cycle(seed)
+        try:
+            Play(self, scene, cell, cycle).play(script_of(seed, scene))
+        finally:
+            shutil.rmtree(cell.root, ignore_errors=True)
+        return cycle
+
+
+class Play:
+    """One cycle under way."""
+
+    def __init__(self, stage: Stage, scene: Scene, cell: child.Cell, cycle: Cycle) -> None:
+        self._stage, self._scene, self._cell, self._cycle = stage, scene, cell, cycle
+        self._deliveries = Deliveries(cell.broker)
+
+    def play(self, script: list[Step]) -> None:
+        """The script, then lives without a fate until the run is over; then the judgement."""
+        left = [*script, *[Step(Fate())] * MOST_LIVES]
+        for step in left:
+            code = self._live(step.fate)
+            if step.tear >= 0.0 and code != 0:
+                self._tear(step.tear)
+            if step.kill_after and not self._is_over():
+                kill(self._cell)
+            if pending_kills(str(self._cell.home)):
+                self._refused(step)
+                rearm_all(self._cell)
+            if self._is_over():
+                break
+        else:
+            self._wrong("the run never came to its end")
+            return
+        self._judge()
+
+    def _live(self, fate: Fate) -> int:
+        sent = self._sent()
+        was_killed = bool(pending_kills(str(self._cell.home)))
+        has_threads = self._cycle.seed % 4 == 0
+        life = child.Life(self._cell, self._scene, self._cycle.lives, fate, has_threads)
+        self._cell.errors.unlink(missing_ok=True)
+        stage = self._stage
+        pid = child.start_life(life, stage.died, stage.passed, stage.plant)
+        code = wait(pid, fate.nth / 1e6 if fate.how == "delay" else None)
+        os.close(life.broker._fd)
+        self._cycle.lives += 1
+        errors = self._cell.errors.read_text() if self._cell.errors.exists() else ""
+        self._cycle.told.append(f"{fate} → {code} {errors[-1500:]}")
+        usual = {0, HALTED} if self._scene.halts else {0}
+        if code not in MAY_END[fate.how] | usual and not (was_killed and code == KILLED):
+            self._wrong(f"a life under {fate} ended with {code}: {errors[-1500:]}")
+        is_open = not pending_kills(str(self._cell.home))
+        if fate.how == "full" and is_open and "JournalError" in errors:
+            self._wrong(f"a journal that cannot be written left the latch open: {errors}")
+        self._deliveries.take_life(sent, was_killed)
+        return code
+
+    def _sent(self) -> set[str]:
+        """Orders that are on record as sent."""
+        if self._cell.journal is None:
+            return set()
+        rows = rows_of(self._cell.journal)
+        return {data["client_order_id"] for _, kind, data in rows if kind == "ORDER_SENT"}
+
+    def _tear(self, share: float) -> None:
+        """Cut the write-ahead file, as a machine that lost power may."""
+        journal = self._cell.journal
+        if journal is not None:
+            ahead = journal.with_name(journal.name + "-wal")
+            if ahead.exists():
+                size = int(ahead.stat().st_size * share)
+                os.truncate(ahead, size)
+                self._cycle.told.append(f"torn at {size}")
+                self._deliveries.rewound(rows_of(journal))
+
+    def _refused(self, step: Step) -> None:
+        """Under a kill a start must fail and send nothing."""
+        if step.try_killed:
+            code = self._live(Fate())
+            if code != KILLED:
+                self._wrong(f"a start under a kill ended with {code}")
+
+    def _is_over(self) -> bool:
+        """Whether the feed's end is the last word of the journal."""
+        if self._cell.journal is None:
+            return False
+        ends = list(read_records(self._cell.journal, types=("RUN_END", "RUN_RESUME")))
+        return bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+
+    def _judge(self) -> None:
+        path, uncut = self._cell.journal, self._stage.uncut[self._scene.name]
+        assert path is not None
+        report, again = verify_here(path), replay(path)
+        if not report.ok:
+            self._wrong(f"audit: {report.problems[0]}")
+        if again.divergence is not None:
+            self._wrong(f"replay: {again.divergence}")
+        rows = rows_of(path)
+        end = [data for _, kind, data in rows if kind == "RUN_END"][-1]
+        redone = Again(uncut).run(rows)
+        digest, book = redone.digest, b"".join(array.tobytes() for array in redone.book)
+        if redone.missing or end["digest"] != digest:
+            self._wrong(f"digest {end['digest']}, worked out {digest} {redone.missing}")
+        if self._cell.left.exists():
+            told, left = self._cell.left.read_bytes().split(b"\n", 1)
+            if told.decode() == end["digest"] and left != book:
+                self._wrong("the book at the end is not the one worked out")
+        kinds = {kind for _, kind, _ in rows}
+        if not kinds & {"KILL", "CANCEL_INTENT", "ORDER_ABORTED"}:
+            self._judge_plain(digest, book, rows)
+        if (bars := b"".join(b.tobytes() for b in bars_of(path))) != b"".join(
+            one.tobytes() for one in uncut.bars
+        ):
+            self._wrong(f"{len(bars)} bytes of bars on record, not those of the files")
+        for problem in (
+            *judge_orders(rows),
+            *judge_money(rows, end, ACCOUNT.names),
+            *self._deliveries.against(rows),
+        ):
+            self._wrong(problem)
+
+    def _judge_plain(self, digest: str, book: bytes, rows: list[Any]) -> None:
+        """Nothing but crashes happened: all must be as in the uncut run."""
+        uncut = self._stage.uncut[self._scene.name]
+        if digest != uncut.digest or book != uncut.book:
+            self._wrong("not the end of the uncut run")
+        if orders_of(rows) != uncut.orders:
+            self._wrong("not the orders of the uncut run")
+
+    def _wrong(self, text: str) -> None:
+        self._cycle.problems.append(f"seed {self._cycle.seed} ({self._scene.name}): {text}")
+
+
+def uncut_run(cell: child.Cell, scene: Scene) -> Uncut:
+    """What an uncut run left."""
+    path = cell.journal
+    assert path is not None
+    rules = recorded_rules(next(read_records(path)))
+    assert rules is not None
+    answers = [readback.actions_of(one) for one in read_records(path, types=("ACTION",))]
+    digest, book = cell.left.read_bytes().split(b"\n", 1)
+    actions = [(one["action"].astype(np.int8), one["reason"].astype(np.int16)) for one in answers]
+    orders = orders_of(rows_of(path))
+    return Uncut(rules, scene.symbols, bars_of(path), actions, digest.decode(), book, orders)
+
+
+def orders_of(rows: list[Any]) -> list[tuple[str, int, float]]:
+    """Symbol, decision and qty of every intent, in order."""
+    found = [data for _, kind, data in rows if kind == "ORDER_INTENT"]
+    return [(data["symbol"], data["decision"], data["qty"]) for data in found]
+
+
+def bars_of(path: Path) -> list[Any]:
+    """BAR arrays of the slices on record."""
+    bars = read_records(path, types=("BAR",))
+    return [readback.bars_of(one) for one in bars if one.data["use"] == "slice"]
+
+
+def kill(cell: child.Cell) -> None:
+    """`trader kill` while nothing runs."""
+    stop.shut(stop.Stop(str(cell.home), stop.StopOrder("operator", 7)))
+
+
+def rearm_all(cell: child.Cell) -> None:
+    """An operator looks into every kill and re-arms."""
+    for one in pending_kills(str(cell.home)):
+        rearm.rearm(str(cell.home), one["kill_id"], "looked into it")
+
+
+def wait(pid: int, kill_after_s: float | None = None) -> int:
+    """Exit code of a child, as `subprocess` gives it; killed after a delay, or when it hangs."""
+    handle = os.pidfd_open(pid)
+    try:
+        ready, _, _ = select.select(
+            [handle], [], [], HUNG_S if kill_after_s is None else kill_after_s
+        )
+        if not ready:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(handle)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return child.FAULTY if kill_after_s is None and not ready else code

@@ -1,0 +1,166 @@
+"""Bugs that the crash harness must find: each is put into the child process by a function.
+
+Law: every one of them leaves an uncut run as it is (but for `late_intent`, which only a crash
+shows), so that what finds them is the crash, not the run.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trader.journal import entries as build
+from trader.journal.log import Journal
+from trader.journal.records import Entry, client_order_id
+from trader.run import journaled, recover
+from trader.run.answers import Answer
+from trader.run.journaled import JournaledSlices
+from trader.run.points import reached
+from trader.run.recover import RecordedSlice, Recovered, Recovery
+
+
+def fresh_ids() -> None:
+    """An order that is sent again after a crash gets another id."""
+    own = str(os.getpid())
+
+    def other(lineage: str, *rest: Any) -> str:
+        return client_order_id(lineage + own, *rest)
+
+    journaled.client_order_id = other  # type: ignore[assignment]
+
+
+def no_intent() -> None:
+    """Orders are sent without an intent on record."""
+    real = JournaledSlices.outputs
+
+    def outputs(self: JournaledSlices) -> tuple[list[Entry], list[Entry]]:
+        entries, intents = real(self)
+        return [entry for entry in entries if entry.type != "ORDER_INTENT"], intents
+
+    JournaledSlices.outputs = outputs  # type: ignore[method-assign]
+
+
+def late_intent() -> None:
+    """Orders are sent before their intents are on disk."""
+
+    async def take(self: JournaledSlices, bars: np.ndarray, answer: Answer) -> None:
+        reached("before_inputs")
+        await self._append(self.inputs(bars, answer))
+        reached("after_inputs")
+        self.step(bars, answer.actions, answer.reasons)
+        outputs, intents = self.outputs()
+        outcomes = self.pass_gate(intents)
+        await self._append(outputs)
+        reached("after_outputs")
+        await self._append(outcomes, durable=False)
+
+    JournaledSlices.take = take  # type: ignore[method-assign]
+
+
+def sent_forgotten() -> None:
+    """A recovery sends again what is on record as sent."""
+    real = recover.recovered
+
+    def recovered(records: Any) -> Recovered:
+        found = real(records)
+        sent = list(found.settled)
+        return dataclasses.replace(found, settled={one: found.settled[one] for one in sent[:-1]})
+
+    _in_start(recovered)
+
+
+def fill_forgotten() -> None:
+    """A recovery does not take in the slice of the last fill that is on record."""
+    real = recover.recovered
+
+    def recovered(records: Any) -> Recovered:
+        rows = list(records)
+        found = real(iter(rows))
+        if any(one.type == "FILL" for one in rows[-8:]):
+            slices = [step for step in found.steps if isinstance(step, RecordedSlice)]
+            found.steps.remove(slices[-1])
+        return found
+
+    _in_start(recovered)
+
+
+def half_outputs() -> None:
+    """Fills and decisions of a slice are two transactions instead of one."""
+    real = Journal.append
+
+    def append(self: Journal, entries: Sequence[Entry], durable: bool = True) -> int:
+        batch = list(entries)
+        cut = next((at for at, one in enumerate(batch) if one.type == "DECISION"), 0)
+        if cut:
+            real(self, batch[:cut], durable)
+        return real(self, batch[cut:], durable)
+
+    Journal.append = append  # type: ignore[method-assign,assignment]
+
+
+def outputs_unfinished() -> None:
+    """A recovery leaves a slice whose outputs are not on record without them."""
+
+    def step(self: Recovery, recorded: RecordedSlice, real: Any = Recovery._slice) -> None:
+        recorded.has_outputs = True
+        real(self, recorded)
+
+    Recovery._slice = step  # type: ignore[method-assign,assignment]
+
+
+def cancel_unrecorded() -> None:
+    """Working orders are cancelled without a word in the journal."""
+    build.cancel_intent = lambda client_id, reason: build.alert("CANCEL", client_id)  # type: ignore
+
+
+def cancel_forgotten() -> None:
+    """A recovery forgets that orders were cancelled."""
+    Recovery._cancel = lambda self, step: None  # type: ignore[method-assign]
+
+
+def kill_forgotten() -> None:
+    """A recovery does not halt where the run was killed."""
+    real = recover.recovered
+
+    def recovered(records: Any) -> Recovered:
+        found = real(records)
+        steps = [step for step in found.steps if not isinstance(step, recover.Halted)]
+        return dataclasses.replace(found, steps=steps)
+
+    _in_start(recovered)
+
+
+def gate_bypassed() -> None:
+    """A recovery sends what was pending without the gate."""
+    from trader.paper import opening
+
+    opening.Desk.send = lambda self, order: (  # type: ignore[method-assign]
+        opening.Simulated().send(order),
+        journaled.Passed(journaled.Reason.NONE),
+    )[1]
+
+
+def _in_start(recovered: Callable[[Any], Recovered]) -> None:
+    from trader.paper import start
+
+    start.recovered = recovered  # type: ignore[assignment]
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    plant.__name__: plant
+    for plant in (
+        fresh_ids,
+        no_intent,
+        late_intent,
+        sent_forgotten,
+        fill_forgotten,
+        half_outputs,
+        outputs_unfinished,
+        cancel_unrecorded,
+        cancel_forgotten,
+        kill_forgotten,
+        gate_bypassed,
+    )
+}
