@@ -59,10 +59,10 @@ def demo(tmp_path: Path) -> Path:
     return tmp_path / "demo"
 
 
-def test_a_run_killed_twice_and_interrupted_ends_as_a_backtest_and_replays(demo: Path):
+def test_a_run_killed_three_times_ends_as_a_backtest_and_replays(demo: Path):
     assert stop_at(start(demo, *PAPER), demo, 300, signal.SIGKILL) == -signal.SIGKILL
     assert stop_at(start(demo, *PAPER), demo, 3_000, signal.SIGKILL) == -signal.SIGKILL
-    assert stop_at(start(demo, *PAPER), demo, 6_000, signal.SIGINT) == 130
+    assert stop_at(start(demo, *PAPER), demo, 6_000, signal.SIGKILL) == -signal.SIGKILL
     code, out, err = done(demo, *PAPER)
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.core_kit import always_open, make_rules, random_bars
 from tests.paper_desk import Desk, new_journal
-from tests.test_run_engines import FEATURES, REAL, ROOT
+from tests.test_run_engines import FEATURES, REAL, ROOT, real_overrides
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
 from trader.journal.verify import verify
@@ -103,19 +103,7 @@ def test_one_digest_three_ways_on_made_up_markets(seed, symbols, short, loss, pa
 
 @pytest.mark.parametrize(("name", "kind", "start", "end"), REAL)
 def test_one_digest_three_ways_on_real_slices(real_data, name, kind, start, end):
-    symbols = "[AAPL, AMZN, XLP]" if name.startswith("US24") else "[X]"
-    overrides = [
-        f"instruments={symbols}",
-        f"feed={{type: {kind}, path: {real_data / name}, start: {start}, end: {end}}}",
-        f"bar_period_seconds={3600 if '1h' in name else 60}",
-        f"risk.market_hours={'XNYS' if name.startswith('US24') else '24x7'}",
-        "throttle={max_volume_participation: none, max_spread_bps: none, max_volatility: 0.05, "
-        "max_order_size: 500}",
-        "risk.max_position_concentration=none",
-        "risk.allow_margin=true",
-        "broker.slippage={type: bps, value: 1}",
-        "position_sizing={mode: target, base_size: 10, allow_short: true}",
-    ]
+    overrides = real_overrides(real_data, name, kind, (start, end))
     files = [ROOT / "configs" / "demo.yaml"]
     loaded = load_config(files, overrides, environ={})
     made = prepare(loaded, files, Timing())

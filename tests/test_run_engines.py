@@ -79,12 +79,12 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kind", "start", "end"), REAL)
-def test_one_digest_on_real_slices(real_data, tmp_path, name, kind, start, end):
+def real_overrides(folder: Path, name: str, kind: str, between: tuple[str, str]) -> list[str]:
+    """The demo's config on a stretch of a real file."""
     symbols = "[AAPL, AMZN, XLP]" if name.startswith("US24") else "[X]"
-    overrides = [
+    return [
         f"instruments={symbols}",
-        f"feed={{type: {kind}, path: {real_data / name}, start: {start}, end: {end}}}",
+        f"feed={{type: {kind}, path: {folder / name}, start: {between[0]}, end: {between[1]}}}",
         f"bar_period_seconds={3600 if '1h' in name else 60}",
         f"risk.market_hours={'XNYS' if name.startswith('US24') else '24x7'}",
         "throttle={max_volume_participation: none, max_spread_bps: none, max_volatility: 0.05, "
@@ -94,6 +94,11 @@ def test_one_digest_on_real_slices(real_data, tmp_path, name, kind, start, end):
         "broker.slippage={type: bps, value: 1}",
         "position_sizing={mode: target, base_size: 10, allow_short: true}",
     ]
+
+
+@pytest.mark.parametrize(("name", "kind", "start", "end"), REAL)
+def test_one_digest_on_real_slices(real_data, tmp_path, name, kind, start, end):
+    overrides = real_overrides(real_data, name, kind, (start, end))
     files = [ROOT / "configs" / "demo.yaml"]
     batch = digest("batch", files, tmp_path / "runs", overrides)
     assert digest("loop", files, tmp_path / "runs", overrides) == batch
