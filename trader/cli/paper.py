@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+from trader.cli.options import ConfigFiles, OutFolder, Overrides
 
 
 def command(
@@ -19,7 +19,9 @@ def command(
     ] = "1",
     new: Annotated[bool, typer.Option("--new", help="Do not go on with a run cut off.")] = False,
     out: OutFolder = None,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document a line, one for each event.")
+    ] = False,
 ) -> None:
     """Run a config on bars as they come; goes on where a run was cut off."""
     from trader.cli import console
