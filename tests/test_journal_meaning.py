@@ -328,6 +328,14 @@ def test_a_kill_may_flatten_what_is_held_and_no_more(run, forge, accepts):
     assert "no kill in force" in forge([*head, *(as_record(e, head[-1]) for e in (KILL, intent))])
 
 
+def test_a_kill_may_flatten_although_another_in_force_does_not_ask_for_it(run, accepts):
+    records = records_of(run.path)
+    head = records[: place(records, "SNAPSHOT") + 1]
+    kill, intent, sent = flattening(records, 1.0)
+    limit = build.kill("k2", KillSwitchReason.RISK_BREACH, "a limit", {"flatten": False})
+    accepts([*head, *(as_record(e, head[-1]) for e in (kill, limit, intent, sent))])
+
+
 def test_an_aborted_order_cannot_be_sent_and_a_sent_one_not_aborted(run, forge):
     records = records_of(run.path)
     index = place(records, "ORDER_SENT")

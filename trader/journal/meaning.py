@@ -203,9 +203,9 @@ class Meaning:
 
     def _sent(self, stamp: Stamp, data: Data) -> str | None:
         order = self.fold.orders.get(data["client_order_id"])
+        if order is None or order.kill_id in self._kills:
+            return None  # unknown, which the fold says; or a kill in force asked for it
         for kill_id, (kill_seq, kill) in self._kills.items():
-            if order is None or order.kill_id == kill_id:
-                continue  # unknown, which the fold says; or the kill's own flattening
             if order.intent_seq < kill_seq and _had_left(data, kill):
                 continue
             return f"order {data['client_order_id']} was sent under kill {kill_id}"
