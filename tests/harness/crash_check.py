@@ -195,8 +195,11 @@ class Deliveries:
         self.orders: dict[str, str] = {}  # id → decision and qty
         self._killed = False
 
-    def take_life(self, sent_before: set[str], was_killed: bool) -> None:
-        """Judge the lines of the life that has just ended. `was_killed`: at its start."""
+    def take_life(self, sent_before: set[str], intended: set[str], was_killed: bool) -> None:
+        """Judge the lines of the life that has just ended.
+
+        `sent_before`, `was_killed`: at its start; `intended`: with an intent on record now.
+        """
         text = self._path.read_text()
         lines, self._read = text[self._read :].splitlines(), len(text)
         killed, seen = was_killed, set()
@@ -208,6 +211,8 @@ class Deliveries:
             what = " ".join(rest)
             if client_id in seen:
                 self.problems.append(f"{client_id} handed over twice in one life")
+            if client_id not in intended:
+                self.problems.append(f"{client_id} handed over before its intent was on record")
             if client_id in sent_before:
                 self.problems.append(f"{client_id} handed over again, was on record as sent")
             if self.orders.setdefault(client_id, what) != what:

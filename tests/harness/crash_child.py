@@ -2,11 +2,13 @@
 
 Law: what runs is `trader.paper.session.paper`. Replaced are only the outermost ends: the observer
 of the named points, the simulated broker (by one that outlives the process) and, because they
-take most of the time and nothing of them is recovered, the tables of the result. Three lives in
-four also go without threads and without a process of its own for the audit of the journal.
+take most of the time and nothing of them is recovered, the tables of the result. Seven lives in
+eight also go without threads, without a process of its own for the audit of the journal, and
+with bars that have been read before.
 """
 
 import contextlib
+import gc
 import mmap
 import os
 import resource
@@ -24,6 +26,7 @@ from tests.harness.crash_scenes import Scene
 from tests.harness.crash_script import Fate
 from trader import runner
 from trader.errors import TraderError
+from trader.feeds import feed
 from trader.journal import log
 from trader.journal.verify import verify_here
 from trader.paper import ending, opening, session, start, trading
@@ -88,10 +91,22 @@ class AtOnce(Executor):
 
 
 class Untold:
-    """In the place of the tally, which is made of megabytes that a fork would have to copy."""
+    """In the place of tally and decision file: nobody asks for the tables."""
+
+    def __init__(self, *places: object) -> None:
+        """As a `DecisionWriter` is made."""
+
+    def __enter__(self) -> "Untold":
+        return self
 
     def add(self, rows: object) -> None:
-        """Not counted: nobody asks for the tables."""
+        """Not counted."""
+
+    def write(self, rows: object) -> None:
+        """Not written."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Cell:
@@ -115,12 +130,12 @@ class Cell:
 class Life:
     """A child process and its fate."""
 
-    def __init__(
-        self, cell: Cell, scene: Scene, number: int, fate: Fate, has_threads: bool = True
-    ) -> None:
+    def __init__(self, cell: Cell, scene: Scene, number: int, fate: Fate) -> None:
         self.cell, self.scene, self.fate = cell, scene, fate
         self.broker = Broker(cell.broker, number)
-        self.has_threads = has_threads
+        self.has_threads = number % 8 == 0
+        self.is_thorough = number % 32 == 0  # the journal is audited by a process of its own
+        self.is_uncut = False  # it goes unjudged, and its statements are counted
         self.passed: dict[str, int] = {}
         self.home = str(cell.home)
 
@@ -150,6 +165,7 @@ class Life:
 def live(life: Life, died: Tally, passed: Tally, plant: Plant | None) -> int:
     """Trade until the end; the exit code. To be called in a forked child only."""
     cell, scene = life.cell, life.scene
+    gc.disable()  # frozen pages stay shared with the parent
     place(cell, scene)
     _replace_ends(life, died, passed)
     if plant is not None:
@@ -212,11 +228,15 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
         return ended
 
     points.observer = meet
-    log.open_writer = open_writer
+    if life.fate.where in SQL or life.is_uncut:
+        log.open_writer = open_writer
     session.finish = finish
     opening.Simulated = lambda: life.broker  # type: ignore[assignment,misc]
-    if not life.has_threads:
+    if not life.is_thorough:
         start.verify = verify_here  # type: ignore[assignment]
+    if not life.has_threads:
+        feed.load_history = lambda config: life.scene.history  # type: ignore[assignment]
+        opening.DecisionWriter = Untold  # type: ignore[assignment,misc]
         opening.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
         trading.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
     opening.DecisionTally = Untold  # type: ignore[assignment,misc]

@@ -96,6 +96,7 @@ class Stage:
         cell = child.Cell(self.root / f"uncut-{scene.name}")
         for attempt in range(MOST_LIVES):
             life = child.Life(cell, scene, attempt, Fate())
+            life.is_uncut = True
             code = wait(child.start_life(life, self.died, tally, None))
             rearm_all(cell)
             if code == 0:
@@ -152,10 +153,9 @@ class Play:
         self._judge()
 
     def _live(self, fate: Fate) -> int:
-        sent = self._sent()
+        sent = self._ids("ORDER_SENT")
         was_killed = bool(pending_kills(str(self._cell.home)))
-        has_threads = self._cycle.seed % 4 == 0
-        life = child.Life(self._cell, self._scene, self._cycle.lives, fate, has_threads)
+        life = child.Life(self._cell, self._scene, self._cycle.seed + self._cycle.lives, fate)
         self._cell.errors.unlink(missing_ok=True)
         stage = self._stage
         pid = child.start_life(life, stage.died, stage.passed, stage.plant)
@@ -170,15 +170,15 @@ class Play:
         is_open = not pending_kills(str(self._cell.home))
         if fate.how == "full" and is_open and "JournalError" in errors:
             self._wrong(f"a journal that cannot be written left the latch open: {errors}")
-        self._deliveries.take_life(sent, was_killed)
+        self._deliveries.take_life(sent, self._ids("ORDER_INTENT"), was_killed)
         return code
 
-    def _sent(self) -> set[str]:
-        """Orders that are on record as sent."""
+    def _ids(self, kind: str) -> set[str]:
+        """Orders that have a record of this type."""
         if self._cell.journal is None:
             return set()
-        rows = rows_of(self._cell.journal)
-        return {data["client_order_id"] for _, kind, data in rows if kind == "ORDER_SENT"}
+        found = read_records(self._cell.journal, types=(kind,))
+        return {record.data["client_order_id"] for record in found}
 
     def _tear(self, share: float) -> None:
         """Cut the write-ahead file, as a machine that lost power may."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trader.config.load import LoadedConfig, load_config
+from trader.feeds.feed import BarSet, load_history
 
 CONFIG = """
 name: crash
@@ -63,11 +64,11 @@ USUAL = {
     "snapshot": 40,
 }
 SCENES = {  # name → (bars a symbol, what differs from USUAL)
-    "plain": (26, {}),
-    "pair": (22, {"symbols": "A, B", "fill": 0.01, "snapshot": 25}),
-    "three": (20, {"symbols": "A, B, C", "mode": "increment", "size": 17, "snapshot": 60}),
-    "losing": (24, {"symbols": "A, B", "loss": 25, "volatility": 0.011, "fill": "none"}),
-    "review": (24, {"symbols": "A, B", "review": 9, "short": "false"}),
+    "plain": (20, {}),
+    "pair": (16, {"symbols": "A, B", "fill": 0.01, "snapshot": 25}),
+    "three": (14, {"symbols": "A, B, C", "mode": "increment", "size": 17, "snapshot": 60}),
+    "losing": (18, {"symbols": "A, B", "loss": 25, "volatility": 0.011, "fill": "none"}),
+    "review": (18, {"symbols": "A, B", "review": 6, "short": "false"}),
 }
 HALTS = ("review",)  # scenes that end with 6 and go on after a re-arm
 
@@ -80,6 +81,7 @@ class Scene:
     folder: Path
     loaded: LoadedConfig
     symbols: tuple[str, ...]
+    history: BarSet
     passed: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: float = 0.1  # an uncut run takes
 
@@ -106,9 +108,10 @@ def _make(folder: Path, number: int) -> Scene:
     (folder / "bars.csv").write_text(_bars(number, count, symbols))
     with contextlib.chdir(folder):
         loaded = load_config([folder / "crash.yaml"], ())
+        history = load_history(loaded.config)
     once = loaded.resolved_yaml()
     loaded.__dict__["resolved_yaml"] = lambda: once  # 20 ms a run, and always the same
-    return Scene(folder.name, folder, loaded, symbols)
+    return Scene(folder.name, folder, loaded, symbols, history)
 
 
 def _bars(seed: int, count: int, symbols: tuple[str, ...]) -> str:

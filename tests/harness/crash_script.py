@@ -89,7 +89,7 @@ def _fate(scene: Scene, chance: random.Random) -> Fate:
 
 def _interrupted(name: str, chance: random.Random) -> Fate:
     """Ctrl-C somewhere in the middle, and a death while the run stops."""
-    return Fate("sigint", "after_outputs", chance.randint(4, 16), Fate("exit", name))
+    return Fate("sigint", "after_outputs", chance.randint(4, 12), Fate("exit", name))
 
 
 def _step(fate: Fate, chance: random.Random) -> Step:
