@@ -17,7 +17,7 @@ N ?=
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
 
-.PHONY: help setup demo test check format bench golden kill-bench build clean
+.PHONY: help setup demo test check format bench golden kill-bench crash sim build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: $(STAMP) ## measure speed and memory, print them with the hardware
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
 	$(PY) -m pytest -q tests/test_golden.py --golden-rewrite
+
+sim: $(STAMP) ## simulated days of the paper loop with everything going wrong, DAYS=days
+	$(PY) tests/harness/sim.py --days $(or $(DAYS),1000)
 
 kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))

@@ -12,6 +12,7 @@ from pathlib import Path
 from trader.core.book import Rules
 from trader.core.schema import Reason
 from trader.journal import entries as build
+from trader.journal.log import Clock as JournalClock
 from trader.journal.log import Journal
 from trader.run.journaled import Passed, SentOrder
 from trader.run.recorded import rules_details
@@ -58,11 +59,13 @@ class Desk:
         return time.monotonic_ns()
 
 
-def new_journal(path: Path, rules: Rules, symbols: Sequence[str]) -> Journal:
+def new_journal(
+    path: Path, rules: Rules, symbols: Sequence[str], clock: JournalClock | None = None
+) -> Journal:
     """A journal that begins as one of `trader paper` does."""
     who = build.Identity(path.parent.name, {"role": "test"}, rules.limits, SHA, SHA, SHA)
     cash = float(rules.broker[0]["cash"])
     start = build.RunStart(
         who, path.parent.name, "paper", symbols, cash, details=rules_details(rules)
     )
-    return Journal.create(path, start, Clock())
+    return Journal.create(path, start, clock or Clock())
