@@ -6,6 +6,7 @@ Law: nothing is sent before the gate is open, and it opens last. A new run that 
 no folder behind.
 """
 
+import contextlib
 import os
 import shutil
 import socket
@@ -17,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from trader.core.schema import Reason
-from trader.errors import UsageError
+from trader.errors import KilledError, UsageError
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
 from trader.journal.log import Journal, OnCheckpoint
+from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
 from trader.paper.start import Start
@@ -127,9 +129,21 @@ def open_run(begun: Start) -> Opened:
         raise
     try:
         return _recovered(begun, folder, lease)
-    except BaseException:
+    except BaseException as error:
+        is_begun = (folder / FILE_NAME).exists()  # else nothing was ever written
+        if is_begun and isinstance(error, JournalError) and not isinstance(error, DamagedJournal):
+            leave(lease, error)
         lease.close()
         raise
+
+
+def leave(lease: Lease, error: JournalError) -> None:
+    """A failed write: never retried on the same file. Trip, say, and end the process at once."""
+    done = lease.trip("SYSTEM_ERROR", str(error))
+    lines = (f"error: {error}", f"killed: {done.order.kill_id}; `trader status` tells more")
+    with contextlib.suppress(OSError):  # nothing may be waited for any more
+        os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+    os._exit(KilledError.exit_code)
 
 
 def _folder(begun: Start) -> Path:

@@ -5,15 +5,12 @@ and what is on disk is enough to go on from. Whatever else goes wrong trips the 
 """
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Callable
 
-from trader.errors import KilledError
 from trader.journal.records import JournalError
 from trader.paper.ending import Ended, finish, stop
-from trader.paper.guard import FAULT
-from trader.paper.opening import Opened, open_run
+from trader.paper.guard import FAULT, INTERRUPTED
+from trader.paper.opening import Opened, leave, open_run
 from trader.paper.start import Asked, Start, start
 from trader.paper.trading import Parts, Watcher, made, make_hooks, trade
 from trader.run.loop import Stopped
@@ -49,8 +46,8 @@ async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ende
             say(f"warning: {line}")
         return ended
     except JournalError as error:
-        _leave(opened, error)
-        raise  # not reached: `_leave` ends the process
+        leave(opened.lease, error)
+        raise  # not reached: `leave` ends the process
     finally:
         opened.lease.close()
         opened.desk.pool.shutdown(wait=False)
@@ -64,17 +61,10 @@ async def _traded(
         stopped = await trade(begun, opened, parts, watcher)
     except JournalError:
         raise
+    except asyncio.CancelledError:  # Ctrl-C before `trade` listened to it
+        stopped = Stopped(INTERRUPTED, "SIGINT")
     except BaseException as error:
         opened.lease.shut_gate(f"{type(error).__name__}")
         await stop(opened, parts.loop, Stopped(FAULT, f"{type(error).__name__}: {error}"))
         raise
     return await stop(opened, parts.loop, stopped)
-
-
-def _leave(opened: Opened, error: JournalError) -> None:
-    """A failed write: never retried on the same file. Trip, say, and end the process at once."""
-    done = opened.lease.trip("SYSTEM_ERROR", str(error))
-    lines = (f"error: {error}", f"killed: {done.order.kill_id}; `trader status` tells more")
-    with contextlib.suppress(OSError):  # not by `say`: nothing may be waited for any more
-        os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
-    os._exit(KilledError.exit_code)
