@@ -54,7 +54,7 @@ MAY_END = {  # exit codes of a fate that has happened; 0 and 6 are always possib
     "flatten": {KILLED},
     "sigint": {INTERRUPTED, child.DIED},
     "sigint2": {INTERRUPTED},
-    "full": {KILLED, 1},
+    "full": {KILLED},
     "": set(),
 }
 
@@ -156,7 +156,8 @@ class Play:
         sent = self._ids("ORDER_SENT")
         was_killed = bool(pending_kills(str(self._cell.home)))
         life = child.Life(self._cell, self._scene, self._cycle.seed + self._cycle.lives, fate)
-        self._cell.errors.unlink(missing_ok=True)
+        for path in (self._cell.errors, self._cell.left):  # of the life before
+            path.unlink(missing_ok=True)
         stage = self._stage
         pid = child.start_life(life, stage.died, stage.passed, stage.plant)
         code = wait(pid, fate.nth / 1e6 if fate.how == "delay" else None)
