@@ -66,6 +66,7 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     code, lines, err = paper.end()
     assert code == 7, err
     assert lines[-1]["risk"]["open_positions"] == {}
+    assert lines[-1]["final_equity"] == pytest.approx(100_000 - 1.2 - 0.06006 - 0.05994)
     assert kinds(paper, "KILL", "FILL", "RUN_END") == ["FILL", "KILL", "FILL", "RUN_END"]
     paper.assert_sound()
     refused = paper.start().end()

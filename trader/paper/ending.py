@@ -168,6 +168,16 @@ def _slices(opened: Opened) -> Any:
             yield readback.bars_of(entry)
 
 
+def _curve(record: RunRecord) -> np.ndarray:
+    """EQUITY rows, the last one as it is at the end: after what a kill with `flatten` closed."""
+    if not len(record.equity):
+        return record.equity
+    curve, account = record.equity.copy(), record.book.account[0]
+    for name in ("cash", "equity", "gross_exposure"):
+        curve[-1][name] = account[name]
+    return curve
+
+
 def _result(
     begun: Start, opened: Opened, record: RunRecord, code: int, quality: dict[str, Any]
 ) -> RunResult:
@@ -196,7 +206,7 @@ def _result(
         positions=record.book.positions,
         limits=begun.rules.limits[0],
         fills=record.fills,
-        equity=record.equity,
+        equity=_curve(record),
         events=record.events,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
