@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads would be ended and begun at every fork
 
 from tests.harness.crash_cycle import Stage  # noqa: E402
 from tests.harness.crash_plants import PLANTS  # noqa: E402

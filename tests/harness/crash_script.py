@@ -79,7 +79,7 @@ def _fate(scene: Scene, chance: random.Random) -> Fate:
         most = {"INSERT": scene.passed["sql INSERT"]}.get(statement, scene.passed["sql COMMIT"])
         return Fate("sigkill", f"sql {statement}", chance.randint(1, most))
     if kind < 0.77:
-        return Fate("delay", "", int(chance.uniform(0.0, 1.1) * scene.seconds * 1e6))
+        return Fate("delay", "", chance.randint(0, 70_000))
     if kind < 0.85:
         return Fate("full", "", chance.randint(0, 400_000))
     if kind < 0.95:
