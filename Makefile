@@ -60,6 +60,9 @@ sim: $(STAMP) ## simulated days of the paper loop with everything going wrong, D
 kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
 
+crash: $(STAMP) ## cut paper runs off in every way and compare how they end, N=cycles
+	$(PY) tests/harness/crash.py --count $(if $(N),$(N),2000)
+
 build: $(STAMP) ## source package and wheel into dist/
 	rm -rf dist
 	$(PY) -m hatchling build

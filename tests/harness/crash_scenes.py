@@ -105,7 +105,7 @@ def _make(folder: Path, number: int) -> Scene:
     words = {**USUAL, **changes}
     symbols = tuple(str(words["symbols"]).split(", "))
     (folder / "crash.yaml").write_text(CONFIG.format(**words))
-    (folder / "bars.csv").write_text(_bars(number, count, symbols))
+    (folder / "bars.csv").write_text(bars_text(number, count, symbols))
     with contextlib.chdir(folder):
         loaded = load_config([folder / "crash.yaml"], ())
         history = load_history(loaded.config)
@@ -114,7 +114,7 @@ def _make(folder: Path, number: int) -> Scene:
     return Scene(folder.name, folder, loaded, symbols, history)
 
 
-def _bars(seed: int, count: int, symbols: tuple[str, ...]) -> str:
+def bars_text(seed: int, count: int, symbols: tuple[str, ...]) -> str:
     """Prices that turn often, thin volume; of several symbols one bar in ten is missing."""
     chance = np.random.default_rng(seed)
     level = dict.fromkeys(symbols, 100.0)
