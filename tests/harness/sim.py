@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.core_kit import START  # noqa: E402
 from tests.harness.sim_checks import Broken, CheckedSlices, check_journal, same_state  # noqa: E402
+from tests.harness.sim_listeners import PATIENCE_S, Listeners  # noqa: E402
 from tests.harness.sim_world import (  # noqa: E402
     BARS,
     CLOCK_FAULTS,
@@ -58,9 +59,11 @@ from trader.core.schema import KillSwitchReason, Reason, TradingState  # noqa: E
 from trader.feeds.bargate import BarGate  # noqa: E402
 from trader.journal import entries as build  # noqa: E402
 from trader.journal.log import Journal  # noqa: E402
+from trader.journal.records import Entry  # noqa: E402
 from trader.journal.store import read_records  # noqa: E402
 from trader.run.answers import Ages, LiveSignals  # noqa: E402
 from trader.run.backtest import RowKeeper  # noqa: E402
+from trader.run.hooks import Hooks  # noqa: E402
 from trader.run.loop import ExecutionLoop, Stopped  # noqa: E402
 from trader.run.recorded import rules_details  # noqa: E402
 from trader.run.recover import Recovery, recovered  # noqa: E402
@@ -104,7 +107,9 @@ class Day:
         self.model = SimModel(self.chance, 1.0)
         self.killed = False
         self.kills = 0
+        self.is_on_record = False  # the kill in force
         self.sent: list[str] = []
+        self._listeners: Listeners | None = None
         self.before: Book | None = None  # state that a recovery must find again
 
     def run(self) -> DayReport:
@@ -128,6 +133,7 @@ class Day:
 
     async def _life(self, ending: str) -> bool:
         """One process' worth of trading; whether the run is to be started again."""
+        self._listeners = None
         journal, slices, desk = self._opened()
         features = FeatureSet(FEATURES, self.count, self.rules.sessions, 60 * 10**9)
         stream = features.stream()
@@ -137,8 +143,10 @@ class Day:
             stream, Asked(self.model), desk.pool, self.clock.now_ns, Ages(120.0, 300.0)
         )
         live = LiveSlices(self.feed, gate, SlicePlan(self.count, 1.0, last_ns, is_timed=True))
-        loop = ExecutionLoop(slices, signals, guard=lambda: self._guard(slices, signals))
-        self._disturb(loop)
+        loop = ExecutionLoop(
+            slices, signals, Hooks(PATIENCE_S), lambda: self._guard(slices, signals)
+        )
+        listeners = self._disturb(loop)
         watch = asyncio.ensure_future(
             supervise([ClockWatch(loop, slices, self.clock).look, self._clock_fault], 60.0)
         )
@@ -152,6 +160,7 @@ class Day:
         except asyncio.CancelledError:
             stopped = Stopped("crash")
         finally:
+            listeners.finish()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
         self.report.slices += slices.engine.slices - len(self._found.slices)
@@ -159,7 +168,7 @@ class Day:
 
     def _opened(self) -> tuple[Journal, CheckedSlices, Desk]:
         """The journal, new or gone on with, and the slices where it ends."""
-        disk = VirtualExecutor(lambda: 5.0 if self.chance.random() < 0.002 else 0.004)
+        disk = VirtualExecutor(self._disk_s)
         desk = Desk(self.symbols, disk, lambda order: self._gate())
         desk.snapshot_every = 300
         is_new = not self.path.exists()
@@ -180,13 +189,27 @@ class Day:
             raise Broken("recovery found another state than the run had")
         self.before = None
         if self.killed:  # an operator has looked into it
-            rearm = build.rearm(f"K{self.kills}", "looked into it", {})
-            journal.append([rearm])
-            recovery.take_in([rearm])
+            news = [] if self.is_on_record else [self._kill_entry(False)]
+            news.append(build.rearm(f"K{self.kills}", "looked into it", {}))
+            journal.append(news)
+            recovery.take_in(news)
             self.killed = False
             self.model.health.note_success()
         recovery.finish()
         return journal, slices, desk
+
+    def _disk_s(self) -> float:
+        """How long the disk takes. In the middle of a slice, too, somebody may look on."""
+        if self._listeners is not None:
+            self._listeners.now_and_then(0.05)
+        return 5.0 if self.chance.random() < 0.002 else 0.004
+
+    def _kill_entry(self, flatten: bool) -> Entry:
+        """The KILL that is in force now, which goes on record."""
+        self.kills += 1
+        self.is_on_record = True
+        details = {"flatten": flatten, "mono_ns": self.clock.mono_ns()}
+        return build.kill(f"K{self.kills}", KillSwitchReason.MANUAL_STOP, "an operator", details)
 
     def _shas(self) -> tuple[str, str, str]:
         start = next(read_records(self.path)).data
@@ -214,22 +237,16 @@ class Day:
             return Stopped("fault", "the model")
         return None
 
-    def _disturb(self, loop: ExecutionLoop) -> None:
-        """Listeners that raise, and that call back into the loop."""
+    def _disturb(self, loop: ExecutionLoop) -> Listeners:
+        """Whoever listens, and how badly."""
 
-        def looks(details: dict[str, Any]) -> None:
-            if self.chance.random() > 0.05:
-                return
-            book = loop.snapshot().book
-            worth = float((book.positions["qty"] * book.positions["mark"]).sum())
-            if not abs(book.account[0]["cash"] + worth - book.account[0]["equity"]) <= 1e-4:
-                self.report.problem = "a snapshot in mid-slice"
+        def tell(problem: str) -> None:
+            self.report.problem = self.report.problem or problem
 
-        def raises(details: dict[str, Any]) -> None:
-            raise ValueError("a listener")
-
-        loop.hooks.tap(looks)
-        loop.hooks.tap(raises)
+        self._listeners = Listeners(loop, self.chance, tell)
+        if self.report.seed % 25 == 7 and self.report.lives == 1:
+            self._listeners.add_hooks()
+        return self._listeners
 
     async def _clock_fault(self) -> None:
         fault = chosen(self.chance, CLOCK_FAULTS)
@@ -253,7 +270,10 @@ class Day:
         elif ending == "crash":
             self._trading.cancel()
         elif ending == "kill":
-            self.killed = True  # the gate knows at once, the loop at its next look
+            self.killed, self.is_on_record = (
+                True,
+                False,
+            )  # the gate knows at once, the loop at its next look
         else:
             loop.request_stop("interrupted", "SIGINT")
 
@@ -267,11 +287,8 @@ class Day:
             await slices.cancel_working(Reason.SHUTDOWN)
         elif stopped.how != "end":
             self.killed = True
-            self.kills += 1
-            code = KillSwitchReason.MANUAL_STOP
             flatten = bool(self.chance.random() < 0.3)
-            details = {"flatten": flatten, "mono_ns": self.clock.mono_ns()}
-            kill = build.kill(f"K{self.kills}", code, stopped.text, details)
+            kill = self._kill_entry(flatten)
             await slices.halt(Reason.KILLED, [kill])
             if flatten:
                 self.report.faults["flatten"] += await slices.flatten(f"K{self.kills}")

@@ -79,6 +79,42 @@ def check_decisions(slices: JournaledSlices) -> None:
             raise Broken(f"asked for {asked}, approved {approved}")
         if approved * asked < 0.0:
             raise Broken("an approved order on the other side")
+        if approved:
+            check_order(slices.engine.book, slices.engine.rules, int(row["symbol"]), approved)
+
+
+def check_order(book: Book, rules: Rules, symbol: int, approved: float) -> None:
+    """An order of this slice against the limits that the book must obey when one opens."""
+    account, limits = book.account[0], rules.limits[0]
+    if abs(approved) > limits["max_order_size"] + DUST:
+        raise Broken(f"an order of {approved}, {limits['max_order_size']} allowed")
+    worst = [worst_case(book, one) for one in range(len(book.positions))]
+    side = worst[symbol][0 if approved > 0 else 1]
+    held = float(book.positions[symbol]["qty"])
+    if approved < 0 and not rules.sizing[0]["allow_short"] and side < -DUST:
+        raise Broken(f"symbol {symbol}: {side} may be held, and shorts are not allowed")
+    if not abs(side) > abs(held) + DUST:
+        return  # it only closes
+    marks = book.positions["mark"]
+    share = abs(side) * marks[symbol] / account["equity"]
+    if not share <= limits["max_position_concentration"] * (1 + DUST):
+        raise Broken(f"symbol {symbol}: {share} of equity may be in it")
+    if not account["orders_this_session"] <= limits["max_orders_per_day"]:
+        raise Broken(f"{account['orders_this_session']} orders, {limits['max_orders_per_day']}")
+    most = [max(map(abs, sides)) for sides in worst]
+    most[symbol] = abs(side)
+    gross = float((np.array(most) * marks).sum() / account["equity"])
+    if not gross <= limits["max_gross_exposure"] * (1 + DUST):
+        raise Broken(f"{gross} of equity may be held, {limits['max_gross_exposure']} allowed")
+
+
+def worst_case(book: Book, symbol: int) -> tuple[float, float]:
+    """Position if all working buys filled, and if all working sells did."""
+    position = book.positions[symbol]
+    orders = book.orders[symbol][: position["working_orders"]]
+    rest = orders["qty"] - orders["filled_qty"]
+    held = float(position["qty"])
+    return held + float(rest[rest > 0].sum()), held + float(rest[rest < 0].sum())
 
 
 def check_journal(path: Path, book: Book, digest: str, sent: list[str]) -> None:

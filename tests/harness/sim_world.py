@@ -34,7 +34,10 @@ FEED_FAULTS = {
     "reconnect": 0.004,
     "slow_symbol": 0.01,
 }
-MODEL_FAULTS = {"raises": 0.004, "timeout": 0.004, "nan": 0.003, "shape": 0.003, "words": 0.003}
+MODEL_FAULTS = {
+    "raises": 0.004, "timeout": 0.004, "nan": 0.003, "shape": 0.003, "words": 0.003,
+    "bools": 0.002, "fractions": 0.002, "short": 0.002, "complex": 0.001,
+}  # fmt: skip
 CLOCK_FAULTS = {"forward": 0.002, "back": 0.002, "tomorrow": 0.001, "still": 0.003}
 NONSENSE = (
     ("close", math.nan), ("open", math.inf), ("low", -1.0), ("high", 0.0), ("volume", -5.0),
@@ -217,6 +220,10 @@ class SimModel:
             "nan": np.full(rows, np.nan),
             "shape": np.ones((rows, 2, 2)),
             "words": ["MAYBE"] * rows,
+            "bools": np.ones(rows, bool),
+            "fractions": np.full(rows, 0.7),
+            "short": np.ones(rows - 1, np.int8),
+            "complex": np.ones(rows, complex),
         }
         return to_actions(answers.get(self._fault, np.full(rows, self._mood, np.int8)), rows)
 
