@@ -6,6 +6,8 @@ import pytest
 
 from tests.core_kit import always_open, make_rules
 from tests.journal_kit import StepClock, start_of
+from trader.core.schema import KillSwitchReason
+from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.spool import ingest_spool
 from trader.journal.verify import verify_here
@@ -148,6 +150,24 @@ def test_the_files_of_the_kill_switch_are_understood_as_they_are(journal, tmp_pa
     assert recorded(journal) == [("KILL", kill["kill_id"]), ("REARM", kill["kill_id"])]
     data = next(journal.read(types=("KILL",))).data
     assert (data["code"], data["mono_ns"], data["wall_ns"], data["flatten"]) == (7, 12, LATER, True)
+    assert verify_here(journal.path).ok
+
+
+def test_stops_whose_id_comes_up_again_are_each_ended_by_their_own_rearm(journal, spool):
+    def rearmed(wall_ns):
+        name = f"UNRECORDED@{wall_ns}"
+        told = {"kill_id": name, "type": "REARM", "reason": "ok", "wall_ns": wall_ns}
+        spool(name, **told, kill={"kill_id": "UNRECORDED"})
+        return [entry.payload["kill_id"] for entry in ingest_spool(journal, spool.folder)]
+
+    stop = build.kill("UNRECORDED", KillSwitchReason.MANUAL_STOP, "HALT is there", {})
+    assert rearmed(BEGAN + 1) == []  # of a stop while the run was not there
+    journal.append([stop])
+    assert rearmed(BEGAN + 2) == []  # given before this stop
+    assert rearmed(LATER) == ["UNRECORDED"]
+    assert rearmed(LATER) == []
+    journal.append([stop])
+    assert rearmed(LATER + 1) == ["UNRECORDED"]
     assert verify_here(journal.path).ok
 
 

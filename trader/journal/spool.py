@@ -50,32 +50,49 @@ def ingest_spool(journal: Journal, *folders: Path) -> list[Entry]:
             # a kill comes before its own re-arm, whatever the clocks say
             events.append((event["wall_ns"], event["type"], _entry(event)))
     in_order = [entry for _, _, entry in sorted(events, key=lambda item: item[:2])]
-    taken = _news(in_order + alerts, _held(journal))
+    taken = _news(in_order + alerts, *_held(journal))
     journal.append(taken)
     return taken
 
 
-def _held(journal: Journal) -> set[Key]:
-    """What the journal holds already."""
+def _held(journal: Journal) -> tuple[set[Key], dict[str, int]]:
+    """What the journal holds already, and since when (wall ns) the kills in force are."""
     types = (RecordType.KILL, RecordType.REARM, RecordType.ALERT)
-    return {_key(record.type, record.data) for record in journal.read(types=types)}
+    held: set[Key] = set()
+    in_force: dict[str, int] = {}
+    for record in journal.read(types=types):
+        held.add(_key(record.type, record.data))
+        if record.type == KILL:
+            in_force.setdefault(record.data["kill_id"], record.wall_ns)
+        elif record.type == REARM:
+            in_force.pop(record.data["kill_id"], None)
+    return held, in_force
 
 
 def _key(kind: str, payload: Mapping[str, Any]) -> Key:
     if kind == RecordType.ALERT:
         return str(payload["kind"]), str(payload.get("sha"))
-    return str(kind), str(payload["kill_id"])
+    return str(kind), str(payload.get("rearm_id") or payload["kill_id"])
 
 
-def _news(entries: list[Entry], held: set[Key]) -> list[Entry]:
-    """What is not held; a REARM only where its KILL is held or comes with it."""
+def _news(entries: list[Entry], held: set[Key], in_force: dict[str, int]) -> list[Entry]:
+    """What is not held; a REARM only where its KILL is held or comes with it.
+
+    A REARM with a `rearm_id` is of a stop whose id comes up again (`touch HALT`): it ends the one
+    that was in force when it was given, and no later one.
+    """
     news = []
     for entry in entries:
-        key = _key(entry.type, entry.payload)
-        orphan = key[0] == REARM and (KILL, key[1]) not in held
+        key, kill_id = _key(entry.type, entry.payload), str(entry.payload.get("kill_id"))
+        orphan = key[0] == REARM and (KILL, kill_id) not in held
+        if "rearm_id" in entry.payload:
+            since_ns = in_force.get(kill_id)
+            orphan = since_ns is None or since_ns > entry.payload["wall_ns"]
         if key not in held and not orphan:
             held.add(key)
             news.append(entry)
+            if key[0] == REARM:
+                in_force.pop(kill_id, None)
     return news
 
 
@@ -96,6 +113,10 @@ def _event(content: bytes, path: Path) -> dict[str, Any]:
             raise ValueError(f"{name} is {event.get(name)!r}, expected a text")
     if type(event["wall_ns"]) is not int:
         raise ValueError(f"its time is {event['wall_ns']!r}, expected nanoseconds")
+    answered = event.get("kill")
+    meant = answered.get("kill_id") if isinstance(answered, dict) else None
+    if event["type"] == REARM and meant not in (None, event["kill_id"]):  # it can come up again
+        event["rearm_id"], event["kill_id"] = event["kill_id"], str(meant)
     if event["type"] == KILL:
         event["code"] = _code(event.get("code"))
     elif event["type"] != REARM:
