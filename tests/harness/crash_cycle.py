@@ -36,6 +36,7 @@ from trader.journal.verify import verify_here
 from trader.paper.session import paper
 from trader.paper.start import Asked
 from trader.paper.trading import Watcher
+from trader.report.artifacts import MANIFEST
 from trader.run.points import NAMES
 from trader.run.recorded import recorded_rules
 from trader.run.replay import replay
@@ -200,11 +201,12 @@ class Play:
                 self._wrong(f"a start under a kill ended with {code}")
 
     def _is_over(self) -> bool:
-        """Whether the feed's end is the last word of the journal."""
+        """Whether the feed's end is the last word of the journal, and the results are written."""
         if self._cell.journal is None:
             return False
         ends = list(read_records(self._cell.journal, types=("RUN_END", "RUN_RESUME")))
-        return bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+        is_end = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+        return is_end and (self._cell.journal.parent / MANIFEST).exists()
 
     def _judge(self) -> None:
         path, uncut = self._cell.journal, self._stage.uncut[self._scene.name]

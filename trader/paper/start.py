@@ -24,6 +24,7 @@ from trader.journal.records import JournalError, Record
 from trader.journal.store import FILE_NAME, read_records
 from trader.journal.verify import verify
 from trader.paper.clock import RealClock
+from trader.report.artifacts import MANIFEST
 from trader.report.folder import run_id_stem
 from trader.run.recorded import recorded_rules
 from trader.run.recover import Recovered, recovered
@@ -119,7 +120,8 @@ def cut_off(order: Order) -> Path | None:
             continue  # another config, whose name begins with ours
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
         is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
-        return None if is_over else path
+        has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
+        return None if is_over and has_results else path
     return None
 
 
