@@ -89,7 +89,7 @@ def test_one_digest_three_ways_on_made_up_markets(seed, symbols, short, loss, pa
         "features={sma_fast: {type: sma, period: 2}, sma_slow: {type: sma, period: 2}}",
     ], environ={}).config  # fmt: skip
     names = [f"S{number}" for number in range(symbols)]
-    bars = random_bars(seed, 45, symbols)
+    bars = random_bars(seed, 32, symbols)
     sessions = always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))
     features = FeatureSet(FEATURES, symbols, sessions, 60 * 10**9, symbols=names)
     model = load_model(config, features.names, names)
