@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import sim_checks
 from tests.harness.sim import Day, run_day
 from tests.harness.sim_checks import CheckedSlices
 from tests.harness.virtualtime import (
@@ -22,6 +23,7 @@ from tests.harness.virtualtime import (
 from trader.feeds import bargate
 from trader.journal.records import Entry
 from trader.run import recover
+from trader.run.loop import ExecutionLoop
 
 DAYS, CHUNKS = 60, 6
 
@@ -82,6 +84,40 @@ def test_a_recovery_that_forgets_cancelled_orders_is_noticed(monkeypatch: pytest
 def test_a_bar_gate_that_lets_everything_through_is_noticed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bargate.BarGate, "check", lambda self, bar: bargate.ACCEPTED)
     assert any("not the first of its close" in problem for problem in problems(Day, 4))
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("max_orders_per_day", 10.0, "orders a day"),
+        ("max_position_concentration", 0.003, "of equity may be in it"),
+        ("max_gross_exposure", 0.003, "of equity may be held"),
+        ("max_order_size", 5.0, "an order of"),
+    ],
+)
+def test_an_order_beyond_a_limit_is_noticed(
+    limit: str, value: float, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The core trades under one limit, and the checks know of another."""
+
+    def under_another(book: Any, rules: Any, *order: Any) -> None:
+        limits = rules.limits.copy()
+        limits[limit] = value
+        real(book, rules._replace(limits=limits), *order)
+
+    real = sim_checks.check_order
+    monkeypatch.setattr(sim_checks, "check_order", under_another)
+    assert any(said in problem for problem in problems(Day, 3))
+
+
+def test_a_snapshot_of_a_slice_under_way_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    def torn(self: ExecutionLoop) -> Any:
+        found = self._taker.engine.snapshot()
+        found.book.account["cash"] += 1.0
+        return found
+
+    monkeypatch.setattr(ExecutionLoop, "snapshot", torn)
+    assert any("a snapshot in mid-slice" in problem for problem in problems(Day, 2))
 
 
 def test_hours_pass_at_once_and_in_order():

@@ -79,13 +79,20 @@ def check_decisions(slices: JournaledSlices) -> None:
             raise Broken(f"asked for {asked}, approved {approved}")
         if approved * asked < 0.0:
             raise Broken("an approved order on the other side")
-        if approved:
-            check_order(slices.engine.book, slices.engine.rules, int(row["symbol"]), approved)
+    passed = slices.engine.rows().decisions
+    passed = passed[passed["approved_qty"] != 0.0]
+    for number, row in enumerate(passed):
+        later = len(passed) - 1 - number
+        check_order(slices.engine.book, slices.engine.rules, row, later)
 
 
-def check_order(book: Book, rules: Rules, symbol: int, approved: float) -> None:
-    """An order of this slice against the limits that the book must obey when one opens."""
+def check_order(book: Book, rules: Rules, row: np.void, later: int) -> None:
+    """An order of this slice against the limits that the book must obey when one opens.
+
+    `later`: orders of this slice after it; they may close, whatever their number.
+    """
     account, limits = book.account[0], rules.limits[0]
+    symbol, approved = int(row["symbol"]), float(row["approved_qty"])
     if abs(approved) > limits["max_order_size"] + DUST:
         raise Broken(f"an order of {approved}, {limits['max_order_size']} allowed")
     worst = [worst_case(book, one) for one in range(len(book.positions))]
@@ -99,8 +106,9 @@ def check_order(book: Book, rules: Rules, symbol: int, approved: float) -> None:
     share = abs(side) * marks[symbol] / account["equity"]
     if not share <= limits["max_position_concentration"] * (1 + DUST):
         raise Broken(f"symbol {symbol}: {share} of equity may be in it")
-    if not account["orders_this_session"] <= limits["max_orders_per_day"]:
-        raise Broken(f"{account['orders_this_session']} orders, {limits['max_orders_per_day']}")
+    orders = account["orders_this_session"] - later
+    if not orders <= limits["max_orders_per_day"]:
+        raise Broken(f"{orders} orders a day, {limits['max_orders_per_day']} allowed")
     most = [max(map(abs, sides)) for sides in worst]
     most[symbol] = abs(side)
     gross = float((np.array(most) * marks).sum() / account["equity"])
