@@ -22,7 +22,7 @@ from trader.feeds.quality import QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.journal import entries as build
 from trader.journal import readback
-from trader.journal.records import Entry
+from trader.journal.records import Entry, RecordType
 from trader.journal.spool import ingest_spool
 from trader.journal.store import read_records
 from trader.paper.guard import (
@@ -105,7 +105,8 @@ def _in_words(opened: Opened, text: str) -> str:
 def _kills(opened: Opened) -> list[Entry]:
     """KILL records for a stop that no spool file tells of: none if one has been taken in."""
     home = Path(opened.lease.home)
-    if ingest_spool(opened.journal, *(home / name for name in SPOOLS)):
+    taken = ingest_spool(opened.journal, *(home / name for name in SPOOLS))
+    if any(entry.type == RecordType.KILL for entry in taken):  # an ALERT halts nothing
         return []
     return [
         build.kill(
