@@ -1,5 +1,6 @@
 """`trader.risk`: the six steps and the four throttles as functions, and the actions they take."""
 
+import dataclasses
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -469,3 +470,54 @@ def test_limits_that_are_off_cut_nothing():
         Order("ACME", "BUY", 1e5, 100.0), limits(**off | {"throttle_max_order_size": 7.0}), Market()
     )
     assert (only_last.size, only_last.reasons) == (7.0, (Reason.ABSOLUTE_CAP,))
+
+
+PUBLIC = [
+    "KillSwitchReason", "Market", "Order", "Portfolio", "Reason", "RiskDecision", "RiskLimits",
+    "Side", "ThrottleStep", "ThrottledOrder", "TradingAction", "TradingState", "pre_trade_check",
+    "throttle_size",
+]  # fmt: skip
+
+
+def test_the_public_names_are_these_and_all_there():
+    from trader import risk
+
+    assert risk.__all__ == PUBLIC
+    assert all(hasattr(risk, name) for name in PUBLIC)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name[0].isupper()])
+def test_what_is_judged_and_answered_cannot_be_changed_afterwards(name: str):
+    from trader import risk
+
+    kind = getattr(risk, name)
+    if dataclasses.is_dataclass(kind):
+        assert kind.__dataclass_params__.frozen
+
+
+def test_limits_are_given_by_name_and_the_loose_ones_are_off():
+    from trader.risk import RiskLimits
+
+    with pytest.raises(TypeError):
+        RiskLimits(*[1.0] * 8)  # type: ignore[misc]
+    required = dict.fromkeys(
+        (
+            "max_position_size", "max_order_size", "max_daily_loss", "max_position_concentration",
+            "max_volume_participation", "max_spread_bps", "max_volatility",
+            "throttle_max_order_size",
+        )
+    )  # fmt: skip
+    limits = RiskLimits(**required)  # type: ignore[arg-type]
+    loose = {
+        "min_order_size": 0.0, "max_position_notional": None, "max_order_notional": None,
+        "max_drawdown_frac": None, "max_gross_exposure": None, "price_collar": None,
+        "allow_margin": False, "lot_size": 1.0, "restricted": frozenset(),
+    }  # fmt: skip
+    assert dataclasses.asdict(limits) == {**required, **loose}
+
+
+def test_mistakes_are_told_in_these_words():
+    from trader.risk import Order
+
+    with pytest.raises(ValueError, match=r"^an order buys or sells; HOLD is no order$"):
+        Order("ACME", "HOLD", 1.0, 1.0).sign  # noqa: B018

@@ -485,3 +485,62 @@ null = os.stat("/dev/null").st_rdev
 os._exit(0 if fd == 3 and all(os.fstat(n).st_rdev == null for n in (0, 1, 2)) else 1)
 """
     assert run_kill(trader_home, command=[sys.executable, "-c", code]).returncode == 0
+
+
+HELP = """\
+usage: trader kill [-h] --reason REASON [--code CODE] [--run ID] [--flatten]
+                   [--json]
+
+Stop every run at once, or one. It stays stopped until `trader rearm`.
+
+options:
+  -h, --help       show this help message and exit
+  --reason REASON  why, in your words; it is kept
+  --code CODE      one of RISK_BREACH, DAILY_LOSS_LIMIT, POSITION_LIMIT,
+                   CONCENTRATION_LIMIT, MARKET_VOLATILITY, SYSTEM_ERROR,
+                   MANUAL_STOP, CONNECTIVITY_LOSS (default MANUAL_STOP, or the
+                   one the reason names)
+  --run ID         stop this run only (default: everything)
+  --flatten        close positions, not only orders
+  --json           print one JSON document
+
+Exit codes: 0 durable and every run past its barrier; 2 usage, nothing
+stopped; 9 stopped, not durable; 10 a run could not be stopped.
+"""
+
+
+def test_help_says_all_of_it_and_stops_nothing(trader_home, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert kill.main(["--help"]) == 0
+    out, err = capfd.readouterr()
+    if sys.version_info < (3, 13):  # later ones break lines elsewhere
+        assert out == HELP
+    assert out.split() == HELP.split()
+    assert err == ""
+    assert not os.path.exists(os.path.join(trader_home, "HALT"))
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        (["--reason"], "trader kill: NOTHING WAS STOPPED\n"),
+        (
+            ["--reason", " "],
+            "trader kill: error: --reason is empty; say why: trader kill --reason TEXT\n"
+            "trader kill: NOTHING WAS STOPPED\n",
+        ),
+    ],
+)
+def test_a_refusal_ends_with_these_words(trader_home, capfd, words, last):
+    assert kill.main(words) == 2
+    assert capfd.readouterr().err.endswith(last)
+    assert not os.path.exists(os.path.join(trader_home, "HALT"))
+
+
+def test_the_account_is_whole_lines(trader_home, capfd):
+    assert kill.main(["--reason", "whole lines"]) == 0
+    out = capfd.readouterr().out
+    assert out.endswith("--reason TEXT\n")
+    assert "no live run is registered" in out
+    assert "XX" not in out
+    assert out.count("\n") == len(out.splitlines())
