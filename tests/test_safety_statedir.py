@@ -243,3 +243,22 @@ def test_foreign_files_in_the_runs_folder_are_passed_over(trader_home):
     (trader_home / "runs" / "r1").mkdir()
     assert [run.run_id for run in runs.all_runs(str(trader_home))] == ["r1"]
     assert pending.pending_kills(str(trader_home)) == []  # an empty folder is no stop
+
+
+def test_what_was_there_before_a_folder_was_opened_to_its_group_becomes_the_groups(tmp_path):
+    home = tmp_path / "home"
+    statedir.make_folder(str(home / "runs" / "one"))
+    (home / "kill.page").write_bytes(b"")
+    home.chmod(0o770)
+    statedir.share_with_group(str(home))
+    gid = os.stat(home).st_gid
+    for path in (home, home / "runs", home / "runs" / "one"):
+        assert os.stat(path).st_mode & 0o7777 == 0o2770
+        assert os.stat(path).st_gid == gid
+    assert os.stat(home / "kill.page").st_gid == gid
+
+
+def test_state_folder_behind_a_link_is_flushed_like_any_other(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    statedir.sync_folder(str(tmp_path / "link"))

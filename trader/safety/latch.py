@@ -259,8 +259,11 @@ def is_flushed(path: str) -> bool:
 
 
 def sync_path(path: str) -> None:
-    """Flushes a file or a folder to the medium; OSError when that failed."""
-    fd = os.open(path, os.O_RDONLY | _OPEN)
+    """Flushes a file or a folder to the medium; OSError when that failed.
+
+    The one place that follows a link: the state folder itself may be one.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if sys.platform == "darwin":  # pragma: no cover - Apple: fsync may stay in the drive cache
             import fcntl

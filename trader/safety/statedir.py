@@ -69,10 +69,26 @@ def make_folder(path: str) -> None:
 
 
 def share_with_group(home: str) -> None:
-    """What is made in a state folder that is open to its group becomes the group's."""
+    """What is made in a state folder that is open to its group becomes the group's.
+
+    So does, once, what was in it before its owner opened it: who may stop must reach it all.
+    """
     found = os.stat(home)
-    if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077 == 0o070:
-        os.chmod(home, GROUP_MODE)
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != os.getuid() or mode & 0o077 != 0o070 or mode == GROUP_MODE:
+        return
+    for folder, folders, files in os.walk(home):  # goes through no link
+        for name in folders + files:
+            _hand_to_group(os.path.join(folder, name), found.st_gid)
+    os.chmod(home, GROUP_MODE)
+
+
+def _hand_to_group(path: str, gid: int) -> None:
+    made = os.lstat(path)
+    if made.st_uid == os.getuid() and not stat.S_ISLNK(made.st_mode):
+        os.chown(path, -1, gid)
+        if stat.S_ISDIR(made.st_mode):
+            os.chmod(path, GROUP_MODE)
 
 
 def sync_folder(path: str) -> None:
