@@ -13,11 +13,14 @@ STAMP := $(VENV)/.installed
 RUN := $(PY) -m trader
 PYTEST := $(PY) -m pytest -n auto --dist worksteal
 N ?=
+COVERAGE := tests/harness/coverage.ini
+PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_kill.py \
+	risk_steps.py risk_api.py core_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
 
-.PHONY: help setup demo test check format bench golden kill-bench crash sim build clean
+.PHONY: help setup demo test check format bench golden kill-bench coverage mutation crash sim build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +65,13 @@ kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
 
 crash: $(STAMP) ## cut paper runs off in every way and compare how they end, N=cycles
 	$(PY) tests/harness/crash.py --count $(if $(N),$(N),2000)
+
+coverage: $(STAMP) ## every branch of gate, latch, kill and risk is run by its tests
+	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run --rcfile=$(COVERAGE) -m pytest -q $(PROTECTED_TESTS)
+	$(PY) -m coverage report --rcfile=$(COVERAGE) -m --fail-under=100
+
+mutation: $(STAMP) ## nine in ten small mistakes in them make a test fail; half an hour
+	nice -n 15 $(PY) tests/harness/mutate.py
 
 build: $(STAMP) ## source package and wheel into dist/
 	rm -rf dist

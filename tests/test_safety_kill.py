@@ -544,3 +544,28 @@ def test_the_account_is_whole_lines(trader_home, capfd):
     assert "no live run is registered" in out
     assert "XX" not in out
     assert out.count("\n") == len(out.splitlines())
+
+
+def test_streams_that_are_closed_in_this_process_are_plugged(trader_home):
+    saved = [os.dup(fd) for fd in (0, 1, 2)]
+    try:
+        for fd in (0, 1, 2):
+            os.close(fd)
+        code = kill.main(["--reason", "no streams"])
+        plugged = [os.fstat(fd).st_rdev for fd in (0, 1, 2)]
+    finally:
+        for fd, kept in enumerate(saved):
+            os.dup2(kept, fd)
+            os.close(kept)
+    assert (code, is_latched(trader_home)) == (0, True)
+    assert plugged == [os.stat(os.devnull).st_rdev] * 3
+
+
+def test_file_run_as_a_program_is_the_command(trader_home, monkeypatch):
+    import runpy
+
+    monkeypatch.setattr(sys, "argv", ["kill", "--reason", "as a program"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(kill.__file__, run_name="__main__")
+    assert end.value.code == 0
+    assert records.all_kills(str(trader_home))[0]["reason"] == "as a program"
