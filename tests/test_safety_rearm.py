@@ -350,3 +350,36 @@ def test_kill_with_any_disk_call_failing_tells_the_truth(tmp_path):
     assert found["cases"] > 30
     assert found["failures"] == []
     assert set(found["codes"]) == {"0", "9", "50"}
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_rearm_and_status_work_with_closed_streams(armed, closed):
+    kill_id = shut(armed)
+    environ = {**os.environ, "TRADER_HOME": str(armed)}
+    for words in ("status", "status --json", f"rearm {kill_id} --reason 'nobody listens'"):
+        line = f"{sys.executable} -m trader {words} {closed}"
+        assert subprocess.run(line, shell=True, env=environ, check=False).returncode == 0, words
+    assert not is_latched(armed)
+
+
+def test_page_that_is_a_folder_keeps_it_halted_and_the_message_names_it(armed):
+    kill_id = shut(armed)
+    page = os.path.join(armed, "kill.page")
+    os.unlink(page)
+    os.mkdir(page)
+    with pytest.raises(TraderError, match=f"{page}: EISDIR .*still halted"):
+        rearm.rearm(armed, kill_id, "not yet")
+    assert is_latched(armed)
+    os.rmdir(page)
+    (left,) = pending_ids(armed)  # with its page the kill has lost its name
+    assert left == records.UNRECORDED
+    assert rearm.rearm(armed, left, "mended")["armed"]
+
+
+def test_fifo_in_the_place_of_the_latch_lock_holds_up_no_kill(armed, capfd, monkeypatch):
+    monkeypatch.setenv("TRADER_HOME", str(armed))
+    lock = os.path.join(armed, "latch.lock")
+    os.unlink(lock)
+    os.mkfifo(lock)
+    code, document = kill_here(capfd, "--reason", "a trap")
+    assert (code, document["durable"]) == (0, True)

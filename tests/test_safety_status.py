@@ -179,3 +179,8 @@ def test_watch_shows_it_again_and_again(trader_home):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_name_of_the_state_folder_cannot_write_to_the_terminal():
+    told = status.render({"latched": False, "kills": [], "runs": []}, "/tmp/\x1b[2Jgone\n")
+    assert told.startswith("state folder /tmp/\\x1b[2Jgone\\n\n")

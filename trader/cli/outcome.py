@@ -34,6 +34,7 @@ READER_GONE = 141  # 128 + SIGPIPE
 
 def exit_code_of(command: Callable[[], object]) -> int:
     """Run `command` and turn its end into an exit code; what it returns counts if it is an int."""
+    _plug_closed_streams()
     _let_any_text_be_printed()
     try:
         ended = command()
@@ -134,6 +135,18 @@ def _say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that reports
     except OSError:
         _drop_output()  # nobody is left to read it; the exit code still tells
+
+
+def _plug_closed_streams() -> None:
+    """`trader … >&-`: what is printed goes nowhere, and no file of ours gets a stream's number."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def _let_any_text_be_printed() -> None:

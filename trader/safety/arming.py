@@ -12,7 +12,7 @@ import time
 
 from trader.safety import latch
 
-FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO of that name holds up nobody
 LOCK = "latch.lock"
 
 

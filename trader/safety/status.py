@@ -103,7 +103,7 @@ def _state(
 
 def render(found: dict[str, Any], home: str | None = None) -> str:
     """The same for a terminal, in plain lines."""
-    lines = [f"state folder {home or statedir.home_path()}"]
+    lines = [f"state folder {pending.shown(home or statedir.home_path())}"]
     lines.append("TRADING IS STOPPED" if found["latched"] else "no kill is in force")
     for kill in found["kills"]:
         what = "everything" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
