@@ -36,8 +36,8 @@ def rearm(home: str, kill_id: str, reason: str, root_cause: str = "") -> dict[st
             armed = _open_what_is_free(home, kill)
     except OSError as error:
         raise TraderError(
-            f"{error.filename or home}: {latch.reason_of(error)}; still halted. Mend that, then "
-            "re-arm what `trader status` shows: trader rearm KILL_ID --reason TEXT"
+            f"{error.filename or home}: {latch.reason_of(error)}; still halted. Mend that and run "
+            f"this again: trader rearm {kill_id} --reason TEXT (or the id in `trader status`)"
         ) from None
     trouble = records.audit(home, {**entry, "event": "REARM", "armed": armed})
     left = [other["kill_id"] for other in pending.pending_kills(home)]
