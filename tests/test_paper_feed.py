@@ -66,7 +66,9 @@ def test_history_that_is_piped_in_trades_as_its_backtest_and_may_pause(tmp_path:
         "--set", "feed.type=csv", "--set", "feed.path=bars.csv",
     )  # fmt: skip
     assert backtest.returncode == 0, backtest.stderr
-    assert json.loads(backtest.stdout)["digest"] == out[-1]["digest"]
+    document = json.loads(backtest.stdout)
+    assert document["digest"] == out[-1]["digest"]
+    assert set(document) == set(out[-1]) - {"event"}
 
 
 def test_more_bad_lines_in_a_row_than_allowed_trip_system_error(tmp_path: Path):
@@ -96,3 +98,15 @@ def test_bars_of_an_instrument_that_is_none_are_refused_by_name(tmp_path: Path):
     assert code == 0, err
     assert "OTHER" in err or "OTHER" in json.dumps(lines)
     assert lines[-1]["bars"] == 2
+
+
+@pytest.mark.parametrize("pace", ["fast", "nan", "-1", "0", "inf"])
+def test_a_pace_that_is_none_is_a_usage_error(tmp_path: Path, pace: str):
+    paper = Paper(tmp_path / "run")
+    bars = "timestamp,symbol,open,high,low,close,volume\n2024-03-04T10:31:00Z,ACME,1,1,1,1,1\n"
+    (paper.folder / "bars.csv").write_text(bars)
+    feed = ("--set", "feed.type=csv", "--set", "feed.path=bars.csv")
+    done = paper.run("paper", "-c", "live.yaml", f"--pace={pace}", *feed)
+    assert done.returncode == 2, done.stderr
+    assert "pace" in done.stderr
+    assert not list(paper.folder.glob("runs/*"))
