@@ -25,7 +25,7 @@ from trader.journal.records import Entry
 from trader.run import recover
 from trader.run.loop import ExecutionLoop
 
-DAYS, CHUNKS = 60, 6
+DAYS, CHUNKS = 36, 4
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -47,7 +47,7 @@ def test_a_seed_is_a_day(tmp_path: Path):
     assert (one.slices, one.lives, one.faults) == (other.slices, other.lives, other.faults)
 
 
-def problems(kind: type[Day], days: int = 12) -> list[str]:
+def problems(kind: type[Day], days: int = 8) -> list[str]:
     return [report.problem for seed in range(days) if (report := run_day(seed, kind)).problem]
 
 
@@ -71,7 +71,7 @@ class SentUnderAKill(Day):
 
 
 def test_a_gate_that_lets_orders_out_under_a_kill_is_noticed():
-    found = problems(SentUnderAKill)
+    found = problems(SentUnderAKill, 14)
     assert any("sent under a kill" in problem or "HALTED" in problem for problem in found)
 
 
