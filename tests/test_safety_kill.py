@@ -569,3 +569,39 @@ def test_file_run_as_a_program_is_the_command(trader_home, monkeypatch):
         runpy.run_path(kill.__file__, run_name="__main__")
     assert end.value.code == 0
     assert records.all_kills(str(trader_home))[0]["reason"] == "as a program"
+
+
+def test_suspended_runner_outside_the_gate_is_past_its_barrier_and_ended_when_its_time_is_up(
+    trader_home, tmp_path, capfd
+):
+    import signal
+
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "idle", tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[2])
+        runner.send_signal(signal.SIGSTOP)
+        wait_for(lambda: runs.all_runs(str(trader_home))[0].was == "stopped")
+        code, document = kill_here(capfd, "--reason", "asleep")
+        assert (code, document["runs"][0]["outcome"]) == (0, "halted")
+        assert runner.wait(timeout=5) == -9
+
+
+def test_signal_in_the_middle_of_the_stop_is_not_heard(trader_home, monkeypatch):
+    import signal
+
+    heard, shut = [], stop.shut
+
+    def interrupted(done):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+            os.kill(os.getpid(), number)
+        shut(done)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+    before = [signal.signal(number, lambda *told: heard.append(told)) for number in numbers]
+    monkeypatch.setattr(stop, "shut", interrupted)
+    try:
+        assert kill.main(["--reason", "interrupted"]) == 0
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert (heard, is_latched(trader_home)) == ([], True)
