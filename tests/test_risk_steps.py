@@ -141,6 +141,7 @@ REDUCING, HALTED = int(TradingState.REDUCING), int(TradingState.HALTED)
         (REDUCING, Reason.DRAWDOWN_LIMIT, (Reason.DRAWDOWN_LIMIT, 0.5, 0.125)),
         (REDUCING, Reason.WARMUP, (Reason.REDUCE_ONLY, float(Reason.WARMUP), 0.0)),
         (REDUCING, Reason.KILLED, (Reason.REDUCE_ONLY, float(Reason.KILLED), 0.0)),
+        (REDUCING, Reason.NONE, (Reason.REDUCE_ONLY, 0.0, 0.0)),
     ],
 )  # fmt: skip
 def test_state_answers_with_its_cause_and_what_it_saw(state, cause, verdict):
@@ -323,6 +324,7 @@ def test_position_size(qty, different, verdict):
         (50.0, {"max_order_size": 50.0}, PASSED),
         (51.0, {"max_order_size": 50.0}, (Reason.ORDER_SIZE_LIMIT, 51.0, 50.0)),
         (-51.0, {"max_order_size": 50.0}, (Reason.ORDER_SIZE_LIMIT, 51.0, 50.0)),
+        (1.0, {"max_order_size": 0.5}, (Reason.ORDER_SIZE_LIMIT, 1.0, 0.5)),
         # the offer at 128 is what a buyer must expect, the close at 100 what a seller must
         (10.0, {"max_order_notional": 1_280.0, "position": {"ask": 128.0}}, PASSED),
         (10.0, {"max_order_notional": 1_279.0, "position": {"ask": 128.0}},

@@ -327,7 +327,8 @@ def test_closing_orders_pass_only_under_a_kill_with_flatten_and_only_reducing(tr
         assert close("a", -1, 1) == "KILLED"  # nothing is killed
         killed_with_flatten(trader_home, scope=scope)
         assert send(opened, broker, "b")[0].reason == "KILLED"
-        for qty, position in ((1, 1), (-2, 1), (0, 1), (-1, 0), (float("nan"), 1), (2, -1)):
+        nan = float("nan")
+        for qty, position in ((1, 1), (-2, 1), (0, 1), (0, -1), (-1, 0), (nan, 1), (2, -1)):
             assert close("c", qty, position) == "REDUCE_ONLY"
         assert close("d", -1, 1) == "NONE"
         assert close("e", 3, -5) == "NONE"
