@@ -62,6 +62,7 @@ sim: $(STAMP) ## simulated days of the paper loop with everything going wrong, D
 
 kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
+	$(PY) tests/harness/kill_start.py
 
 crash: $(STAMP) ## cut paper runs off in every way and compare how they end, N=cycles
 	$(PY) tests/harness/crash.py --count $(if $(N),$(N),2000)

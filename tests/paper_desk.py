@@ -55,7 +55,7 @@ class Desk:
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
         return self.send(order)
 
-    def mono_ns(self) -> int:
+    def sent_mono_ns(self) -> int:
         return time.monotonic_ns()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.paper_kit import Paper, bar
+from tests.paper_kit import Paper, bar, stamp
 
 FAST = (("bar_period_seconds: 60", "bar_period_seconds: 1"),)
 
@@ -110,3 +110,17 @@ def test_a_pace_that_is_none_is_a_usage_error(tmp_path: Path, pace: str):
     assert done.returncode == 2, done.stderr
     assert "pace" in done.stderr
     assert not list(paper.folder.glob("runs/*"))
+
+
+def test_what_is_refused_is_named_and_counted_at_the_end(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    twice = bar(2, 60)
+    paper.start().send(bar(1, 60), twice, twice, bar(3, -1), bar(4, 60), bar(4, 61))
+    code, lines, err = paper.end()
+    assert code == 0, err
+    errors = {one["kind"]: one for one in lines if one["event"] == "error"}
+    assert errors["BAD_BAR"]["timestamp"].startswith(stamp(3)[:-1])
+    assert errors["DATA_REVISED"]["symbol"] == "ACME"
+    for found in ("1 × duplicate", "1 × price", "1 × revised"):
+        assert f"data: {found}" in err
+    assert "ACME BAD_BAR: " in err

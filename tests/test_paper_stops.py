@@ -65,6 +65,12 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     assert killed.returncode == 0, killed.stderr
     code, lines, err = paper.end()
     assert code == 7, err
+    assert err.count("enough") == 1, "the end is told once"
+    assert err.endswith("after the re-arm start it again to go on where it is, "
+                        "or with --new for a fresh run\n")  # fmt: skip
+    shown = " ".join(paper.run("runs", "show", "latest").stdout.split())
+    assert "sent for --flatten 1" in shown
+    assert "Time halted none before its end" in shown
     assert lines[-1]["risk"]["open_positions"] == {}
     assert lines[-1]["final_equity"] == pytest.approx(100_000 - 1.2 - 0.06006 - 0.05994)
     assert kinds(paper, "KILL", "FILL", "RUN_END") == ["FILL", "KILL", "FILL", "RUN_END"]
@@ -73,7 +79,8 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     assert refused[0] == 7
     assert "enough" in refused[2]
     kill_id = json.loads(killed.stdout)["kill_id"]
-    assert paper.run("rearm", kill_id, "--reason", "looked into it").returncode == 0
+    rearmed = paper.run("rearm", kill_id, "--reason", "looked into it")
+    assert (rearmed.returncode, "may buy back" in rearmed.stdout) == (0, True)
     paper.start().send(bar(4, 61), bar(5, 62))
     code, lines, err = paper.end()
     assert code == 0, err
@@ -135,6 +142,7 @@ def test_another_config_or_model_does_not_take_up_the_run(paper):
     code, _, err = paper.start("--set", "position_sizing.base_size=20").end()
     assert code == 2
     assert "config is not the one" in err
+    assert "(position_sizing.base_size was 10.0, is 20.0)" in err
     assert "--new" in err
 
 

@@ -95,13 +95,21 @@ def test_after_a_kill_nothing_is_compared_and_that_is_said(
 ) -> None:
     run = RecordedRun(home / RUN).trade(50)
     run.journal.append([build.kill("k1", 7, "enough", {})])
+    later = slices(run.bars)[50:60]
+    for part in [*later, later[-1]]:  # the last one twice, as after a crash
+        run.journal.append([build.bars(part)])
     run.end()
+    bars = sum(map(len, slices(run.bars)[:50]))
+    extent = f"{bars} of {bars + sum(map(len, later))} bars"
     code, out, _ = trader(capsys, "parity")
     assert code == 0
+    assert out.startswith(f"PASS for {extent}: {RUN}")
+    assert f" of {extent}\n" in out, "the digest is of what was compared"
     assert "not compared after KILL" in out
     code, out, _ = trader(capsys, "parity", "--json")
     document = json.loads(out)
     assert (document["slices"], document["stopped_by"]) == (50, "KILL")
+    assert (document["bars"], document["recorded_bars"]) == (bars, bars + sum(map(len, later)))
 
 
 def test_a_kill_that_a_limit_caused_is_the_backtests_own_and_the_rest_is_compared(

@@ -234,6 +234,19 @@ def test_price_that_is_not_known_is_denied(name):
     assert judged(10.0, position={name: NAN}, price_collar=0.1)[0] == 0.0
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "max_position_size", "max_position_notional", "max_order_size", "max_order_notional",
+        "price_collar", "max_daily_loss", "max_drawdown_frac", "max_position_concentration",
+        "max_gross_exposure", "max_orders_per_second", "max_orders_per_bar", "max_orders_per_day",
+    ],
+)  # fmt: skip
+def test_limit_that_is_no_number_denies(name):
+    assert judged(10.0)[0] == 10.0
+    assert judged(10.0, **{name: NAN})[0] == 0.0
+
+
 def test_lot_is_that_of_the_orders_own_symbol():
     book, rules = desk()
     rules.instruments[1]["lot_size"] = 7.0

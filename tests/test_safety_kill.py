@@ -130,10 +130,10 @@ def test_wrong_usage_stops_nothing_and_says_so(trader_home, capfd, words, told):
 
 def test_unknown_run_lists_the_runs_there_are(trader_home, capfd):
     assert kill.main(["--reason", "x", "--run", "demo-8"]) == 2
-    assert "(there: none)" in capfd.readouterr().err
+    assert "(not ended: none)" in capfd.readouterr().err
     with held_run(trader_home, "demo-7"), held_run(trader_home, "other"):
         assert kill.main(["--reason", "x", "--run", "demo-8"]) == 2
-    assert "(there: demo-7, other)" in capfd.readouterr().err
+    assert "(not ended: demo-7, other)" in capfd.readouterr().err
 
 
 def test_help_is_no_stop(trader_home, capfd):

@@ -56,6 +56,7 @@ def test_rearm_opens_records_and_audits(armed):
         "kill_id": kill_id,
         "rearmed": True,
         "armed": True,
+        "flatten": False,
         "pending": [],
         "audit": "written",
     }

@@ -15,7 +15,8 @@ def command(
     config: ConfigFiles,
     overrides: Overrides = None,
     pace: Annotated[
-        str, typer.Option("--pace", help="Times real time for a replay of files, or max.")
+        str,
+        typer.Option("--pace", metavar="N|max", help="Times real time for a replay of files."),
     ] = "1",
     new: Annotated[bool, typer.Option("--new", help="Do not go on with a run cut off.")] = False,
     out: OutFolder = None,
@@ -48,9 +49,12 @@ def command(
             watcher = Watcher(screen.on_event, screen.on_status)
             ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
+    for warning in ended.finished.result.quality["warnings"]:
+        console.log(f"data: {warning}")
     if ended.stopped.how != "end":
         console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
-        console.log("start it again to go on where it is, or with --new for a fresh run")
+        first = "after the re-arm " if ended.is_latched else ""
+        console.log(f"{first}start it again to go on where it is, or with --new for a fresh run")
     _leave(ended.exit_code)
 
 

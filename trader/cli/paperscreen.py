@@ -24,7 +24,7 @@ DRAWN_EVERY_S = 0.25
 LINES_WAITING = 200_000  # for a reader that is slow; what comes on top is counted, not kept
 PATIENCE_S = 10.0  # with a reader that takes nothing at all, at the end
 GONE = (OSError, ValueError, SystemExit)  # Rich leaves by SystemExit when a pipe is closed
-LOGGED = {"trading_started", "trading_stopped", "trading_state_changed", "error"}
+LOGGED = {"trading_started", "trading_state_changed", "error"}  # the command tells the end
 LOGGED |= {"order_denied", "order_throttled", "order_sent", "order_filled"}
 
 

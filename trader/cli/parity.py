@@ -1,6 +1,7 @@
 """`trader parity`: would a backtest over the bars a paper run saw have done what the run did."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -17,10 +18,16 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     if as_json:
         console.print_json(document)
         return 0 if document["verdict"] == "pass" else FAILED
-    print_verdict(document, "decided as a backtest over its bars decides")
+    print_verdict(document, "decided as a backtest over its bars decides", _extent(document))
     for reason, count in (document.get("held_from_outside") or {}).items():
         typer.echo(f"  {count} bars were held by {reason}, which is taken as recorded")
     if document.get("stopped_at") is not None:
         stop = f"{document['stopped_by']} in record {document['stopped_at']}"
         typer.echo(f"  not compared after {stop}: a backtest is not stopped")
     return 0 if document["verdict"] == "pass" else FAILED
+
+
+def _extent(document: dict[str, Any]) -> str:
+    """`134 of 3,888 bars` if a stop ended the comparison before the run's last bar, else ""."""
+    compared, recorded = document.get("bars", 0), document.get("recorded_bars", 0)
+    return f"{compared:,} of {recorded:,} bars" if compared < recorded else ""

@@ -29,6 +29,8 @@ def command(
     typer.echo(f"re-armed {kill_id}")
     if done["armed"]:
         typer.echo("  its scope may trade again")
+        if done["flatten"]:
+            typer.echo("  the model decides as ever: it may buy back what the kill closed")
     if done["pending"]:
         typer.echo(f"  still in force: {', '.join(done['pending'])}")
     if done["audit"] != "written":

@@ -28,11 +28,11 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     return 0 if document["verdict"] == "pass" else FAILED
 
 
-def print_verdict(document: dict[str, Any], claim: str) -> None:
-    """PASS with counts and digest, or the first divergence."""
+def print_verdict(document: dict[str, Any], claim: str, extent: str = "") -> None:
+    """PASS with counts and digest, or the first divergence. `extent`: how much was compared."""
     run_id = document["run_id"] or document["journal"]
     if document["verdict"] == "pass":
-        typer.echo(f"PASS: {run_id} {claim}")
+        typer.echo(f"PASS{f' for {extent}' if extent else ''}: {run_id} {claim}")
     else:
         typer.echo(f"FAIL: {run_id}: {document['verdict']}")
         found = document["divergence"]
@@ -48,6 +48,6 @@ def print_verdict(document: dict[str, Any], claim: str) -> None:
     if counts:
         typer.echo(f"  {', '.join(counts)}")
     if document["digest"]:
-        typer.echo(f"  digest {document['digest']}")
+        typer.echo(f"  digest {document['digest']}{f' of {extent}' if extent else ''}")
     if document["verdict"] == "pass" and document.get("has_end") is False:
         typer.echo("  the run has not ended: compared up to its last record")

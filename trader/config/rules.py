@@ -52,7 +52,7 @@ def _feed(config: "Config") -> Iterator[Found]:
     if feed.type != "stdin" and feed.path is None:
         yield "feed.path", f"is required for type {feed.type}"
     if feed.type == "stdin" and feed.path is not None:
-        yield "feed.path", "has no meaning for type stdin; leave it out"
+        yield "feed.path", "has no meaning for type stdin; leave it out (or --set feed.path=none)"
     start_ns, end_ns = feed.start_ns, feed.end_ns
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         yield "feed.end", "must be later than feed.start"

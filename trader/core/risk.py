@@ -112,7 +112,7 @@ def check_parameters(position, qty, rules, symbol):
     price = position["mark"]
     if not (price > 0.0 and price < math.inf):
         return PARAM_PRICE, price, 0.0
-    if limits["price_collar"] < math.inf:
+    if limits["price_collar"] != math.inf:  # a NaN denies
         reference = position["reference"]
         if not (reference > 0.0):
             return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
@@ -165,9 +165,9 @@ def check_order_size(position, qty, limits, broker):
     size = abs(qty)
     if not (size <= limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    if limits["max_order_notional"] < math.inf:
+    if limits["max_order_notional"] != math.inf:  # a NaN denies
         price = expected_price(broker, position, qty)
-        if limits["price_collar"] < math.inf:
+        if limits["price_collar"] != math.inf:  # a NaN denies
             price *= 1.0 + limits["price_collar"]
         if not (size * price <= limits["max_order_notional"]):
             return ORDER_NOTIONAL_LIMIT, size * price, limits["max_order_notional"]

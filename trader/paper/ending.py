@@ -18,7 +18,7 @@ import numpy as np
 from trader.core.schema import KillSwitchReason, Reason
 from trader.errors import HaltedError, KilledError
 from trader.feeds.bargate import BarGate
-from trader.feeds.quality import QualityReport
+from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.journal import entries as build
 from trader.journal import readback
@@ -65,6 +65,11 @@ class Ended:
     exit_code: int
     stopped: Stopped
     finished: Finished
+
+    @property
+    def is_latched(self) -> bool:
+        """Whether a kill holds until it is re-armed."""
+        return self.stopped.how in (HALTED, KILLED, FAULT, CONNECTIVITY)
 
 
 async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped:
@@ -145,7 +150,7 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
     for kind, count in gate.counts.items():
         document["classes"][kind]["count"] = count
         if count:
-            document["warnings"].append(f"{count} × {kind}")
+            document["warnings"].append(f"{count} × {kind} ({RULES[kind]})")
     return {**document, "missing_bars": gate.missing_bars}
 
 

@@ -54,39 +54,44 @@ class Desk:
         self.snapshot_every = snapshot_every
         self.sent = 0
         self._gate: Gate | None = None
-        self._mono_ns: Callable[[], int] | None = None
+        self._broker: Simulated | None = None
 
     def open(self, gate: Gate, mono_ns: Callable[[], int]) -> None:
         """From here on orders can leave."""
-        self._gate, self._mono_ns = gate, mono_ns
+        self._gate, self._broker = gate, Simulated(mono_ns)
 
     def send(self, order: SentOrder) -> Passed:
         """See `run.journaled.Surroundings`."""
-        if self._gate is None:
+        if self._gate is None or self._broker is None:
             return Passed(Reason.KILLED, "the gate is not open")
-        passage = self._gate.send(order, Simulated())
+        passage = self._gate.send(order, self._broker)
         reason = Reason[passage.reason]
         self.sent += reason == Reason.NONE
         return Passed(reason, passage.detail)
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
         """See `run.journaled.Surroundings`."""
-        if self._gate is None:
+        if self._gate is None or self._broker is None:
             return Passed(Reason.KILLED, "the gate is not open")
-        passage = self._gate.send_closing(order, Simulated(), position_qty)
+        passage = self._gate.send_closing(order, self._broker, position_qty)
         return Passed(Reason[passage.reason], passage.detail)
 
-    def mono_ns(self) -> int:
+    def sent_mono_ns(self) -> int:
         """See `run.journaled.Surroundings`."""
-        assert self._mono_ns is not None, "asked for after an order has left"
-        return self._mono_ns()
+        assert self._broker is not None, "asked for after an order has left"
+        return self._broker.sent_ns
 
 
 class Simulated:
     """The simulated broker: takes every order, which then fills in the core at a later bar."""
 
+    def __init__(self, mono_ns: Callable[[], int]) -> None:
+        self.sent_ns = 0  # when the newest order left
+        self._mono_ns = mono_ns
+
     def send(self, order: object) -> None:
-        """Taken."""
+        """Taken. Called by the gate, inside its lock."""
+        self.sent_ns = self._mono_ns()
 
 
 @dataclass

@@ -24,7 +24,8 @@ from trader.journal.records import JournalError, Record
 from trader.journal.store import FILE_NAME, read_records
 from trader.journal.verify import verify
 from trader.paper.clock import RealClock
-from trader.report.artifacts import MANIFEST
+from trader.report.artifacts import CONFIG, MANIFEST
+from trader.report.compare import changed_keys
 from trader.report.folder import run_id_stem
 from trader.run.recorded import recorded_rules
 from trader.run.recover import Recovered, recovered
@@ -142,7 +143,8 @@ def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules
     ):
         if begun.data[key] != now:
             raise UsageError(
-                f"{name} was cut off and would go on, but the {what} is not the one it ran on: "
+                f"{name} was cut off and would go on, but the {what} is not the one it ran on"
+                f"{_changes(path, order) if what == 'config' else ''}: "
                 f"bring the old {what} back, or start fresh with --new"
             )
     again = replay(path)
@@ -152,6 +154,16 @@ def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules
             "Start a fresh run with --new"
         )
     return recovered(read_records(path)), _newest_rules(records)
+
+
+def _changes(path: Path, order: Order) -> str:
+    """What differs from the config beside the journal, in brackets; "" if it cannot be read."""
+    with contextlib.suppress(UsageError):
+        changed = changed_keys(path.parent / CONFIG, order.loaded.resolved_yaml())
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            return f" ({'; '.join(changed[:3])}{more})"
+    return ""
 
 
 def _newest_rules(records: Sequence[Record]) -> Rules:

@@ -122,13 +122,27 @@ def _equity_row(file: pq.ParquetFile, row: int) -> dict[str, Any] | None:
     return {"timestamp": iso_utc(stamp)} | {name: value.as_py() for name, value in values.items()}
 
 
+def changed_keys(recorded: Path, resolved_yaml: str) -> list[str]:
+    """`key was OLD, is NEW` for each key in which a run's config differs from another one."""
+    before, after = _flat_config(recorded), _flat(yaml.safe_load(resolved_yaml))
+    keys = dict.fromkeys([*before, *after])
+    return [
+        f"{key} was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
+        for key in keys
+        if before.get(key, UNSET) != after.get(key, UNSET)
+    ]
+
+
 def _flat_config(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{path}: damaged, not YAML: {error}") from error
+
+
+def _flat(tree: Any) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     _flatten("", tree, flat)
     return flat

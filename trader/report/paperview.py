@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trader.report.eventlines import event_line, number
+from trader.report.tables import money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,11 +115,15 @@ def _money(facts: Mapping[str, Any]) -> "RenderableType":
     from rich.text import Text
 
     day, limit = facts.get("day_pnl"), facts.get("max_daily_loss")
-    text = f"equity {number(facts.get('equity'))}  cash {number(facts.get('cash'))}"
-    text += f"  open {number(facts.get('open_pnl'))}\ntoday {number(day)}"
+    text = f"equity {_amount(facts.get('equity'))}  cash {_amount(facts.get('cash'))}"
+    text += f"  unrealised {_amount(facts.get('open_pnl'))}\nP&L of the day {_amount(day)}"
     if isinstance(limit, (int, float)) and isinstance(day, (int, float)) and limit > 0:
-        text += f" of a limit of -{number(limit)} ({max(0.0, -day) / limit:.0%} used)"
+        text += f", daily loss limit {_amount(limit)} ({max(0.0, -day) / limit:.0%} used)"
     return Text(text, overflow="ellipsis", no_wrap=True)
+
+
+def _amount(value: Any) -> str:
+    return money(value) if isinstance(value, (int, float)) else "-"
 
 
 def _counters(facts: Mapping[str, Any], counts: Counter[str]) -> "RenderableType":

@@ -157,6 +157,9 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
         ("Time reducing only", _time_in_state(risk, "reducing")),
         ("Trading state at end", risk["trading_state"]),
     ]
+    closing = document["orders"] - risk["approved"]  # no decision is behind these
+    if closing > 0:
+        rows.insert(2, ("  sent for --flatten", f"{closing:,}"))
     if risk["state_changes_total"]:
         last = risk["state_changes"][-1]
         text = f"{last['from']} to {last['to']} at {last['time']} {last['reason']}".rstrip()
@@ -222,7 +225,7 @@ def _against_limit(value: float, limit: float | None, style: Format) -> str:
 
 def _time_in_state(risk: Mapping[str, Any], state: str) -> str:
     if risk[f"{state}_s"] == 0.0:
-        return "none"
+        return "none before its end" if risk["trading_state"] == state.upper() else "none"
     return f"{duration_text(risk[f'{state}_s'])} ({_share(risk[f'{state}_frac'])} of the time)"
 
 

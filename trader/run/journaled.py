@@ -60,8 +60,8 @@ class Surroundings(Protocol):
         """The same for an order that closes a position for a kill with `flatten`."""
         ...
 
-    def mono_ns(self) -> int:
-        """The monotonic clock."""
+    def sent_mono_ns(self) -> int:
+        """Monotonic time at which the newest order left, read inside the gate."""
         ...
 
 
@@ -143,7 +143,7 @@ class JournaledSlices:
 
     def closed(self, symbol: int, client_id: str) -> list[Entry]:
         """The position goes to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
-        sent_ns = self._around.mono_ns()
+        sent_ns = self._around.sent_mono_ns()
         entries: list[Entry] = []
         for row in self.engine.close_out(symbol):
             self._client_ids[int(row["order_id"])] = client_id
@@ -224,7 +224,7 @@ class JournaledSlices:
             passed = Passed(refuse, "not sent in time") if refuse else self._sent(intent)
             verdicts[order_id] = passed.reason
             if passed.reason == Reason.NONE:
-                sent_ns = self._around.mono_ns()
+                sent_ns = self._around.sent_mono_ns()
                 outcomes += [build.order_sent(client_id, intent.payload["qty"], sent_ns), ack]
             else:
                 self.aborted += 1

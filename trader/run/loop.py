@@ -142,7 +142,7 @@ class ExecutionLoop:
             self.refused[one.use] = self.refused.get(one.use, 0) + 1
             if one.use in ("invalid", "revised"):
                 kind = "BAD_BAR" if one.use == "invalid" else "DATA_REVISED"
-                self.hooks.emit("error", kind=kind, text=one.text)
+                self.hooks.emit("error", **self._narrator.bar_named(one), kind=kind, text=one.text)
 
 
 async def _next_unless(

@@ -15,6 +15,7 @@ from trader.report.moments import iso_utc
 from trader.run.answers import Answer
 from trader.run.hooks import Hooks
 from trader.run.sliceengine import SliceEngine
+from trader.run.slices import Refused
 
 Details = dict[str, Any]
 
@@ -59,6 +60,10 @@ class Narrator:
                 after=TradingState(int(event["value"])).name,
                 reason=Reason(int(event["reason"])).name,
             )
+
+    def bar_named(self, refused: Refused) -> Details:
+        """Close and symbol of a bar that is not traded on; nothing for a line that was no bar."""
+        return {} if refused.bar is None else self._at(refused.bar)
 
     def _sent_ids(self, engine: SliceEngine, ts_ns: int) -> dict[int, str]:
         """Ids of the orders that left at `ts_ns`, by symbol: one a symbol at most."""

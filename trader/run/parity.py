@@ -6,6 +6,7 @@ from outside the model (a timeout, stale data), and that a run was stopped. Both
 said; after an operator's kill or a refusal by the gate nothing more can be compared.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +46,7 @@ class ParityReport:
     bars: int = 0
     decisions: int = 0
     fills: int = 0
+    recorded_bars: int = 0  # traded on in the whole run; more than `bars` after a stop
     held_from_outside: dict[str, int] = field(default_factory=dict)  # reason → bars
     stopped_at: int | None = None  # seq of the record after which nothing can be compared
     stopped_by: str | None = None
@@ -67,6 +69,7 @@ class Recorded:
     decided: list[Record] = field(default_factory=list)  # the DECISION records
     fills: list[Record] = field(default_factory=list)
     stop: Record | None = None
+    later_bars: int = 0  # traded on after the stop
 
 
 def read_run(path: Path) -> Recorded:
@@ -98,8 +101,19 @@ def read_run(path: Path) -> Recorded:
             bars, fills, asked = [], [], None
         elif record.type in STOPS and not _halted_itself(run, record):
             run.stop = record
+            run.later_bars = _traded_bars(records, bars)
             break
     return run
+
+
+def _traded_bars(records: Iterator[Record], pending: list[np.ndarray]) -> int:
+    """How many different bars were to be traded on at the stop (`pending`) and after it."""
+    later = [
+        readback.bars_of(record)
+        for record in records
+        if record.type == "BAR" and record.data["use"] == TRADED
+    ]
+    return len(np.unique(_joined([*pending, *later], BAR)[["ts_ns", "symbol"]]))
 
 
 def _halted_itself(run: Recorded, record: Record) -> bool:
@@ -151,6 +165,7 @@ def _compare(
     bars = _joined(run.bars, BAR)
     recorded = _joined(run.actions, ACTION_ROW)
     report.bars = len(bars)
+    report.recorded_bars = len(bars) + run.later_bars
     actions, reasons = _answers(run, bars, features, model)
     outside = ~np.isin(recorded["reason"], OWN)
     codes, counts = np.unique(recorded["reason"][outside], return_counts=True)

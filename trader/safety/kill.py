@@ -103,9 +103,10 @@ def _refusal(asked: argparse.Namespace, home: str) -> str:
         return ""
     if statedir.is_run_name(asked.run) and os.path.isdir(statedir.run_folder(home, asked.run)):
         return ""
-    known = ", ".join(run.run_id for run in runs.all_runs(home)) or "none"
+    listed = [run.run_id for run in runs.all_runs(home) if runs.is_listed(run)]
+    known = ", ".join(listed) or "none"
     return (
-        f"--run {pending.shown(asked.run)}: no such run in {home} (there: {known}); "
+        f"--run {pending.shown(asked.run)}: no such run in {home} (not ended: {known}); "
         "leave --run out to stop everything"
     )
 

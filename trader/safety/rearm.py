@@ -15,7 +15,9 @@ from trader.safety import arming, latch, pending, records, runs, statedir, stop
 
 
 def rearm(home: str, kill_id: str, reason: str, root_cause: str = "") -> dict[str, Any]:
-    """Re-arms one kill. `{kill_id, rearmed, armed, pending, audit}`; `armed`: trading may go on.
+    """Re-arms one kill. `{kill_id, rearmed, armed, flatten, pending, audit}`.
+
+    `armed`: trading may go on; `flatten`: the kill had asked for positions to be closed.
 
     UsageError (2): no reason, or no such kill. KilledError (7): not the owner, or a runner lives.
     TraderError (1): the state folder could not be written; then it is still halted.
@@ -45,6 +47,7 @@ def rearm(home: str, kill_id: str, reason: str, root_cause: str = "") -> dict[st
         "kill_id": kill_id,
         "rearmed": True,
         "armed": armed,
+        "flatten": bool(kill.get("flatten")),
         "pending": left,
         "audit": trouble or "written",
     }

@@ -112,7 +112,8 @@ def render(found: dict[str, Any], home: str | None = None) -> str:
         lines.append(f"  {kill['kill_id']}  {kill['code']}  {what}{who}{when}")
         lines.append(f"    why: {pending.shown(str(kill['reason']))}")
         lines.append(f"    to clear: {kill['clear']}")
-    lines.append(f"{len(found['runs'])} run(s)")
+    count = len(found["runs"])
+    lines.append(f"{count} run{'' if count == 1 else 's'}" if count else "no run is registered")
     for run in found["runs"]:
         lines.extend(_run_lines(run))
     return "\n".join(lines) + "\n"
@@ -128,11 +129,17 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(f"    why: {pending.shown(run['why'])}{since}")
     if run["clear"]:
         lines.append(f"    to clear: {run['clear']}")
-    if isinstance(run["equity"], (int, float)):
-        loss, limit = _number(run["daily_loss"]), _number(run["max_daily_loss"])
+    if run["trading_state"]:
+        bar = f"last bar {run['last_bar']}" if run["last_bar"] else "no bar yet"
         lines.append(
-            f"    equity {_number(run['equity'])}  realised {_number(run['realized_pnl'])}  "
-            f"unrealised {_number(run['unrealized_pnl'])}  daily loss {loss} of {limit}"
+            f"    {run['trading_state']}  {bar}  {_number(run['orders_sent'])} orders sent, "
+            f"{_number(run['working_orders'])} working"
+        )
+    if isinstance(run["equity"], (int, float)):
+        lines.append(
+            f"    equity {_money(run['equity'])}  realised {_money(run['realized_pnl'])}  "
+            f"unrealised {_money(run['unrealized_pnl'])}  "
+            f"daily loss {_money(run['daily_loss'])} of {_money(run['max_daily_loss'])}"
         )
     for position in run["positions"] if isinstance(run["positions"], list) else []:
         if isinstance(position, dict):
@@ -142,6 +149,10 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
                 f"mark {_number(position.get('mark'))}"
             )
     return lines
+
+
+def _money(value: object) -> str:
+    return f"{value:,.2f}" if isinstance(value, (int, float)) else "none"
 
 
 def _number(value: object) -> str:

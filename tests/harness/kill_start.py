@@ -1,0 +1,182 @@
+"""`python tests/harness/kill_start.py --trials N`: a kill while the real `trader paper` starts.
+
+Each trial: a new state folder and a new run, `trader paper` over bars that come at once, and the
+real `trader kill` at a moment of its start: a third while it loads, a third between taking the run
+and its first order, a third while it trades. Exit 1 on any violation:
+
+    an order at or after the acknowledgement; a run that goes on; another exit code than 7; a
+    later start that is not refused; after the re-arm, a run that does not end or is not sound
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.harness import crash_scenes  # noqa: E402
+
+KILLED = 7
+KILL_TAKES_S = 0.03  # from Enter to the page byte
+# What the kill met, told by what the run left behind.
+REFUSED, OPENED, TRADING, OVER = "before it armed", "while it opened", "while it traded", "over"
+
+
+class StartingRun:
+    """A folder with config and bars, and `trader` in it with a state folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        words = {**crash_scenes.USUAL, **crash_scenes.SCENES["pair"][1]}
+        (folder / "crash.yaml").write_text(crash_scenes.CONFIG.format(**words))
+        (folder / "bars.csv").write_text(crash_scenes.bars_text(2, 60, ("A", "B")))
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """`trader` with `words`."""
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        environ = {"TRADER_HOME": str(self.folder / "home"), "PYTHONPATH": path}
+        return subprocess.Popen(
+            [sys.executable, "-m", "trader", *words],
+            cwd=self.folder,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def paper(self) -> "subprocess.Popen[str]":
+        """The run: its bars take 0.6 s."""
+        return self.start("paper", "-c", "crash.yaml", "--pace", "6000", "--json")
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """`trader` with `words`, to its end."""
+        return ended(self.start(*words))
+
+    def sent_ns(self) -> list[int]:
+        """When each order left, on the monotonic clock; empty before there is a journal."""
+        found = list(self.folder.glob("runs/*/journal.sqlite"))
+        if not found:
+            return []
+        connection = sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True)
+        try:
+            rows = connection.execute("SELECT payload FROM records WHERE type = 'ORDER_SENT'")
+            return [json.loads(text)["sent_mono_ns"] for (text,) in rows]
+        finally:
+            connection.close()
+
+    def acknowledged_ns(self) -> int:
+        """When the kill was acknowledged, on the same clock."""
+        (line,) = (self.folder / "home" / "audit.jsonl").read_text().splitlines()
+        return int(json.loads(line)["ack_mono_ns"])
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process, once it is over."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def undisturbed_s(folder: Path) -> tuple[float, float, float]:
+    """Seconds from Enter until a run that nobody kills takes its folder; to first, last order."""
+    run = StartingRun(folder)
+    began_ns = time.monotonic_ns()
+    process = run.paper()
+    while not list(folder.glob("runs/*-paper-*")) and process.poll() is None:
+        time.sleep(0.002)
+    taken_ns = time.monotonic_ns()
+    code, _, err = ended(process)
+    sent = run.sent_ns()
+    if code or not sent:
+        raise RuntimeError(f"an undisturbed run ended with {code}: {err}")
+    first_ns, *_, last_ns = sorted(sent)
+    return tuple((at - began_ns) / 1e9 for at in (taken_ns, first_ns, last_ns))
+
+
+def trial(folder: Path, delay_s: float) -> tuple[str, list[str]]:
+    """What a kill after `delay_s` met, and what was wrong."""
+    run, wrong = StartingRun(folder), []
+    process = run.paper()
+    time.sleep(delay_s)
+    code, out, err = run.run("kill", "--reason", "kill-start", "--json")
+    sent_before = run.sent_ns()
+    if code != 0:
+        wrong.append(f"kill exits {code}: {out}{err}")
+    killed = json.loads(out)
+    code, _, err = ended(process)
+    met = _met(run, sent_before, killed, code)
+    if code != KILLED and met != OVER:
+        wrong.append(f"killed {met}, the run exits {code}: {err}")
+    late = [at for at in run.sent_ns() if at >= run.acknowledged_ns()]
+    if late:
+        wrong.append(f"{len(late)} orders AFTER the acknowledgement")
+    return met, wrong if met == REFUSED else wrong + _goes_on(run, killed["kill_id"])
+
+
+def _met(run: StartingRun, sent_before: list[int], killed: dict[str, object], code: int) -> str:
+    if code == 0:
+        return OVER
+    if sent_before:
+        return TRADING
+    return OPENED if killed["runs"] else REFUSED
+
+
+def _goes_on(run: StartingRun, kill_id: str) -> list[str]:
+    """A start under the kill is refused; after the re-arm the run ends and its journal is sound."""
+    paper = ("paper", "-c", "crash.yaml", "--pace", "max", "--json")
+    code, _, err = run.run(*paper)
+    wrong = []
+    if code != KILLED or "kill-start" not in err:
+        wrong.append(f"a start under the kill exits {code}: {err}")
+    rearm = ("rearm", kill_id, "--reason", "next")
+    for words in (rearm, paper, ("audit", "verify"), ("replay",)):
+        code, out, err = run.run(*words)
+        if code:
+            wrong.append(f"{' '.join(words)} exits {code}: {out}{err}")
+    return wrong
+
+
+def trials(folder: Path, count: int, seed: int) -> tuple["collections.Counter[str]", list[str]]:
+    """`count` kills spread over a start: how often each moment was met, what was wrong."""
+    chance, wrong = random.Random(seed), []
+    taken_s, first_s, last_s = undisturbed_s(folder / "undisturbed")
+    parts = ((0.0, taken_s), (taken_s, first_s), (first_s, last_s))
+    delays = [
+        max(0.0, chance.uniform(*parts[number % len(parts)]) - KILL_TAKES_S)
+        for number in range(count)
+    ]
+    met: collections.Counter[str] = collections.Counter()
+    for number, delay_s in enumerate(delays):
+        moment, found = trial(folder / f"trial-{number}", delay_s)
+        met[moment] += 1
+        wrong += [f"trial {number}, {delay_s:.3f} s after Enter: {text}" for text in found]
+    return met, wrong
+
+
+def main(argv: list[str]) -> int:
+    """The long form; prints what was met."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="kill-start-") as folder:
+        met, wrong = trials(Path(folder), asked.trials, asked.seed)
+    for text in wrong:
+        print(f"VIOLATION {text}")
+    moments = ", ".join(f"{count} {moment}" for moment, count in met.items())
+    print(f"{asked.trials} kills of a starting run ({moments}): {len(wrong)} violations")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
