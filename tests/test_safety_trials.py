@@ -14,7 +14,7 @@ from tests.harness.disks import DISKS, MOUNTED, Disk, run_mount, why_no_mount
 from tests.harness.sender import STATES, Ledger
 from tests.safety_kit import ROOT, held_run, kill_here, run_kill, runner_process, wait_for
 from trader.errors import KilledError, TraderError
-from trader.safety import pending, rearm, statedir
+from trader.safety import pending, rearm, statedir, stop
 
 BENCH = ROOT / "tests" / "harness" / "kill_bench.py"
 
@@ -156,7 +156,7 @@ def test_runner_whose_own_disk_turns_read_only_is_stopped(mounts, tmp_path):
 
 def test_kill_of_a_group_of_runs_on_a_full_disk_passes_every_barrier(broken_disk, capfd):
     disk = broken_disk("full")
-    os.unlink(os.path.join(disk.root, "filler"))
+    disk.make_room()
     with (
         held_run(disk.home, "a", cancel_timeout_s=0.0) as a,
         held_run(disk.home, "b", cancel_timeout_s=0.0) as b,
@@ -164,7 +164,7 @@ def test_kill_of_a_group_of_runs_on_a_full_disk_passes_every_barrier(broken_disk
         gates = [a.open_gate(), b.open_gate()]
         disk.break_down()
         # Only steps 1 to 5: this test is the process that holds both runs.
-        from trader.safety import barrier, stop
+        from trader.safety import barrier
 
         done = stop.Stop(disk.home, stop.StopOrder("full", 7))
         stop.shut(done)
@@ -173,3 +173,31 @@ def test_kill_of_a_group_of_runs_on_a_full_disk_passes_every_barrier(broken_disk
         assert done.durable
         assert [target.outcome for target in targets] == ["halted", "halted"]
         assert all(gate.stop_cause() for gate in gates)
+
+
+@pytest.mark.parametrize("kind", ["full", "no_inodes"])
+def test_second_kill_on_a_disk_without_room_is_not_lost(broken_disk, capfd, kind):
+    disk = broken_disk(kind)
+    first, second = (kill_here(capfd, "--reason", text) for text in ("one", "two"))
+    assert first[0] == 0, "the page tells of it"
+    assert (second[0], second[1]["durable"]) == (9, False), "the page keeps the first"
+    disk.make_room()
+    ids = [first[1]["kill_id"], second[1]["kill_id"]]
+    assert [kill["kill_id"] for kill in pending.pending_kills(disk.home)] == ids
+    assert not rearm.rearm(disk.home, ids[0], "one is cleared")["armed"]
+    with pytest.raises(KilledError, match="two"):
+        held_run(disk.home).__enter__()
+    assert rearm.rearm(disk.home, ids[1], "two is cleared")["armed"]
+
+
+def test_flatten_asked_for_on_a_full_disk_reaches_the_runner(broken_disk, capfd):
+    disk = broken_disk("full")
+    disk.make_room()
+    with held_run(disk.home) as lease:
+        lease.open_gate()
+        disk.break_down()
+        assert not lease.flatten_asked_by()
+        done = stop.Stop(disk.home, stop.StopOrder("close it", 7, flatten=True))
+        stop.shut(done)
+        assert done.record_error.startswith("ENOSPC")
+        assert lease.flatten_asked_by() == done.order.kill_id

@@ -261,7 +261,7 @@ def faults(home, _):
                 failures.append(f"call {number} (lasting: {lasting}): exit {code} and open")
             if code not in (0, 9, 10, 50):
                 failures.append(f"call {number} (lasting: {lasting}): exit {code}")
-            if code == 9 and not lasting and not stopped:
+            if code == 9 and not stopped:
                 failures.append(f"call {number}: exit 9 and neither latch nor fallback holds")
             if code == 50:
                 break

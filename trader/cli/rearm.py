@@ -1,6 +1,8 @@
 """`trader rearm`: the only way to trade again after a kill."""
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -18,19 +20,29 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Allow trading again after one kill. Owner only, with nothing running; it is recorded."""
-    from trader.cli.console import print_json
+    from trader.cli.console import log, print_json
     from trader.safety.rearm import rearm
     from trader.safety.statedir import home_path
 
+    reason = reason.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     done = rearm(home_path(), kill_id, reason, root_cause)
-    if as_json:
-        print_json(done)
-        return
-    typer.echo(f"re-armed {kill_id}")
+    try:
+        if as_json:
+            print_json(done)
+        else:
+            _tell(done)
+        sys.stdout.flush()
+    except OSError as error:  # it is done: a full disk or a closed pipe does not undo it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        log(f"re-armed {kill_id}; that could not be printed: {error.strerror}")
+
+
+def _tell(done: dict[str, Any]) -> None:
+    typer.echo(f"re-armed {done['kill_id']}")
     if done["armed"]:
         typer.echo("  its scope may trade again")
         if done["flatten"]:
-            typer.echo("  the model decides as ever: it may buy back what the kill closed")
+            typer.echo("  the model decides as ever: it may buy back what --flatten closed")
     if done["pending"]:
         typer.echo(f"  still in force: {', '.join(done['pending'])}")
     if done["audit"] != "written":

@@ -84,15 +84,15 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     if how == HALTED:
         reason = Reason[text]
         handler.emit("limit_breach", reason=reason.name)
-        handler.emergency_stop(f"{reason.name}: a limit of run {opened.run_id}", reason)
+        handler.emergency_stop(f"a limit of run {opened.run_id} was reached", reason)
     elif how == CONNECTIVITY:
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
     await opened.slices.halt(Reason.KILLED, _kills(opened))
-    asking = [kill for kill in opened.lease.kills() if kill.get("flatten")]
+    asking = opened.lease.flatten_asked_by()
     if asking:
-        closed = await opened.slices.flatten(asking[0]["kill_id"])
+        closed = await opened.slices.flatten(asking)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     return Stopped(how, _in_words(opened, text))
 
@@ -118,7 +118,11 @@ def _kills(opened: Opened) -> list[Entry]:
             kill["kill_id"],
             kill_switch_reason(kill["code"]),
             str(kill["reason"]),
-            {"scope": kill["scope"], "source": kill.get("source") or "human"},
+            {
+                "scope": kill["scope"],
+                "source": kill.get("source") or "human",
+                "flatten": kill["kill_id"] == opened.lease.flatten_asked_by(),
+            },
         )
         for kill in opened.lease.kills()
     ]

@@ -96,6 +96,8 @@ class StatusBoard:
         head = self._opened.journal.head
         return {
             "ts_ns": self._begun.clock.wall_ns(),
+            "mode": "paper",
+            "run_dir": str(self._opened.folder),
             "trading_state": facts["trading_state"],
             "reason": facts["state_reason"],
             "since_ns": int(account["state_since_ns"]) or None,

@@ -53,7 +53,7 @@ def _denied(details: Details) -> str:
     qty = number(abs(details.get("requested_qty") or 0.0))
     text = f"denied {details.get('action')} {qty}: {details.get('reason')}"
     observed, limit = details.get("observed"), details.get("limit")
-    if observed is None and limit is None:
+    if not observed and not limit:  # no numbers behind it, as of MARKET_CLOSED
         return text
     return f"{text} (observed {number(observed)}, limit {number(limit)})"
 

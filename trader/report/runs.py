@@ -90,7 +90,7 @@ def list_runs(parent: Path) -> tuple[list[StoredRun], list[BrokenRun]]:
             runs.append(read_run(path))
         except UsageError as error:
             broken.append(BrokenRun(path, str(error).removeprefix(f"{path}: ")))
-    runs.sort(key=lambda run: (run.manifest["started_at"], run.run_id), reverse=True)
+    runs.sort(key=lambda run: run.run_id, reverse=True)  # begins with the time of its first start
     return runs, broken
 
 

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         ack_ns = time.monotonic_ns()
         code = _exit_code(done, targets)
         text = _document(done, targets, ack_ns, code) if asked.json else ""
-        text = text or _account(done, targets, ack_ns)
+        text = text or _account(done, targets, ack_ns, code)
         stop.within(lambda: _say(1, text), TOLD_WITHIN_S)  # a pipe nobody reads holds up nothing
     _afterwards(done, targets, code, ack_ns)
     return code
@@ -139,14 +139,27 @@ def _stop(done: stop.Stop) -> list[barrier.Target]:
         for run in list(done.runs)
         if runs.is_listed(run) or run.left_since(since_ns)
     ]
-    barrier.pass_barrier(targets)
+    try:
+        barrier.pass_barrier(targets)
+    except Exception as error:  # whatever it is, the answer must come, and must be true
+        done.errors.append(f"the barrier: {type(error).__name__}: {error}")
+        for target in targets:
+            if not target.outcome:
+                target.finish(barrier.NOT_STOPPED, since_ns)
     return targets
 
 
 def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:
     if done.blind or any(target.outcome == barrier.NOT_STOPPED for target in targets):
         return EXIT_NOT_STOPPED
+    if not _is_latched(done):
+        return EXIT_NOT_STOPPED  # a start would not be refused
     return EXIT_STOPPED if done.durable else EXIT_NOT_DURABLE
+
+
+def _is_latched(done: stop.Stop) -> bool:
+    """Whether any channel anywhere holds this stop."""
+    return bool(done.fallbacks) or any(each.visible for each in done.folders.values())
 
 
 def _document(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: int) -> str:
@@ -163,12 +176,13 @@ def _document(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code:
     return json.dumps(document) + "\n"
 
 
-def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int) -> str:
+def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: int) -> str:
     """Step 5 for a person."""
     order = done.order
     what = "everything" if order.scope == records.EVERYTHING else f"run {order.scope}"
+    head = "NOT ALL STOPPED, asked for" if code == EXIT_NOT_STOPPED else "KILLED"
     lines = [
-        f"KILLED {what}: {order.kill_id} {latch.CODE_NAMES[order.code]}",
+        f"{head} {what}: {order.kill_id} {latch.CODE_NAMES[order.code]}",
         f"  reason   {pending.shown(order.reason)}",
         f"  durable  {'yes' if done.durable else 'NO'}  ({done.home})",
         f"  visible {done.micros(done.visible_ns)} µs, durable {done.micros(done.durable_ns)} µs, "
@@ -178,8 +192,13 @@ def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int) -> str
         line = f"  run {target.run.run_id}: {target.was} -> {target.outcome}"
         why = f" - {target.trouble}" if target.trouble else ""
         lines.append(f"{line} (barrier {target.barrier_us} µs){why}")
-    if not targets:
+    if done.blind:
+        lines.append(f"  THE RUNS ARE NOT KNOWN: {'; '.join(done.blind)}")
+    elif not targets:
         lines.append(f"  no live run is registered in {done.home}")
+    if not _is_latched(done):
+        lines.append("  NO LATCH COULD BE WRITTEN: a start is not refused")
+        return "\n".join(lines) + "\n"
     lines.append(f"  to trade again: trader rearm {order.kill_id} --reason TEXT")
     return "\n".join(lines) + "\n"
 
@@ -204,6 +223,8 @@ def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int, ack_n
     for target in targets:
         if target.trouble:
             _say(2, f"trader kill: run {target.run.run_id}: {target.trouble}\n")
+    if done.order.flatten:
+        _say(2, _left_open(targets))
     entry = {
         **done.order.record(),
         "event": "KILL",
@@ -220,6 +241,15 @@ def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int, ack_n
     )
     if trouble or told[0]:
         _say(2, f"trader kill: {told[0]} {trouble}\n")
+
+
+def _left_open(targets: list[barrier.Target]) -> str:
+    """For --flatten: the runs whose process could not close its positions, in lines."""
+    dead = [each.run for each in targets if each.outcome != barrier.HALTED or each.trouble]
+    lines = [f"run {run.run_id} had no process left to close its positions" for run in dead]
+    if not targets:
+        lines = ["no run is alive: what runs that have ended hold stays open"]
+    return "".join(f"trader kill: --flatten: {line}\n" for line in lines)
 
 
 @contextlib.contextmanager

@@ -55,11 +55,12 @@ FILE_MODE = 0o660  # the folder decides who gets in; whoever does may stop
 class Stamp:
     """Who stopped trading, when and why, as the page keeps it."""
 
-    __slots__ = ("code", "kill_id", "pid", "text", "uid", "wall_ns")
+    __slots__ = ("code", "flatten", "kill_id", "pid", "text", "uid", "wall_ns")
 
     def __init__(self, kill_id: str, code: int, text: str, wall_ns: int) -> None:
         self.kill_id, self.code, self.text, self.wall_ns = kill_id, code, text, wall_ns
         self.uid, self.pid = os.getuid(), os.getpid()
+        self.flatten = False  # as the page tells it; may be of a later kill than the rest
 
 
 class Channels:
@@ -138,7 +139,7 @@ def decode_page(data: bytes) -> tuple[str, Stamp | None]:
         return DAMAGED, None
     name = kill_id.rstrip(b"\0").decode("ascii", "replace")
     stamp = Stamp(name, code, text.decode("utf-8", "replace"), wall_ns)
-    stamp.uid, stamp.pid = uid, pid
+    stamp.uid, stamp.pid, stamp.flatten = uid, pid, data[FLATTEN_AT] != 0
     return KILLED, stamp
 
 

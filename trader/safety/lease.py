@@ -101,7 +101,19 @@ class Lease:
 
     def is_flatten_asked(self) -> bool:
         """Whether a kill in force wants positions closed, too (`--flatten`)."""
-        return any(kill.get("flatten") for kill in self.kills())
+        return bool(self.flatten_asked_by())
+
+    def flatten_asked_by(self) -> str:
+        """Id of a kill in force that wants positions closed, too (`--flatten`); "" for none.
+
+        The page may ask for it where the disk took no record of the kill.
+        """
+        kills = self.kills()
+        asking = [kill["kill_id"] for kill in kills if kill.get("flatten")]
+        stamps = [latch.read_page(folder)[1] for folder in (self.home, self.folder)]
+        if not asking and kills and any(stamp and stamp.flatten for stamp in stamps):
+            asking = [kills[0]["kill_id"]]
+        return str(asking[0]) if asking else ""
 
     def trip(
         self, code: str, text: str, source: str = "engine", everything: bool = True

@@ -48,9 +48,16 @@ def halted_folders(home: str, scope: str) -> list[tuple[str, latch.Reading]]:
 
 
 def is_new(folder: str) -> bool:
-    """Whether a folder holds no trace of the latch."""
-    names = (latch.PAGE, latch.PERMIT, latch.HALT)
-    return not any(os.path.lexists(os.path.join(folder, name)) for name in names)
+    """Whether a folder holds no trace of the latch. One that cannot be looked into is not new."""
+    for name in (latch.PAGE, latch.PERMIT, latch.HALT):
+        try:
+            os.lstat(os.path.join(folder, name))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+        return False
+    return True
 
 
 def _unaccounted(
@@ -98,13 +105,21 @@ def explain(kills: list[dict[str, Any]], home: str) -> str:
     """Who, when, why and how to re-arm, for the message of a start that is refused."""
     lines = [f"trading is stopped: {len(kills)} kill(s) not re-armed in {home}"]
     for kill in kills:
-        who = f" by {kill['user']} (uid {kill['uid']})" if kill.get("user") else ""
+        who = by_whom(kill)
         when = f" at {kill['at']}" if kill.get("at") else ""
         what = "every run" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
         lines.append(f"  {kill['kill_id']}  {kill['code']}{who}{when}, {what}")
         lines.append(f"    why: {shown(str(kill.get('reason', '')))}")
         lines.append(f"    to trade again: trader rearm {kill['kill_id']} --reason TEXT")
     return "\n".join(lines)
+
+
+def by_whom(kill: dict[str, Any]) -> str:
+    """` by ada (uid 1000)`, ` by the engine`, or "" where that is not known."""
+    if kill.get("source") in ("engine", "watchdog"):
+        return f" by the {kill['source']}"
+    uid = f" (uid {kill['uid']})" if kill.get("uid") is not None else ""
+    return f" by {kill['user']}{uid}" if kill.get("user") else ""
 
 
 def shown(text: str, limit: int = 500) -> str:

@@ -67,6 +67,9 @@ def _refuse_stranger(home: str) -> None:
 
 def _pending_kill(home: str, kill_id: str) -> dict[str, Any]:
     found = {kill["kill_id"]: kill for kill in pending.pending_kills(home)}
+    if kill_id in found and kill_id == records.UNREADABLE:
+        why = found[kill_id]["reason"]
+        raise KilledError(f"{why}; mend that, and re-arm what is in it by its id")
     if kill_id in found:
         return found[kill_id]
     before = records.rearm_of(home, kill_id) if statedir.is_run_name(kill_id) else None

@@ -18,6 +18,7 @@ from trader.safety import latch, runs, statedir
 AUDIT = "audit.jsonl"
 EVERYTHING = "everything"  # scope of a kill without --run
 UNRECORDED = "UNRECORDED"  # id of a stop that nobody recorded: `touch HALT`, a damaged page
+UNREADABLE = "UNREADABLE"  # id of whatever is in a folder of records that cannot be listed
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -38,9 +39,12 @@ def user_name(uid: int) -> str:
 
 
 def timestamp(wall_ns: int) -> str:
-    """UTC time as people read it: `2026-11-23T14:30:00.123Z`."""
+    """UTC time as people read it: `2026-11-23T14:30:00.123Z`; the number where it is no time."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    try:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return str(wall_ns)
     return f"{moment}.{rest // 1_000_000:03d}Z"
 
 
@@ -69,9 +73,10 @@ def audit(home: str, entry: dict[str, Any]) -> str:
         return latch.reason_of(error)
     try:
         _lock(fd, 1.0)
+        statedir.give_to_owner(os.path.join(home, AUDIT))
         found = os.fstat(fd)
         end = found.st_size
-        if found.st_uid == os.getuid():
+        if os.getuid() in (found.st_uid, 0):
             os.fchmod(fd, latch.FILE_MODE)  # whatever the umask: who may stop may say so
         if os.write(fd, line) != len(line):
             os.ftruncate(fd, end)  # half a line is no record
@@ -105,6 +110,8 @@ def take_in_spool(home: str) -> list[dict[str, Any]]:
     known = audited_ids(home)
     for folder in (home, *statedir.trusted_fallbacks(home)):
         for name, record in _documents(folder, statedir.SPOOL):
+            if record["kill_id"] == UNREADABLE:
+                continue
             entry = {**record, "event": "KILL", "spooled": True}
             missing = record["kill_id"] not in known
             if (missing and audit(home, entry)) or store(home, statedir.KILLS, record):
@@ -134,21 +141,30 @@ def audited_ids(home: str) -> set[str]:
 
 def _documents(folder: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """File name and content of each record of a kind; one that cannot be read says so itself."""
+    place = os.path.join(folder, kind)
     try:
-        names = sorted(os.listdir(os.path.join(folder, kind)))
-    except OSError:
-        return []
+        names = sorted(os.listdir(place))
+    except OSError as error:
+        if not os.path.lexists(place):
+            return []
+        # There may be a kill in it.
+        return [("", _unreadable(f"{place} cannot be listed: {latch.reason_of(error)}"))]
     found = []
     for name in names:
         stem, extension = os.path.splitext(name)
         if extension != ".json":
             continue
-        record = runs.read_json(os.path.join(folder, kind, name)) or {
-            "reason": "the record of this kill cannot be read",
-            "code": "SYSTEM_ERROR",
-        }
-        found.append((name, {"scope": EVERYTHING, **record, "kill_id": stem}))
+        record = runs.read_json(os.path.join(place, name)) or {}
+        if not all(isinstance(record.get(key), str) for key in ("reason", "code", "scope")):
+            record = _unreadable("the record of this kill cannot be read")
+        found.append((name, {**record, "kill_id": stem}))
     return found
+
+
+def _unreadable(why: str) -> dict[str, Any]:
+    """What stands for a record that is not to be had: it stops everything."""
+    told = {"kill_id": UNREADABLE, "reason": why, "code": "SYSTEM_ERROR", "scope": EVERYTHING}
+    return {**told, "ts_ns": None, "at": None, "uid": None, "user": None, "pid": None}
 
 
 def all_kills(home: str) -> list[dict[str, Any]]:
@@ -186,5 +202,6 @@ def from_stamp(stamp: latch.Stamp, scope: str) -> dict[str, Any]:
         "uid": stamp.uid,
         "user": user_name(stamp.uid),
         "pid": stamp.pid,
+        "flatten": stamp.flatten,
         "rearm": None,
     }

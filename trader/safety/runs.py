@@ -13,7 +13,7 @@ import os
 import struct
 import time
 import zlib
-from typing import Any
+from typing import Any, TypeGuard
 
 from trader.safety import latch, processes, statedir
 
@@ -70,7 +70,7 @@ class Run:
 
     def _from_entry(self) -> Runner | None:
         pid, started = self.entry.get("pid"), self.entry.get("pid_start")
-        if not (isinstance(pid, int) and isinstance(started, str)):
+        if not (is_pid(pid) and isinstance(started, str)):
             return None
         inode = self.entry.get("gate_inode")
         return Runner(pid, started, OPEN, inode if isinstance(inode, int) else 0)
@@ -146,6 +146,11 @@ def lock_state(path: str) -> str:
     return FREE
 
 
+def is_pid(value: object) -> TypeGuard[int]:
+    """Whether a value can be the number of a process."""
+    return isinstance(value, int) and 0 < value < 2**31
+
+
 def encode_runner(runner: Runner) -> bytes:
     """The bytes for `latch.RUNNER_AT`, with their own checksum."""
     fields = _RUNNER.pack(runner.pid, runner.gate, runner.started.encode(), runner.gate_inode)
@@ -157,7 +162,7 @@ def decode_runner(page: bytes) -> Runner | None:
     fields = page[latch.RUNNER_AT : latch.RUNNER_AT + _RUNNER.size]
     (crc,) = _CRC.unpack_from(page, latch.RUNNER_AT + _RUNNER.size)
     pid, gate, started, inode = _RUNNER.unpack(fields)
-    if not pid or crc != zlib.crc32(fields):
+    if not is_pid(pid) or crc != zlib.crc32(fields):
         return None
     return Runner(pid, started.rstrip(b"\0").decode("ascii", "replace"), gate, inode)
 
@@ -188,6 +193,8 @@ def write_json(path: str, document: dict[str, Any], durable: bool = False) -> No
     fd = os.open(fresh, flags, latch.FILE_MODE)
     try:
         with open(fd, "wb") as file:
+            os.fchmod(fd, latch.FILE_MODE)  # whatever the umask: the folder decides who reads
+            statedir.give_to_owner(fresh)
             file.write(json.dumps(document, sort_keys=True).encode("ascii") + b"\n")
             if durable:
                 file.flush()

@@ -62,10 +62,18 @@ def make_folder(path: str) -> None:
             raise
         return
     sync_folder(parent)
+    give_to_owner(path)
     above = os.stat(parent)
     if stat.S_IMODE(above.st_mode) & 0o077 == 0o070:
         os.chown(path, -1, above.st_gid)
         os.chmod(path, GROUP_MODE)
+
+
+def give_to_owner(path: str) -> None:
+    """What root makes in a user's folder is that user's: `sudo trader kill` locks nobody out."""
+    above = os.stat(os.path.dirname(path))
+    if os.geteuid() == 0 and above.st_uid != 0:
+        os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
 
 
 def share_with_group(home: str) -> None:

@@ -3,12 +3,14 @@
 Law: standard library only; reads, never writes, and takes no lock for longer than a look.
 """
 
+import math
 import os
 import time
 from typing import Any
 
-from trader.safety import pending, records, runs, statedir
+from trader.safety import latch, pending, records, runs, statedir
 
+HANG_FILE = "hang.txt"  # of the hard watchdog
 ACCOUNT_KEYS = (
     "equity",
     "cash",
@@ -25,12 +27,17 @@ def collect(home: str | None = None) -> dict[str, Any]:
     """`{latched, kills, runs}`, ready for JSON. Keys: docs/kill-switch.md."""
     place = home or statedir.home_path()
     kills = [_kill(kill) for kill in pending.pending_kills(place)]
-    listed = [run for run in runs.all_runs(place) if runs.is_listed(run)]
+    listed = [run for run in runs.all_runs(place) if runs.is_listed(run) or _is_held(run)]
     return {
         "latched": bool(kills),
         "kills": kills,
         "runs": [_run(run, kills) for run in listed],
     }
+
+
+def _is_held(run: runs.Run) -> bool:
+    """Whether a run was stopped by a kill and has left: its page says so until the re-arm."""
+    return latch.read_page(run.folder)[0] == latch.KILLED
 
 
 def _kill(kill: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +46,7 @@ def _kill(kill: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
-    told = runs.read_json(os.path.join(run.folder, runs.STATUS)) or {}
+    told = _finite(runs.read_json(os.path.join(run.folder, runs.STATUS)) or {})
     binding = [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
     state, why, since_ns, clear = _state(run, told, binding)
     age_ns = time.monotonic_ns() - run.heartbeat_ns
@@ -51,8 +58,8 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
         "clear": clear,
         "pid": run.runner.pid if run.runner and run.alive else None,
         "heartbeat_age_s": round(age_ns / 1e9, 3) if run.alive and run.heartbeat_ns else None,
-        "mode": run.entry.get("mode"),
-        "run_dir": run.entry.get("run_dir"),
+        "mode": run.entry.get("mode", told.get("mode")),
+        "run_dir": run.entry.get("run_dir", told.get("run_dir")),
         "cwd": run.entry.get("cwd"),
         "host": run.entry.get("host"),
         "started": _moment(run.entry.get("started_ns")),
@@ -67,6 +74,15 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _finite(value: Any) -> Any:
+    """A document without NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _moment(ts_ns: object) -> str | None:
     return records.timestamp(ts_ns) if isinstance(ts_ns, int) else None
 
@@ -76,8 +92,11 @@ def _state(
 ) -> tuple[str, str, object, str]:
     """State, why, since when, and what to do about it."""
     was = run.was
-    if was == "dead":
+    if was == "dead" and not (binding and not run.entry):
+        hang = os.path.join(run.folder, HANG_FILE)
         why, clear = "the process has gone without a goodbye", "start it again: it will recover"
+        if os.path.isfile(hang) and os.path.getsize(hang):
+            why = f"{why}, after it hung: {hang}"
         if binding:
             why, clear = f"{why}; {binding[0]['code']}: {binding[0]['reason']}", binding[0]["clear"]
         return "dead", why, told.get("ts_ns"), clear
@@ -104,10 +123,10 @@ def _state(
 def render(found: dict[str, Any], home: str | None = None) -> str:
     """The same for a terminal, in plain lines."""
     lines = [f"state folder {pending.shown(home or statedir.home_path())}"]
-    lines.append("TRADING IS STOPPED" if found["latched"] else "no kill is in force")
+    lines.append(_headline(found["kills"]))
     for kill in found["kills"]:
         what = "everything" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
-        who = f" by {kill['user']}" if kill.get("user") else ""
+        who = pending.by_whom(kill)
         when = f" at {kill['at']}" if kill.get("at") else ""
         lines.append(f"  {kill['kill_id']}  {kill['code']}  {what}{who}{when}")
         lines.append(f"    why: {pending.shown(str(kill['reason']))}")
@@ -117,6 +136,13 @@ def render(found: dict[str, Any], home: str | None = None) -> str:
     for run in found["runs"]:
         lines.extend(_run_lines(run))
     return "\n".join(lines) + "\n"
+
+
+def _headline(kills: list[dict[str, Any]]) -> str:
+    if any(kill["scope"] == records.EVERYTHING for kill in kills):
+        return "TRADING IS STOPPED"
+    stopped = ", ".join(dict.fromkeys(str(kill["scope"]) for kill in kills))
+    return f"STOPPED: {stopped}" if kills else "no kill is in force"
 
 
 def _run_lines(run: dict[str, Any]) -> list[str]:

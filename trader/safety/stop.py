@@ -111,14 +111,24 @@ def shut(stop: Stop) -> None:
 def _pages(stop: Stop) -> None:
     order = stop.order
     folder = stop.scope_folder
-    stop.folders[folder] = latch.engage_page(folder, order.stamp, order.flatten)
+    done = stop.folders[folder] = latch.engage_page(folder, order.stamp, order.flatten)
     stop.page_ns = time.monotonic_ns()
+    if done.created:
+        within_reach(os.path.join(folder, latch.PAGE), stop)
     found = runs.all_runs(stop.home, stop.blind)
     stop.runs = [run for run in found if order.scope in (records.EVERYTHING, run.run_id)]
     for run in stop.runs:
         if run.alive and run.folder != folder:
             done = latch.engage_page(run.folder, order.stamp, order.flatten)
             stop.folders[run.folder] = done
+
+
+def within_reach(path: str, stop: Stop) -> None:
+    """Gives what root has made to the owner of the state folder."""
+    try:
+        statedir.give_to_owner(path)
+    except OSError as error:
+        stop.errors.append(f"{path}: {latch.reason_of(error)}")
 
 
 def within(work: Callable[[], object], timeout_s: float) -> str:
@@ -161,7 +171,14 @@ def look_again(stop: Stop) -> None:
         if hold >= 0:
             os.close(hold)
     done = stop.folders[stop.scope_folder]
-    stop.durable = done.durable and (hold is not None or not stop.record_error)
+    told = not stop.record_error or (hold is not None and _is_on_page(stop))
+    stop.durable = done.durable and told
+
+
+def _is_on_page(stop: Stop) -> bool:
+    """Whether the page tells of this very stop. It keeps the first: a second needs its record."""
+    stamp = latch.read_page(stop.scope_folder)[1]
+    return stamp is not None and stamp.kill_id == stop.order.kill_id
 
 
 def fall_back(stop: Stop) -> None:
