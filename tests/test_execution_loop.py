@@ -186,7 +186,7 @@ def test_a_hook_of_no_event_or_that_cannot_be_called_is_a_usage_error(tmp_path: 
         loop.register_hook("bars", print)
     with pytest.raises(UsageError, match="callable"):
         loop.register_hook("bar", 3)
-    assert len(EVENTS) == 10
+    assert len(EVENTS) == 12
 
 
 def test_a_stop_asked_for_by_a_thread_ends_a_loop_that_waits_for_a_bar(tmp_path: Path):

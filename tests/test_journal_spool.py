@@ -98,6 +98,24 @@ def test_a_rearm_of_a_kill_this_run_never_saw_is_left_out(journal, spool):
     assert ingest_spool(journal, spool.folder) == []
 
 
+def test_a_rearm_by_a_clock_that_went_back_ends_its_kill(journal, spool):
+    """Before the kill, and even before the run: fault 15."""
+    spool("k1", **kill_event())
+    spool("k2", **kill_event("k2", wall_ns=LATER + 5))
+    for kill_id, wall_ns in (("k1", LATER - 5), ("k2", BEGAN - 10**12)):
+        spool(f"rearm-{kill_id}", type="REARM", kill_id=kill_id, reason="go", wall_ns=wall_ns)
+    ingest_spool(journal, spool.folder)
+    assert recorded(journal) == [("KILL", "k1"), ("REARM", "k1"), ("KILL", "k2"), ("REARM", "k2")]
+    assert verify_here(journal.path).ok
+
+
+def test_a_rearm_from_before_the_run_ends_a_kill_that_the_journal_holds(journal, spool):
+    journal.append([build.kill("k1", KillSwitchReason.MANUAL_STOP, "stop it", {})])
+    spool("rearm-k1", type="REARM", kill_id="k1", reason="go", wall_ns=BEGAN - 10**12)
+    ingest_spool(journal, spool.folder)
+    assert recorded(journal) == [("KILL", "k1"), ("REARM", "k1")]
+
+
 def test_missing_fields_have_sensible_values(journal, spool):
     spool("k7", code="RISK_BREACH", reason="breach", ts_ns=LATER)
     ingest_spool(journal, spool.folder)

@@ -14,7 +14,7 @@ def test_state_folder_is_the_named_one_or_the_platforms(monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     assert statedir.home_path({"TRADER_HOME": "/x/y"}) == "/x/y"
     assert statedir.home_path({"TRADER_HOME": "~/t"}) == "/home/u/t"
-    assert statedir.home_path({"TRADER_HOME": "rel"}) == os.path.join(os.getcwd(), "rel")
+    assert statedir.home_path({"TRADER_HOME": "rel"}) == "/home/u/rel"
     if sys.platform.startswith("linux"):
         assert statedir.home_path({}) == "/home/u/.local/state/trader"
         assert statedir.home_path({"TRADER_HOME": ""}) == "/home/u/.local/state/trader"

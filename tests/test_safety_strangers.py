@@ -12,7 +12,7 @@ import pytest
 
 from tests.safety_kit import held_run, kill_here, trader
 from trader.errors import KilledError, TraderError
-from trader.safety import barrier, kill, latch, processes, rearm, records, runs, status
+from trader.safety import barrier, kill, latch, processes, rearm, records, runs, statedir, status
 
 SOMEBODY = 12345
 
@@ -222,3 +222,22 @@ def test_rearm_that_cannot_be_printed_is_done_all_the_same(trader_home, capfd):
     assert done.returncode == 0, done.stderr
     assert f"re-armed {kill_id}" in done.stderr
     assert records.rearm_of(str(trader_home), kill_id)
+
+
+def test_runs_that_ended_before_the_last_boot_are_not_in_the_answer(trader_home, capfd):
+    with held_run(trader_home, "old") as lease:
+        lease.open_gate()
+    with open(trader_home / "runs" / "old" / latch.PAGE, "r+b") as page:
+        page.seek(latch.HEARTBEAT_AT)
+        page.write(runs.encode_heartbeat(2**62))  # the clock of then was further
+    assert kill_here(capfd, "--reason", "x")[1]["runs"] == []
+
+
+def test_state_folder_is_the_same_from_every_working_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TRADER_HOME", "state")
+    found = set()
+    for folder in (tmp_path, Path("/")):
+        monkeypatch.chdir(folder)
+        found.add(statedir.home_path())
+    assert found == {str(tmp_path / "state")}

@@ -51,6 +51,7 @@ def command(
     _print(ended.finished, as_json)
     for warning in ended.finished.result.quality["warnings"]:
         console.log(f"data: {warning}")
+    console.log(f"journal head {ended.head}")
     if ended.stopped.how != "end":
         console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
         first = "after the re-arm " if ended.is_latched else ""

@@ -47,9 +47,14 @@ def ingest_spool(journal: Journal, *folders: Path) -> list[Entry]:
             alerts.append(_unreadable(path, content, error))
             continue
         if _concerns(event, journal.run_id, started_ns):
-            # a kill comes before its own re-arm, whatever the clocks say
             events.append((event["wall_ns"], event["type"], _entry(event)))
-    in_order = [entry for _, _, entry in sorted(events, key=lambda item: item[:2])]
+    began = {entry.payload["kill_id"]: at for at, kind, entry in events if kind == KILL}
+
+    def turn(event: tuple[int, str, Entry]) -> tuple[int, str]:
+        at, kind, entry = event  # a kill comes before its own re-arm, whatever the clocks say
+        return max(at, began.get(entry.payload["kill_id"], at)), kind
+
+    in_order = [entry for _, _, entry in sorted(events, key=turn)]
     taken = _news(in_order + alerts, *_held(journal))
     journal.append(taken)
     return taken
@@ -131,7 +136,12 @@ def _code(value: Any) -> KillSwitchReason:
 
 
 def _concerns(event: Mapping[str, Any], run_id: str, started_ns: int) -> bool:
-    """Whether an event is about this run: it names it, or is for all since the run began."""
+    """Whether an event is about this run: it names it, or is for all since the run began.
+
+    A re-arm always may be: it counts only where its kill is held, and clocks may have gone back.
+    """
+    if event["type"] == REARM:
+        return True
     runs = event.get("runs")
     if isinstance(runs, list):
         names = [run.get("run_id") if isinstance(run, dict) else run for run in runs]

@@ -65,6 +65,7 @@ class Ended:
     exit_code: int
     stopped: Stopped
     finished: Finished
+    head: str  # of the journal: kept elsewhere, it shows that nothing was cut off or rewritten
 
     @property
     def is_latched(self) -> bool:
@@ -83,13 +84,16 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
         reason = Reason[text]
-        handler.emit("limit_breach", reason=reason.name)
+        loop.hooks.emit("limit_breach", reason=reason.name)
         handler.emergency_stop(f"a limit of run {opened.run_id} was reached", reason)
     elif how == CONNECTIVITY:
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
     await opened.slices.halt(Reason.KILLED, _kills(opened))
+    for kill in opened.lease.kills():
+        told = {key: kill.get(key) for key in ("kill_id", "code", "reason", "scope", "source")}
+        loop.hooks.emit("emergency_stop", **told)
     asking = opened.lease.flatten_asked_by()
     if asking:
         closed = await opened.slices.flatten(asking)
@@ -138,12 +142,13 @@ def finish(begun: Start, opened: Opened, stopped: Stopped, gate: BarGate) -> End
     reached("before_end")
     end = build.RunEnd(stopped.how, code, held, record.book.account, details)
     opened.journal.append([build.run_end(end)])
+    head = str(opened.journal.head)
     reached("after_end")
     opened.journal.close()
     opened.decisions.close()
     result = _result(begun, opened, record, code, _quality(begun, gate))
     finished = Finished(result, write_run(opened.folder, result))
-    return Ended(opened.run_id, opened.folder, code, stopped, finished)
+    return Ended(opened.run_id, opened.folder, code, stopped, finished, head)
 
 
 def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:

@@ -1,16 +1,15 @@
-"""The right to run, the journal, recovery: in the order that closes every race with a kill.
+"""The journal, recovery, the gate: in the order that closes every race with a kill.
 
-    arm (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch again) → finish
+    taken (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch) → finish
 
-Law: nothing is sent before the gate is open, and it opens last. A new run that is refused leaves
-no folder behind.
+Law: nothing is sent before the gate is open, and it opens last; nothing of an earlier end is
+taken away before.
 """
 
 import contextlib
 import os
-import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,8 @@ from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
 from trader.paper.start import Start
-from trader.report.artifacts import CONFIG, DECISIONS, EQUITY_CURVE, MANIFEST
-from trader.report.folder import create_live, write_file
+from trader.paper.taking import Held
+from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
@@ -37,9 +36,9 @@ from trader.run.points import reached
 from trader.run.recorded import rules_details
 from trader.run.recover import Recovery
 from trader.run.sliceengine import SliceEngine
+from trader.safety import latch, records, statedir
 from trader.safety.gate import Gate
-from trader.safety.lease import Lease, RunInfo, arm
-from trader.safety.statedir import home_path
+from trader.safety.lease import Lease
 from trader.wiring import search_paths
 
 SPOOLS = ("kills", "rearms", "audit-spool")
@@ -112,33 +111,17 @@ class Opened:
         return self.folder.name
 
 
-def open_run(begun: Start) -> Opened:
-    """Take the run, bring it to where its journal ends, and open the gate.
+def open_run(begun: Start, held: Held) -> Opened:
+    """Bring the run to where its journal ends, and open the gate.
 
-    Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
+    Raises `KilledError` (exit 7) under a kill.
     """
-    folder = _folder(begun)
-    config = begun.config
-    info = RunInfo(
-        "paper",
-        str(folder),
-        begun.path is not None,
-        config.kill.barrier_ms,
-        config.kill.cancel_timeout_seconds,
-    )
     try:
-        lease = arm(str(home_path()), folder.name, info)
-    except BaseException:
-        if begun.path is None:  # it never began: nothing to find under its name
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    try:
-        return _recovered(begun, folder, lease)
-    except BaseException as error:
-        is_begun = (folder / FILE_NAME).exists()  # else nothing was ever written
-        if is_begun and isinstance(error, JournalError) and not isinstance(error, DamagedJournal):
-            leave(lease, error)
-        lease.close()
+        return _recovered(begun, held.folder, held.lease)
+    except JournalError as error:
+        is_begun = (held.folder / FILE_NAME).exists()  # else nothing was ever written
+        if is_begun and not isinstance(error, DamagedJournal):
+            leave(held.lease, error)
         raise
 
 
@@ -149,17 +132,6 @@ def leave(lease: Lease, error: JournalError) -> None:
     with contextlib.suppress(OSError):  # nothing may be waited for any more
         os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
     os._exit(KilledError.exit_code)
-
-
-def _folder(begun: Start) -> Path:
-    if begun.path is None:
-        made = create_live(begun.order.parent, "paper", begun.config.name, begun.started_at)
-        write_file(made.final / CONFIG, begun.order.loaded.resolved_yaml())
-        return made.final
-    folder = begun.path.parent
-    for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
-        (folder / name).unlink(missing_ok=True)
-    return folder
 
 
 def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
@@ -176,7 +148,12 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     recovery.fold()
     home = Path(lease.home)
     recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
+    if begun.found.kills:
+        put_back(lease, begun.found.kills)
+        lease.check()
     desk.open(lease.open_gate(), begun.clock.mono_ns)
+    for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
+        (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
     return Opened(folder, lease, journal, slices, desk, decisions, tally)
 
@@ -223,6 +200,22 @@ def _anchor(begun: Start) -> OnCheckpoint | None:
     """Where the heads of the hash chain are copied to; None for nowhere."""
     place = begun.config.audit.anchor
     return None if place is None else FileAnchor(Path(place))
+
+
+def put_back(lease: Lease, kills: Mapping[str, str]) -> None:
+    """Kills that the journal holds in force, and the state folder lost: in force there again.
+
+    `kills`: id → code and reason. They are re-armed like any other.
+    """
+    for kill_id, told in kills.items():
+        code, _, reason = told.partition(": ")
+        if kill_id.startswith(records.UNRECORDED):
+            is_of_all = kill_id == records.UNRECORDED
+            latch.raise_halt(lease.home if is_of_all else lease.folder, "the journal holds a stop")
+            continue
+        record = {"kill_id": kill_id, "code": code, "scope": lease.run_id, "ts_ns": None}
+        text = f"{reason} (in the journal of the run; the state folder had lost it)"
+        records.store(lease.home, statedir.KILLS, {**record, "reason": text})
 
 
 def seen_bars(begun: Start) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """Which run is started: a new one, or the one that was cut off; and what it runs on.
 
-Law: whatever can be refused is refused here, before anything is made or taken. A run goes on only
-on what it began with: the same config, model and, for files, the same bars.
+Law: whatever can be refused is refused here, before anything is written. A run goes on only on
+what it began with: the same config, model and, for files, the same bars.
 """
 
 import contextlib
@@ -70,15 +70,14 @@ class Start:
         return self.feed.history
 
 
-async def start(order: Order, asked: Asked) -> Start:
-    """Everything up to the point where the run is taken.
+def start(order: Order, asked: Asked, path: Path | None) -> Start:
+    """What a new run, or the one behind the journal at `path`, starts from; waits for nothing.
 
-    Waits for the first bar of a live feed. Raises the errors of config and data, `UsageError`
-    where the run that would go on had another config, model or data, `VerificationError` where
-    its journal is damaged.
+    Raises the errors of config and data, `UsageError` where the run that would go on had another
+    config, model or data, `VerificationError` where its journal is damaged. A live feed has no
+    trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
-    path = None if asked.new else cut_off(order)
     model_sha = model_sha256(order)
     found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model_sha)
     slices = found.slices
@@ -94,11 +93,19 @@ async def start(order: Order, asked: Asked) -> Start:
     elif slices:
         begun.first_ns = int(slices[0].bars[0]["ts_ns"])
         begun.rules = begun.rules._replace(sessions=_hours(config, begun.first_ns, clock))
-    else:
-        begun.feed, first = await _with_first_bar(feed)
-        begun.first_ns = int(first.bar["ts_ns"])
-        begun.rules = build_rules(config, _hours(config, begun.first_ns, clock))
     return begun
+
+
+async def first_bar(begun: Start) -> None:
+    """Wait for the first bar of a new run on a live feed: trading hours begin with it.
+
+    Raises `DataError` where the feed ends without one. Nothing for any other run.
+    """
+    if begun.first_ns:
+        return
+    begun.feed, first = await _with_first_bar(begun.feed)
+    begun.first_ns = int(first.bar["ts_ns"])
+    begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
 
 
 def _no_rules() -> Rules:

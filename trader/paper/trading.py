@@ -172,6 +172,8 @@ def _failed(loop: ExecutionLoop, task: "asyncio.Task[None]") -> None:
 def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
     async def stop_if_killed() -> None:
         cause = opened.lease.stop_cause()
+        if not cause and opened.lease.is_halted():  # a file that is gone, and held open by us
+            cause = "a file of the latch is missing or damaged"
         if cause:
             parts.loop.request_stop("killed", cause)
 

@@ -102,6 +102,8 @@ _WORDS: dict[str, Callable[[Details], str]] = {
     "order_sent": lambda d: f"sent {d.get('side')} {number(d.get('qty'))} ({d.get('order_id')})",
     "order_filled": _filled,
     "trading_state_changed": _changed,
+    "limit_breach": lambda d: f"limit reached: {d.get('reason')}",
+    "emergency_stop": lambda d: f"killed by {d.get('kill_id')} {d.get('code')}: {d.get('reason')}",
     "error": lambda d: f"{d.get('kind')}: {d.get('text')}",
     "trading_stopped": lambda d: f"stopped: {d.get('how')} {d.get('text') or ''}".rstrip(),
 }

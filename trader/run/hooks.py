@@ -21,6 +21,8 @@ EVENTS = (
     "order_sent",
     "order_filled",
     "trading_state_changed",
+    "limit_breach",
+    "emergency_stop",
     "error",
     "trading_stopped",
 )

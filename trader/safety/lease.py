@@ -93,6 +93,11 @@ class Lease:
             opened.close(self._closed)
         return opened
 
+    def is_halted(self) -> bool:
+        """Whether any channel of the state folder or of this run says stop; gate or no gate."""
+        scopes = (records.EVERYTHING, self.run_id)
+        return any(pending.halted_folders(self.home, scope) for scope in scopes)
+
     def stop_cause(self) -> str:
         """Why no order can pass; "" when one could. Cheap: ask it ten times a second when idle."""
         if self._gate is not None:
@@ -104,10 +109,7 @@ class Lease:
         return bool(self.flatten_asked_by())
 
     def flatten_asked_by(self) -> str:
-        """Id of a kill in force that wants positions closed, too (`--flatten`); "" for none.
-
-        The page may ask for it where the disk took no record of the kill.
-        """
+        """Id of a kill in force that wants that, by its record or the page alone; "" for none."""
         kills = self.kills()
         asking = [kill["kill_id"] for kill in kills if kill.get("flatten")]
         stamps = [latch.read_page(folder)[1] for folder in (self.home, self.folder)]

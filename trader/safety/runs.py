@@ -96,9 +96,9 @@ class Run:
         return "hung"
 
     def left_since(self, mono_ns: int) -> bool:
-        """Whether its process said goodbye after that moment."""
+        """Whether its process said goodbye after that moment, and since the last boot."""
         ended = self.runner is not None and self.runner.gate == ENDED
-        return ended and self.heartbeat_ns >= mono_ns
+        return ended and mono_ns <= self.heartbeat_ns <= time.monotonic_ns()
 
     def deadline(self, key: str) -> float:
         """`barrier_ms` or `cancel_timeout_s` of the entry, within reason; else its default."""
@@ -125,6 +125,13 @@ def all_runs(home: str, errors: list[str] | None = None) -> list[Run]:
 def is_listed(run: Run) -> bool:
     """Alive, or dead without having said goodbye."""
     return run.alive or bool(run.entry)
+
+
+def forget(home: str, run_id: str) -> None:
+    """Takes a run that will not go on off the list of runs. Nothing for one that is alive."""
+    run = Run(home, run_id)
+    if not run.alive and run.entry:
+        os.unlink(os.path.join(run.folder, ENTRY))
 
 
 def lock_state(path: str) -> str:

@@ -25,9 +25,9 @@ NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 def home_path(environ: Mapping[str, str] = os.environ) -> str:
     """The state folder, absolute. It need not exist."""
     named = environ.get("TRADER_HOME")
-    if named:
-        return os.path.abspath(os.path.expanduser(named))
     user = os.path.expanduser("~")
+    if named:  # what is not absolute is in the user's folder: the same from every working folder
+        return os.path.abspath(os.path.join(user, os.path.expanduser(named)))
     if sys.platform == "darwin":  # pragma: no cover - the place on Apple's platform
         return os.path.join(user, "Library", "Application Support", "trader")
     state = environ.get("XDG_STATE_HOME") or os.path.join(user, ".local", "state")

@@ -1,0 +1,138 @@
+"""The right to run, held from before anything of the run is read until it has ended.
+
+    require_armed      no kill of everything in force, before anything else is looked at
+    taken              folder, run.lock, latch; a watch on the latch until trading looks itself
+
+Law: a start is registered while it reads, waits for its first bar or loads a model, so that
+`trader kill` finds it; one that is killed leaves with exit 7 and has sent nothing. A new run that
+never began leaves no folder behind.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from trader.errors import KilledError
+from trader.journal.store import FILE_NAME
+from trader.report.artifacts import CONFIG
+from trader.report.folder import create_live, write_file
+from trader.runner import Order
+from trader.safety import pending, records
+from trader.safety.lease import Lease, RunInfo, arm
+from trader.safety.statedir import home_path
+
+LOOK_S = 0.1
+PATIENCE_S = 1.5  # for a start that is killed to leave in order; well under what a kill waits
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+def require_armed() -> None:
+    """`KilledError` with who, when, why and how to re-arm, under a kill of everything."""
+    home = str(home_path())
+    found = [kill for kill in pending.pending_kills(home) if kill["scope"] == records.EVERYTHING]
+    if found:
+        raise KilledError(pending.explain(found, home))
+
+
+class StartWatch:
+    """Beats and looks at the latch from a thread while a run starts. Made in the task it ends."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.killed = False
+        self._lease = lease
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="start", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more looks; from here on the run looks itself."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            with contextlib.suppress(OSError):  # the watchdog of the run will say so
+                self._lease.heartbeat(time.monotonic_ns())
+            if self._lease.is_halted():
+                self.killed = True
+                if self._task is not None:
+                    self._loop.call_soon_threadsafe(self._task.cancel)
+                if not self._ended.wait(PATIENCE_S):
+                    self._leave()
+                return
+
+    def _leave(self) -> None:
+        """The start is caught in something that cannot be cancelled: out, at once."""
+        text = pending.explain(self._lease.kills(), self._lease.home)
+        with contextlib.suppress(OSError):
+            if os.isatty(2):
+                os.write(2, SHOW_CURSOR)
+            os.write(2, f"error: {text}\n".encode("utf-8", "backslashreplace"))
+        self._lease.close()
+        os._exit(KilledError.exit_code)
+
+
+@dataclass
+class Held:
+    """A run that is this process's."""
+
+    folder: Path
+    lease: Lease
+    watch: StartWatch
+    is_new: bool
+
+
+@contextlib.contextmanager
+def taken(order: Order, path: Path | None, started_at: datetime) -> Iterator[Held]:
+    """The run behind the journal at `path`, or a new one for None, until the block is left.
+
+    Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
+    """
+    config, folder = order.loaded.config, _folder(order, path, started_at)
+    info = RunInfo(
+        "paper",
+        str(folder),
+        path is not None,
+        config.kill.barrier_ms,
+        config.kill.cancel_timeout_seconds,
+    )
+    try:
+        lease = arm(str(home_path()), folder.name, info)
+    except BaseException:
+        _drop_unbegun(folder, path is None)
+        raise
+    watch = StartWatch(lease)
+    try:
+        yield Held(folder, lease, watch, path is None)
+    except asyncio.CancelledError:
+        if not watch.killed:
+            raise
+        lease.check()
+        raise
+    finally:
+        watch.stop()
+        lease.close()
+        _drop_unbegun(folder, path is None)
+
+
+def _folder(order: Order, path: Path | None, started_at: datetime) -> Path:
+    if path is not None:
+        return path.parent
+    made = create_live(order.parent, "paper", order.loaded.config.name, started_at)
+    write_file(made.final / CONFIG, order.loaded.resolved_yaml())
+    return made.final
+
+
+def _drop_unbegun(folder: Path, is_new: bool) -> None:
+    """A run that never wrote a record was none: nothing to find under its name."""
+    if is_new and not (folder / FILE_NAME).exists():
+        shutil.rmtree(folder, ignore_errors=True)
