@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -68,8 +69,10 @@ class Broker:
     def __init__(self, path: Path, life: int) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._life = life
+        self.sent_ns = 0
 
     def send(self, order: Any) -> None:
+        self.sent_ns = time.monotonic_ns()
         self.note(f"{order.order_id} {order.decision} {order.qty!r}")
 
     def note(self, text: str) -> None:
@@ -232,7 +235,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     if life.fate.where in SQL or life.is_uncut:
         log.open_writer = open_writer
     session.finish = finish
-    opening.Simulated = lambda: life.broker  # type: ignore[assignment,misc]
+    opening.Simulated = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
     if not life.is_thorough:
         start.verify = verify_here  # type: ignore[assignment]
     if not life.has_threads:

@@ -6,6 +6,7 @@ shows), so that what finds them is the crash, not the run.
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,10 +137,12 @@ def gate_bypassed() -> None:
     """A recovery sends what was pending without the gate."""
     from trader.paper import opening
 
-    opening.Desk.send = lambda self, order: (  # type: ignore[method-assign]
-        opening.Simulated().send(order),
-        journaled.Passed(journaled.Reason.NONE),
-    )[1]
+    def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.Passed:
+        self._broker = opening.Simulated(time.monotonic_ns)
+        self._broker.send(order)
+        return journaled.Passed(journaled.Reason.NONE)
+
+    opening.Desk.send = send  # type: ignore[method-assign]
 
 
 def _in_start(recovered: Callable[[Any], Recovered]) -> None:
