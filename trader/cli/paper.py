@@ -44,6 +44,8 @@ def command(
             console.log(notice)
         parent = Path(out) if out is not None else runner.RUNS
         order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
+        if times == 1.0 and loaded.config.feed.type != "stdin":
+            console.log("bars come as they happened; --pace 60 is faster, max does not wait")
         view = PaperView(loaded.config.name, loaded.config.symbols)
         with Screen(view, as_json) as screen:
             watcher = Watcher(screen.on_event, screen.on_status)

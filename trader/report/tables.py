@@ -166,7 +166,9 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
         rows.append((f"State changes ({risk['state_changes_total']:,})", f"last {text}"))
     if risk["orders_working_at_end"] or risk["open_positions"]:
         working, held = risk["orders_working_at_end"], len(risk["open_positions"])
-        rows.append(("Left at the end", f"{working:,} working orders, {held:,} open positions"))
+        orders = f"{working:,} working order{'' if working == 1 else 's'}"
+        positions = f"{held:,} open position{'' if held == 1 else 's'}"
+        rows.append(("Left at the end", f"{orders}, {positions}"))
     return rows
 
 
