@@ -194,14 +194,18 @@ def test_kill_whose_barrier_breaks_still_answers(trader_home, capfd, monkeypatch
 
     monkeypatch.setattr(processes, "kill_process", broken)
     monkeypatch.setattr(barrier, "gate_state", lambda run: runs.UNKNOWN)
-    with held_run(trader_home):
-        code, document = kill_here(capfd, "--reason", "x")
-    assert (code, document["exit"], document["runs"][0]["outcome"]) == (10, 10, "not_stopped")
+    with held_run(trader_home, "dead") as lease:
+        lease.drop_files()
+        with held_run(trader_home, "live"):
+            code, document = kill_here(capfd, "--reason", "x")
+    outcomes = {run["run_id"]: run["outcome"] for run in document["runs"]}
+    assert (code, outcomes) == (10, {"dead": "already_dead", "live": "not_stopped"})
 
 
-def test_kill_that_leaves_no_latch_anywhere_says_so(tmp_path, capfd, monkeypatch):
+@pytest.mark.parametrize("place", ["file/home", "/proc/nowhere/home"])
+def test_kill_that_leaves_no_latch_anywhere_says_so(tmp_path, capfd, monkeypatch, place):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TRADER_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setenv("TRADER_HOME", str(tmp_path / place))
     monkeypatch.setattr("trader.safety.statedir.make_fallback", lambda path: f"{path}: EROFS")
     assert kill.main(["--reason", "x"]) == 10
     told = capfd.readouterr().out
