@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tests.safety_kit import FakeOrder, ListBroker, held_run, is_latched, open_gate, wait_for
 from trader.core.schema import KillSwitchReason, Reason
+from trader.run.hooks import Hooks
 from trader.safety import latch, pending, rearm, records, statedir
 from trader.safety.callbacks import MAILBOX, is_async
 from trader.safety.events import EVENTS, RiskEventHandler, emergency_stop
@@ -343,6 +345,12 @@ def test_emergency_stop_while_a_hand_over_hangs_shuts_the_gate_and_says_busy(tra
         (None, "MANUAL_STOP"),
         ("CONNECTIVITY_LOSS", "CONNECTIVITY_LOSS"),
         (4, "CONCENTRATION_LIMIT"),
+        ("4", "CONCENTRATION_LIMIT"),
+        (np.int64(4), "CONCENTRATION_LIMIT"),
+        (4.0, "CONCENTRATION_LIMIT"),
+        ("99", "SYSTEM_ERROR"),
+        (4.5, "SYSTEM_ERROR"),
+        (True, "SYSTEM_ERROR"),
         (KillSwitchReason.RISK_BREACH, "RISK_BREACH"),
         (Reason.GROSS_EXPOSURE_LIMIT, "CONCENTRATION_LIMIT"),
         ("nonsense", "SYSTEM_ERROR"),
@@ -355,6 +363,28 @@ def test_emergency_stop_stops_whatever_code_it_is_given(trader_home, code, meant
     assert report.code.name == meant
     assert is_latched(trader_home)
     assert bool(report.failures) == (meant == "SYSTEM_ERROR")
+
+
+class Mute:
+    """Says nothing of itself."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("is_method", [True, False])
+def test_emergency_stop_takes_what_cannot_be_read_and_any_context(trader_home, is_method):
+    stop_it = RiskEventHandler().emergency_stop if is_method else emergency_stop
+    report = stop_it(Mute(), Mute(), event="y", name=3, details={}, self_=1)
+    assert (report.code.name, report.durable) == ("SYSTEM_ERROR", True)
+    assert "cannot be read" in report.reason
+    assert pending_codes(trader_home) == ["SYSTEM_ERROR"]
+
+
+def test_reason_that_is_a_number_is_a_reason(trader_home):
+    assert RiskEventHandler().emergency_stop("2").code is KillSwitchReason.MANUAL_STOP
 
 
 @pytest.mark.parametrize("reason", ["", None, 7, "x" * 1_000_000, "\udcff\0\n"])
@@ -396,6 +426,46 @@ def test_module_function_stops_every_gate_of_the_process(trader_home):
     assert emergency_stop("nobody runs", home=str(trader_home)).durable
 
 
+def test_stop_asked_for_from_its_own_callback_is_told_once(trader_home):
+    told, others = [], []
+    handler = RiskEventHandler()
+
+    def again(event):
+        told.append(event)
+        handler.emergency_stop("again", "RISK_BREACH")
+
+    handler.register_callback("emergency_stop", again)
+    handler.register_callback("emergency_stop", others.append)
+    handler.emergency_stop("first", "RISK_BREACH")
+    wait_for(lambda: told and others)
+    time.sleep(0.1)
+    assert (len(told), len(others)) == (1, 1)
+    assert pending_codes(trader_home) == ["RISK_BREACH"]
+
+
+def test_module_function_asked_often_is_one_kill(trader_home):
+    ids = {emergency_stop(f"no {number}", "RISK_BREACH").kill_id for number in range(20)}
+    assert len(ids) == 1
+    rearm.rearm(str(trader_home), ids.pop(), "seen")
+    assert emergency_stop("anew", "RISK_BREACH").durable
+    assert is_latched(trader_home)
+
+
+def test_events_of_a_run_reach_the_callbacks(trader_home):
+    told = []
+    handler = RiskEventHandler()
+    for name in EVENTS:
+        handler.register_callback(name, told.append)
+    hooks = Hooks()
+    hooks.tap(handler.take)
+    hooks.emit("bar", symbol="ACME")
+    hooks.emit("order_denied", symbol="ACME", reason="POSITION_LIMIT")
+    hooks.emit("limit_breach", reason="DAILY_LOSS_LIMIT")
+    wait_for(lambda: len(told) == 2)
+    found = {event.name: event.details["reason"] for event in told}
+    assert found == {"order_denied": "POSITION_LIMIT", "limit_breach": "DAILY_LOSS_LIMIT"}
+
+
 def test_module_function_works_where_nothing_was_ever_set_up(tmp_path):
     code = "from trader.safety.events import emergency_stop; print(emergency_stop('x').durable)"
     environ = {**os.environ, "TRADER_HOME": str(tmp_path / "new")}
@@ -407,7 +477,7 @@ def test_module_function_works_where_nothing_was_ever_set_up(tmp_path):
 
 def test_handler_has_no_way_back(trader_home):  # K11
     names = [name for name in dir(RiskEventHandler) if not name.startswith("_")]
-    assert sorted(names) == ["emergency_stop", "emit", "register_callback", "stats"]
+    assert sorted(names) == ["emergency_stop", "emit", "register_callback", "stats", "take"]
     from trader.safety.gate import Gate
     from trader.safety.lease import Lease
 

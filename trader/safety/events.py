@@ -6,10 +6,11 @@ without an event loop. No method here un-kills, and none can reach one that does
 """
 
 import asyncio
+import operator
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from trader.core.schema import KillSwitchReason, Reason
@@ -56,10 +57,14 @@ def kill_switch_reason(meant: object) -> KillSwitchReason:
         return meant
     if isinstance(meant, Reason):
         return _BY_REASON.get(meant, KillSwitchReason.RISK_BREACH)
+    if isinstance(meant, str) and meant.strip().isdecimal():
+        return KillSwitchReason(int(meant))
     if isinstance(meant, str):
         return KillSwitchReason(latch.named_code(meant) or KillSwitchReason.MANUAL_STOP)
-    if isinstance(meant, int) and not isinstance(meant, bool):
-        return KillSwitchReason(meant)
+    if isinstance(meant, float) and meant.is_integer():
+        return KillSwitchReason(int(meant))
+    if hasattr(meant, "__index__") and not isinstance(meant, bool):  # NumPy's integers as well
+        return KillSwitchReason(operator.index(meant))
     raise ValueError(f"not a kill code: {meant!r} (one of {', '.join(latch.CODES)})")
 
 
@@ -104,6 +109,7 @@ class RiskEventHandler:
         self._dispatcher = Dispatcher(timeout_s)
         self._lock = threading.Lock()  # of registration only
         self._subscribers: dict[str, tuple[Subscriber, ...]] = dict.fromkeys(EVENTS, ())
+        self._told: dict[str, stop.StopOrder] = {}  # stops that the callbacks have heard of
 
     def register_callback(self, event: str, callback: Callable[[RiskEvent], Any]) -> None:
         """Calls `callback(RiskEvent)` for each event of that name. From any thread, at any time.
@@ -119,13 +125,21 @@ class RiskEventHandler:
         with self._lock:
             self._subscribers[name] = (*self._subscribers[name], Subscriber(callback))
 
-    def emit(self, event: str, **details: Any) -> None:
+    def emit(self, event: str, /, **details: Any) -> None:
         """Tells the callbacks of an event and returns at once."""
         if event not in EVENTS:
             raise ValueError(f"no such event: {event!r} (one of {', '.join(EVENTS)})")
         told = RiskEvent(event, details, time.time_ns(), time.monotonic_ns())
         for subscriber in self._subscribers[event]:
             self._dispatcher.deliver(subscriber, told)
+
+    def take(self, details: Mapping[str, Any]) -> None:
+        """Passes an event of a run on to the callbacks: `loop.hooks.tap(handler.take)`.
+
+        `details` are those of a hook (docs/paper.md); events that are none of EVENTS are left out.
+        """
+        if details.get("event") in EVENTS:
+            self.emit(details["event"], **{k: v for k, v in details.items() if k != "event"})
 
     def stats(self, event: str) -> list[CallbackStats]:
         """How the callbacks of an event behaved, in order of registration."""
@@ -138,7 +152,8 @@ class RiskEventHandler:
 
         `code`: anything `kill_switch_reason` takes; left out, the code the reason names, else
         MANUAL_STOP; one that means nothing becomes SYSTEM_ERROR, and the stop goes on. `context`
-        goes to the callbacks. `everything=False` stops this lease's run only.
+        goes to the callbacks, which hear of each stop once, however often it is asked for.
+        `everything=False` stops this lease's run only.
         """
         text, meant, doubt = _meant(reason, code)
         scope = self._lease.run_id if self._lease and not everything else records.EVERYTHING
@@ -155,7 +170,8 @@ class RiskEventHandler:
         )
         if self._sink is not None and done.order is order:
             self._tell_sink(order)
-        self.emit("emergency_stop", **{**context, **report._asdict()})
+        if self._told.setdefault(report.kill_id, order) is order:
+            self.emit("emergency_stop", **{**context, **report._asdict()})
         return report
 
     def _tell_sink(self, order: stop.StopOrder) -> None:
@@ -190,17 +206,29 @@ class RiskEventHandler:
 
 def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[str]]:
     """Text, code and doubts of a stop that must happen whatever was handed in."""
-    text = str(reason).strip() or "(no reason given)"
+    text, unread = _text(reason), KillSwitchReason.SYSTEM_ERROR
     if code is None:
-        return text, kill_switch_reason(text), []
+        named = latch.named_code(text) or KillSwitchReason.MANUAL_STOP
+        return text, KillSwitchReason(named), []
     try:
         meant = kill_switch_reason(code)
-        named = not isinstance(code, str) or latch.named_code(code)
-    except ValueError:
-        named, meant = None, KillSwitchReason.SYSTEM_ERROR
-    if not named:
-        return text, KillSwitchReason.SYSTEM_ERROR, [f"not a kill code: {code!r}"]
+        is_named = not isinstance(code, str) or code.strip().isdecimal() or latch.named_code(code)
+    except Exception:  # whatever a stranger's object does when it is looked at
+        is_named, meant = False, unread
+    if not is_named:
+        return text, unread, [f"not a kill code: {_text(code)}"]
     return text, meant, []
+
+
+def _text(value: object) -> str:
+    """A value in words, whatever becomes of asking it for them."""
+    try:
+        return str(value).strip() or "(no reason given)"
+    except Exception as error:
+        return f"(a {type(value).__name__} that cannot be read: {type(error).__name__})"
+
+
+_WITHOUT_LEASE: dict[str, RiskEventHandler] = {}
 
 
 def emergency_stop(
@@ -210,6 +238,9 @@ def emergency_stop(
     place = home or statedir.home_path()
     leases = live_leases(place)
     for lease in leases:
-        lease.shut_gate(str(reason))
-    handler = RiskEventHandler(leases[0] if leases else None, home=place)
+        lease.shut_gate(_text(reason))
+    if leases:
+        handler = RiskEventHandler(leases[0])
+    else:  # one for each folder: a stop that is in force is no second one
+        handler = _WITHOUT_LEASE.setdefault(place, RiskEventHandler(home=place))
     return handler.emergency_stop(reason, code, **context)
