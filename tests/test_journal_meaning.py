@@ -205,6 +205,53 @@ def test_an_approval_beyond_the_position_limit_is_refused(run, forge):
     assert "above max_position_size" in forge(records)
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.KILLED, Reason.HALTED, Reason.MARKET_CLOSED, Reason.PARAM_QTY, Reason.RESTRICTED,
+        Reason.DUPLICATE, Reason.MODEL_ERROR, Reason.WARMUP, Reason.DATA_STALE,
+        Reason.POSITIONS_UNKNOWN, Reason.BUYING_POWER, Reason.THROTTLED_TO_ZERO,
+        Reason.REDUCE_ONLY, 999,
+    ],
+)  # fmt: skip
+def test_an_order_that_opens_under_a_refusal_is_refused(run, forge, reason):
+    records = records_of(run.path)
+    index, picks = approved_at(records)  # the first one opens: nothing is held yet
+    records[index] = with_row(records[index], picks, reason=int(reason))
+    name = reason.name if isinstance(reason, Reason) else "999"
+    assert f"under the refusal {name}" in forge(records)
+
+
+@pytest.mark.parametrize("action", [0, 1, 2])
+def test_an_order_that_opens_against_its_action_is_refused(run, forge, action):
+    records = records_of(run.path)
+    index, picks = approved_at(records)
+    rows = [dict(zip(DECISION.names, row, strict=True)) for row in records[index].data["rows"]]
+    row = next(row for row in rows if picks(row))
+    if row["action"] == action:
+        action = 3 - action  # the other side
+    records[index] = with_row(records[index], picks, action=action)
+    before = index - 1 - next(
+        i for i, record in enumerate(reversed(records[:index])) if record.type == "ACTION"
+    )  # fmt: skip
+    told = [[row["symbol"], action, *old[2:]] if old[0] == row["symbol"] else old
+            for old in records[before].data["rows"]]  # fmt: skip
+    records[before] = changed(records[before], rows=told)
+    assert f"on the action {action}" in forge(records)
+
+
+def test_a_slice_left_out_is_missed_by_its_decision_numbers(run, forge):
+    records = records_of(run.path)
+    index = place(records, "DECISION", lambda data: data["first"] > 0)
+    begun = index - next(
+        i for i, record in enumerate(reversed(records[: index + 1])) if record.type == "BAR"
+    )  # fmt: skip
+    between = {record.type for record in records[begun : index + 1]}
+    assert between <= {"BAR", "ACTION", "DECISION"}, "a slice of which nothing else depends"
+    del records[begun : index + 1]
+    assert "is next" in forge(records)
+
+
 def test_a_refusal_at_another_limit_than_the_one_in_force_is_refused(run, forge):
     names = {int(reason): name for reason, name in LIMIT_OF.items()}
     column = DECISION.names.index("reason")

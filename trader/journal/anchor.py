@@ -63,6 +63,8 @@ def parse_anchor(text: str) -> list[Anchor]:
     match = _HEAD.fullmatch(text.strip())
     if match:
         seq = int(match[1]) if match[1] else None
+        if seq == 0:
+            raise UsageError(f"--from {text}: records are counted from 1")
         return [Anchor(bytes.fromhex(match[2]), seq)]
     path = Path(text)
     try:

@@ -3,6 +3,7 @@
     run        RUN_START first and once; RUN_RESUME brings the same limits, config, model and code
     slice      BAR, then ACTION for the same symbols, then DECISION for the same symbols and actions
     limits     a refusal names the limit RUN_START set; nothing approved is beyond it
+    checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
     positions  SNAPSHOT and RUN_END hold what the fills add up to
@@ -38,6 +39,13 @@ LIMIT_OF = {
     Reason.BELOW_MIN_SIZE: "min_order_size",
 }
 _LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
+# Beside an approved qty the first mean that it was cut, the others that only what closes is left.
+CUT_BY = frozenset({Reason.NONE, *(reason for reason in Reason if 90 <= reason <= 94)})
+OPENING_REFUSED = frozenset(
+    {Reason.REDUCE_ONLY, Reason.RESTRICTED, Reason.ORDER_RATE_LIMIT, Reason.BUYING_POWER}
+    | {reason for reason in LIMIT_OF if 40 <= reason < 80}
+)
+SIDE_OF = {1: 1.0, 2: -1.0}  # of an order that opens, by TradingAction
 # The code may be newer: a start replays the journal with its own code before it goes on.
 SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
@@ -60,6 +68,7 @@ class Meaning:
         self._bar_ns: int | None = None
         self._bar_symbols: list[int] = []
         self._actions: dict[int, int] | None = None  # symbol → action, until decided on
+        self._decided = 0  # decisions so far
         self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
         self._kills: dict[str, tuple[int, Data]] = {}  # in force, with the record's seq
         self._ended = False
@@ -141,6 +150,9 @@ class Meaning:
         self._approved = {}
         column = self._column
         symbol_at, action_at, qty_at = column["symbol"], column["action"], column["approved_qty"]
+        expected, self._decided = self._decided, data["first"] + len(data["rows"])
+        if data["first"] != expected:
+            return f"decision number {data['first']}, and {expected} is next"
         if len(data["rows"]) != len(actions):
             return f"{len(data['rows'])} decisions on {len(actions)} actions"
         for offset, row in enumerate(data["rows"]):
@@ -171,6 +183,12 @@ class Meaning:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self.fold.positions.get(self._name(row[column["symbol"]]), 0.0)
+        closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
+        reason = row[column["reason"]]
+        if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
+            return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
+        if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:
+            return f"approved {qty!r} onto {held!r} on the action {row[column['action']]}"
         largest = max(limits["max_position_size"], abs(held)) * (1.0 + TOLERANCE)
         if not abs(held + qty) <= largest:
             return f"approved {qty!r} onto {held!r}, above max_position_size"
@@ -237,6 +255,10 @@ class Meaning:
     def _name(self, symbol: Any) -> str:
         known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
         return self._symbols[symbol] if known else f"symbol {symbol!r}"
+
+
+def _reason(code: Any) -> str:
+    return Reason(code).name if code in list(Reason) else repr(code)
 
 
 def _had_left(sent: Data, kill: Data) -> bool:
