@@ -58,6 +58,11 @@ def bar(minute: int, price: float, symbol: str = "ACME", **changes: Any) -> str:
     return json.dumps(fields) + "\n"
 
 
+def hear_ctrl_c() -> None:
+    """In a child: as from a terminal. What a shell starts in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Paper:
     """A folder with a config, and the runs that are started in it."""
 
@@ -87,6 +92,7 @@ class Paper:
             stdout=subprocess.PIPE if self.piped else (self.folder / "out").open("w"),
             stderr=subprocess.PIPE if self.piped else (self.folder / "err").open("w"),
             text=True,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
         )
         return self
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness import crash_scenes
 from tests.harness.disks import run_mount, why_no_mount
+from tests.paper_kit import hear_ctrl_c
 
 SAME = ("digest", "bars", "slices", "orders", "fills", "denied", "throttled", "final_equity")
 
@@ -38,6 +39,7 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
         )
 
     def paper(self, pace: str = "max") -> "subprocess.Popen[str]":

@@ -57,12 +57,8 @@ def kill_switch_reason(meant: object) -> KillSwitchReason:
         return meant
     if isinstance(meant, Reason):
         return _BY_REASON.get(meant, KillSwitchReason.RISK_BREACH)
-    if isinstance(meant, str) and meant.strip().isdecimal():
-        return KillSwitchReason(int(meant))
     if isinstance(meant, str):
         return KillSwitchReason(latch.named_code(meant) or KillSwitchReason.MANUAL_STOP)
-    if isinstance(meant, float) and meant.is_integer():
-        return KillSwitchReason(int(meant))
     if hasattr(meant, "__index__") and not isinstance(meant, bool):  # NumPy's integers as well
         return KillSwitchReason(operator.index(meant))
     raise ValueError(f"not a kill code: {meant!r} (one of {', '.join(latch.CODES)})")
@@ -211,13 +207,21 @@ def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[st
         named = latch.named_code(text) or KillSwitchReason.MANUAL_STOP
         return text, KillSwitchReason(named), []
     try:
+        code = _as_number(code)
         meant = kill_switch_reason(code)
-        is_named = not isinstance(code, str) or code.strip().isdecimal() or latch.named_code(code)
+        is_named = not isinstance(code, str) or latch.named_code(code)
     except Exception:  # whatever a stranger's object does when it is looked at
         is_named, meant = False, unread
     if not is_named:
         return text, unread, [f"not a kill code: {_text(code)}"]
     return text, meant, []
+
+
+def _as_number(code: object) -> object:
+    """`"2"` and `2.0` as 2, as `trader kill --code` takes it; anything else as it is."""
+    is_digits = isinstance(code, str) and code.strip().isdecimal()
+    is_whole = isinstance(code, float) and code.is_integer()
+    return int(code) if is_digits or is_whole else code  # type: ignore[call-overload]
 
 
 def _text(value: object) -> str:
