@@ -120,6 +120,11 @@ def test_a_cut_tail_exits_8_when_the_head_was_kept(runs, capsys):
 def test_a_head_that_is_none_is_a_usage_error(runs, capsys):
     code, _, err = trader(capsys, "audit", "verify", "--from", f"0:{'0' * 64}")
     assert (code, "counted from 1" in err) == (2, True)
+    for size in ("0", "-3"):
+        with open("kept", "w") as file:
+            file.write(f"trader/run-1\n{size}\n{'A' * 43}=\nhead {'0' * 64}\n\n")
+        code, out, err = trader(capsys, "audit", "verify", "--from", "kept")
+        assert (code, out, "counted from 1" in err) == (EXIT["usage"], "", True)
     code, _, err = trader(capsys, "audit", "verify", "--from", "soon")
     assert code == EXIT["usage"]
     assert "neither a head" in err

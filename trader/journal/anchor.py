@@ -75,6 +75,9 @@ def parse_anchor(text: str) -> list[Anchor]:
             "nor an anchor file that can be read"
         ) from None
     anchors = [_parsed(note, path) for note in content.split("\n\n") if note.strip()]
+    for anchor in anchors:
+        if anchor.seq is not None and anchor.seq < 1:
+            raise UsageError(f"{path} anchors record {anchor.seq}: records are counted from 1")
     if not anchors:
         raise UsageError(f"{path} holds no anchor")
     return anchors
