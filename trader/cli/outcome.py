@@ -13,11 +13,12 @@ our own stdout or stderr that has no reader any more.
 
 import os
 import select
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -40,6 +41,8 @@ def exit_code_of(command: Callable[[], object]) -> int:
         ended = command()
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
+        with suppress(ValueError):  # not the main thread: no signals come here
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
         _say("interrupted")
         return INTERRUPTED
     except typer.Exit as ending:
