@@ -3,6 +3,7 @@
 import ast
 import inspect
 import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -154,7 +155,13 @@ def test_exit_codes_are_those_of_the_contract():
     ],
 )
 def test_ends_that_are_no_failures_keep_their_code(error, code, message, capsys):
-    assert outcome.exit_code_of(raising(error)) == code
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert outcome.exit_code_of(raising(error)) == code
+        is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert is_deaf == (code == 130), "a second Ctrl-C changes nothing any more"
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == message
 
 
