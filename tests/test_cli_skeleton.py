@@ -155,7 +155,7 @@ def test_exit_codes_are_those_of_the_contract():
     ],
 )
 def test_ends_that_are_no_failures_keep_their_code(error, code, message, capsys):
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         assert outcome.exit_code_of(raising(error)) == code
         is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
