@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.paper_kit import Paper, bar
+from tests.safety_kit import held_run
+from trader.paper.opening import put_back
+from trader.safety import stop
 
 
 @pytest.fixture
@@ -157,3 +160,17 @@ def test_the_end_tells_the_head_of_the_journal_and_the_start_how_to_stop_it(pape
     head = err.split("journal head ")[1].split()[0]
     assert paper.run("audit", "verify", "latest", "--from", head).returncode == 0
     assert f"touch {paper.folder}/home/HALT" in err
+
+
+def test_a_kill_on_record_is_not_written_again_from_the_journal(tmp_path: Path):
+    """A kill that comes between arming and the gate is in both; its record is the operator's."""
+    home = tmp_path / "home"
+    with held_run(home) as lease:
+        done = stop.Stop(str(home), stop.StopOrder("enough", 7))
+        stop.shut(done)
+        path = home / "kills" / f"{done.order.kill_id}.json"
+        before = path.read_bytes()
+        put_back(lease, {done.order.kill_id: "MANUAL_STOP: enough", "lost": "SYSTEM_ERROR: gone"})
+        assert path.read_bytes() == before
+        found = {kill["kill_id"]: kill["scope"] for kill in lease.kills()}
+    assert found == {done.order.kill_id: "everything", "lost": "r1"}

@@ -117,6 +117,9 @@ def trial(folder: Path, delay_s: float) -> tuple[str, list[str]]:
     met = _met(run, sent_before, killed, code)
     if code != KILLED and met != OVER:
         wrong.append(f"killed {met}, the run exits {code}: {err}")
+    scope = json.loads(next((run.folder / "home" / "kills").iterdir()).read_text())["scope"]
+    if scope != "everything":
+        wrong.append(f"the record of the kill was changed: its scope is {scope}")
     late = [at for at in run.sent_ns() if at >= run.acknowledged_ns()]
     if late:
         wrong.append(f"{len(late)} orders AFTER the acknowledgement")

@@ -148,6 +148,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     recovery.fold()
     home = Path(lease.home)
     recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
+    lease.check()  # a kill that came meanwhile is in force already
     if begun.found.kills:
         put_back(lease, begun.found.kills)
         lease.check()
@@ -205,9 +206,13 @@ def _anchor(begun: Start) -> OnCheckpoint | None:
 def put_back(lease: Lease, kills: Mapping[str, str]) -> None:
     """Kills that the journal holds in force, and the state folder lost: in force there again.
 
-    `kills`: id → code and reason. They are re-armed like any other.
+    `kills`: id → code and reason. They are re-armed like any other. What is on record there is
+    never written again.
     """
+    known = {str(kill["kill_id"]) for kill in records.all_kills(lease.home)}
     for kill_id, told in kills.items():
+        if kill_id in known:
+            continue
         code, _, reason = told.partition(": ")
         if kill_id.startswith(records.UNRECORDED):
             is_of_all = kill_id == records.UNRECORDED
