@@ -228,7 +228,9 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
         ended = real(*parts)
         opened = parts[1]
         book = b"".join(array.tobytes() for array in opened.slices.engine.book)
-        life.cell.left.write_bytes(ended.finished.result.encode() + b"\n" + book)
+        whole = life.cell.left.with_suffix(".new")  # a second Ctrl-C may end us in mid-write
+        whole.write_bytes(ended.finished.result.encode() + b"\n" + book)
+        whole.replace(life.cell.left)
         return ended
 
     points.observer = meet
