@@ -2,57 +2,24 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.harness import crash_scenes
+from tests.harness import desk
 from tests.harness.disks import run_mount, why_no_mount
-from tests.paper_kit import hear_ctrl_c
 
 SAME = ("digest", "bars", "slices", "orders", "fills", "denied", "throttled", "final_equity")
 
 SLOW = "6000"  # times real time: the 60 bars take 0.6 s
 
 
-class Desk:
-    """A folder with config and bars, a state folder of its own, and `trader` run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        words = {**crash_scenes.USUAL, **crash_scenes.SCENES["pair"][1]}
-        (folder / "crash.yaml").write_text(crash_scenes.CONFIG.format(**words))
-        (folder / "bars.csv").write_text(crash_scenes.bars_text(2, 60, ("A", "B")))
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "trader", *words],
-            cwd=self.folder,
-            env={**os.environ, "TRADER_HOME": str(self.folder / "home")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
-        )
-
-    def paper(self, pace: str = "max") -> "subprocess.Popen[str]":
-        return self.start("paper", "-c", "crash.yaml", "--pace", pace, "--json")
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
-
-    def end(self, process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
+class Desk(desk.Desk):
+    """One whose run is followed over several lives."""
 
     def begun(self, process: "subprocess.Popen[str]") -> None:
         """Wait until the run has a journal, and a moment more."""
@@ -82,8 +49,8 @@ class Desk:
             assert code == 0, (words, out, err)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+@pytest.fixture(name="desk")
+def desk_in_a_new_folder(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 

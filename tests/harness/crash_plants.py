@@ -6,7 +6,6 @@ shows), so that what finds them is the crash, not the run.
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -138,7 +137,6 @@ def gate_bypassed() -> None:
     from trader.paper import opening
 
     def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.Passed:
-        self._broker = opening.Simulated(time.monotonic_ns)
         self._broker.send(order)
         return journaled.Passed(journaled.Reason.NONE)
 

@@ -11,10 +11,8 @@ and its first order, a third while it trades. Exit 1 on any violation:
 import argparse
 import collections
 import json
-import os
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,45 +21,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.harness import crash_scenes  # noqa: E402
+from tests.harness.desk import Desk  # noqa: E402
 
 KILLED = 7
+PACE = "6000"  # times real time: the 60 bars take 0.6 s
 KILL_TAKES_S = 0.03  # from Enter to the page byte
 # What the kill met, told by what the run left behind.
 REFUSED, OPENED, TRADING, OVER = "before it armed", "while it opened", "while it traded", "over"
 
 
-class StartingRun:
-    """A folder with config and bars, and `trader` in it with a state folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        words = {**crash_scenes.USUAL, **crash_scenes.SCENES["pair"][1]}
-        (folder / "crash.yaml").write_text(crash_scenes.CONFIG.format(**words))
-        (folder / "bars.csv").write_text(crash_scenes.bars_text(2, 60, ("A", "B")))
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """`trader` with `words`."""
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        environ = {"TRADER_HOME": str(self.folder / "home"), "PYTHONPATH": path}
-        return subprocess.Popen(
-            [sys.executable, "-m", "trader", *words],
-            cwd=self.folder,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def paper(self) -> "subprocess.Popen[str]":
-        """The run: its bars take 0.6 s."""
-        return self.start("paper", "-c", "crash.yaml", "--pace", "6000", "--json")
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        """`trader` with `words`, to its end."""
-        return ended(self.start(*words))
+class StartingRun(Desk):
+    """A desk, and what its run and its state folder tell of a kill."""
 
     def sent_ns(self) -> list[int]:
         """When each order left, on the monotonic clock; empty before there is a journal."""
@@ -81,21 +51,21 @@ class StartingRun:
         return int(json.loads(line)["ack_mono_ns"])
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process, once it is over."""
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+def made(folder: Path) -> StartingRun:
+    """A run in a new folder."""
+    folder.mkdir()
+    return StartingRun(folder)
 
 
 def undisturbed_s(folder: Path) -> tuple[float, float, float]:
     """Seconds from Enter until a run that nobody kills takes its folder; to first, last order."""
-    run = StartingRun(folder)
+    run = made(folder)
     began_ns = time.monotonic_ns()
-    process = run.paper()
+    process = run.paper(PACE)
     while not list(folder.glob("runs/*-paper-*")) and process.poll() is None:
         time.sleep(0.002)
     taken_ns = time.monotonic_ns()
-    code, _, err = ended(process)
+    code, _, err = run.end(process)
     sent = run.sent_ns()
     if code or not sent:
         raise RuntimeError(f"an undisturbed run ended with {code}: {err}")
@@ -105,15 +75,15 @@ def undisturbed_s(folder: Path) -> tuple[float, float, float]:
 
 def trial(folder: Path, delay_s: float) -> tuple[str, list[str]]:
     """What a kill after `delay_s` met, and what was wrong."""
-    run, wrong = StartingRun(folder), []
-    process = run.paper()
+    run, wrong = made(folder), []
+    process = run.paper(PACE)
     time.sleep(delay_s)
     code, out, err = run.run("kill", "--reason", "kill-start", "--json")
     sent_before = run.sent_ns()
     if code != 0:
         wrong.append(f"kill exits {code}: {out}{err}")
     killed = json.loads(out)
-    code, _, err = ended(process)
+    code, _, err = run.end(process)
     met = _met(run, sent_before, killed, code)
     if code != KILLED and met != OVER:
         wrong.append(f"killed {met}, the run exits {code}: {err}")

@@ -22,10 +22,10 @@ def command(
     """Allow trading again after one kill. Owner only, with nothing running; it is recorded."""
     from trader.cli.console import log, print_json
     from trader.safety.rearm import rearm
+    from trader.safety.records import storable
     from trader.safety.statedir import home_path
 
-    reason = reason.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    done = rearm(home_path(), kill_id, reason, root_cause)
+    done = rearm(home_path(), kill_id, storable(reason), root_cause)
     try:
         if as_json:
             print_json(done)

@@ -62,10 +62,16 @@ def parse_anchor(text: str) -> list[Anchor]:
     """
     match = _HEAD.fullmatch(text.strip())
     if match:
-        seq = int(match[1]) if match[1] else None
-        if seq == 0:
-            raise UsageError(f"--from {text}: records are counted from 1")
-        return [Anchor(bytes.fromhex(match[2]), seq)]
+        anchors = [Anchor(bytes.fromhex(match[2]), int(match[1]) if match[1] else None)]
+    else:
+        anchors = _in_file(text)
+    for anchor in anchors:
+        if anchor.seq is not None and anchor.seq < 1:
+            raise UsageError(f"--from {text}: record {anchor.seq}; records are counted from 1")
+    return anchors
+
+
+def _in_file(text: str) -> list[Anchor]:
     path = Path(text)
     try:
         content = path.read_text("utf-8")
@@ -75,9 +81,6 @@ def parse_anchor(text: str) -> list[Anchor]:
             "nor an anchor file that can be read"
         ) from None
     anchors = [_parsed(note, path) for note in content.split("\n\n") if note.strip()]
-    for anchor in anchors:
-        if anchor.seq is not None and anchor.seq < 1:
-            raise UsageError(f"{path} anchors record {anchor.seq}: records are counted from 1")
     if not anchors:
         raise UsageError(f"{path} holds no anchor")
     return anchors

@@ -14,7 +14,7 @@ them. It never raises for what a journal says; it returns the first thing wrong 
 
 from typing import Any
 
-from trader.core.schema import KillSwitchReason, Reason
+from trader.core.schema import KillSwitchReason, Reason, TradingAction
 from trader.journal.orders import TOLERANCE, OrderFold
 from trader.journal.records import fault_in, number
 
@@ -40,12 +40,29 @@ LIMIT_OF = {
 }
 _LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
 # Beside an approved qty the first mean that it was cut, the others that only what closes is left.
-CUT_BY = frozenset({Reason.NONE, *(reason for reason in Reason if 90 <= reason <= 94)})
-OPENING_REFUSED = frozenset(
-    {Reason.REDUCE_ONLY, Reason.RESTRICTED, Reason.ORDER_RATE_LIMIT, Reason.BUYING_POWER}
-    | {reason for reason in LIMIT_OF if 40 <= reason < 80}
-)
-SIDE_OF = {1: 1.0, 2: -1.0}  # of an order that opens, by TradingAction
+CUT_BY = {
+    Reason.NONE,
+    Reason.VOLUME_PARTICIPATION,
+    Reason.SPREAD,
+    Reason.VOLATILITY,
+    Reason.ABSOLUTE_CAP,
+    Reason.CROSSED_BOOK,
+}
+OPENING_REFUSED = {
+    Reason.REDUCE_ONLY,
+    Reason.RESTRICTED,
+    Reason.ORDER_RATE_LIMIT,
+    Reason.POSITION_LIMIT,
+    Reason.POSITION_NOTIONAL_LIMIT,
+    Reason.ORDER_SIZE_LIMIT,
+    Reason.ORDER_NOTIONAL_LIMIT,
+    Reason.DAILY_LOSS_LIMIT,
+    Reason.DRAWDOWN_LIMIT,
+    Reason.CONCENTRATION_LIMIT,
+    Reason.GROSS_EXPOSURE_LIMIT,
+    Reason.BUYING_POWER,
+}
+SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
 SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew

@@ -117,6 +117,7 @@ def _kills(opened: Opened) -> list[Entry]:
     taken = ingest_spool(opened.journal, *(home / name for name in SPOOLS))
     if any(entry.type == RecordType.KILL for entry in taken):  # an ALERT halts nothing
         return []
+    asking = opened.lease.flatten_asked_by()
     return [
         build.kill(
             kill["kill_id"],
@@ -125,7 +126,7 @@ def _kills(opened: Opened) -> list[Entry]:
             {
                 "scope": kill["scope"],
                 "source": kill.get("source") or "human",
-                "flatten": kill["kill_id"] == opened.lease.flatten_asked_by(),
+                "flatten": kill["kill_id"] == asking,
             },
         )
         for kill in opened.lease.kills()

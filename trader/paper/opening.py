@@ -47,21 +47,27 @@ SPOOLS = ("kills", "rearms", "audit-spool")
 class Desk:
     """Where orders go: through the gate of the lease to the simulated broker."""
 
-    def __init__(self, symbols: tuple[str, ...], pool: Executor, snapshot_every: int) -> None:
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        pool: Executor,
+        snapshot_every: int,
+        mono_ns: Callable[[], int],
+    ) -> None:
         self.symbols = symbols
         self.pool = pool
         self.snapshot_every = snapshot_every
         self.sent = 0
         self._gate: Gate | None = None
-        self._broker: Simulated | None = None
+        self._broker = Simulated(mono_ns)
 
-    def open(self, gate: Gate, mono_ns: Callable[[], int]) -> None:
+    def open(self, gate: Gate) -> None:
         """From here on orders can leave."""
-        self._gate, self._broker = gate, Simulated(mono_ns)
+        self._gate = gate
 
     def send(self, order: SentOrder) -> Passed:
         """See `run.journaled.Surroundings`."""
-        if self._gate is None or self._broker is None:
+        if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send(order, self._broker)
         reason = Reason[passage.reason]
@@ -70,14 +76,13 @@ class Desk:
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
         """See `run.journaled.Surroundings`."""
-        if self._gate is None or self._broker is None:
+        if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send_closing(order, self._broker, position_qty)
         return Passed(Reason[passage.reason], passage.detail)
 
     def sent_mono_ns(self) -> int:
         """See `run.journaled.Surroundings`."""
-        assert self._broker is not None, "asked for after an order has left"
         return self._broker.sent_ns
 
 
@@ -139,7 +144,8 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     journal = _journal(begun, folder)
     reached("after_resume_record")
     pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
-    desk = Desk(config.symbols, pool, config.execution.snapshot_every)
+    snapshot_every = config.execution.snapshot_every
+    desk = Desk(config.symbols, pool, snapshot_every, begun.clock.mono_ns)
     decisions = DecisionWriter(folder / DECISIONS, config.symbols).__enter__()
     tally = DecisionTally()
     engine = SliceEngine(begun.rules, RowKeeper(0, (decisions.write, tally.add)))
@@ -152,7 +158,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     if begun.found.kills:
         put_back(lease, begun.found.kills)
         lease.check()
-    desk.open(lease.open_gate(), begun.clock.mono_ns)
+    desk.open(lease.open_gate())
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)

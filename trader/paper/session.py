@@ -7,14 +7,13 @@ and what is on disk is enough to go on from. Whatever else goes wrong trips the 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from trader.journal.records import JournalError
 from trader.paper.ending import Ended, finish, stop
 from trader.paper.guard import FAULT, INTERRUPTED, KILLED
 from trader.paper.opening import Opened, leave, open_run
 from trader.paper.start import Asked, Start, cut_off, first_bar, start
-from trader.paper.taking import Held, require_armed, taken
+from trader.paper.taking import Held, new_folder, require_armed, taken
 from trader.paper.trading import Parts, Watcher, made, make_hooks, trade
 from trader.run.hooks import Hooks
 from trader.run.loop import Stopped
@@ -41,12 +40,13 @@ async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ende
     hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
     cut = cut_off(order)
     path = None if asked.new else cut
-    now = datetime.now(UTC)
+    kill = order.loaded.config.kill
     with contextlib.ExitStack() as ending:
         # One that goes on is taken before its journal is read, a new one once there is what to run.
-        held = ending.enter_context(taken(order, path, now)) if path else None
+        held = ending.enter_context(taken(path.parent, kill)) if path else None
         begun = start(order, asked, path)
-        held = held or ending.enter_context(taken(order, None, begun.started_at))
+        if held is None:
+            held = ending.enter_context(taken(new_folder(order, begun.started_at), kill))
         say(f"`trader kill --reason TEXT` stops it; without Python: touch {held.lease.home}/HALT")
         await first_bar(begun)
         warm_up(begun.rules)

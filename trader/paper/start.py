@@ -101,7 +101,7 @@ async def first_bar(begun: Start) -> None:
 
     Raises `DataError` where the feed ends without one. Nothing for any other run.
     """
-    if begun.first_ns:
+    if begun.history is not None or begun.found.slices:
         return
     begun.feed, first = await _with_first_bar(begun.feed)
     begun.first_ns = int(first.bar["ts_ns"])

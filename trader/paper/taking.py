@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from trader.config.sections_trading import Kill
 from trader.errors import KilledError
 from trader.journal.store import FILE_NAME
 from trader.report.artifacts import CONFIG
@@ -35,7 +36,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 def require_armed() -> None:
     """`KilledError` with who, when, why and how to re-arm, under a kill of everything."""
-    home = str(home_path())
+    home = home_path()
     found = [kill for kill in pending.pending_kills(home) if kill["scope"] == records.EVERYTHING]
     if found:
         raise KilledError(pending.explain(found, home))
@@ -88,51 +89,35 @@ class Held:
     folder: Path
     lease: Lease
     watch: StartWatch
-    is_new: bool
 
 
-@contextlib.contextmanager
-def taken(order: Order, path: Path | None, started_at: datetime) -> Iterator[Held]:
-    """The run behind the journal at `path`, or a new one for None, until the block is left.
-
-    Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
-    """
-    config, folder = order.loaded.config, _folder(order, path, started_at)
-    info = RunInfo(
-        "paper",
-        str(folder),
-        path is not None,
-        config.kill.barrier_ms,
-        config.kill.cancel_timeout_seconds,
-    )
-    try:
-        lease = arm(str(home_path()), folder.name, info)
-    except BaseException:
-        _drop_unbegun(folder, path is None)
-        raise
-    watch = StartWatch(lease)
-    try:
-        yield Held(folder, lease, watch, path is None)
-    except asyncio.CancelledError:
-        if not watch.killed:
-            raise
-        lease.check()
-        raise
-    finally:
-        watch.stop()
-        lease.close()
-        _drop_unbegun(folder, path is None)
-
-
-def _folder(order: Order, path: Path | None, started_at: datetime) -> Path:
-    if path is not None:
-        return path.parent
+def new_folder(order: Order, started_at: datetime) -> Path:
+    """The folder of a new run, with its config."""
     made = create_live(order.parent, "paper", order.loaded.config.name, started_at)
     write_file(made.final / CONFIG, order.loaded.resolved_yaml())
     return made.final
 
 
-def _drop_unbegun(folder: Path, is_new: bool) -> None:
-    """A run that never wrote a record was none: nothing to find under its name."""
-    if is_new and not (folder / FILE_NAME).exists():
-        shutil.rmtree(folder, ignore_errors=True)
+@contextlib.contextmanager
+def taken(folder: Path, kill: Kill) -> Iterator[Held]:
+    """The run of `folder`, until the block is left; it goes on where there is a journal.
+
+    Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
+    """
+    resumes = (folder / FILE_NAME).exists()
+    info = RunInfo("paper", str(folder), resumes, kill.barrier_ms, kill.cancel_timeout_seconds)
+    try:
+        lease = arm(home_path(), folder.name, info)
+        watch = StartWatch(lease)
+        try:
+            yield Held(folder, lease, watch)
+        except asyncio.CancelledError:
+            if watch.killed:
+                lease.check()
+            raise
+        finally:
+            watch.stop()
+            lease.close()
+    finally:
+        if not resumes and not (folder / FILE_NAME).exists():  # it never began: nothing to find
+            shutil.rmtree(folder, ignore_errors=True)

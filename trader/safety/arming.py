@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 
-from trader.safety import latch
+from trader.safety import latch, pending
 
 FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO of that name holds up nobody
 LOCK = "latch.lock"
@@ -59,8 +59,7 @@ def arm_if_new(folder: str) -> bool:
 
     Takes nothing away, so a kill that comes at the same moment stays. Call it under `LatchLock`.
     """
-    names = (latch.PAGE, latch.PERMIT, latch.HALT)
-    if any(os.path.lexists(os.path.join(folder, name)) for name in names):
+    if not pending.is_new(folder):
         return False
     if not latch.create_page(folder, latch.page_bytes(None)):
         return False

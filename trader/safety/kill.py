@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         _say(2, f"trader kill: error: {wrong}\ntrader kill: NOTHING WAS STOPPED\n")
         return EXIT_USAGE
     order = stop.StopOrder(
-        reason=asked.reason.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+        reason=records.storable(asked.reason),
         code=_code(asked),
         scope=asked.run or records.EVERYTHING,
         flatten=asked.flatten,
@@ -150,10 +150,9 @@ def _stop(done: stop.Stop) -> list[barrier.Target]:
 
 
 def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:
-    if done.blind or any(target.outcome == barrier.NOT_STOPPED for target in targets):
+    is_any_left = any(target.outcome == barrier.NOT_STOPPED for target in targets)
+    if done.blind or is_any_left or not _is_latched(done):  # unlatched, a start is not refused
         return EXIT_NOT_STOPPED
-    if not _is_latched(done):
-        return EXIT_NOT_STOPPED  # a start would not be refused
     return EXIT_STOPPED if done.durable else EXIT_NOT_DURABLE
 
 

@@ -112,9 +112,9 @@ class Lease:
         """Id of a kill in force that wants that, by its record or the page alone; "" for none."""
         kills = self.kills()
         asking = [kill["kill_id"] for kill in kills if kill.get("flatten")]
-        stamps = [latch.read_page(folder)[1] for folder in (self.home, self.folder)]
-        if not asking and kills and any(stamp and stamp.flatten for stamp in stamps):
-            asking = [kills[0]["kill_id"]]
+        if not asking and kills:
+            stamps = [latch.read_page(folder)[1] for folder in (self.home, self.folder)]
+            asking = [kills[0]["kill_id"] for stamp in stamps if stamp and stamp.flatten]
         return str(asking[0]) if asking else ""
 
     def trip(

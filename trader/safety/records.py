@@ -28,6 +28,11 @@ def new_kill_id(wall_ns: int) -> str:
     return f"{moment}-{os.urandom(3).hex()}"
 
 
+def storable(text: str) -> str:
+    """A text of the command line as JSON takes it: bytes that are no UTF-8 read `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def user_name(uid: int) -> str:
     """Login name of a user, or the number where it has none."""
     import pwd

@@ -19,6 +19,7 @@ from trader.safety import latch, processes, statedir
 
 RUN_LOCK, GATE_LOCK = "run.lock", "gate.lock"
 ENTRY, STATUS = "run.json", "status.json"
+HANG = "hang.txt"  # where the hard watchdog writes tracebacks
 HELD, FREE, UNKNOWN = "held", "free", "unknown"
 STARTING, OPEN, ENDED = 1, 2, 3  # of the gate
 SILENT_NS = 1_000_000_000  # ten heartbeats

@@ -10,7 +10,6 @@ from typing import Any
 
 from trader.safety import latch, pending, records, runs, statedir
 
-HANG_FILE = "hang.txt"  # of the hard watchdog
 ACCOUNT_KEYS = (
     "equity",
     "cash",
@@ -93,7 +92,7 @@ def _state(
     """State, why, since when, and what to do about it."""
     was = run.was
     if was == "dead" and not (binding and not run.entry):
-        hang = os.path.join(run.folder, HANG_FILE)
+        hang = os.path.join(run.folder, runs.HANG)
         why, clear = "the process has gone without a goodbye", "start it again: it will recover"
         if os.path.isfile(hang) and os.path.getsize(hang):
             why = f"{why}, after it hung: {hang}"
@@ -157,9 +156,9 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(f"    to clear: {run['clear']}")
     if run["trading_state"]:
         bar = f"last bar {run['last_bar']}" if run["last_bar"] else "no bar yet"
+        sent = f"{_number(run['orders_sent'])} order{'' if run['orders_sent'] == 1 else 's'} sent"
         lines.append(
-            f"    {run['trading_state']}  {bar}  {_number(run['orders_sent'])} orders sent, "
-            f"{_number(run['working_orders'])} working"
+            f"    {run['trading_state']}  {bar}  {sent}, {_number(run['working_orders'])} working"
         )
     if isinstance(run["equity"], (int, float)):
         lines.append(

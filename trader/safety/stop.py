@@ -114,7 +114,7 @@ def _pages(stop: Stop) -> None:
     done = stop.folders[folder] = latch.engage_page(folder, order.stamp, order.flatten)
     stop.page_ns = time.monotonic_ns()
     if done.created:
-        within_reach(os.path.join(folder, latch.PAGE), stop)
+        _give_to_owner(os.path.join(folder, latch.PAGE), stop)
     found = runs.all_runs(stop.home, stop.blind)
     stop.runs = [run for run in found if order.scope in (records.EVERYTHING, run.run_id)]
     for run in stop.runs:
@@ -123,7 +123,7 @@ def _pages(stop: Stop) -> None:
             stop.folders[run.folder] = done
 
 
-def within_reach(path: str, stop: Stop) -> None:
+def _give_to_owner(path: str, stop: Stop) -> None:
     """Gives what root has made to the owner of the state folder."""
     try:
         statedir.give_to_owner(path)
