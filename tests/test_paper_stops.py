@@ -68,6 +68,8 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     assert err.count("enough") == 1, "the end is told once"
     assert err.endswith("after the re-arm start it again to go on where it is, "
                         "or with --new for a fresh run\n")  # fmt: skip
+    (run,) = json.loads(paper.run("status", "--json").stdout)["runs"]
+    assert (run["state"], run["trading_state"], run["positions"]) == ("halted", "HALTED", [])
     shown = " ".join(paper.run("runs", "show", "latest").stdout.split())
     assert "sent for --flatten 1" in shown
     assert "Time halted none before its end" in shown

@@ -348,6 +348,8 @@ def test_emergency_stop_while_a_hand_over_hangs_shuts_the_gate_and_says_busy(tra
         ("4", "CONCENTRATION_LIMIT"),
         (np.int64(4), "CONCENTRATION_LIMIT"),
         (4.0, "CONCENTRATION_LIMIT"),
+        (np.float32(4), "CONCENTRATION_LIMIT"),
+        (float("inf"), "SYSTEM_ERROR"),
         ("99", "SYSTEM_ERROR"),
         (4.5, "SYSTEM_ERROR"),
         (True, "SYSTEM_ERROR"),
@@ -368,16 +370,20 @@ def test_emergency_stop_stops_whatever_code_it_is_given(trader_home, code, meant
 class Mute:
     """Says nothing of itself."""
 
+    def __init__(self, error=RuntimeError):
+        self.error = error
+
     def __str__(self):
-        raise RuntimeError("no words")
+        raise self.error("no words")
 
     __repr__ = __str__
 
 
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("is_method", [True, False])
-def test_emergency_stop_takes_what_cannot_be_read_and_any_context(trader_home, is_method):
+def test_emergency_stop_takes_what_cannot_be_read_and_any_context(trader_home, is_method, error):
     stop_it = RiskEventHandler().emergency_stop if is_method else emergency_stop
-    report = stop_it(Mute(), Mute(), event="y", name=3, details={}, self_=1)
+    report = stop_it(Mute(error), Mute(error), event="y", name=3, details={}, self=1, kill_id=2)
     assert (report.code.name, report.durable) == ("SYSTEM_ERROR", True)
     assert "cannot be read" in report.reason
     assert pending_codes(trader_home) == ["SYSTEM_ERROR"]
@@ -441,6 +447,27 @@ def test_stop_asked_for_from_its_own_callback_is_told_once(trader_home):
     time.sleep(0.1)
     assert (len(told), len(others)) == (1, 1)
     assert pending_codes(trader_home) == ["RISK_BREACH"]
+
+
+def test_state_folder_made_anew_is_stopped_anew(trader_home):
+    first = emergency_stop("first", "RISK_BREACH")
+    shutil.rmtree(trader_home)
+    with held_run(trader_home):
+        assert not is_latched(trader_home)
+    assert emergency_stop("second", "RISK_BREACH").kill_id != first.kill_id
+    assert is_latched(trader_home)
+
+
+def test_handlers_of_one_folder_without_a_run_make_one_kill(trader_home):
+    stops = [RiskEventHandler().emergency_stop, emergency_stop] * 5
+    assert len({stop_it("breach", "RISK_BREACH").kill_id for stop_it in stops}) == 1
+    assert pending_codes(trader_home) == ["RISK_BREACH"]
+
+
+def test_module_function_stops_everything_whatever_the_context(trader_home):
+    with held_run(trader_home, "a"), held_run(trader_home, "b"):
+        assert emergency_stop("all", "RISK_BREACH", everything=False).durable
+    assert is_latched(trader_home)
 
 
 def test_module_function_asked_often_is_one_kill(trader_home):

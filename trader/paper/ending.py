@@ -98,6 +98,7 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     if asking:
         closed = await opened.slices.flatten(asking)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
+    loop.publish()
     return Stopped(how, _in_words(opened, text))
 
 

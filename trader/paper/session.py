@@ -13,6 +13,7 @@ from trader.paper.ending import Ended, finish, stop
 from trader.paper.guard import FAULT, INTERRUPTED, KILLED
 from trader.paper.opening import Opened, leave, open_run
 from trader.paper.start import Asked, Start, cut_off, first_bar, start
+from trader.paper.statusboard import StatusBoard
 from trader.paper.taking import Held, new_folder, require_armed, taken
 from trader.paper.trading import Parts, Watcher, made, make_hooks, trade
 from trader.run.hooks import Hooks
@@ -65,7 +66,10 @@ async def _run(
     try:
         async with made(begun, opened, hooks) as parts:
             held.watch.stop()
-            stopped = await _traded(begun, opened, parts, held, watcher)
+            try:
+                stopped = await _traded(begun, opened, parts, held, watcher)
+            finally:
+                StatusBoard(begun, opened, parts).write()
         hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
         ended = finish(begun, opened, stopped, parts.bar_gate)
         await hooks.drained(DRAIN_S)

@@ -160,7 +160,6 @@ async def trade(begun: Start, opened: Opened, parts: Parts, watcher: Watcher) ->
             with suppress(asyncio.CancelledError, Exception):
                 await task
         watchdog.stop()
-        board.write()
 
 
 def _failed(loop: ExecutionLoop, task: "asyncio.Task[None]") -> None:

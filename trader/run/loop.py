@@ -93,8 +93,12 @@ class ExecutionLoop:
         """End every working order between two slices; how many there were."""
         async with self._lock:
             count = await self._taker.cancel_working(reason)
-            self._published = self._taker.engine.snapshot()
+            self.publish()
         return count
+
+    def publish(self) -> None:
+        """Let `snapshot` tell of what was done to the state between two slices."""
+        self._published = self._taker.engine.snapshot()
 
     async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
         """Trade every slice of every portion, in order, until the end or a stop.
@@ -133,7 +137,7 @@ class ExecutionLoop:
                 await self._taker.take(one.bars, answer)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
-        self._published = engine.snapshot()
+        self.publish()
 
     async def _note(self, refused: Sequence[Refused]) -> None:
         async with self._lock:

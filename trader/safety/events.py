@@ -6,6 +6,7 @@ without an event loop. No method here un-kills, and none can reach one that does
 """
 
 import asyncio
+import numbers
 import operator
 import os
 import threading
@@ -81,6 +82,9 @@ _BY_REASON = {
 }
 
 
+_WIRES: dict[str, trip.Tripwire] = {}  # of those without a lease: one for each state folder
+
+
 class RiskEventHandler:
     """Callbacks for risk events, and the emergency stop of a run.
 
@@ -100,7 +104,7 @@ class RiskEventHandler:
     ) -> None:
         self._lease = lease
         self._home = lease.home if lease else home or statedir.home_path()
-        self._wire = trip.Tripwire(self._home)
+        self._wire = _WIRES.setdefault(self._home, trip.Tripwire(self._home))
         self._sink, self._timeout_s = audit_sink, timeout_s
         self._dispatcher = Dispatcher(timeout_s)
         self._lock = threading.Lock()  # of registration only
@@ -142,7 +146,7 @@ class RiskEventHandler:
         return [subscriber.stats for subscriber in self._subscribers[event]]
 
     def emergency_stop(
-        self, reason: str, code: object = None, *, everything: bool = True, **context: Any
+        self, /, reason: str, code: object = None, *, everything: bool = True, **context: Any
     ) -> StopReport:
         """Shuts the gate, engages the latch, then reports. Never raises for a failing disk or sink.
 
@@ -151,8 +155,13 @@ class RiskEventHandler:
         goes to the callbacks, which hear of each stop once, however often it is asked for.
         `everything=False` stops this lease's run only.
         """
-        text, meant, doubt = _meant(reason, code)
         scope = self._lease.run_id if self._lease and not everything else records.EVERYTHING
+        return self._stop(reason, code, scope, context)
+
+    def _stop(
+        self, reason: object, code: object, scope: str, context: dict[str, Any]
+    ) -> StopReport:
+        text, meant, doubt = _meant(reason, code)
         order = stop.StopOrder(text, int(meant), scope, source="engine")
         done = self._lease.halt(order) if self._lease else self._wire.trip(order)
         drained = self._lease.drain(DRAIN_S) if self._lease else True
@@ -210,7 +219,7 @@ def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[st
         code = _as_number(code)
         meant = kill_switch_reason(code)
         is_named = not isinstance(code, str) or latch.named_code(code)
-    except Exception:  # whatever a stranger's object does when it is looked at
+    except BaseException:  # whatever a stranger's object does when it is looked at
         is_named, meant = False, unread
     if not is_named:
         return text, unread, [f"not a kill code: {_text(code)}"]
@@ -220,7 +229,8 @@ def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[st
 def _as_number(code: object) -> object:
     """`"2"` and `2.0` as 2, as `trader kill --code` takes it; anything else as it is."""
     is_digits = isinstance(code, str) and code.strip().isdecimal()
-    is_whole = isinstance(code, float) and code.is_integer()
+    is_real = isinstance(code, numbers.Real) and not isinstance(code, numbers.Integral)
+    is_whole = is_real and code == int(code)  # type: ignore[call-overload]
     return int(code) if is_digits or is_whole else code  # type: ignore[call-overload]
 
 
@@ -228,11 +238,8 @@ def _text(value: object) -> str:
     """A value in words, whatever becomes of asking it for them."""
     try:
         return str(value).strip() or "(no reason given)"
-    except Exception as error:
+    except BaseException as error:  # sys.exit() in there stops no stop
         return f"(a {type(value).__name__} that cannot be read: {type(error).__name__})"
-
-
-_WITHOUT_LEASE: dict[str, RiskEventHandler] = {}
 
 
 def emergency_stop(
@@ -243,8 +250,5 @@ def emergency_stop(
     leases = live_leases(place)
     for lease in leases:
         lease.shut_gate(_text(reason))
-    if leases:
-        handler = RiskEventHandler(leases[0])
-    else:  # one for each folder: a stop that is in force is no second one
-        handler = _WITHOUT_LEASE.setdefault(place, RiskEventHandler(home=place))
-    return handler.emergency_stop(reason, code, **context)
+    handler = RiskEventHandler(leases[0] if leases else None, home=place)
+    return handler._stop(reason, code, records.EVERYTHING, context)

@@ -47,7 +47,8 @@ class Tripwire:
         while not first.finished and time.monotonic() < deadline:
             time.sleep(0.001)
         bound = any(done.visible for done in first.folders.values())
-        return first.finished and bound and not records.rearm_of(self._home, first.order.kill_id)
+        holds = bound and bool(latch.inspect(first.scope_folder).causes)  # it may be another folder
+        return first.finished and holds and not records.rearm_of(self._home, first.order.kill_id)
 
     def _audit(self, done: stop.Stop) -> None:
         entry: dict[str, Any] = {
