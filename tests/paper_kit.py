@@ -108,12 +108,15 @@ class Paper:
     def until(self, kind: str, count: int = 1) -> "Paper":
         """Wait until the journal holds so many records of one type."""
         deadline = time.monotonic() + 60
-        while self.count(kind) < count:
-            assert self.process is not None
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        assert self.process is not None
+        while True:
+            # Whether it is over is asked before the count: a run writes its last record and goes.
+            over = self.process.poll() is not None or time.monotonic() > deadline
+            if self.count(kind) >= count:
+                return self
+            if over:
                 raise AssertionError(f"no {count} × {kind}: {self.end()}")
             time.sleep(0.02)
-        return self
 
     def end(self, timeout_s: float = 60.0) -> tuple[int, list[dict[str, Any]], str]:
         """Close its stdin and wait: exit code, the JSON lines of stdout, stderr."""
