@@ -449,6 +449,43 @@ def test_stop_asked_for_from_its_own_callback_is_told_once(trader_home):
     assert pending_codes(trader_home) == ["RISK_BREACH"]
 
 
+def test_stop_asked_for_from_its_own_callback_is_told_once_though_the_disk_refuses(trader_home):
+    trader_home.rmdir()
+    trader_home.write_text("no folder")
+    told, answers = [], []
+    handler = RiskEventHandler()
+
+    def again(event):
+        told.append(event)
+        answers.append(handler.emergency_stop("again", "RISK_BREACH"))
+
+    handler.register_callback("emergency_stop", again)
+    first = handler.emergency_stop("first", "RISK_BREACH")
+    wait_for(lambda: answers)
+    time.sleep(0.3)
+    assert [answer.kill_id for answer in answers] == [first.kill_id] == [told[0].details["kill_id"]]
+    assert not first.durable
+
+
+@pytest.mark.parametrize("home", [5, object(), Mute(), "a\0b"])
+def test_folder_that_names_none_stops_the_usual_one(trader_home, home):
+    report = emergency_stop("all", home=home)
+    assert is_latched(trader_home)
+    assert any("not a state folder" in why for why in report.failures)
+
+
+def test_folder_as_a_path_or_relative_is_the_folder(trader_home, monkeypatch):
+    monkeypatch.chdir(trader_home.parent)
+    with open_gate(trader_home) as (_, gate):
+        stops = [
+            emergency_stop("all", home=home)
+            for home in (trader_home.name, trader_home, os.fsencode(trader_home))
+        ]
+        assert gate.stop_cause()
+    assert len({report.kill_id for report in stops}) == 1
+    assert not any(report.failures for report in stops)
+
+
 def test_state_folder_made_anew_is_stopped_anew(trader_home):
     first = emergency_stop("first", "RISK_BREACH")
     shutil.rmtree(trader_home)

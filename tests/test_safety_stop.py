@@ -158,12 +158,26 @@ def test_trip_whose_first_did_not_finish_stops_by_itself(trader_home, fallback, 
     wire = trip.Tripwire(str(trader_home))
     stuck = stop_of(trader_home)
     wire._stops[(7, "everything")] = stuck
-    monkeypatch.setattr(trip, "WAIT_S", 0.05)
-    order = stop.StopOrder("again", 7)
     monkeypatch.setattr(trip, "WAIT_S", 1.0)
-    stuck.finished = True  # finished, and bound nothing
-    assert wire.trip(order).order is order
+    order = stop.StopOrder("again", 7)
+    assert wire.trip(order).order is order  # the first still hangs: nobody waits for it
     assert is_latched(trader_home)
+
+
+def test_trip_that_the_disk_refused_is_the_same_kill_tried_again(trader_home, fallback):
+    wire = trip.Tripwire(str(trader_home))
+    trader_home.rmdir()
+    trader_home.write_text("no folder")  # nothing can be latched in there
+    first = wire.trip(stop.StopOrder("first", 7))
+    assert first.fallbacks
+    assert wire.trip(stop.StopOrder("again", 7)).order is first.order
+    for folder in first.fallbacks:
+        assert os.listdir(os.path.join(folder, "kills")) == [f"{first.order.kill_id}.json"]
+    trader_home.unlink()
+    bound = wire.trip(stop.StopOrder("once more", 7))
+    assert bound.order is first.order
+    assert is_latched(trader_home)
+    assert wire.trip(stop.StopOrder("and more", 7)) is bound
 
 
 def holding(home, started, pid=None, barrier_ms=20.0):

@@ -98,12 +98,12 @@ class RiskEventHandler:
         self,
         lease: Lease | None = None,
         *,
-        home: str | None = None,
+        home: "str | os.PathLike[str] | None" = None,
         audit_sink: Callable[[dict[str, Any]], Any] | None = None,
         timeout_s: float = 1.0,
     ) -> None:
         self._lease = lease
-        self._home = lease.home if lease else home or statedir.home_path()
+        self._home = lease.home if lease else _place(home)
         self._wire = _WIRES.setdefault(self._home, trip.Tripwire(self._home))
         self._sink, self._timeout_s = audit_sink, timeout_s
         self._dispatcher = Dispatcher(timeout_s)
@@ -156,22 +156,19 @@ class RiskEventHandler:
         `everything=False` stops this lease's run only.
         """
         scope = self._lease.run_id if self._lease and not everything else records.EVERYTHING
-        return self._stop(reason, code, scope, context)
+        return self._stop(_meant(reason, code), scope, context)
 
-    def _stop(
-        self, reason: object, code: object, scope: str, context: dict[str, Any]
-    ) -> StopReport:
-        text, meant, doubt = _meant(reason, code)
-        order = stop.StopOrder(text, int(meant), scope, source="engine")
+    def _stop(self, meant: "_Meant", scope: str, context: dict[str, Any]) -> StopReport:
+        order = stop.StopOrder(meant.text, int(meant.code), scope, source="engine")
         done = self._lease.halt(order) if self._lease else self._wire.trip(order)
         drained = self._lease.drain(DRAIN_S) if self._lease else True
         report = StopReport(
             done.order.kill_id,
-            meant,
-            text,
+            meant.code,
+            meant.text,
             done.durable,
             "shut" if drained else "busy",
-            (*doubt, *done.failures()),
+            (*meant.doubts, *done.failures()),
         )
         if self._sink is not None and done.order is order:
             self._tell_sink(order)
@@ -209,12 +206,19 @@ class RiskEventHandler:
                 return
 
 
-def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[str]]:
-    """Text, code and doubts of a stop that must happen whatever was handed in."""
+class _Meant(NamedTuple):
+    """A stop that must happen whatever was handed in, and what could not be read of it."""
+
+    text: str
+    code: KillSwitchReason
+    doubts: tuple[str, ...] = ()
+
+
+def _meant(reason: object, code: object) -> _Meant:
     text, unread = _text(reason), KillSwitchReason.SYSTEM_ERROR
     if code is None:
         named = latch.named_code(text) or KillSwitchReason.MANUAL_STOP
-        return text, KillSwitchReason(named), []
+        return _Meant(text, KillSwitchReason(named))
     try:
         code = _as_number(code)
         meant = kill_switch_reason(code)
@@ -222,8 +226,8 @@ def _meant(reason: object, code: object) -> tuple[str, KillSwitchReason, list[st
     except BaseException:  # whatever a stranger's object does when it is looked at
         is_named, meant = False, unread
     if not is_named:
-        return text, unread, [f"not a kill code: {_text(code)}"]
-    return text, meant, []
+        return _Meant(text, unread, (f"not a kill code: {_text(code)}",))
+    return _Meant(text, meant)
 
 
 def _as_number(code: object) -> object:
@@ -242,13 +246,38 @@ def _text(value: object) -> str:
         return f"(a {type(value).__name__} that cannot be read: {type(error).__name__})"
 
 
+def _place(home: "str | os.PathLike[str] | None") -> str:
+    """A state folder, absolute; TRADER_HOME's for None.
+
+    TypeError or ValueError for what names no folder.
+    """
+    if home is None:
+        return statedir.home_path()
+    named = os.fsdecode(home)
+    if not named or "\0" in named:
+        raise ValueError(f"not a folder: {home!r}")
+    return os.path.abspath(named)
+
+
 def emergency_stop(
-    reason: str, code: object = None, *, home: str | None = None, **context: Any
+    reason: str,
+    code: object = None,
+    *,
+    home: "str | os.PathLike[str] | None" = None,
+    **context: Any,
 ) -> StopReport:
-    """Stops every run of the state folder, this process's gates first. From any thread."""
-    place = home or statedir.home_path()
+    """Stops every run of the state folder, this process's gates first. From any thread.
+
+    A `home` that names no folder stops those of TRADER_HOME, and the report says so. Never raises.
+    """
+    meant = _meant(reason, code)
+    try:
+        place = _place(home)
+    except BaseException:  # whatever a stranger's object does when it is looked at
+        place = statedir.home_path()
+        meant = meant._replace(doubts=(*meant.doubts, f"not a state folder: {_text(home)}"))
     leases = live_leases(place)
     for lease in leases:
-        lease.shut_gate(_text(reason))
+        lease.shut_gate(meant.text)
     handler = RiskEventHandler(leases[0] if leases else None, home=place)
-    return handler._stop(reason, code, records.EVERYTHING, context)
+    return handler._stop(meant, records.EVERYTHING, context)

@@ -25,14 +25,18 @@ class Tripwire:
 
     def trip(self, order: stop.StopOrder) -> stop.Stop:
         """Stops, and returns how far that came: the first stop of that code and scope where this
-        process has already made one that still binds. Returns only with the latch in force, or
-        with `durable` False and the reasons in `failures()`."""
+        process has already made one that still binds. One that a disk refused, so that it never
+        bound anything, is the same kill tried again. Returns only with the latch in force, or with
+        `durable` False and the reasons in `failures()`."""
         self._close(f"{latch.CODE_NAMES[order.code]}: {order.reason}")
         key = (order.code, order.scope)
         mine = stop.Stop(self._home, order)
         first = self._stops.setdefault(key, mine)
-        if first is not mine and self._still_binds(first):
-            return first
+        if first is not mine:
+            if self._still_binds(first):
+                return first
+            if first.finished and not _was_seen(first) and not self._is_rearmed(first):
+                mine = stop.Stop(self._home, first.order)
         self._stops[key] = mine
         late = stop.within(lambda: stop.shut(mine), WAIT_S)
         if late:
@@ -46,9 +50,12 @@ class Tripwire:
         deadline = time.monotonic() + WAIT_S
         while not first.finished and time.monotonic() < deadline:
             time.sleep(0.001)
-        bound = any(done.visible for done in first.folders.values())
-        holds = bound and bool(latch.inspect(first.scope_folder).causes)  # it may be another folder
-        return first.finished and holds and not records.rearm_of(self._home, first.order.kill_id)
+        # What was latched may have been deleted since, and made anew.
+        holds = _was_seen(first) and bool(latch.inspect(first.scope_folder).causes)
+        return first.finished and holds and not self._is_rearmed(first)
+
+    def _is_rearmed(self, first: stop.Stop) -> bool:
+        return records.rearm_of(self._home, first.order.kill_id) is not None
 
     def _audit(self, done: stop.Stop) -> None:
         entry: dict[str, Any] = {
@@ -60,3 +67,8 @@ class Tripwire:
         told = [""]
         late = stop.within(lambda: told.__setitem__(0, stop.settle_audit(done, entry)), AUDIT_S)
         done.errors.extend(why for why in (told[0], late and f"audit.jsonl: {late}") if why)
+
+
+def _was_seen(first: stop.Stop) -> bool:
+    """Whether the latch of that stop was ever in the state folder, a fallback folder aside."""
+    return any(done.visible for done in list(first.folders.values()))
