@@ -122,6 +122,28 @@ def test_result_goes_to_stdout_and_everything_else_to_stderr(place):
     assert "\x1b[" not in done.stdout + done.stderr
 
 
+CHATTY = """import os, subprocess
+print("said at import")
+def decide(features):
+    print("said by Python")
+    os.write(1, b"said to the descriptor\\n")
+    subprocess.run(["echo", "said by a child"], check=True)
+    return ["BUY"] * len(features)
+"""
+
+
+@pytest.mark.parametrize("command", ["backtest", "validate"])
+def test_what_a_model_prints_goes_to_stderr(place, command):
+    (place / "chatty.py").write_text(CHATTY)
+    words = ("--set", "model={type: python, target: 'chatty:decide'}", "--json")
+    done = trader(command, "-c", CONFIG, *words, PYTHONPATH=f"{ROOT}:{place}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    said = {line for line in done.stderr.splitlines() if line.startswith("said")}
+    parts = ("at import", "by Python", "to the descriptor", "by a child")
+    assert said == {f"said {part}" for part in parts}
+
+
 MODELS = """
 import numpy as np
 def raises(features): raise ValueError("the disk of the model is gone")

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.paper_kit import Paper, bar
 
 HOOKS = """
-import asyncio, json, time
+import asyncio, json, os, time
 
 def keep(details):
     with open("told.jsonl", "a") as file:
@@ -22,6 +22,10 @@ def breaks(details):
 
 def hangs(details):
     time.sleep(600)
+
+def speaks(details):
+    print("said by Python")
+    os.write(1, b"said to the descriptor\\n")
 """
 
 
@@ -62,6 +66,15 @@ def test_hooks_that_raise_or_hang_neither_stop_nor_delay_a_run_and_are_reported(
     assert "breaks" in err
     assert "hangs" in err
     paper.assert_sound()
+
+
+def test_what_hooks_print_is_no_event(tmp_path: Path):
+    paper = with_hooks(tmp_path / "run", "[{event: bar, target: 'mine:speaks'}]")
+    paper.start().send(*(bar(i, 60) for i in range(1, 4)))
+    code, out, err = paper.end()  # each line of stdout is JSON
+    assert code == 0, err
+    assert out[-1]["event"] == "summary"
+    assert err.count("said by Python\n") == err.count("said to the descriptor\n") == 3
 
 
 def test_a_hook_that_does_not_exist_is_a_config_error_with_its_place(tmp_path: Path):

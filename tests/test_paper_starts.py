@@ -170,7 +170,9 @@ def test_a_kill_on_record_is_not_written_again_from_the_journal(tmp_path: Path):
         stop.shut(done)
         path = home / "kills" / f"{done.order.kill_id}.json"
         before = path.read_bytes()
-        put_back(lease, {done.order.kill_id: "MANUAL_STOP: enough", "lost": "SYSTEM_ERROR: gone"})
+        held = {"code": 6, "code_name": "SYSTEM_ERROR", "reason": "gone", "scope": "everything"}
+        own = {**held, "scope": "r1"}
+        put_back(lease, {done.order.kill_id: own, "lost": own, "lost-for-all": held})
         assert path.read_bytes() == before
         found = {kill["kill_id"]: kill["scope"] for kill in lease.kills()}
-    assert found == {done.order.kill_id: "everything", "lost": "r1"}
+    assert found == {done.order.kill_id: "everything", "lost": "r1", "lost-for-all": "everything"}

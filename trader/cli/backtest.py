@@ -38,7 +38,7 @@ def command(
 
     _end_in_order()
     loaded = load_config(config, overrides or ())
-    with explaining(loaded), console.progress() as progress:
+    with explaining(loaded), console.own_stdout(), console.progress() as progress:
         from trader import runner  # heavy; a wrong config is told before it is paid for
 
         notice = runner.compile_notice()

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import date
 from enum import Enum
 from pathlib import PurePath
@@ -90,6 +90,35 @@ def _json_scalar(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+@contextmanager
+def own_stdout() -> Iterator[TextIO]:
+    """Yields stdout, for results alone, while the user's code runs.
+
+    What models, hooks and the C code under them print meanwhile goes to stderr.
+    """
+    stream = sys.stdout
+    stream.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    if _descriptor(stream) == 1:
+        stream = open(  # noqa: SIM115 - the descriptor is closed below, whatever is unwritten
+            kept, "w", encoding=stream.encoding, errors=stream.errors, closefd=False
+        )
+    try:
+        with redirect_stdout(sys.stderr):
+            yield stream
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # a test's or a notebook's, with no file below
+        return None
 
 
 @contextmanager

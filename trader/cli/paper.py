@@ -32,7 +32,7 @@ def command(
 
     times = _pace(pace)
     loaded = load_config(config, overrides or ())
-    with explaining(loaded):
+    with explaining(loaded), console.own_stdout() as stdout:
         from trader import runner
         from trader.paper.session import paper
         from trader.paper.start import Asked
@@ -47,7 +47,7 @@ def command(
         if times == 1.0 and loaded.config.feed.type != "stdin":
             console.log("bars come as they happened; --pace 60 is faster, max does not wait")
         view = PaperView(loaded.config.name, loaded.config.symbols)
-        with Screen(view, as_json) as screen:
+        with Screen(view, stdout if as_json else None) as screen:
             watcher = Watcher(screen.on_event, screen.on_status)
             ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)

@@ -71,10 +71,11 @@ class LineWriter:
 class Screen:
     """One run on one screen. Use as a context manager."""
 
-    def __init__(self, view: "PaperView", as_json: bool) -> None:
+    def __init__(self, view: "PaperView", events: TextIO | None = None) -> None:
+        """`events`: where each event goes as JSON, in place of the live view."""
         self._view = view
-        self._is_live = sys.stderr.isatty() and not as_json
-        self._json = LineWriter(sys.stdout) if as_json else None
+        self._is_live = sys.stderr.isatty() and events is None
+        self._json = None if events is None else LineWriter(events)
         self._log = None if self._is_live else LineWriter(sys.stderr)
         self._live: Live | None = None
         self._ended = threading.Event()

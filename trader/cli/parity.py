@@ -14,7 +14,8 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     from trader.cli import console
     from trader.recheck import parity_run
 
-    document = parity_run(run, folder)
+    with console.own_stdout():
+        document = parity_run(run, folder)
     if as_json:
         console.print_json(document)
         return 0 if document["verdict"] == "pass" else FAILED

@@ -20,7 +20,8 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     from trader.cli import console
     from trader.recheck import replay_run
 
-    document = replay_run(run, folder)
+    with console.own_stdout():
+        document = replay_run(run, folder)
     if as_json:
         console.print_json(document)
     else:

@@ -23,13 +23,13 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Fit the model a config names on its own features, and write it with its card."""
-    from trader.cli.console import print_json
+    from trader.cli.console import own_stdout, print_json
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
     from trader.signals.model_card import output_path
 
     loaded = load_config(config, overrides or ())
-    with explaining(loaded):
+    with explaining(loaded), own_stdout():
         path = output_path(loaded.config, out, force)
         card = _trained(loaded, config, path)
     if as_json:

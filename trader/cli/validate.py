@@ -14,7 +14,7 @@ def command(config: ConfigFiles, overrides: Overrides = None, as_json: AsJson = 
     from trader.config.load import load_config
 
     loaded = load_config(config, overrides or ())
-    with explaining(loaded):
+    with explaining(loaded), console.own_stdout():
         from trader import validation
 
         found = validation.validate(loaded, config)

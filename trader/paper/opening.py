@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -209,24 +210,30 @@ def _anchor(begun: Start) -> OnCheckpoint | None:
     return None if place is None else FileAnchor(Path(place))
 
 
-def put_back(lease: Lease, kills: Mapping[str, str]) -> None:
+def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
     """Kills that the journal holds in force, and the state folder lost: in force there again.
 
-    `kills`: id → code and reason. They are re-armed like any other. What is on record there is
-    never written again.
+    `kills`: id → the KILL record's payload. They bind what they bound and are re-armed like any
+    other. What is on record there is never written again.
     """
     known = {str(kill["kill_id"]) for kill in records.all_kills(lease.home)}
-    for kill_id, told in kills.items():
+    for kill_id, data in kills.items():
         if kill_id in known:
             continue
-        code, _, reason = told.partition(": ")
         if kill_id.startswith(records.UNRECORDED):
             is_of_all = kill_id == records.UNRECORDED
             latch.raise_halt(lease.home if is_of_all else lease.folder, "the journal holds a stop")
             continue
-        record = {"kill_id": kill_id, "code": code, "scope": lease.run_id, "ts_ns": None}
-        text = f"{reason} (in the journal of the run; the state folder had lost it)"
-        records.store(lease.home, statedir.KILLS, {**record, "reason": text})
+        is_of_all = data.get("scope") == records.EVERYTHING
+        record = {
+            "kill_id": kill_id,
+            "code": data.get("code_name", data["code"]),
+            "scope": records.EVERYTHING if is_of_all else lease.run_id,
+            "ts_ns": None,
+            "reason": f"{data['reason']} (in the journal of {lease.run_id}; the state folder had "
+            "lost it)",
+        }
+        records.store(lease.home, statedir.KILLS, record)
 
 
 def seen_bars(begun: Start) -> np.ndarray | None:

@@ -138,9 +138,10 @@ def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules
     name = path.parent.name
     report = verify(path)
     if not report.ok:
+        first = report.problems[0]
         raise VerificationError(
-            f"{path} is damaged: {report.problems[0]}; nothing trades on it. "
-            "Start a fresh run with --new"
+            f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
+            f"`trader audit verify {name}`, and start a fresh run with --new"
         )
     records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
     begun = records[0]

@@ -79,7 +79,7 @@ class Recovered:
     acked: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)  # CANCEL_ACKs on record by order id
     refused: list[tuple[str, np.ndarray]] = field(default_factory=list)  # use, BAR row
-    kills: dict[str, str] = field(default_factory=dict)  # in force: id → code and reason
+    kills: dict[str, dict[str, Any]] = field(default_factory=dict)  # in force: id → its record
     end: str = ""  # reason of a RUN_END that nothing follows
     closing: dict[str, str] = field(default_factory=dict)  # flattening orders under way
     last_seq: int = 0
@@ -123,7 +123,7 @@ def recovered(records: Iterator[Record]) -> Recovered:
 
 
 def _kill(found: Recovered, data: dict[str, Any]) -> None:
-    found.kills[data["kill_id"]] = f"{data.get('code_name', data['code'])}: {data['reason']}"
+    found.kills[data["kill_id"]] = data
     found.steps.append(Halted(Reason(int(data.get(KILLED_BY, Reason.KILLED)))))
 
 
