@@ -124,3 +124,28 @@ def test_terminal_shows_bars_logs_and_colour():
 
 def test_no_color_is_honoured_on_a_terminal():
     assert "\x1b[31m" not in on_terminal(BARS, NO_COLOR="1")
+
+
+STRANGER = """import os
+from trader.cli import console
+
+with console.own_stdout() as stream:
+    print("a stranger's")
+    stream.write("late\\n")
+other = os.open("other", os.O_WRONLY | os.O_CREAT)
+stream.flush()
+print("the result")
+"""
+
+
+def test_what_is_written_late_reaches_stdout_and_no_other_file(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("late\nthe result\n", "a stranger's\n")
+    assert (tmp_path / "other").read_bytes() == b""

@@ -96,16 +96,17 @@ def _json_scalar(value: Any) -> Any:
 def own_stdout() -> Iterator[TextIO]:
     """Yields stdout, for results alone, while the user's code runs.
 
-    What models, hooks and the C code under them print meanwhile goes to stderr.
+    What models, hooks and the C code under them print meanwhile goes to stderr. The stream has a
+    descriptor of its own, which lives as long as the stream: a thread that waits for a slow reader
+    may hold it longer than this block, and must not write to a number that is another file's by
+    then.
     """
     stream = sys.stdout
     stream.flush()
+    if _descriptor(stream) == 1:
+        stream = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
     kept = os.dup(1)
     os.dup2(2, 1)
-    if _descriptor(stream) == 1:
-        stream = open(  # noqa: SIM115 - the descriptor is closed below, whatever is unwritten
-            kept, "w", encoding=stream.encoding, errors=stream.errors, closefd=False
-        )
     try:
         with redirect_stdout(sys.stderr):
             yield stream
