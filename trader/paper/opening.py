@@ -221,8 +221,8 @@ def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
         if kill_id in known:
             continue
         if kill_id.startswith(records.UNRECORDED):
-            is_of_all = kill_id == records.UNRECORDED
-            latch.raise_halt(lease.home if is_of_all else lease.folder, "the journal holds a stop")
+            place = lease.home if kill_id == records.UNRECORDED else lease.folder
+            latch.raise_halt(place, "the journal holds a stop")
             continue
         is_of_all = data.get("scope") == records.EVERYTHING
         record = {
