@@ -103,16 +103,13 @@ def own_stdout() -> Iterator[TextIO]:
     """
     stream = sys.stdout
     stream.flush()
-    if _descriptor(stream) == 1:
-        stream = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
-    kept = os.dup(1)
+    own = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
     os.dup2(2, 1)
     try:
         with redirect_stdout(sys.stderr):
-            yield stream
+            yield own if _descriptor(stream) == 1 else stream
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(own.fileno(), 1)
 
 
 def _descriptor(stream: TextIO) -> int | None:
