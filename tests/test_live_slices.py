@@ -127,6 +127,19 @@ def test_what_is_no_bar_is_refused_with_its_line_and_counted_in_a_row(tmp_path: 
     assert run.told("error")[0]["text"] == "line 2: not one JSON object"
 
 
+def test_a_line_that_names_its_symbol_and_is_no_bar_holds_that_symbol(tmp_path: Path):
+    junk = BadBar("{", "close is not finite", 0, 1, 2)
+    rows = [bar(minute, symbol=symbol) for minute in range(2, 6) for symbol in (0, 1)]
+    run = LiveRun(tmp_path, [bar(1), bar(1, symbol=1), junk, *rows], symbols=2)
+    run.run()
+    decisions = np.concatenate(run.decisions)
+    held = decisions[decisions["reason"] == Reason.DATA_INVALID]
+    first = int(decisions["ts_ns"][0])
+    minutes = (held["ts_ns"] - first) // (60 * NS_PER_SECOND) + 1
+    assert list(zip(minutes.tolist(), held["symbol"].tolist(), strict=True)) == [(2, 1), (3, 1)]
+    assert run.told("error")[0]["symbol"] == "S1"
+
+
 def test_a_flood_is_taken_bar_by_bar_and_nothing_is_dropped(tmp_path: Path):
     run = LiveRun(tmp_path, [bar(i, 60 + i % 7) for i in range(1, 1_501)])
     run.run()

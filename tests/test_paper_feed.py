@@ -1,6 +1,7 @@
 """The live feed of a paper run: silence, bad lines, history piped in. Real processes."""
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,40 @@ def test_what_is_refused_is_named_and_counted_at_the_end(tmp_path: Path):
     for found in ("1 × duplicate", "1 × price", "1 × revised"):
         assert f"data: {found}" in err
     assert "ACME BAD_BAR: " in err
+
+
+def held(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(timestamp, reason) of every action that was held from outside."""
+    actions = [one for one in lines if one["event"] == "action_generated"]
+    return [(one["timestamp"], one["reason"]) for one in actions if one["reason"] != "NONE"]
+
+
+@pytest.mark.parametrize("line", [bar(4, 60, low=0), bar(4, 60, close=None)])
+def test_a_bad_bar_holds_its_symbol_for_two_bars_also_when_the_run_dies_in_between(
+    tmp_path: Path, line: str
+):
+    whole, cut = Paper(tmp_path / "whole"), Paper(tmp_path / "cut")
+    before, after = [bar(i, 60) for i in range(1, 4)], [bar(i, 60) for i in range(5, 9)]
+    code, lines, err = whole.start().send(*before, line, *after).end()
+    assert code == 0, err
+    assert [reason for _, reason in held(lines)][-2:] == ["DATA_INVALID"] * 2
+    cut.start().send(*before, line).until("ALERT")
+    cut.signal(signal.SIGKILL)
+    _, begun, _ = cut.end()
+    code, rest, err = cut.start().send(*after).end()
+    assert code == 0, err
+    assert held(begun) + held(rest) == held(lines)
+    assert rest[-1]["digest"] == lines[-1]["digest"]
+    cut.assert_sound()
+
+
+def test_bad_bars_in_a_row_are_counted_on_after_a_crash(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    paper.start().send(bar(1, 60), bar(2, 60), *["junk\n"] * 4).until("ALERT", 4)
+    paper.signal(signal.SIGKILL)
+    paper.end()
+    paper.start().send(*["junk\n"] * 2).until("RUN_END")
+    code, _, err = paper.end()
+    assert code == 7, err
+    assert "6 bars in a row were bad" in err
+    paper.assert_sound()

@@ -142,7 +142,8 @@ class Day:
         signals = LiveSignals(
             stream, Asked(self.model), desk.pool, self.clock.now_ns, Ages(120.0, 300.0)
         )
-        live = LiveSlices(self.feed, gate, SlicePlan(self.count, 1.0, last_ns, is_timed=True))
+        plan = SlicePlan(self.count, 1.0, last_ns, is_timed=True)
+        live = LiveSlices(self.feed, gate, plan, self._found.quarantine)
         loop = ExecutionLoop(
             slices, signals, Hooks(PATIENCE_S), lambda: self._guard(slices, signals)
         )

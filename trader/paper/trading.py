@@ -88,7 +88,7 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     try:
         await model.start()
         signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun))
-        slices = LiveSlices(begun.feed, gate, _plan(begun, seen))
+        slices = LiveSlices(begun.feed, gate, _plan(begun, seen), begun.found.quarantine)
         guard = Guard(opened, signals, slices, config.feed.quality.max_bad_bars)
         loop = ExecutionLoop(opened.slices, signals, hooks, guard)
         yield Parts(loop, slices, signals, gate)

@@ -283,5 +283,6 @@ def refused_entries(refused: Refused) -> list[Entry]:
     if refused.use == "revised":
         entries.append(build.alert("DATA_REVISED", refused.text))
     elif refused.use == "invalid":
-        entries.append(build.alert("BAD_BAR", refused.text, {"line": refused.line}))
+        details = {"line": refused.line, "symbol": refused.symbol}
+        entries.append(build.alert("BAD_BAR", refused.text, details))
     return entries

@@ -62,8 +62,10 @@ class Narrator:
             )
 
     def bar_named(self, refused: Refused) -> Details:
-        """Close and symbol of a bar that is not traded on; nothing for a line that was no bar."""
-        return {} if refused.bar is None else self._at(refused.bar)
+        """Close and symbol of a bar that is not traded on, as far as the line tells them."""
+        if refused.bar is not None:
+            return self._at(refused.bar)
+        return {} if refused.symbol < 0 else {"symbol": self._symbols[refused.symbol]}
 
     def _sent_ids(self, engine: SliceEngine, ts_ns: int) -> dict[int, str]:
         """Ids of the orders that left at `ts_ns`, by symbol: one a symbol at most."""

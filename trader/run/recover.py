@@ -23,6 +23,7 @@ from trader.journal.log import Journal
 from trader.journal.records import Entry, Record
 from trader.run.journaled import JournaledSlices
 from trader.run.points import reached
+from trader.run.quarantine import Quarantine
 
 TRADED = "slice"
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
@@ -79,6 +80,7 @@ class Recovered:
     acked: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)  # CANCEL_ACKs on record by order id
     refused: list[tuple[str, np.ndarray]] = field(default_factory=list)  # use, BAR row
+    quarantine: Quarantine = field(default_factory=Quarantine)  # after all that came
     kills: dict[str, dict[str, Any]] = field(default_factory=dict)  # in force: id → its record
     end: str = ""  # reason of a RUN_END that nothing follows
     closing: dict[str, str] = field(default_factory=dict)  # flattening orders under way
@@ -114,6 +116,8 @@ def recovered(records: Iterator[Record]) -> Recovered:
             asked = answer["action"].copy(), answer["reason"].copy()
             last = RecordedSlice(bars, *asked, record.wall_ns)
             found.steps.append(last)
+            found.quarantine.accept()
+            found.quarantine.held(bars["symbol"].tolist())
         elif kind == "DECISION":
             assert last is not None, "verified before it is read"
             last.has_outputs = True
@@ -154,6 +158,14 @@ def _aborted(found: Recovered, data: dict[str, Any]) -> None:
     found.settled[data["client_order_id"]] = Reason[data["reason"]]
 
 
+def _alert(found: Recovered, data: dict[str, Any]) -> None:
+    if data["kind"] == "BAD_BAR":
+        symbol = data.get("symbol")
+        if symbol is None:  # a journal of before they named it
+            symbol = int(found.refused[-1][1][0]["symbol"]) if found.refused else -1
+        found.quarantine.refuse(symbol)
+
+
 _TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
     "ORDER_INTENT": _intent,
     "ORDER_SENT": _sent,
@@ -163,6 +175,7 @@ _TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
     "CANCEL_INTENT": _cancel,
     "KILL": _kill,
     "REARM": _rearm,
+    "ALERT": _alert,
     "RUN_RESUME": lambda found, data: setattr(found, "end", ""),
     "RUN_END": lambda found, data: setattr(found, "end", data["reason"]),
 }

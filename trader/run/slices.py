@@ -15,9 +15,9 @@ import numpy as np
 
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.live import BadBar, LiveBar, LiveFeed
+from trader.run.quarantine import Quarantine
 
 SLICES_PER_JOB = 128  # of a history: one hop to the executor and back is shared by so many
-CLEAN_BARS = 3  # a symbol must show after a bad bar, before it is traded again
 USES = {
     VerdictKind.LATE: "late",
     VerdictKind.DUPLICATE: "duplicate",
@@ -40,6 +40,7 @@ class Refused(NamedTuple):
     bar: np.void | None  # BAR; None where the line was none
     text: str = ""
     line: str = ""
+    symbol: int = -1  # of the instruments; -1 where the line names none
 
 
 class Portion(NamedTuple):
@@ -75,7 +76,14 @@ class SlicePlan(NamedTuple):
 class LiveSlices:
     """The slices of a live feed, as an async iterator of portions. Iterated once."""
 
-    def __init__(self, feed: LiveFeed, gate: BarGate, plan: SlicePlan) -> None:
+    def __init__(
+        self,
+        feed: LiveFeed,
+        gate: BarGate,
+        plan: SlicePlan,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        """`quarantine`: of a run that goes on, as its journal leaves it."""
         self._feed = feed
         self._gate = gate
         self._plan = plan
@@ -84,9 +92,13 @@ class LiveSlices:
         self._waiting_ns = 0
         self._due_ns: int | None = None
         self._give_up_at: float = 0.0  # of the loop's clock: when the slice goes without the rest
-        self._bad: dict[int, int] = {}  # symbol → clean bars still needed
-        self.bad_in_a_row = 0
+        self._quarantine = quarantine or Quarantine()
         self.items = 0  # that came, good or bad
+
+    @property
+    def bad_in_a_row(self) -> int:
+        """Bad bars since the last good one."""
+        return self._quarantine.bad_in_a_row
 
     async def __aiter__(self) -> AsyncIterator[Portion]:
         loop = asyncio.get_running_loop()
@@ -119,45 +131,38 @@ class LiveSlices:
         self.items += 1
         if isinstance(came, BadBar):
             where = f"line {came.line_number}: " if came.line_number else ""
-            return self._refuse(Refused("invalid", None, where + came.reason, came.line))
-        bar = came.bar
+            text = where + came.reason
+            return self._refuse(Refused("invalid", None, text, came.line, came.symbol))
+        bar, symbol = came.bar, int(came.bar["symbol"])
         verdict = self._gate.check(bar)
         if not verdict.is_accepted:
             use = USES.get(verdict.kind, "invalid")
-            return self._refuse(Refused(use, bar.copy(), verdict.detail))
+            return self._refuse(Refused(use, bar.copy(), verdict.detail, symbol=symbol))
         ts_ns = int(bar["ts_ns"])
         if ts_ns <= self._last_ns or (self._waiting and ts_ns < self._waiting_ns):
             text = "its slice has been traded already"
-            return self._refuse(Refused("late", bar.copy(), text))
-        self.bad_in_a_row = 0
+            return self._refuse(Refused("late", bar.copy(), text, symbol=symbol))
+        self._quarantine.accept()
         slices = []
         if self._waiting and ts_ns > self._waiting_ns:
             slices.append(self._filled())
         if not self._waiting:
             self._waiting_ns, self._give_up_at = ts_ns, now_s + self._plan.grace_s
             self._due_ns = came.due_ns if self._plan.is_timed else None
-        self._waiting[int(bar["symbol"])] = bar.copy()
+        self._waiting[symbol] = bar.copy()
         if len(self._waiting) == self._plan.symbols:
             slices.append(self._filled())
         return Portion(slices) if slices else None
 
     def _refuse(self, refused: Refused) -> Portion:
         if refused.use == "invalid":
-            self.bad_in_a_row += 1
-            if refused.bar is not None:
-                self._bad[int(refused.bar["symbol"])] = CLEAN_BARS
+            self._quarantine.refuse(refused.symbol)
         return Portion((), (refused,))
 
     def _filled(self) -> Slice:
         """The slice that was filling, as it is."""
-        rows = [self._waiting[symbol] for symbol in sorted(self._waiting)]
+        symbols = sorted(self._waiting)
+        rows = [self._waiting[symbol] for symbol in symbols]
         self._waiting.clear()
         self._last_ns = self._waiting_ns
-        quarantined = []
-        for symbol in [int(row["symbol"]) for row in rows if int(row["symbol"]) in self._bad]:
-            self._bad[symbol] -= 1
-            if self._bad[symbol] == 0:
-                del self._bad[symbol]
-            else:
-                quarantined.append(symbol)
-        return Slice(np.array(rows, rows[0].dtype), self._due_ns, tuple(quarantined))
+        return Slice(np.array(rows, rows[0].dtype), self._due_ns, self._quarantine.held(symbols))
