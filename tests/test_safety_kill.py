@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -119,6 +121,11 @@ def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, w
         (["--reason", "x", "--run", "r2"], "no such run"),
         (["--reason", "x", "--run", "../.."], "no such run"),
         (["--reason", "x", "--run", "bad\x1bname"], "bad\\x1bname"),
+        (["--reason", "x", "--run", ""], "--run : no such run"),
+        (["--reason", "x", "--run", "r1", "--run", "r2"], "--run is there twice"),
+        (["--reason", "x", "--code", "--"], "--code --: not one of"),
+        (["--reason", "x", "--code=\x1b"], "--code \\x1b: not one of"),
+        (["--reason", "x", "\x1b[31m"], "\\x1b[31m"),
         (["--reason", "x", "--wrong"], "--wrong"),
         (["--rea", "x"], "--reason"),
     ],
@@ -147,7 +154,9 @@ def test_help_is_no_stop(trader_home, capfd):
     assert os.listdir(trader_home) == []
 
 
-@pytest.mark.parametrize("reason", ["-5 % in a minute", "--reason", "-", "--flatten"])
+@pytest.mark.parametrize(
+    "reason", ["-5 % in a minute", "--reason", "-", "--", "--flatten", "==", "a=b"]
+)
 def test_reason_may_begin_with_a_dash(trader_home, capfd, reason):
     code, document = kill_here(capfd, "--reason", reason)
     assert (code, document["reason"]) == (0, reason)
@@ -310,11 +319,61 @@ def test_runs_that_cannot_be_listed_are_not_called_stopped(trader_home, capfd):
     assert (code, document["durable"]) == (10, True)
 
 
+def hangs(monkeypatch, module, name, home):
+    """Makes one step wait until the test is over, for the state folder itself."""
+    never, real = threading.Event(), getattr(module, name)
+
+    def step(folder, *given):
+        return never.wait() if str(folder) == str(home) else real(folder, *given)
+
+    monkeypatch.setattr(kill, "FLUSHED_WITHIN_S", 0.2)
+    monkeypatch.setattr(kill, "LISTED_WITHIN_S", 0.2)
+    monkeypatch.setattr(module, name, step)
+    return never
+
+
+def test_disk_that_hangs_on_the_first_write_keeps_no_run_from_being_ended(
+    trader_home, tmp_path, capfd, monkeypatch
+):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[0] > 0)
+        never = hangs(monkeypatch, latch, "engage_page", trader_home)
+        try:
+            code, document = kill_here(capfd, "--reason", "hung disk")
+        finally:
+            never.set()
+        told = [(run["was"], run["outcome"]) for run in document["runs"]]
+        assert (code, document["durable"], told) == (9, False, [("running", "killed")])
+        assert runner.wait(10) == -signal.SIGKILL
+
+
+def test_disk_that_does_not_even_list_the_runs_is_not_called_stopped(
+    trader_home, capfd, monkeypatch
+):
+    never = hangs(monkeypatch, runs, "all_runs", trader_home)
+    try:
+        assert kill.main(["--reason", "hung disk"]) == 10
+    finally:
+        never.set()
+    assert "THE RUNS ARE NOT KNOWN: runs: no answer from the disk" in capfd.readouterr().out
+    assert is_latched(trader_home)
+
+
+def test_beginning_of_an_id_names_the_one_run_that_has_it(trader_home, capfd):
+    for name in ("demo-17", "demo-18", "other-1"):
+        with held_run(trader_home, name) as lease:
+            lease.drop_files()  # as a process that died
+    assert kill.main(["--reason", "x", "--run", "demo-1"]) == 2
+    assert "2 runs begin so" in capfd.readouterr().err
+    code, document = kill_here(capfd, "--reason", "x", "--run", "other")
+    assert [run["run_id"] for run in document["runs"]] == ["other-1"]
+    assert (code, records.all_kills(str(trader_home))[-1]["scope"]) == (0, "other-1")
+
+
 def test_disk_that_hangs_in_the_flush_delays_the_stop_by_its_deadline_only(
     trader_home, capfd, monkeypatch
 ):
-    import threading
-
     never = threading.Event()
     monkeypatch.setattr(kill, "FLUSHED_WITHIN_S", 0.2)
     real = latch.flush
@@ -336,8 +395,6 @@ def test_disk_that_hangs_in_the_flush_delays_the_stop_by_its_deadline_only(
 
 
 def test_audit_sink_that_hangs_delays_nothing_but_its_own_line(trader_home, capfd, monkeypatch):
-    import threading
-
     never = threading.Event()
     monkeypatch.setattr(kill, "AUDITED_WITHIN_S", 0.2)
     monkeypatch.setattr(records, "audit", lambda *_: never.wait())
@@ -398,7 +455,6 @@ def test_ctrl_c_while_waiting_ends_the_waiting_and_not_the_audit(trader_home, ca
 
 def test_signals_do_not_end_the_stop_half_way(trader_home, tmp_path):
     """SIGINT, SIGTERM and SIGHUP all the way through: acknowledged, or not begun."""
-    import signal
     import time
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -416,8 +472,6 @@ def test_signals_do_not_end_the_stop_half_way(trader_home, tmp_path):
 
 
 def test_main_works_from_a_thread(trader_home):
-    import threading
-
     codes = []
     thread = threading.Thread(target=lambda: codes.append(kill.main(["--reason", "thread"])))
     thread.start()
@@ -466,7 +520,6 @@ def test_spooled_audit_line_is_told(trader_home, capfd):
 
 
 def test_signal_handlers_are_put_back(trader_home):
-    import signal
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
@@ -503,9 +556,10 @@ options:
   --reason REASON  why, in your words; it is kept
   --code CODE      one of RISK_BREACH, DAILY_LOSS_LIMIT, POSITION_LIMIT,
                    CONCENTRATION_LIMIT, MARKET_VOLATILITY, SYSTEM_ERROR,
-                   MANUAL_STOP, CONNECTIVITY_LOSS (default MANUAL_STOP, or the
-                   one the reason names)
-  --run ID         stop this run only (default: everything)
+                   MANUAL_STOP, CONNECTIVITY_LOSS, or its number (default
+                   MANUAL_STOP, or the one the reason names)
+  --run ID         stop this run only (default: everything); the beginning of
+                   its id will do
   --flatten        close positions, not only orders
   --json           print one JSON document
 
@@ -579,7 +633,6 @@ def test_file_run_as_a_program_is_the_command(trader_home, monkeypatch):
 def test_suspended_runner_outside_the_gate_is_past_its_barrier_and_ended_when_its_time_is_up(
     trader_home, tmp_path, capfd
 ):
-    import signal
 
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "idle", tmp_path / "ledger") as runner:
@@ -592,7 +645,6 @@ def test_suspended_runner_outside_the_gate_is_past_its_barrier_and_ended_when_it
 
 
 def test_signal_in_the_middle_of_the_stop_is_not_heard(trader_home, monkeypatch):
-    import signal
 
     heard, shut = [], stop.shut
 

@@ -250,6 +250,9 @@ def test_unreadable_page_is_damaged(tmp_path, monkeypatch):
     armed(tmp_path)
     monkeypatch.setattr(os, "pread", broken)
     assert latch.read_page(str(tmp_path)) == (latch.DAMAGED, None)
+    assert latch.inspect(str(tmp_path)).causes == [
+        f"kill.page cannot be read: EIO {os.strerror(5)}"
+    ]
 
 
 def test_kill_switch_reason_mapping():

@@ -171,6 +171,36 @@ def test_resuming_run_with_its_permit_starts(trader_home):
         held.open_gate()
 
 
+def test_run_that_is_over_for_good_leaves_no_folder_for_a_kill_to_look_at(trader_home):
+    lease = arm(str(trader_home), "r1", INFO)
+    lease.open_gate()
+    lease.write_status({"ts_ns": 1})
+    lease.close(over=True)
+    assert os.listdir(trader_home / "runs") == []
+    with held_run(trader_home, "r2") as lease:
+        lease.drop_files()  # as a process that died
+    runs.forget(str(trader_home), "r2")  # for a fresh one in its place
+    assert os.listdir(trader_home / "runs") == []
+
+
+def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
+    lease = arm(str(trader_home), "r1", INFO)
+    order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
+    stop.shut(stop.Stop(str(trader_home), order))
+    lease.close(over=True)
+    assert os.listdir(trader_home / "runs") == ["r1"]
+    assert rearm.rearm(str(trader_home), order.kill_id, "seen")["armed"]
+
+
+def test_rearm_of_a_run_whose_folder_has_gone_is_one(trader_home):
+    with held_run(trader_home, "r1"):
+        order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
+        stop.shut(stop.Stop(str(trader_home), order))
+    shutil.rmtree(trader_home / "runs" / "r1")
+    done = rearm.rearm(str(trader_home), order.kill_id, "it had ended")
+    assert (done["armed"], done["pending"]) == (True, [])
+
+
 @pytest.mark.parametrize(
     "channel",
     [

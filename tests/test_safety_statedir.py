@@ -1,6 +1,7 @@
 """The state folder: where it is, who may use it, where the latch goes without it."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -19,6 +20,20 @@ def test_state_folder_is_the_named_one_or_the_platforms(monkeypatch):
         assert statedir.home_path({}) == "/home/u/.local/state/trader"
         assert statedir.home_path({"TRADER_HOME": ""}) == "/home/u/.local/state/trader"
         assert statedir.home_path({"XDG_STATE_HOME": "/s"}) == "/s/trader"
+        assert statedir.home_path({"XDG_STATE_HOME": "s"}) == "/home/u/.local/state/trader"
+
+
+def test_state_folder_is_the_same_from_every_working_folder(monkeypatch, tmp_path):
+    """Whatever HOME says, and also where the working folder is gone."""
+    users = pwd.getpwuid(os.getuid()).pw_dir
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for home in ("rel", "", "."):
+        monkeypatch.setenv("HOME", home)
+        assert statedir.home_path({"TRADER_HOME": "rel"}) == f"{users}/rel"
+        assert statedir.home_path({"XDG_STATE_HOME": "rel"}).startswith(users)
 
 
 def test_folders_are_private(tmp_path):

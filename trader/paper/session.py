@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from trader.journal.records import JournalError
 from trader.paper.ending import Ended, finish, stop
-from trader.paper.guard import FAULT, INTERRUPTED, KILLED
+from trader.paper.guard import END, FAULT, INTERRUPTED, KILLED
 from trader.paper.opening import Opened, leave, open_run
 from trader.paper.start import Asked, Start, cut_off, first_bar, start
 from trader.paper.statusboard import StatusBoard
@@ -55,7 +55,9 @@ async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ende
         ending.callback(opened.desk.pool.shutdown, wait=False)
         if asked.new and cut is not None:
             forget(held.lease.home, cut.parent.name)
-        return await _run(begun, opened, held, (hooks, watcher, say))
+        ended = await _run(begun, opened, held, (hooks, watcher, say))
+        held.over = ended.stopped.how == END
+        return ended
 
 
 async def _run(

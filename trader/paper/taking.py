@@ -89,6 +89,7 @@ class Held:
     folder: Path
     lease: Lease
     watch: StartWatch
+    over: bool = False  # it will not go on
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
@@ -109,15 +110,17 @@ def taken(folder: Path, kill: Kill) -> Iterator[Held]:
     try:
         lease = arm(home_path(), folder.name, info)
         watch = StartWatch(lease)
+        held = Held(folder, lease, watch)
         try:
-            yield Held(folder, lease, watch)
+            yield held
         except asyncio.CancelledError:
             if watch.killed:
                 lease.check()
             raise
         finally:
             watch.stop()
-            lease.close()
+            never_began = not resumes and not (folder / FILE_NAME).exists()
+            lease.close(held.over or never_began)
     finally:
-        if not resumes and not (folder / FILE_NAME).exists():  # it never began: nothing to find
+        if not resumes and not (folder / FILE_NAME).exists():  # nothing to find
             shutil.rmtree(folder, ignore_errors=True)

@@ -100,7 +100,7 @@ class Recovered:
 def recovered(records: Iterator[Record]) -> Recovered:
     """Read a journal from its RUN_START on."""
     found = Recovered()
-    bars = np.empty(0)
+    bars: np.ndarray = np.empty(0)
     last: RecordedSlice | None = None
     for record in records:
         kind, found.last_seq = record.type, record.seq

@@ -10,7 +10,6 @@ The exit code tells the truth: 0 durable and every run past its barrier, 9 stopp
 durable, 10 a run could not be stopped. 2 is a command line that stopped nothing.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -19,30 +18,28 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from trader.safety import barrier, latch, pending, records, runs, statedir, stop
+from trader.safety import barrier, killwords, latch, pending, records, statedir, stop
 
 EXIT_STOPPED, EXIT_USAGE, EXIT_NOT_DURABLE, EXIT_NOT_STOPPED = 0, 2, 9, 10
-FLUSHED_WITHIN_S, TOLD_WITHIN_S, AUDITED_WITHIN_S = 2.0, 1.0, 3.0
-_TAKES_TEXT = ("--reason", "--code", "--run")
+FLUSHED_WITHIN_S, LISTED_WITHIN_S, TOLD_WITHIN_S, AUDITED_WITHIN_S = 2.0, 5.0, 1.0, 3.0
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs `trader kill` with the words after `kill`; returns the exit code."""
     started_ns = time.monotonic_ns()
     _plug_standard_streams()
-    try:
-        asked = _parse(argv)
-    except SystemExit as end:
-        return int(end.code or 0)
     home = statedir.home_path()
-    wrong = _refusal(asked, home)
-    if wrong:
-        _say(2, f"trader kill: error: {wrong}\ntrader kill: NOTHING WAS STOPPED\n")
+    try:
+        asked = killwords.parse(argv, home)
+    except killwords.Refused as refused:
+        _say(2, f"{refused}trader kill: NOTHING WAS STOPPED\n")
         return EXIT_USAGE
+    if asked is None:  # --help
+        return EXIT_STOPPED
     order = stop.StopOrder(
         reason=records.storable(asked.reason),
-        code=_code(asked),
-        scope=asked.run or records.EVERYTHING,
+        code=asked.code,
+        scope=asked.run_id or records.EVERYTHING,
         flatten=asked.flatten,
     )
     with _undisturbed():
@@ -51,75 +48,11 @@ def main(argv: Sequence[str]) -> int:
         targets = _stop(done)
         ack_ns = time.monotonic_ns()
         code = _exit_code(done, targets)
-        text = _document(done, targets, ack_ns, code) if asked.json else ""
+        text = _document(done, targets, ack_ns, code) if asked.as_json else ""
         text = text or _account(done, targets, ack_ns, code)
         stop.within(lambda: _say(1, text), TOLD_WITHIN_S)  # a pipe nobody reads holds up nothing
     _afterwards(done, targets, code, ack_ns)
     return code
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="trader kill",
-        description="Stop every run at once, or one. It stays stopped until `trader rearm`.",
-        epilog="Exit codes: 0 durable and every run past its barrier; 2 usage, nothing stopped; "
-        "9 stopped, not durable; 10 a run could not be stopped.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--reason", required=True, help="why, in your words; it is kept")
-    parser.add_argument("--code", help=f"one of {', '.join(latch.CODES)} (default MANUAL_STOP, "
-                        "or the one the reason names)")  # fmt: skip
-    parser.add_argument("--run", metavar="ID", help="stop this run only (default: everything)")
-    parser.add_argument("--flatten", action="store_true", help="close positions, not only orders")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    try:
-        return parser.parse_args(_joined(argv))
-    except SystemExit as done:
-        if done.code:
-            _say(2, "trader kill: NOTHING WAS STOPPED\n")
-        raise
-
-
-def _joined(argv: Sequence[str]) -> list[str]:
-    """`--reason TEXT` as `--reason=TEXT`: a reason may begin with a dash ("-5 % in a minute")."""
-    words, rest = [], list(argv)
-    while rest:
-        word = rest.pop(0)
-        words.append(f"{word}={rest.pop(0)}" if word in _TAKES_TEXT and rest else word)
-    return words
-
-
-def _refusal(asked: argparse.Namespace, home: str) -> str:
-    """Why a command line cannot be meant; "" when it can."""
-    if not asked.reason.strip():
-        return "--reason is empty; say why: trader kill --reason TEXT"
-    if asked.code is not None and not _is_code(asked.code):
-        import difflib
-
-        near = difflib.get_close_matches(asked.code.upper(), latch.CODES, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"--code {asked.code}: not one of {', '.join(latch.CODES)}{hint}"
-    if asked.run is None:
-        return ""
-    if statedir.is_run_name(asked.run) and os.path.isdir(statedir.run_folder(home, asked.run)):
-        return ""
-    listed = [run.run_id for run in runs.all_runs(home) if runs.is_listed(run)]
-    known = ", ".join(listed) or "none"
-    return (
-        f"--run {pending.shown(asked.run)}: no such run in {home} (not ended: {known}); "
-        "leave --run out to stop everything"
-    )
-
-
-def _is_code(text: str) -> bool:
-    return text.strip().upper() in latch.CODES or text.strip() in map(str, latch.CODES.values())
-
-
-def _code(asked: argparse.Namespace) -> int:
-    if asked.code is None:
-        return latch.named_code(asked.reason) or latch.CODES["MANUAL_STOP"]
-    text = asked.code.strip().upper()
-    return latch.CODES[text] if text in latch.CODES else int(text)
 
 
 def _stop(done: stop.Stop) -> list[barrier.Target]:
@@ -131,14 +64,11 @@ def _stop(done: stop.Stop) -> list[barrier.Target]:
     if not done.finished:
         done.durable = False
         done.errors.append(f"the state folder: {trouble}")
+        _find_runs_again(done)
     if not done.durable:
         stop.within(lambda: stop.fall_back(done), FLUSHED_WITHIN_S)
     since_ns = done.order.mono_ns
-    targets = [
-        barrier.Target(run, done.binds(run), since_ns)
-        for run in list(done.runs)
-        if runs.is_listed(run) or run.left_since(since_ns)
-    ]
+    targets = [barrier.Target(run, done.binds(run), since_ns) for run in list(done.runs)]
     try:
         barrier.pass_barrier(targets)
     except Exception as error:  # whatever it is, the answer must come, and must be true
@@ -147,6 +77,14 @@ def _stop(done: stop.Stop) -> list[barrier.Target]:
             if not target.outcome:
                 target.finish(barrier.NOT_STOPPED, since_ns)
     return targets
+
+
+def _find_runs_again(done: stop.Stop) -> None:
+    """The disk hangs, or takes long: whom to stop must be known all the same."""
+    if not done.listed:
+        stop.within(lambda: stop.find_runs(done), LISTED_WITHIN_S)
+    if not done.listed:
+        done.blind.append("runs: no answer from the disk")
 
 
 def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:

@@ -104,10 +104,8 @@ def named_code(text: str) -> int | None:
 
 def page_bytes(stamp: Stamp | None) -> bytes:
     """A whole page: armed for None, else killed with that stamp."""
-    code = stamp.code if stamp else 0
-    return (bytes([code]) + _region(stamp).rjust(_TEXT_AT + TEXT_BYTES - 1, b"\0")).ljust(
-        PAGE_SIZE, b"\0"
-    )
+    head = bytes([stamp.code if stamp else 0])
+    return (head + _region(stamp).rjust(_TEXT_AT + TEXT_BYTES - 1, b"\0")).ljust(PAGE_SIZE, b"\0")
 
 
 def _region(stamp: Stamp | None) -> bytes:
@@ -145,26 +143,28 @@ def decode_page(data: bytes) -> tuple[str, Stamp | None]:
 
 def read_page(folder: str) -> tuple[str, Stamp | None]:
     """State of the page of a folder; DAMAGED when it cannot be read, MISSING when not there."""
+    return _look_at_page(folder)[:2]
+
+
+def _look_at_page(folder: str) -> tuple[str, Stamp | None, str]:
+    """State, stamp, and why trading is stopped, "" when it is not."""
     try:
         fd = os.open(os.path.join(folder, PAGE), os.O_RDONLY | _OPEN)
+        try:
+            page, stamp = decode_page(os.pread(fd, PAGE_SIZE + 1, 0))
+        finally:
+            os.close(fd)
     except FileNotFoundError:
-        return MISSING, None
-    except OSError:
-        return DAMAGED, None
-    try:
-        return decode_page(os.pread(fd, PAGE_SIZE + 1, 0))
-    except OSError:
-        return DAMAGED, None
-    finally:
-        os.close(fd)
+        page, stamp = MISSING, None
+    except OSError as error:
+        return DAMAGED, None, f"{PAGE} cannot be read: {reason_of(error)}"
+    return page, stamp, "" if page == ARMED else f"{PAGE} is {page}"
 
 
 def inspect(folder: str) -> Reading:
     """Reads the three channels of a folder. Never raises: what cannot be read is a cause."""
-    page, stamp = read_page(folder)
-    causes = []
-    if page != ARMED:
-        causes.append(f"{PAGE} is {page}")
+    page, stamp, cause = _look_at_page(folder)
+    causes = [cause] if cause else []
     if not os.path.lexists(os.path.join(folder, PERMIT)):
         causes.append(f"{PERMIT} is missing")
     if os.path.lexists(os.path.join(folder, HALT)):

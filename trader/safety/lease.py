@@ -151,8 +151,8 @@ class Lease:
         """Waits until no order is inside the gate. True when none is."""
         return self._gate is None or self._gate.drain(timeout_s)
 
-    def close(self) -> None:
-        """Says goodbye: the run is no longer listed, and its lock is free."""
+    def close(self, over: bool = False) -> None:
+        """Says goodbye: no longer listed, its lock free; `over`: it never goes on."""
         self.shut_gate("the run has ended")
         self.drain(1.0)
         try:
@@ -162,6 +162,8 @@ class Lease:
             arming.drop(os.path.join(self.folder, runs.ENTRY))
         except OSError:
             pass  # a disk that takes nothing: it stays listed, as dead
+        if over:
+            runs.retire(self.home, self.run_id)
         self.drop_files()
 
     def drop_files(self) -> None:

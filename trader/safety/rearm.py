@@ -148,6 +148,8 @@ def _open(home: str, scope: str) -> list[str]:
         if place != folder:  # a fallback is armed by being empty
             arming.drop(os.path.join(place, latch.PAGE))
             arming.drop(os.path.join(place, latch.HALT))
+    if scope != records.EVERYTHING and not os.path.isdir(folder):
+        return []  # it ended for good as it was stopped: nothing of it is left to open
     arming.arm_folder(folder)
     return [folder]
 

@@ -131,8 +131,30 @@ def is_listed(run: Run) -> bool:
 def forget(home: str, run_id: str) -> None:
     """Takes a run that will not go on off the list of runs. Nothing for one that is alive."""
     run = Run(home, run_id)
-    if not run.alive and run.entry:
+    if run.alive:
+        return
+    if run.entry:
         os.unlink(os.path.join(run.folder, ENTRY))
+    retire(home, run_id)
+
+
+def retire(home: str, run_id: str) -> None:
+    """Removes the folder of a run that will never go on: `trader kill` looks at each there is.
+
+    One with a stop in it stays as it is until the re-arm. Called by who holds the run, or knows
+    that nobody does.
+    """
+    folder = os.path.join(home, statedir.RUNS, run_id)
+    if latch.inspect(folder).causes:
+        return
+    gone = os.path.join(home, statedir.RUNS, f".gone-{run_id}")  # no name of a run
+    try:
+        os.rename(folder, gone)  # at once: nobody sees half a run
+        for name in os.listdir(gone):
+            os.unlink(os.path.join(gone, name))
+        os.rmdir(gone)
+    except OSError:
+        pass  # it stays, and costs a look each time
 
 
 def lock_state(path: str) -> str:

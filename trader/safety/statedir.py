@@ -25,13 +25,28 @@ NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 def home_path(environ: Mapping[str, str] = os.environ) -> str:
     """The state folder, absolute. It need not exist."""
     named = environ.get("TRADER_HOME")
-    user = os.path.expanduser("~")
+    user = _user_folder()
     if named:  # what is not absolute is in the user's folder: the same from every working folder
         return os.path.abspath(os.path.join(user, os.path.expanduser(named)))
     if sys.platform == "darwin":  # pragma: no cover - the place on Apple's platform
         return os.path.join(user, "Library", "Application Support", "trader")
-    state = environ.get("XDG_STATE_HOME") or os.path.join(user, ".local", "state")
+    state = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the XDG specification: a relative path is to be ignored
+        state = os.path.join(user, ".local", "state")
     return os.path.join(os.path.abspath(state), "trader")
+
+
+def _user_folder() -> str:
+    """The user's folder, absolute: where HOME does not name one, as the system has it."""
+    home = os.environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home.rstrip("/") or "/"
+    import pwd
+
+    try:
+        return os.path.join("/", pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a user without an entry
+        return "/"
 
 
 def run_folder(home: str, run_id: str) -> str:

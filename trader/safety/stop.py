@@ -56,6 +56,7 @@ class Stop:
         self.started_ns = time.monotonic_ns()
         self.page_ns = self.visible_ns = self.durable_ns = 0
         self.durable = self.finished = False
+        self.listed = False  # `runs` and `blind` are told
         self.record_error = "not tried"
         self.runs: list[runs.Run] = []
         self.blind: list[str] = []  # why the live runs are not known
@@ -115,12 +116,28 @@ def _pages(stop: Stop) -> None:
     stop.page_ns = time.monotonic_ns()
     if done.created:
         _give_to_owner(os.path.join(folder, latch.PAGE), stop)
-    found = runs.all_runs(stop.home, stop.blind)
-    stop.runs = [run for run in found if order.scope in (records.EVERYTHING, run.run_id)]
+    find_runs(stop)
     for run in stop.runs:
         if run.alive and run.folder != folder:
             done = latch.engage_page(run.folder, order.stamp, order.flatten)
             stop.folders[run.folder] = done
+
+
+def find_runs(stop: Stop) -> None:
+    """The runs in scope that live, or died without a goodbye, or have left since the stop began.
+
+    Only reads: a disk that hangs on every write may still tell.
+    """
+    blind: list[str] = []
+    order = stop.order
+    stop.runs = [
+        run
+        for run in runs.all_runs(stop.home, blind)
+        if order.scope in (records.EVERYTHING, run.run_id)
+        and (runs.is_listed(run) or run.left_since(order.mono_ns))
+    ]
+    stop.blind = blind
+    stop.listed = True
 
 
 def _give_to_owner(path: str, stop: Stop) -> None:

@@ -1,0 +1,132 @@
+"""What the words after `trader kill` mean, or why they cannot be meant.
+
+Law: standard library only, and as light as the command. Decides nothing but that: a reason may be
+any text, a code its name or number, a run the beginning of its id; whatever is doubtful is refused,
+because the answer to a stop that was not meant must be that nothing was stopped.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from trader.safety import latch, pending, runs, statedir
+
+_TAKES_TEXT = ("--reason", "--code", "--run")
+_MARK = "="  # before each text, so that argparse takes none for an option or for its own "--"
+
+
+class Asked(NamedTuple):
+    """A stop that can be carried out."""
+
+    reason: str
+    code: int
+    run_id: str  # "" for everything
+    flatten: bool
+    as_json: bool
+
+
+class Refused(Exception):
+    """Why not, in lines for a terminal."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
+
+
+def parse(argv: Sequence[str], home: str) -> Asked | None:
+    """What `argv` asks for on that state folder; None where it asked for help, and got it.
+
+    Raises `Refused`.
+    """
+    try:
+        found = _parser().parse_args(_joined(argv))
+    except SystemExit:
+        return None
+    run_id, unknown = _run_meant(found.run, home)
+    wrong = _refusal(found) or unknown
+    if wrong:
+        raise Refused(f"trader kill: error: {wrong}\n")
+    return Asked(found.reason, _code(found), run_id, found.flatten, found.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="trader kill",
+        description="Stop every run at once, or one. It stays stopped until `trader rearm`.",
+        epilog="Exit codes: 0 durable and every run past its barrier; 2 usage, nothing stopped; "
+        "9 stopped, not durable; 10 a run could not be stopped.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--reason", type=_unmarked, required=True,
+                        help="why, in your words; it is kept")  # fmt: skip
+    parser.add_argument("--code", type=_unmarked, help=f"one of {', '.join(latch.CODES)}, or its "
+                        "number (default MANUAL_STOP, or the one the reason names)")  # fmt: skip
+    parser.add_argument("--run", type=_unmarked, action="append", default=[], metavar="ID",
+                        help="stop this run only (default: everything); the beginning of its id "
+                        "will do")  # fmt: skip
+    parser.add_argument("--flatten", action="store_true", help="close positions, not only orders")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--reason TEXT` as one marked word: a reason may begin with a dash ("-5 % in a minute")."""
+    words, rest = [], list(argv)
+    while rest:
+        name, equals, text = rest.pop(0).partition("=")
+        if name in _TAKES_TEXT and (equals or rest):
+            words.append(f"{name}={_MARK}{text if equals else rest.pop(0)}")
+        else:
+            words.append(name + equals + text)
+    return words
+
+
+def _unmarked(word: str) -> str:
+    return word.removeprefix(_MARK)
+
+
+def _refusal(asked: argparse.Namespace) -> str:
+    """Why a reason or a code cannot be meant; "" when they can."""
+    if not asked.reason.strip():
+        return "--reason is empty; say why: trader kill --reason TEXT"
+    if asked.code is not None and not _is_code(asked.code):
+        import difflib
+
+        near = difflib.get_close_matches(asked.code.upper(), latch.CODES, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"--code {pending.shown(asked.code)}: not one of {', '.join(latch.CODES)}{hint}"
+    return ""
+
+
+def _run_meant(named: list[str], home: str) -> tuple[str, str]:
+    """The run that `--run` names, "" for everything; and why it cannot be meant, "" if it can."""
+    if not named:
+        return "", ""
+    if len(named) > 1:
+        return "", "--run is there twice; leave it out to stop everything, or call once for each"
+    (name,) = named
+    if statedir.is_run_name(name) and os.path.isdir(statedir.run_folder(home, name)):
+        return name, ""
+    listed = [run.run_id for run in runs.all_runs(home) if runs.is_listed(run)]
+    begun = [run_id for run_id in listed if name and run_id.startswith(name)]
+    if len(begun) == 1:
+        return begun[0], ""
+    what = "no such run" if not begun else f"{len(begun)} runs begin so"
+    known = ", ".join(listed) or "none"
+    return "", (
+        f"--run {pending.shown(name)}: {what} in {home} (not ended: {known}); "
+        "leave --run out to stop everything"
+    )
+
+
+def _is_code(text: str) -> bool:
+    return text.strip().upper() in latch.CODES or text.strip() in map(str, latch.CODES.values())
+
+
+def _code(asked: argparse.Namespace) -> int:
+    if asked.code is None:
+        return latch.named_code(asked.reason) or latch.CODES["MANUAL_STOP"]
+    text = asked.code.strip().upper()
+    return latch.CODES[text] if text in latch.CODES else int(text)
