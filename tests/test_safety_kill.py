@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.sender import Ledger
 from tests.safety_kit import (
+    die,
     held_run,
     is_latched,
     is_silent,
@@ -363,7 +364,7 @@ def test_disk_that_does_not_even_list_the_runs_is_not_called_stopped(
 def test_beginning_of_an_id_names_the_one_run_that_has_it(trader_home, capfd):
     for name in ("demo-17", "demo-18", "other-1"):
         with held_run(trader_home, name) as lease:
-            lease.drop_files()  # as a process that died
+            die(lease)
     assert kill.main(["--reason", "x", "--run", "demo-1"]) == 2
     assert "2 runs begin so" in capfd.readouterr().err
     code, document = kill_here(capfd, "--reason", "x", "--run", "other")

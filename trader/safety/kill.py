@@ -95,8 +95,10 @@ def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:
 
 
 def _is_latched(done: stop.Stop) -> bool:
-    """Whether any channel anywhere holds this stop."""
-    return bool(done.fallbacks) or any(each.visible for each in done.folders.values())
+    """Whether every start in scope is refused from now on: a run's own latch is none for others."""
+    scope = done.folders.get(done.scope_folder)
+    is_visible = scope is not None and scope.visible
+    return is_visible or bool(done.fallbacks) or not done.record_error
 
 
 def _document(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: int) -> str:

@@ -105,10 +105,9 @@ def explain(kills: list[dict[str, Any]], home: str) -> str:
     """Who, when, why and how to re-arm, for the message of a start that is refused."""
     lines = [f"trading is stopped: {len(kills)} kill(s) not re-armed in {home}"]
     for kill in kills:
-        who = by_whom(kill)
         when = f" at {kill['at']}" if kill.get("at") else ""
         what = "every run" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
-        lines.append(f"  {kill['kill_id']}  {kill['code']}{who}{when}, {what}")
+        lines.append(shown(f"  {kill['kill_id']}  {kill['code']}{by_whom(kill)}{when}, {what}"))
         lines.append(f"    why: {shown(str(kill.get('reason', '')))}")
         lines.append(f"    to trade again: trader rearm {kill['kill_id']} --reason TEXT")
     return "\n".join(lines)

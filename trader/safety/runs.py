@@ -79,7 +79,15 @@ class Run:
     @property
     def alive(self) -> bool:
         """Held, or not to be told: what cannot be shown dead counts as alive."""
-        return self.lock != FREE
+        return self.lock != FREE or self.is_unlocked
+
+    @property
+    def is_unlocked(self) -> bool:
+        """Whether its process lives without the lock: somebody has taken `run.lock` away."""
+        runner = self.runner
+        if self.lock != FREE or runner is None or runner.gate == ENDED:
+            return False
+        return bool(runner.started) and processes.start_token(runner.pid) == runner.started
 
     @property
     def was(self) -> str:
@@ -95,6 +103,10 @@ class Run:
         if processes.start_token(self.runner.pid) != self.runner.started:
             return "starting"  # what the page tells is of the process before it
         return "hung"
+
+    def now(self) -> "Run":
+        """The same run as it is by now."""
+        return Run(os.path.dirname(os.path.dirname(self.folder)), self.run_id)
 
     def left_since(self, mono_ns: int) -> bool:
         """Whether its process said goodbye after that moment, and since the last boot."""
@@ -114,10 +126,8 @@ def all_runs(home: str, errors: list[str] | None = None) -> list[Run]:
     """Every run folder of a state folder, in name order. What cannot be listed goes to `errors`."""
     try:
         names = sorted(os.listdir(os.path.join(home, statedir.RUNS)))
-    except FileNotFoundError:
-        return []
     except OSError as error:
-        if errors is not None:
+        if errors is not None and os.path.lexists(os.path.join(home, statedir.RUNS)):
             errors.append(f"runs: {latch.reason_of(error)}")
         return []
     return [Run(home, name) for name in names if statedir.is_run_name(name)]
