@@ -42,7 +42,10 @@ EXAMPLES = [
     ({"event": "trading_state_changed", "timestamp": AT["timestamp"], "before": "ACTIVE",
       "after": "HALTED", "reason": "KILLED"},
      "2024-03-04T14:31:00Z trading state ACTIVE -> HALTED: KILLED"),
-    ({"event": "limit_breach", "reason": "DAILY_LOSS_LIMIT"}, "limit reached: DAILY_LOSS_LIMIT"),
+    ({"event": "limit_breach", "timestamp": AT["timestamp"], "reason": "DAILY_LOSS_LIMIT",
+      "observed": 1003.2, "limit": 1000.0, "policy": "reduce_only"},
+     "2024-03-04T14:31:00Z limit reached: daily loss 1,003.20 of 1,000.00 allowed "
+     "(risk.max_daily_loss); reduce_only"),
     ({"event": "emergency_stop", "kill_id": "k1", "code": "MANUAL_STOP", "reason": "enough",
       "scope": "everything", "source": "human"}, "killed by k1 MANUAL_STOP: enough"),
     ({"event": "error", "kind": "BAD_BAR", "text": "line 3"}, "BAD_BAR: line 3"),

@@ -84,7 +84,6 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
         reason = Reason[text]
-        loop.hooks.emit("limit_breach", reason=reason.name)
         handler.emergency_stop(f"a limit of run {opened.run_id} was reached", reason)
     elif how == CONNECTIVITY:
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trader.report.breach import breach_text
+
 Details = Mapping[str, Any]
 
 
@@ -87,6 +89,12 @@ def _changed(details: Details) -> str:
     return text if reason in (None, "NONE") else f"{text}: {reason}"
 
 
+def _breach(details: Details) -> str:
+    reason, policy = str(details.get("reason")), details.get("policy")
+    words = breach_text(reason, details.get("observed"), details.get("limit"))
+    return f"limit reached: {words}; {policy}"
+
+
 def _plain(details: Details) -> str:
     rest = [f"{key}={value}" for key, value in details.items() if key not in _HEAD]
     return " ".join([str(details.get("event", "event")), *rest])
@@ -102,7 +110,7 @@ _WORDS: dict[str, Callable[[Details], str]] = {
     "order_sent": lambda d: f"sent {d.get('side')} {number(d.get('qty'))} ({d.get('order_id')})",
     "order_filled": _filled,
     "trading_state_changed": _changed,
-    "limit_breach": lambda d: f"limit reached: {d.get('reason')}",
+    "limit_breach": _breach,
     "emergency_stop": lambda d: f"killed by {d.get('kill_id')} {d.get('code')}: {d.get('reason')}",
     "error": lambda d: f"{d.get('kind')}: {d.get('text')}",
     "trading_stopped": lambda d: f"stopped: {d.get('how')} {d.get('text') or ''}".rstrip(),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 12  # symbols shown; the others are counted
 HAPPENINGS = 8
 TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
-TOLD |= {"trading_state_changed", "error", "trading_started"}
+TOLD |= {"trading_state_changed", "limit_breach", "error", "trading_started"}
 COUNTED = {"order_denied": "denied", "order_throttled": "throttled"}
 COLOURS = {"ACTIVE": "green", "REDUCING": "yellow", "HALTED": "bold red"}
 LONGEST_SYMBOL = 24
