@@ -1,6 +1,7 @@
 """How a paper run stops and goes on: signals, kills, limits, a failing model. Real processes."""
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -99,7 +100,13 @@ def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_pa
     assert lines[-1]["risk"]["trading_state"] == "HALTED"
     status = json.loads(paper.run("status", "--json").stdout)
     assert status["latched"] is True
-    assert [kill["code"] for kill in status["kills"]] == ["DAILY_LOSS_LIMIT"]
+    (kill,) = status["kills"]
+    assert kill["code"] == "DAILY_LOSS_LIMIT"
+    allowed = "of 50.00 allowed (risk.max_daily_loss)"
+    assert re.fullmatch(rf"daily loss 9\d\.\d\d {re.escape(allowed)}, run \S+", kill["reason"])
+    assert f"limit reached: {kill['reason'].split(', run')[0]}; kill" in err
+    (breach,) = [line for line in lines if line["event"] == "limit_breach"]
+    assert f"daily loss {breach['observed']:.2f} {allowed}" in kill["reason"]
     assert paper.start().end()[0] == 7
     paper.assert_sound()
 

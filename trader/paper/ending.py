@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import KillSwitchReason, Reason
+from trader.core.schema import EventKind, KillSwitchReason, Reason
 from trader.errors import HaltedError, KilledError
 from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
@@ -37,6 +37,7 @@ from trader.paper.guard import (
 from trader.paper.opening import SPOOLS, Opened
 from trader.paper.start import Start
 from trader.report.artifacts import write_run
+from trader.report.breach import breach_text
 from trader.report.metrics import MarketFacts
 from trader.report.result import RunResult
 from trader.run.backtest import RunRecord
@@ -84,7 +85,7 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
         reason = Reason[text]
-        handler.emergency_stop(f"a limit of run {opened.run_id} was reached", reason)
+        handler.emergency_stop(f"{_limit_reached(opened, reason)}, run {opened.run_id}", reason)
     elif how == CONNECTIVITY:
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
@@ -99,6 +100,15 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
     return Stopped(how, _in_words(opened, text))
+
+
+def _limit_reached(opened: Opened, reason: Reason) -> str:
+    """The limit that halted the core: what was observed, what was allowed, its config key."""
+    events = opened.slices.engine.record().events
+    breaches = events[(events["kind"] == EventKind.LIMIT_BREACH) & (events["reason"] == reason)]
+    if not len(breaches) or reason == Reason.KILLED:  # halted from outside: no limit of ours
+        return f"trading was halted by {reason.name}"
+    return breach_text(reason.name, breaches[-1]["value"], breaches[-1]["limit"])
 
 
 def _in_words(opened: Opened, text: str) -> str:
