@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,12 @@ def paper(tmp_path: Path) -> Paper:
 
 def kinds(paper: Paper, *wanted: str) -> list[str]:
     return [kind for kind, _ in paper.records() if kind in wanted]
+
+
+def changes(lines: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What was told of the trading state: before, after, reason."""
+    told = [line for line in lines if line["event"] == "trading_state_changed"]
+    return [(line["before"], line["after"], line["reason"]) for line in told]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,9 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     shown = " ".join(paper.run("runs", "show", "latest").stdout.split())
     assert "sent for --flatten 1" in shown
     assert "Time halted none before its end" in shown
+    assert changes(lines) == [("ACTIVE", "HALTED", "KILLED")]
+    names = [line["event"] for line in lines]
+    assert names.index("trading_state_changed") < names.index("emergency_stop")
     assert lines[-1]["risk"]["open_positions"] == {}
     assert lines[-1]["final_equity"] == pytest.approx(100_000 - 1.2 - 0.06006 - 0.05994)
     assert kinds(paper, "KILL", "FILL", "RUN_END") == ["FILL", "KILL", "FILL", "RUN_END"]
@@ -87,6 +97,7 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     paper.start().send(bar(4, 61), bar(5, 62))
     code, lines, err = paper.end()
     assert code == 0, err
+    assert changes(lines) == [("HALTED", "ACTIVE", "NONE")]
     assert lines[-1]["risk"]["open_positions"] == {"ACME": 10.0}
     paper.assert_sound()
 
@@ -104,6 +115,7 @@ def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_pa
     assert kill["code"] == "DAILY_LOSS_LIMIT"
     allowed = "of 50.00 allowed (risk.max_daily_loss)"
     assert re.fullmatch(rf"daily loss 9\d\.\d\d {re.escape(allowed)}, run \S+", kill["reason"])
+    assert changes(lines) == [("ACTIVE", "HALTED", "DAILY_LOSS_LIMIT")]
     assert f"limit reached: {kill['reason'].split(', run')[0]}; kill" in err
     (breach,) = [line for line in lines if line["event"] == "limit_breach"]
     assert f"daily loss {breach['observed']:.2f} {allowed}" in kill["reason"]
@@ -119,6 +131,7 @@ def test_a_model_that_fails_three_times_in_a_row_trips_system_error(tmp_path: Pa
     code, lines, err = paper.end()
     assert code == 7, err
     assert lines[-1]["risk"]["held_by_reason"]["MODEL_ERROR"] == 3
+    assert changes(lines) == [("ACTIVE", "HALTED", "KILLED")]
     status = json.loads(paper.run("status", "--json").stdout)
     assert [kill["code"] for kill in status["kills"]] == ["SYSTEM_ERROR"]
     paper.assert_sound()

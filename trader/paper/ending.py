@@ -90,7 +90,7 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
-    await opened.slices.halt(Reason.KILLED, _kills(opened))
+    loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened)))
     for kill in opened.lease.kills():
         told = {key: kill.get(key) for key in ("kill_id", "code", "reason", "scope", "source")}
         loop.hooks.emit("emergency_stop", **told)

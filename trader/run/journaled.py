@@ -118,9 +118,14 @@ class JournaledSlices:
         """Whatever else belongs on record."""
         await self._append(entries)
 
-    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
-        """A kill between two slices: the core halts, working orders end, all on record."""
-        await self._append([*kills, *self.ended(self.engine.halt(reason))])
+    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> np.ndarray:
+        """A kill between two slices: the core halts, working orders end, all on record.
+
+        Returns the core's EVENT rows; none where it was halted already.
+        """
+        events = self.engine.halt(reason)
+        await self._append([*kills, *self.ended(events)])
+        return events
 
     async def flatten(self, kill_id: str) -> int:
         """Close every position at once, for a kill that asks for it; how many were closed."""

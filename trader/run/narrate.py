@@ -66,6 +66,13 @@ class Narrator:
             before, after = TradingState(int(event["limit"])), TradingState(int(event["value"]))
             self._hooks.emit("trading_state_changed", **_change(event, before, after))
 
+    def state_since(self, before: TradingState, account: np.void) -> None:
+        """trading_state_changed from `before` to the state of `account`, where it is another."""
+        after = TradingState(int(account["trading_state"]))
+        if after != before:
+            row = {"ts_ns": account["ts_ns"], "reason": account["state_reason"]}
+            self._hooks.emit("trading_state_changed", **_change(row, before, after))
+
     def _limits_reached(self, events: np.ndarray, limits: np.void) -> None:
         """limit_breach for the EVENT rows that tell of one: each where it changes the state."""
         if not self._hooks.has("limit_breach"):
