@@ -84,6 +84,16 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     assert changes(lines) == [("ACTIVE", "HALTED", "KILLED")]
     names = [line["event"] for line in lines]
     assert names.index("trading_state_changed") < names.index("emergency_stop")
+    sent, filled = (
+        [line for line in lines if line["event"] == event][-1]
+        for event in ("order_sent", "order_filled")
+    )
+    assert set(sent) == {"event", "timestamp", "symbol", "side", "qty", "order_id"}
+    assert (sent["side"], sent["qty"], filled["qty"]) == ("SELL", 10.0, 10.0)
+    assert filled["price"] == pytest.approx(59.94)
+    (asked,) = [data for kind, data in paper.records() if data.get("purpose") == "flatten"]
+    assert sent["order_id"] == filled["order_id"] == asked["client_order_id"]
+    assert names.index("emergency_stop") < len(names) - 1 - names[::-1].index("order_sent")
     assert lines[-1]["risk"]["open_positions"] == {}
     assert lines[-1]["final_equity"] == pytest.approx(100_000 - 1.2 - 0.06006 - 0.05994)
     assert kinds(paper, "KILL", "FILL", "RUN_END") == ["FILL", "KILL", "FILL", "RUN_END"]

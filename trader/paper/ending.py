@@ -96,7 +96,7 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         loop.hooks.emit("emergency_stop", **told)
     asking = opened.lease.flatten_asked_by()
     if asking:
-        closed = await opened.slices.flatten(asking)
+        closed = await opened.slices.flatten(asking, loop.tell_closed)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
     return Stopped(how, _in_words(opened, text))

@@ -108,6 +108,10 @@ class ExecutionLoop:
         """Let hooks hear of a trading state that is not `before`: a re-arm taken in at a start."""
         self._narrator.state_since(before, self._taker.engine.book.account[0])
 
+    def tell_closed(self, fill: np.void) -> None:
+        """Let hooks hear of an order that closed a position for a kill, and of its FILL row."""
+        self._narrator.position_closed(fill)
+
     async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
         """Trade every slice of every portion, in order, until the end or a stop.
 

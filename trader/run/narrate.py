@@ -73,6 +73,13 @@ class Narrator:
             row = {"ts_ns": account["ts_ns"], "reason": account["state_reason"]}
             self._hooks.emit("trading_state_changed", **_change(row, before, after))
 
+    def position_closed(self, fill: np.void) -> None:
+        """order_sent and order_filled of an order that closed a position for a kill."""
+        details = self._fill(fill)
+        sent = ("timestamp", "symbol", "side", "qty", "order_id")
+        self._hooks.emit("order_sent", **{key: details[key] for key in sent})
+        self._hooks.emit("order_filled", **details)
+
     def _limits_reached(self, events: np.ndarray, limits: np.void) -> None:
         """limit_breach for the EVENT rows that tell of one: each where it changes the state."""
         if not self._hooks.has("limit_breach"):
