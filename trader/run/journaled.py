@@ -43,6 +43,7 @@ class Passed(NamedTuple):
 
 
 Send = Callable[[SentOrder], Passed]
+Tell = Callable[[np.void], None]
 
 
 class Surroundings(Protocol):
@@ -127,7 +128,7 @@ class JournaledSlices:
         await self._append([*kills, *self.ended(events)])
         return events
 
-    async def flatten(self, kill_id: str, tell: Callable[[np.void], None] | None = None) -> int:
+    async def flatten(self, kill_id: str, tell: Tell = lambda fill: None) -> int:
         """Close every position at once, for a kill that asks for it; how many were closed.
 
         `tell` gets the FILL row of each, once it is on record.
@@ -145,7 +146,7 @@ class JournaledSlices:
             if passed.reason == Reason.NONE:
                 fills = self.engine.close_out(symbol)
                 await self._append(self.closed(fills, client_id))
-                for fill in fills if tell is not None else ():
+                for fill in fills:
                     tell(fill)
                 closed += 1
             else:
