@@ -80,6 +80,24 @@ def test_killed_run_is_halted_with_the_way_to_clear_it(trader_home):
     assert f"{kill_id}  DAILY_LOSS_LIMIT  everything by" in text
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_run_that_a_kill_has_ended_still_tells_what_it_was(trader_home, is_open):
+    with held_run(trader_home, "demo") as lease:
+        if is_open:
+            lease.open_gate()
+        alive = status.collect()["runs"][0]
+        stop.shut(stop.Stop(str(trader_home), stop.StopOrder("enough", 7, "demo")))
+    found = status.collect()
+    (run,) = found["runs"]
+    assert (run["state"], run["pid"], run["mode"]) == ("halted", None, "paper")
+    told = ("mode", "run_dir", "cwd", "host", "started")
+    assert [run[key] for key in told] == [alive[key] for key in told]
+    assert None not in [run[key] for key in told]
+    assert "demo  HALTED  paper, no process" in status.render(found)
+    rearm.rearm(str(trader_home), found["kills"][0]["kill_id"], "seen")
+    assert status.collect()["runs"] == []
+
+
 def test_run_that_a_limit_has_halted_says_which(trader_home):
     with held_run(trader_home, "demo") as lease:
         lease.open_gate()

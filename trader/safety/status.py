@@ -46,6 +46,7 @@ def _kill(kill: dict[str, Any]) -> dict[str, Any]:
 
 def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
     told = _finite(runs.read_json(os.path.join(run.folder, runs.STATUS)) or {})
+    entry = run.entry or runs.left(run)[0]
     binding = [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
     state, why, since_ns, clear = _state(run, told, binding)
     age_ns = time.monotonic_ns() - run.heartbeat_ns
@@ -57,11 +58,11 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
         "clear": clear,
         "pid": run.runner.pid if run.runner and run.alive else None,
         "heartbeat_age_s": round(age_ns / 1e9, 3) if run.alive and run.heartbeat_ns else None,
-        "mode": run.entry.get("mode", told.get("mode")),
-        "run_dir": run.entry.get("run_dir", told.get("run_dir")),
-        "cwd": run.entry.get("cwd"),
-        "host": run.entry.get("host"),
-        "started": _moment(run.entry.get("started_ns")),
+        "mode": entry.get("mode", told.get("mode")),
+        "run_dir": entry.get("run_dir", told.get("run_dir")),
+        "cwd": entry.get("cwd"),
+        "host": entry.get("host"),
+        "started": _moment(entry.get("started_ns")),
         "updated": _moment(told.get("ts_ns")),
         "last_bar": _moment(told.get("last_bar_ns")),
         "trading_state": told.get("trading_state"),
