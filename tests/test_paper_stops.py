@@ -153,6 +153,9 @@ def test_an_operator_who_touches_halt_stops_the_run(paper):
     code, _, err = paper.end()
     assert code == 7, err
     assert paper.count("KILL") == 1
+    (run,) = json.loads(paper.run("status", "--json").stdout)["runs"]
+    assert (run["run_id"], run["state"], run["mode"]) == (paper.run_dir.name, "halted", "paper")
+    assert [held["qty"] for held in run["positions"]] == [10.0]
     paper.assert_sound()
 
 

@@ -98,6 +98,49 @@ def test_run_that_a_kill_has_ended_still_tells_what_it_was(trader_home, is_open)
     assert status.collect()["runs"] == []
 
 
+def ended_by_a_file(home, run_id, state):
+    """A run that leaves while HALT is there; the file is put there before it leaves."""
+    with held_run(home, run_id) as lease:
+        lease.open_gate()
+        lease.write_status({**ACCOUNT, "trading_state": state})
+        (home / "HALT").touch()
+
+
+def test_run_that_a_file_has_ended_is_halted_with_what_it_holds_until_the_rearm(trader_home):
+    with held_run(trader_home, "in-order") as lease:  # it left before
+        lease.open_gate()
+        lease.write_status(ACCOUNT)
+    os.utime(os.path.join(lease.folder, "left.json"), ns=(1, 1))
+    ended_by_a_file(trader_home, "demo", "ACTIVE")
+    (run,) = status.collect()["runs"]
+    assert (run["run_id"], run["state"], run["mode"]) == ("demo", "halted", "paper")
+    assert run["positions"] == ACCOUNT["positions"]
+    assert run["clear"] == "trader rearm UNRECORDED --reason TEXT"
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    assert status.collect()["runs"] == []
+
+
+def test_run_that_a_file_has_ended_stays_when_the_file_is_touched_again(trader_home):
+    ended_by_a_file(trader_home, "demo", "HALTED")
+    later = time.time_ns() + 60 * 10**9
+    os.utime(trader_home / "HALT", ns=(later, later))
+    assert [run["run_id"] for run in status.collect()["runs"]] == ["demo"]
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    (trader_home / "HALT").touch()  # another stop: it ended nothing
+    os.utime(trader_home / "HALT", ns=(later, later))
+    assert status.collect()["runs"] == []
+
+
+def test_run_ended_by_a_permit_that_went_is_halted_until_the_rearm(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        lease.open_gate()
+        lease.write_status({**ACCOUNT, "trading_state": "HALTED"})
+        (trader_home / "PERMIT").unlink()
+    assert [run["state"] for run in status.collect()["runs"]] == ["halted"]
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    assert status.collect()["runs"] == []
+
+
 def test_run_that_a_limit_has_halted_says_which(trader_home):
     with held_run(trader_home, "demo") as lease:
         lease.open_gate()
