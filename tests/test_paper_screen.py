@@ -65,6 +65,21 @@ def test_the_examples_are_all_the_events_there_are():
     assert {details["event"] for details, _ in EXAMPLES} == set(EVENTS)
 
 
+@pytest.mark.parametrize("key", ["reason", "text", "kind"])
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_event_can_write_to_the_terminal(event, key):
+    wild = "\x1b]0;pwned\x07\x1b[2Jfirst\nsecond\r\u202e"
+    line = event_line({"event": event, key: wild})
+    assert line.isprintable()
+    view = PaperView("demo", ["ACME"])
+    view.on_event({"event": event, key: wild})
+    view.on_status({**FACTS, "model": {"failures": 1, "last_error": wild}})
+    text = drawn(view, 200)
+    assert "\x1b" not in text
+    assert "\nsecond" not in text
+    assert event_document({"event": event, key: wild})[key] == wild, "programs get it as it is"
+
+
 def test_what_is_no_number_is_null_in_a_document_and_said_in_a_line():
     odd = {**DENIED, "observed": float("nan"), "limit": float("inf")}
     assert event_document(odd)["observed"] is None

@@ -159,6 +159,18 @@ def test_an_operator_who_touches_halt_stops_the_run(paper):
     paper.assert_sound()
 
 
+def test_a_reason_cannot_write_to_the_terminal_of_the_run_it_ends(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("DECISION", 2)
+    wild = "\x1b]0;pwned\x07first\nsecond"
+    assert paper.run("kill", "--reason", wild).returncode == 0
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert "\x1b" not in err
+    assert "MANUAL_STOP: \\x1b]0;pwned\\x07first\\nsecond; to trade again: trader rearm " in err
+    (told,) = [line["reason"] for line in lines if line["event"] == "emergency_stop"]
+    assert told == wild
+
+
 def test_a_run_killed_after_its_intent_sends_the_same_order_once(paper):
     paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
     paper.signal(signal.SIGKILL)

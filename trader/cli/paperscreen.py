@@ -129,6 +129,9 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line for people, whatever is shown."""
+        from trader.report.eventlines import one_line
+
+        line = one_line(line)
         if self._log is not None:
             self._log.put(line)
         else:

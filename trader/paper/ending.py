@@ -45,6 +45,7 @@ from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.points import reached
 from trader.runner import Finished, model_facts
 from trader.safety.events import RiskEventHandler, kill_switch_reason
+from trader.safety.pending import shown
 
 EXIT_CODES = {
     END: 0,
@@ -118,7 +119,7 @@ def _in_words(opened: Opened, text: str) -> str:
         return text
     first = kills[0]
     again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
-    return f"{first['code']}: {first['reason']}; {again}"
+    return f"{first['code']}: {shown(str(first['reason']))}; {again}"
 
 
 def _kills(opened: Opened) -> list[Entry]:

@@ -1,6 +1,7 @@
 """One line for one event of a run: words for people, a document for programs.
 
 Law: knows the keys of docs/paper.md and invents none; an event it does not know is shown whole.
+A line is one line, whatever is in the event: nothing in it can write to the terminal.
 """
 
 import math
@@ -23,7 +24,17 @@ def event_line(details: Details) -> str:
     words = _WORDS.get(event)
     text = words(details) if words is not None else _plain(details)
     head = " ".join(str(details[key]) for key in ("timestamp", "symbol") if details.get(key))
-    return f"{head} {text}" if head else text
+    return one_line(f"{head} {text}" if head else text)
+
+
+def one_line(text: str) -> str:
+    """`text` as a terminal may show it: line breaks and control characters are escaped.
+
+    A reason is whatever somebody typed, an error whatever a model raised.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def number(value: Any) -> str:
