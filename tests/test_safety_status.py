@@ -19,6 +19,7 @@ ACCOUNT = {
     "cash": 50_000.0,
     "realized_pnl": -10.0,
     "unrealized_pnl": -39.5,
+    "commissions": 1.25,
     "daily_loss": 49.5,
     "max_daily_loss": 1000.0,
     "drawdown_frac": 0.001,
@@ -56,7 +57,8 @@ def test_running_run_with_its_account(trader_home):
     }
     assert (run["orders_sent"], run["journal_head"]) == (7, "12:abcdef")
     assert "demo  RUNNING  paper" in text
-    assert "equity 99,950.50  realised -10.00  unrealised -39.50  daily loss 49.50 of 1,0" in text
+    assert "equity 99,950.50  realised -10.00  unrealised -39.50  commissions 1.25  daily " in text
+    assert "daily loss 49.50 of 1,000.00" in text
     assert "ACTIVE  last bar " in text
     assert "7 orders sent, 1 working" in text
     assert "ACME  100 of 1,000 at 500, mark 499.6" in text

@@ -15,6 +15,7 @@ ACCOUNT_KEYS = (
     "cash",
     "realized_pnl",
     "unrealized_pnl",
+    "commissions",
     "daily_loss",
     "max_daily_loss",
     "drawdown_frac",
@@ -186,6 +187,7 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(
             f"    equity {_money(run['equity'])}  realised {_money(run['realized_pnl'])}  "
             f"unrealised {_money(run['unrealized_pnl'])}  "
+            f"commissions {_money(run['commissions'])}  "
             f"daily loss {_money(run['daily_loss'])} of {_money(run['max_daily_loss'])}"
         )
     for position in run["positions"] if isinstance(run["positions"], list) else []:
