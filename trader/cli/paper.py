@@ -37,6 +37,7 @@ def command(
         from trader.paper.session import paper
         from trader.paper.start import Asked
         from trader.paper.trading import Watcher
+        from trader.report.eventlines import one_line
         from trader.report.paperview import PaperView
 
         notice = runner.compile_notice()
@@ -52,10 +53,10 @@ def command(
             ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
     for warning in ended.finished.result.quality["warnings"]:
-        console.log(f"data: {warning}")
+        console.log(one_line(f"data: {warning}"))
     console.log(f"journal head {ended.head}")
     if ended.stopped.how != "end":
-        console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
+        console.log(one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}"))
         first = "after the re-arm " if ended.is_latched else ""
         console.log(f"{first}start it again to go on where it is, or with --new for a fresh run")
     _leave(ended.exit_code)

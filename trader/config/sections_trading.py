@@ -247,6 +247,7 @@ class Watchdog(Section):
     )
 
 
+# The one list of events there are: `trader.run.hooks.EVENTS` is made of it.
 HookEvent = Literal[
     "trading_started",
     "bar",
@@ -256,6 +257,8 @@ HookEvent = Literal[
     "order_sent",
     "order_filled",
     "trading_state_changed",
+    "limit_breach",
+    "emergency_stop",
     "error",
     "trading_stopped",
 ]

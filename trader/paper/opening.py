@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import Reason
+from trader.core.schema import Reason, TradingState
 from trader.errors import KilledError, UsageError
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
@@ -110,6 +110,7 @@ class Opened:
     desk: Desk
     decisions: DecisionWriter
     tally: DecisionTally
+    state_before: TradingState  # before the kills and re-arms that came while no process ran
 
     @property
     def run_id(self) -> str:
@@ -153,6 +154,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     slices = JournaledSlices(engine, journal, desk)
     recovery = Recovery(slices, journal, begun.found)
     recovery.fold()
+    state_before = TradingState(int(engine.book.account[0]["trading_state"]))
     home = Path(lease.home)
     recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
     lease.check()  # a kill that came meanwhile is in force already
@@ -163,7 +165,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
-    return Opened(folder, lease, journal, slices, desk, decisions, tally)
+    return Opened(folder, lease, journal, slices, desk, decisions, tally, state_before)
 
 
 def _is_too_late(begun: Start) -> bool:

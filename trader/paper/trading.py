@@ -147,6 +147,7 @@ async def trade(begun: Start, opened: Opened, parts: Parts, watcher: Watcher) ->
         symbols=list(config.symbols),
         resumed=begun.path is not None,
     )
+    loop.tell_state_since(opened.state_before)
     watchdog.start()
     looks = [*_looks(begun, opened, parts), board.look(watcher.on_status)]
     tasks = [asyncio.ensure_future(supervise(looks)), asyncio.ensure_future(watchdog.beating())]

@@ -43,6 +43,7 @@ class Passed(NamedTuple):
 
 
 Send = Callable[[SentOrder], Passed]
+Tell = Callable[[np.void], None]
 
 
 class Surroundings(Protocol):
@@ -118,12 +119,20 @@ class JournaledSlices:
         """Whatever else belongs on record."""
         await self._append(entries)
 
-    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
-        """A kill between two slices: the core halts, working orders end, all on record."""
-        await self._append([*kills, *self.ended(self.engine.halt(reason))])
+    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> np.ndarray:
+        """A kill between two slices: the core halts, working orders end, all on record.
 
-    async def flatten(self, kill_id: str) -> int:
-        """Close every position at once, for a kill that asks for it; how many were closed."""
+        Returns the core's EVENT rows; none where it was halted already.
+        """
+        events = self.engine.halt(reason)
+        await self._append([*kills, *self.ended(events)])
+        return events
+
+    async def flatten(self, kill_id: str, tell: Tell = lambda fill: None) -> int:
+        """Close every position at once, for a kill that asks for it; how many were closed.
+
+        `tell` gets the FILL row of each, once it is on record.
+        """
         held = self.engine.book.positions["qty"].copy()
         ts_ns = int(self.engine.book.account[0]["ts_ns"])
         closed = 0
@@ -135,17 +144,20 @@ class JournaledSlices:
             order = SentOrder(client_id, NO_DECISION - symbol, qty)
             passed = self._around.send_closing(order, float(held[symbol]))
             if passed.reason == Reason.NONE:
-                await self._append(self.closed(symbol, client_id))
+                fills = self.engine.close_out(symbol)
+                await self._append(self.closed(fills, client_id))
+                for fill in fills:
+                    tell(fill)
                 closed += 1
             else:
                 await self._append([build.order_aborted(client_id, passed.reason, passed.detail)])
         return closed
 
-    def closed(self, symbol: int, client_id: str) -> list[Entry]:
-        """The position goes to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
+    def closed(self, fills: np.ndarray, client_id: str) -> list[Entry]:
+        """A position went to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
         sent_ns = self._around.sent_mono_ns()
         entries: list[Entry] = []
-        for row in self.engine.close_out(symbol):
+        for row in fills:
             self._client_ids[int(row["order_id"])] = client_id
             entries += [
                 build.order_sent(client_id, row["qty"], sent_ns),

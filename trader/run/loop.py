@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.core.book import Inputs, Rules
-from trader.core.schema import Reason
+from trader.core.schema import Reason, TradingState
 from trader.run.answers import Signals, StreamSignals
 from trader.run.backtest import RowKeeper, RunRecord
 from trader.run.hooks import Hooks
@@ -99,6 +99,18 @@ class ExecutionLoop:
     def publish(self) -> None:
         """Let `snapshot` tell of what was done to the state between two slices."""
         self._published = self._taker.engine.snapshot()
+
+    def tell_halted(self, events: np.ndarray) -> None:
+        """Let hooks hear what a halt from outside the core changed: its EVENT rows."""
+        self._narrator.state_changed(events)
+
+    def tell_state_since(self, before: TradingState) -> None:
+        """Let hooks hear of a trading state that is not `before`: a re-arm taken in at a start."""
+        self._narrator.state_since(before, self._taker.engine.book.account[0])
+
+    def tell_closed(self, fill: np.void) -> None:
+        """Let hooks hear of an order that closed a position for a kill, and of its FILL row."""
+        self._narrator.position_closed(fill)
 
     async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
         """Trade every slice of every portion, in order, until the end or a stop.

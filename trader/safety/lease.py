@@ -159,7 +159,7 @@ class Lease:
             self.heartbeat(time.monotonic_ns())
             self._runner.gate = runs.ENDED
             self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
-            arming.drop(os.path.join(self.folder, runs.ENTRY))
+            runs.set_aside(self.folder)
         except OSError:
             pass  # a disk that takes nothing: it stays listed, as dead
         if over:

@@ -5,8 +5,10 @@ of it with the process, so nothing here can be stale. Its process is written twi
 run's page (which needs no free disk space) and in `run.json` (for people and `trader status`).
 
     runs/<run_id>/  kill.page PERMIT HALT  run.lock gate.lock  run.json status.json  hang.txt
+                    left.json: the run.json of a process that has said goodbye
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,6 +21,7 @@ from trader.safety import latch, processes, statedir
 
 RUN_LOCK, GATE_LOCK = "run.lock", "gate.lock"
 ENTRY, STATUS = "run.json", "status.json"
+LEFT = "left.json"
 HANG = "hang.txt"  # where the hard watchdog writes tracebacks
 HELD, FREE, UNKNOWN = "held", "free", "unknown"
 STARTING, OPEN, ENDED = 1, 2, 3  # of the gate
@@ -138,13 +141,32 @@ def is_listed(run: Run) -> bool:
     return run.alive or bool(run.entry)
 
 
+def set_aside(folder: str) -> None:
+    """Takes a run off the list as it leaves. What `run.json` told of it goes to `left.json`, whose
+    time is when it left; neither needs room on the disk. OSError where the disk refuses."""
+    path = os.path.join(folder, ENTRY)
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
+        os.rename(path, os.path.join(folder, LEFT))
+
+
+def left(run: Run) -> tuple[dict[str, Any], int]:
+    """What was known of a run that has said goodbye, and when (UTC nanoseconds, 0: never)."""
+    path = os.path.join(run.folder, LEFT)
+    try:
+        return read_json(path) or {}, os.lstat(path).st_mtime_ns
+    except OSError:
+        return {}, 0
+
+
 def forget(home: str, run_id: str) -> None:
     """Takes a run that will not go on off the list of runs. Nothing for one that is alive."""
     run = Run(home, run_id)
     if run.alive:
         return
-    if run.entry:
-        os.unlink(os.path.join(run.folder, ENTRY))
+    for name in (ENTRY, LEFT):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(run.folder, name))
     retire(home, run_id)
 
 
