@@ -9,6 +9,6 @@ log       Journal: the single writer
 anchor    heads copied to a second place
 meaning   what a journal must say, beyond matching hashes; orders folds the life of each order
 verify    checks all of it, in a process of its own
-story     one order's whole story; show prints it
+story     one order's whole story; lookup finds the order, show prints it
 spool     kill records that could not be appended at the time
 """
