@@ -6,6 +6,7 @@ entries   one builder per record type
 chain     the hash of a record and the chain it makes; merkle the tree over it
 store     SQLite: the table, the pragmas, reading while another process writes
 log       Journal: the single writer
+lineage   the head of the run before, named and looked up again
 anchor    heads copied to a second place
 meaning   what a journal must say, beyond matching hashes; orders folds the life of each order
 verify    checks all of it, in a process of its own

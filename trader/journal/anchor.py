@@ -55,16 +55,21 @@ class FileAnchor:
             os.fsync(file.fileno())
 
 
+def parsed_head(text: str) -> Anchor | None:
+    """The anchor that `SEQ:HASH` or a bare hash means; None for anything else."""
+    match = _HEAD.fullmatch(text.strip())
+    if match is None:
+        return None
+    return Anchor(bytes.fromhex(match[2]), int(match[1]) if match[1] else None)
+
+
 def parse_anchor(text: str) -> list[Anchor]:
     """The anchors meant by `SEQ:HASH`, by a bare hash, or by the path of an anchor file.
 
     UsageError for anything else.
     """
-    match = _HEAD.fullmatch(text.strip())
-    if match:
-        anchors = [Anchor(bytes.fromhex(match[2]), int(match[1]) if match[1] else None)]
-    else:
-        anchors = _in_file(text)
+    head = parsed_head(text)
+    anchors = _in_file(text) if head is None else [head]
     for anchor in anchors:
         if anchor.seq is not None and anchor.seq < 1:
             raise UsageError(f"--from {text}: record {anchor.seq}; records are counted from 1")

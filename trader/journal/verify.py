@@ -4,7 +4,8 @@
     gap         records are missing                      order      records changed places
     duplicate   a record stands twice                    splice     a record of another journal
     truncated   the tail is gone                         checkpoint a Merkle root does not match
-    anchor      the past is not the one anchored         meaning    it says what cannot have been
+    anchor      the past, or the run before, is not      meaning    it says what cannot have been
+                the one anchored
 
 Law: reading only, and nothing read is trusted. `verify` does the work in a process of its own with
 a time limit, because a damaged file may crash or hang its reader.
@@ -23,6 +24,7 @@ from trader.errors import TraderError
 from trader.journal.anchor import Anchor
 from trader.journal.chain import GENESIS, Stamp, record_hash
 from trader.journal.findings import Problem, Report, diagnosis
+from trader.journal.lineage import with_parent
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
 from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
@@ -122,8 +124,11 @@ class Verification:
                 self.chain_problem = Problem(self.seq + 1, "truncated", text)
 
 
-def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
-    """Verify in this process. JournalError if there is nothing that can be read."""
+def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
+    """Verify in this process. JournalError if there is nothing that can be read.
+
+    With `parents`, a folder of runs, the run before is compared with what RUN_START says of it.
+    """
     work = Verification(anchors)
     try:
         connection = open_reader(path)
@@ -136,7 +141,8 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
         work.chain_problem = Problem(work.seq + 1, "storage", f"sqlite: {error}")
     finally:
         connection.close()
-    return Report.of(path, work)
+    report = Report.of(path, work)
+    return report if parents is None else with_parent(report, parents)
 
 
 def _verify_file(connection: sqlite3.Connection, path: Path, work: Verification) -> None:
@@ -165,8 +171,13 @@ def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
     return None if found == "ok" else f"sqlite: {found}"
 
 
-def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None = None) -> Report:
-    """Verify in a process of its own; a reader that crashes means a damaged file.
+def verify(
+    path: Path,
+    anchors: Sequence[Anchor] = (),
+    timeout_s: float | None = None,
+    parents: Path | None = None,
+) -> Report:
+    """`verify_here` in a process of its own; a reader that crashes means a damaged file.
 
     JournalError if there is nothing to read, TraderError if it took longer than the time limit.
     """
@@ -175,6 +186,7 @@ def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None =
     limit_s = timeout_s or FIRST_SECONDS + path.stat().st_size * SECONDS_PER_BYTE
     request = {
         "path": str(path),
+        "parents": None if parents is None else str(parents),
         "anchors": [
             [a.hash.hex(), a.seq, None if a.root is None else a.root.hex(), a.run_id]
             for a in anchors
@@ -214,8 +226,9 @@ def _main() -> int:
         Anchor(bytes.fromhex(digest), seq, bytes.fromhex(root) if root else None, run_id)
         for digest, seq, root, run_id in request["anchors"]
     ]
+    parents = None if request["parents"] is None else Path(request["parents"])
     try:
-        report = verify_here(Path(request["path"]), anchors)
+        report = verify_here(Path(request["path"]), anchors, parents)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -21,11 +21,12 @@ from trader.core.schema import Reason
 from trader.errors import KilledError, UsageError
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
+from trader.journal.lineage import newest_parent
 from trader.journal.log import Journal, OnCheckpoint
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
-from trader.paper.start import Start
+from trader.paper.start import Start, journals_of
 from trader.paper.taking import Held
 from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
@@ -198,8 +199,17 @@ def _journal(begun: Start, folder: Path) -> Journal:
         journal.append([build.run_resume(who, details)])
         return journal
     config = begun.config
+    before = [path for path in journals_of(order) if path.parent != folder]
+    parent_run, parent_head = newest_parent(before)
     start = build.RunStart(
-        who, folder.name, "paper", config.symbols, config.broker.cash, details=details
+        who,
+        folder.name,
+        "paper",
+        config.symbols,
+        config.broker.cash,
+        parent_run,
+        parent_head,
+        details,
     )
     return Journal.create(folder / FILE_NAME, start, begun.clock, _anchor(begun))
 
