@@ -37,6 +37,14 @@ class Anchor(NamedTuple):
     run_id: str | None = None
 
 
+def checkpoint_text(checkpoint: Checkpoint) -> str:
+    """The checkpoint as it stands in an anchor file, with the blank line that ends it."""
+    return (
+        f"{ORIGIN}{checkpoint.run_id}\n{checkpoint.size}\n"
+        f"{base64.b64encode(checkpoint.root).decode()}\nhead {checkpoint.head.hex()}\n\n"
+    )
+
+
 class FileAnchor:
     """Appends every checkpoint to a file, flushed. An `on_checkpoint` of Journal."""
 
@@ -45,12 +53,8 @@ class FileAnchor:
 
     def __call__(self, checkpoint: Checkpoint) -> None:
         """Append one checkpoint; OSError if it cannot be made durable."""
-        text = (
-            f"{ORIGIN}{checkpoint.run_id}\n{checkpoint.size}\n"
-            f"{base64.b64encode(checkpoint.root).decode()}\nhead {checkpoint.head.hex()}\n\n"
-        )
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
+            file.write(checkpoint_text(checkpoint))
             file.flush()
             os.fsync(file.fileno())
 

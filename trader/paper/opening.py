@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from trader.config.sections_trading import SYSLOG, AnchorCommand
 from trader.core.schema import Reason
 from trader.errors import KilledError, UsageError
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
+from trader.journal.courier import CommandAnchor, Courier, to_syslog
 from trader.journal.lineage import newest_parent
 from trader.journal.log import Journal, OnCheckpoint
 from trader.journal.records import DamagedJournal, JournalError
@@ -111,6 +113,24 @@ class Opened:
     desk: Desk
     decisions: DecisionWriter
     tally: DecisionTally
+    anchor: OnCheckpoint | None = None  # where the heads go
+
+    def anchor_failures(self) -> list[str]:
+        """Heads that could not be copied since the last call."""
+        told: list[str] = []
+        lists = [self.journal.anchor_failures]
+        if isinstance(self.anchor, Courier):
+            lists.append(self.anchor.failures)
+        for failures in lists:  # another thread may be adding to them
+            found = list(failures)
+            del failures[: len(found)]
+            told += found
+        return told
+
+    def close_anchor(self, timeout_s: float) -> None:
+        """Wait so long for the last heads to be delivered."""
+        if isinstance(self.anchor, Courier):
+            self.anchor.close(timeout_s)
 
     @property
     def run_id(self) -> str:
@@ -143,7 +163,8 @@ def leave(lease: Lease, error: JournalError) -> None:
 
 def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     config = begun.config
-    journal = _journal(begun, folder)
+    anchor = _anchor(config.audit.anchor)
+    journal = _journal(begun, folder, anchor)
     reached("after_resume_record")
     pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
     snapshot_every = config.execution.snapshot_every
@@ -164,7 +185,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
-    return Opened(folder, lease, journal, slices, desk, decisions, tally)
+    return Opened(folder, lease, journal, slices, desk, decisions, tally, anchor)
 
 
 def _is_too_late(begun: Start) -> bool:
@@ -177,7 +198,7 @@ def _is_too_late(begun: Start) -> bool:
     return not (age_ns <= begun.config.period_ns)
 
 
-def _journal(begun: Start, folder: Path) -> Journal:
+def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal:
     order, rules = begun.order, begun.rules
     who = build.Identity(
         folder.name,
@@ -190,7 +211,7 @@ def _journal(begun: Start, folder: Path) -> Journal:
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
     if begun.path is not None:
-        journal = Journal.open(begun.path, begun.clock, _anchor(begun))
+        journal = Journal.open(begun.path, begun.clock, anchor)
         if journal.head.seq != begun.found.last_seq:
             journal.close()
             raise UsageError(
@@ -211,13 +232,16 @@ def _journal(begun: Start, folder: Path) -> Journal:
         parent_head,
         details,
     )
-    return Journal.create(folder / FILE_NAME, start, begun.clock, _anchor(begun))
+    return Journal.create(folder / FILE_NAME, start, begun.clock, anchor)
 
 
-def _anchor(begun: Start) -> OnCheckpoint | None:
+def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
     """Where the heads of the hash chain are copied to; None for nowhere."""
-    place = begun.config.audit.anchor
-    return None if place is None else FileAnchor(Path(place))
+    if place is None:
+        return None
+    if isinstance(place, AnchorCommand):
+        return Courier(CommandAnchor(place.command))
+    return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
 
 
 def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
