@@ -50,9 +50,18 @@ class Verification:
         self.seq = 0
         self.counts: dict[str, int] = {}
         self.anchored_seq: int | None = None
-        self._anchors = list(anchors)
+        self._expect(anchors)
+
+    def _expect(self, anchors: Sequence[Anchor]) -> None:
+        self._anchors = anchors
         self._waiting = {anchor.hash: anchor for anchor in anchors}
         self._by_seq = {anchor.seq: anchor for anchor in anchors if anchor.seq is not None}
+
+    def _pass_over_other_runs(self) -> None:
+        """An anchor file may be that of many runs; one that holds none of this run is wrong."""
+        own = [one for one in self._anchors if one.run_id in (None, self.meaning.run_id)]
+        if own:
+            self._expect(own)
 
     def take(self, row: Row) -> bool:
         """Check the next row; False once the chain is broken and nothing after it can be told."""
@@ -66,6 +75,8 @@ class Verification:
             self._judge(stamp, name, payload)
         self.seq, self.head = seq, digest
         self.tree.add(digest)
+        if seq == 1:
+            self._pass_over_other_runs()
         if digest in self._waiting or seq in self._by_seq:
             self._match_anchor(seq, digest)
         return True
