@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import config_demo
 from tests.core_kit import random_bars
 from tests.journal_kit import edit, finished_run, limited_rules, paper_run, records_of, start_of
 from tests.paper_kit import Paper, bar
@@ -13,6 +14,8 @@ from trader.cli import app
 from trader.journal.findings import Report
 from trader.journal.lineage import newest_parent
 from trader.journal.verify import verify, verify_here
+from trader.paper.start import journals_of
+from trader.runner import Order
 
 CORRUPT = 8
 
@@ -128,3 +131,17 @@ def test_a_paper_run_names_the_newest_one_of_its_name(tmp_path):
     assert start["parent_head"] == f"{last.seq}:{last.hash.hex()}"
     told = json.loads(paper.run("audit", "verify", "--json").stdout)
     assert told["parent"]["status"] == "matches"
+
+
+def test_the_newest_run_is_told_by_time_and_number_and_only_runs_of_the_name_count(tmp_path):
+    names = ["20240101T000000Z-paper-demo", "20240101T000000Z-paper-demo-2",
+             "20240101T000000Z-paper-demo-10", "20231231T000000Z-paper-demo-11",
+             "20240102T000000Z-paper-demonstration", "20240102T000000Z-backtest-demo"]  # fmt: skip
+    for name in [*names, "20240103T000000Z-paper-demo"]:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in names:  # the last one has no journal yet
+        (tmp_path / "runs" / name / "journal.sqlite").touch()
+    loaded = config_demo.load(config_demo.write(tmp_path, config_demo.DEMO))
+    order = Order(loaded, [], "loop", tmp_path / "runs", ())
+    found = [path.parent.name for path in journals_of(order)]
+    assert found == [names[2], names[1], names[0], names[3]]
