@@ -309,3 +309,24 @@ def test_verifying_works_from_any_folder_and_while_the_run_writes(tmp_path, monk
     assert (report.ok, report.records) == (True, run.journal.head.seq)
     run.journal.append([])
     run.journal.close()
+
+
+def test_an_anchor_file_of_many_runs_holds_for_each_of_them(tmp_path):
+    kept = tmp_path / "heads"
+    runs = [
+        finished_run(tmp_path / name, slices, run_id=name, on_checkpoint=FileAnchor(kept))
+        for name, slices in (("one", 8), ("two", 6), ("three", 6))
+    ]
+    anchors = parse_anchor(str(kept))
+    for run in runs:
+        report = verify_here(run.path, anchors)
+        assert (report.problems, report.anchored_seq) == ([], report.records - 1)
+    last = len(records_of(runs[1].path))
+    edit(runs[1].path, (f"DELETE FROM records WHERE seq > {last - 2}", ()))
+    assert first_problem(runs[1].path, anchors) == (last - 1, "truncated")
+
+
+def test_an_anchor_file_of_other_runs_only_is_not_this_ones(original, tmp_path):
+    kept = tmp_path / "heads"
+    finished_run(tmp_path / "other", 16, run_id="other", on_checkpoint=FileAnchor(kept))
+    assert first_problem(original.path, parse_anchor(str(kept)))[1] in ("anchor", "truncated")

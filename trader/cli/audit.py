@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check a run's journal, and read it.", no_args_is_help=True)
 
 CORRUPT = 8
+PARENT = {  # by `status` of the run before
+    "matches": "still there",
+    "differs": "NOT what is in this folder",
+    "absent": "not in this folder, not compared",
+}
 Run = Annotated[
     str,
     typer.Argument(metavar="[RUN]", help="Run id, its beginning, a folder path, or latest."),
@@ -42,7 +47,8 @@ def verify(
     from trader.journal.verify import verify as verify_journal
 
     path = find_journal(run, folder)
-    report = verify_journal(path, parse_anchor(anchor) if anchor else ())
+    anchors = parse_anchor(anchor) if anchor else ()
+    report = verify_journal(path, anchors, parents=path.absolute().parent.parent)
     if as_json:
         print_json(report.fields())
     else:
@@ -59,6 +65,9 @@ def _print_report(report: "Report") -> None:
     typer.echo(f"  {report.records} records hold together: {kinds or 'none'}")
     typer.echo(f"  {report.tail}")
     typer.echo(f"  head {report.head}")
+    if report.parent is not None:
+        parent = report.parent
+        typer.echo(f"  run before {parent.run_id}, head {parent.head}: {PARENT[parent.status]}")
     if report.anchored_seq is None and report.ok:
         typer.echo(
             "  A local chain cannot show a cut tail or a rewritten whole: keep the head elsewhere "

@@ -24,6 +24,15 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run before, as RUN_START names it."""
+
+    run_id: str
+    head: str  # seq:hash of its last record when this run began
+    status: str  # of lineage: MATCHES, DIFFERS, or ABSENT where its journal is not beside this one
+
+
+@dataclass(frozen=True)
 class Report:
     """What `verify` says about a journal. `problems` is empty if it is clean."""
 
@@ -36,6 +45,7 @@ class Report:
     anchored_seq: int | None  # nothing up to here was cut or rewritten; None: tail not anchored
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # records by type
+    parent: Parent | None = None  # None where RUN_START names none, or nobody asked
 
     @property
     def first_bad_seq(self) -> int | None:
@@ -85,6 +95,7 @@ class Report:
         for derived in ("first_bad_seq", "tail"):
             del fields[derived]
         fields["problems"] = [Problem(**problem) for problem in fields["problems"]]
+        fields["parent"] = None if fields["parent"] is None else Parent(**fields["parent"])
         return cls(**fields)
 
 

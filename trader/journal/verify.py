@@ -4,7 +4,8 @@
     gap         records are missing                      order      records changed places
     duplicate   a record stands twice                    splice     a record of another journal
     truncated   the tail is gone                         checkpoint a Merkle root does not match
-    anchor      the past is not the one anchored         meaning    it says what cannot have been
+    anchor      the past, or the run before, is not      meaning    it says what cannot have been
+                the one anchored
 
 Law: reading only, and nothing read is trusted. `verify` does the work in a process of its own with
 a time limit, because a damaged file may crash or hang its reader.
@@ -23,6 +24,7 @@ from trader.errors import TraderError
 from trader.journal.anchor import Anchor
 from trader.journal.chain import GENESIS, Stamp, record_hash
 from trader.journal.findings import Problem, Report, diagnosis
+from trader.journal.lineage import with_parent
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
 from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
@@ -48,9 +50,18 @@ class Verification:
         self.seq = 0
         self.counts: dict[str, int] = {}
         self.anchored_seq: int | None = None
-        self._anchors = list(anchors)
+        self._expect(anchors)
+
+    def _expect(self, anchors: Sequence[Anchor]) -> None:
+        self._anchors = anchors
         self._waiting = {anchor.hash: anchor for anchor in anchors}
         self._by_seq = {anchor.seq: anchor for anchor in anchors if anchor.seq is not None}
+
+    def _pass_over_other_runs(self) -> None:
+        """An anchor file may be that of many runs; one that holds none of this run is wrong."""
+        own = [one for one in self._anchors if one.run_id in (None, self.meaning.run_id)]
+        if own:
+            self._expect(own)
 
     def take(self, row: Row) -> bool:
         """Check the next row; False once the chain is broken and nothing after it can be told."""
@@ -64,6 +75,8 @@ class Verification:
             self._judge(stamp, name, payload)
         self.seq, self.head = seq, digest
         self.tree.add(digest)
+        if seq == 1:
+            self._pass_over_other_runs()
         if digest in self._waiting or seq in self._by_seq:
             self._match_anchor(seq, digest)
         return True
@@ -122,8 +135,11 @@ class Verification:
                 self.chain_problem = Problem(self.seq + 1, "truncated", text)
 
 
-def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
-    """Verify in this process. JournalError if there is nothing that can be read."""
+def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
+    """Verify in this process. JournalError if there is nothing that can be read.
+
+    With `parents`, a folder of runs, the run before is compared with what RUN_START says of it.
+    """
     work = Verification(anchors)
     try:
         connection = open_reader(path)
@@ -136,7 +152,8 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
         work.chain_problem = Problem(work.seq + 1, "storage", f"sqlite: {error}")
     finally:
         connection.close()
-    return Report.of(path, work)
+    report = Report.of(path, work)
+    return report if parents is None else with_parent(report, parents)
 
 
 def _verify_file(connection: sqlite3.Connection, path: Path, work: Verification) -> None:
@@ -165,8 +182,13 @@ def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
     return None if found == "ok" else f"sqlite: {found}"
 
 
-def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None = None) -> Report:
-    """Verify in a process of its own; a reader that crashes means a damaged file.
+def verify(
+    path: Path,
+    anchors: Sequence[Anchor] = (),
+    timeout_s: float | None = None,
+    parents: Path | None = None,
+) -> Report:
+    """`verify_here` in a process of its own; a reader that crashes means a damaged file.
 
     JournalError if there is nothing to read, TraderError if it took longer than the time limit.
     """
@@ -175,6 +197,7 @@ def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None =
     limit_s = timeout_s or FIRST_SECONDS + path.stat().st_size * SECONDS_PER_BYTE
     request = {
         "path": str(path),
+        "parents": None if parents is None else str(parents),
         "anchors": [
             [a.hash.hex(), a.seq, None if a.root is None else a.root.hex(), a.run_id]
             for a in anchors
@@ -214,8 +237,9 @@ def _main() -> int:
         Anchor(bytes.fromhex(digest), seq, bytes.fromhex(root) if root else None, run_id)
         for digest, seq, root, run_id in request["anchors"]
     ]
+    parents = None if request["parents"] is None else Path(request["parents"])
     try:
-        report = verify_here(Path(request["path"]), anchors)
+        report = verify_here(Path(request["path"]), anchors, parents)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1

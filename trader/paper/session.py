@@ -25,6 +25,7 @@ from trader.wiring import search_paths
 
 Say = Callable[[str], None]
 DRAIN_S = 2.0  # for hooks to take their last events
+ANCHOR_S = 1.0  # for the last heads; with DRAIN_S well under what `trader kill` waits
 
 
 def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
@@ -75,6 +76,9 @@ async def _run(
         hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
         ended = finish(begun, opened, stopped, parts.bar_gate)
         await hooks.drained(DRAIN_S)
+        opened.close_anchor(ANCHOR_S)
+        for text in opened.anchor_failures():
+            say(f"warning: a head was not copied to audit.anchor: {text}")
         for line in hooks.failures():
             say(f"warning: {line}")
         return ended

@@ -119,13 +119,22 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(config.risk.market_hours, first_ns, last_ns)
 
 
+def journals_of(order: Order) -> list[Path]:
+    """Journals of the runs of this config's name in this folder, the newest first."""
+    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
+    found = []
+    for path in order.parent.absolute().glob(f"*{stem}*/{FILE_NAME}"):
+        name = path.parent.name
+        number = name[STAMP_LENGTH:].removeprefix(stem)  # of several runs of one second
+        if not number or (number.startswith("-") and number[1:].isdecimal()):
+            found.append((name[:STAMP_LENGTH], int(number[1:] or 1), path))
+        # else it is another config, whose name begins with ours
+    return [path for *_, path in sorted(found, reverse=True)]
+
+
 def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
-    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    for path in sorted(order.parent.absolute().glob(f"*{stem}*/{FILE_NAME}"), reverse=True):
-        rest = path.parent.name[STAMP_LENGTH:].removeprefix(stem)
-        if rest and not (rest.startswith("-") and rest[1:].isdigit()):
-            continue  # another config, whose name begins with ours
+    for path in journals_of(order)[:1]:
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
         is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
         has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them

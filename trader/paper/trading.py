@@ -28,7 +28,15 @@ from trader.run.hooks import EVENTS, Hooks
 from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.modelworker import AskedModel, ModelWorker, ThreadModel
 from trader.run.slices import LiveSlices, SlicePlan
-from trader.run.supervise import ClockWatch, FeedLimits, FeedWatch, FileWatch, Look, supervise
+from trader.run.supervise import (
+    AnchorWatch,
+    ClockWatch,
+    FeedLimits,
+    FeedWatch,
+    FileWatch,
+    Look,
+    supervise,
+)
 from trader.safety.watchdog import Watchdog
 from trader.signals.model import load_model
 from trader.wiring import build_features, load_hooks, search_paths
@@ -182,6 +190,7 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
         stop_if_killed,
         ClockWatch(parts.loop, opened.slices, begun.clock).look,
         FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
+        AnchorWatch(parts.loop, opened.slices, opened.anchor_failures).look,
     ]
     if begun.history is None:
         lost_s = config.feed.disconnect_after_seconds

@@ -22,6 +22,7 @@ from trader.run.answers import Answer
 from trader.run.points import reached
 from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
+from trader.run.snapshots import SnapshotRhythm
 
 ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
 NO_DECISION = -1  # of an order that a kill asked for
@@ -77,7 +78,7 @@ class JournaledSlices:
         self.symbols = around.symbols
         self._lineage = journal.run_id
         self._client_ids: dict[int, str] = {}  # of the orders that may still fill
-        self._last_snapshot = journal.head.seq
+        self._rhythm = SnapshotRhythm(journal, around.snapshot_every)
 
     async def take(self, bars: np.ndarray, answer: Answer) -> None:
         """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
@@ -93,7 +94,7 @@ class JournaledSlices:
             reached("before_outcomes")
             await self._append(outcomes, durable=False)
         reached("after_outcomes")
-        if self._journal.next_seq - self._last_snapshot >= self._around.snapshot_every:
+        if self._rhythm.is_due(self.engine.book):
             await self.take_snapshot()
 
     async def note(self, refused: Sequence[Refused]) -> None:
@@ -167,10 +168,14 @@ class JournaledSlices:
         return entries
 
     async def take_snapshot(self) -> None:
-        """The whole state into the journal: what a later recovery is checked against."""
+        """The whole state into the journal: what a later recovery is checked against.
+
+        The first one of a session with a CHECKPOINT of the session before, in one transaction.
+        """
         reached("before_snapshot")
-        await self._append([self.snapshot_entry()])
-        self._last_snapshot = self._journal.head.seq
+        is_roll = self._rhythm.is_next_session(self.engine.book)
+        await self._append([self.snapshot_entry()], checkpoint=is_roll)
+        self._rhythm.taken(self.engine.book)
         reached("after_snapshot")
 
     def client_id(self, order_id: int) -> str:
@@ -188,6 +193,7 @@ class JournaledSlices:
         """The slice through the core."""
         self._forget()
         self.engine.take(bars, actions.astype(np.int8), reasons.astype(np.int16))
+        self._rhythm.begin(self.engine.book)
 
     def outputs(self) -> tuple[list[Entry], list[Entry]]:
         """(what the slice taken last did with its intents at the end, the intents alone)."""
@@ -280,10 +286,12 @@ class JournaledSlices:
             alive = {int(order["order_id"]) for _, order in self.engine.orders()}
             self._client_ids = {key: self._client_ids[key] for key in alive & set(self._client_ids)}
 
-    async def _append(self, entries: Sequence[Entry], durable: bool = True) -> None:
+    async def _append(
+        self, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
+    ) -> None:
         if entries:
             loop = asyncio.get_running_loop()
-            write = functools.partial(self._journal.append, entries, durable)
+            write = functools.partial(self._journal.append, entries, durable, checkpoint)
             await loop.run_in_executor(self._around.pool, write)
 
 
