@@ -20,6 +20,7 @@ from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
 from trader.run.answers import Answer
 from trader.run.points import reached
+from trader.run.refusals import refused_entries
 from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
 from trader.run.snapshots import SnapshotRhythm
@@ -293,16 +294,3 @@ class JournaledSlices:
             loop = asyncio.get_running_loop()
             write = functools.partial(self._journal.append, entries, durable, checkpoint)
             await loop.run_in_executor(self._around.pool, write)
-
-
-def refused_entries(refused: Refused) -> list[Entry]:
-    """What the journal says of a bar that is not traded on."""
-    entries: list[Entry] = []
-    if refused.bar is not None:
-        entries.append(build.bars(np.array([refused.bar], refused.bar.dtype), refused.use))
-    if refused.use == "revised":
-        entries.append(build.alert("DATA_REVISED", refused.text))
-    elif refused.use == "invalid":
-        details = {"line": refused.line, "symbol": refused.symbol}
-        entries.append(build.alert("BAD_BAR", refused.text, details))
-    return entries
