@@ -92,6 +92,14 @@ def test_an_edited_record_exits_8_and_names_it(runs, capsys):
     assert report["problems"][0]["kind"] == "hash"
 
 
+def test_what_a_forger_wrote_cannot_write_to_the_terminal(runs, capsys):
+    path = runs["20240102T000000Z-paper-demo"].path
+    edit(path, ("UPDATE records SET type = 'X' || char(27) || '[31m' WHERE seq = 7", ()))
+    code, out, _ = trader(capsys, "audit", "verify")
+    assert code == EXIT["corrupt"]
+    assert "\x1b" not in out
+
+
 def test_a_malformed_database_exits_8(runs, capsys):
     path = runs["20240102T000000Z-paper-demo"].path
     raw = bytearray(path.read_bytes())

@@ -232,6 +232,18 @@ def test_reason_cannot_write_to_the_terminal(trader_home):
     assert "(1010 characters)" in text
 
 
+def test_files_of_others_cannot_write_to_the_terminal_or_break_it(trader_home):
+    with held_run(trader_home) as lease:
+        lease.write_status(
+            {"equity": 10**400, "orders_sent": -(10**400), "trading_state": "\x1b[31m\nRUNNING"}
+        )
+        found = status.collect()
+    assert (found["runs"][0]["equity"], found["runs"][0]["orders_sent"]) == (None, None)
+    text = status.render(found)
+    assert "\\x1b[31m\\nRUNNING" in text
+    assert "\x1b" not in text
+
+
 def test_watch_shows_it_again_and_again(trader_home):
     words = [sys.executable, "-m", "trader", "status", "--watch", "--interval", "0.1", "--json"]
     environ = {**os.environ, "TRADER_HOME": str(trader_home)}

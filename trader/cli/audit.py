@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check a run's journal, and read it.", no_args_is_help=True)
 
 CORRUPT = 8
+SHOWN = 2_000  # characters of a line: a journal holds reasons of any length
 PARENT = {  # by `status` of the run before
     "matches": "still there",
     "differs": "NOT what is in this folder",
@@ -57,10 +58,12 @@ def verify(
 
 
 def _print_report(report: "Report") -> None:
+    from trader.safety.pending import shown
+
     verdict = "clean" if report.ok else "CORRUPT"
     typer.echo(f"{verdict}: {report.run_id or 'unknown run'}, {report.path}")
     for problem in report.problems:
-        typer.echo(f"  record {problem.seq}: {problem.kind}: {problem.text}")
+        typer.echo(f"  record {problem.seq}: {problem.kind}: {shown(problem.text, SHOWN)}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items()))
     typer.echo(f"  {report.records} records hold together: {kinds or 'none'}")
     typer.echo(f"  {report.tail}")
@@ -100,5 +103,7 @@ def show(
     if as_json:
         print_json(document)
         return
+    from trader.safety.pending import shown
+
     for line in lines:
-        typer.echo(line)
+        typer.echo(shown(line, SHOWN))

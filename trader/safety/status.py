@@ -10,6 +10,7 @@ from typing import Any
 
 from trader.safety import latch, pending, records, runs, statedir
 
+LINE = 2_000  # characters of a line at most; what a file says may write nothing else to a terminal
 ACCOUNT_KEYS = (
     "equity",
     "cash",
@@ -97,11 +98,13 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """A document without NaN and infinity, which JSON does not have."""
+    """A document without numbers that JSON, or whoever reads it, does not have."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_finite(item) for item in value]
+    if isinstance(value, int):
+        return value if value.bit_length() <= 64 else None
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -157,7 +160,7 @@ def render(found: dict[str, Any], home: str | None = None) -> str:
     lines.append(f"{count} run{'' if count == 1 else 's'}" if count else "no run is registered")
     for run in found["runs"]:
         lines.extend(_run_lines(run))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{pending.shown(line, LINE)}\n" for line in lines)
 
 
 def _headline(kills: list[dict[str, Any]]) -> str:
