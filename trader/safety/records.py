@@ -195,11 +195,11 @@ def rearm_of(home: str, kill_id: str) -> dict[str, Any] | None:
     return runs.read_json(os.path.join(home, statedir.REARMS, f"{kill_id}.json"))
 
 
-def is_rearmed_since(home: str, scopes: tuple[str, ...], since_ns: int) -> bool:
-    """Whether anything in one of the scopes was re-armed after that moment."""
+def is_rearmed_since(home: str, scopes: tuple[str, ...], since_ns: int, begins: str = "") -> bool:
+    """Whether anything in one of the scopes, with an id that begins so, was re-armed since then."""
     place = os.path.join(home, statedir.REARMS)
     try:
-        names = os.listdir(place)
+        names = [name for name in os.listdir(place) if name.startswith(begins)]
     except OSError:
         return False
     found = [runs.read_json(os.path.join(place, name)) or {} for name in names]

@@ -104,7 +104,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     if isinstance(value, int):
-        return value if value.bit_length() <= 64 else None
+        return value if value.bit_length() < 1024 else None  # a float holds no more
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
