@@ -130,6 +130,23 @@ def test_a_head_that_is_none_is_a_usage_error(runs, capsys):
     assert "neither a head" in err
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_from_is_a_usage_error_and_never_no_anchor(runs, capsys, empty):
+    """A shell variable without a value must not turn the check off."""
+    code, out, err = trader(capsys, "audit", "verify", "--from", empty)
+    assert (code, out, "neither a head" in err) == (EXIT["usage"], "", True)
+
+
+@pytest.mark.parametrize("command", [("audit", "verify"), ("replay",)])
+@pytest.mark.parametrize("name", ["x" * 5000, "runs/" + "x" * 5000])
+def test_a_name_that_no_file_can_have_is_a_usage_error(runs, capsys, command, name):
+    code, out, err = trader(capsys, *command, name)
+    assert (code, out, "no run" in err) == (EXIT["usage"], "", True)
+    assert len(err) < 500
+    code, _, err = trader(capsys, *command, "latest", "--dir", name)
+    assert (code, "no run" in err) == (EXIT["usage"], True)
+
+
 def test_show_tells_an_orders_story(runs, capsys):
     run = runs["20240102T000000Z-paper-demo"]
     number, client_id = next(iter(run.client_ids.items()))

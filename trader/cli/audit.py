@@ -42,7 +42,7 @@ def verify(
     from trader.journal.verify import verify as verify_journal
 
     path = find_journal(run, folder)
-    report = verify_journal(path, parse_anchor(anchor) if anchor else ())
+    report = verify_journal(path, parse_anchor(anchor) if anchor is not None else ())
     if as_json:
         print_json(report.fields())
     else:

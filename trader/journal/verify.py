@@ -27,6 +27,7 @@ from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
 from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
+from trader.journal.witnesses import Witnesses
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
@@ -47,10 +48,7 @@ class Verification:
         self.head = GENESIS
         self.seq = 0
         self.counts: dict[str, int] = {}
-        self.anchored_seq: int | None = None
-        self._anchors = list(anchors)
-        self._waiting = {anchor.hash: anchor for anchor in anchors}
-        self._by_seq = {anchor.seq: anchor for anchor in anchors if anchor.seq is not None}
+        self.witnesses = Witnesses(anchors)
 
     def take(self, row: Row) -> bool:
         """Check the next row; False once the chain is broken and nothing after it can be told."""
@@ -64,8 +62,8 @@ class Verification:
             self._judge(stamp, name, payload)
         self.seq, self.head = seq, digest
         self.tree.add(digest)
-        if digest in self._waiting or seq in self._by_seq:
-            self._match_anchor(seq, digest)
+        if self.witnesses.concerns(seq, digest):
+            self.witnesses.compare(seq, digest, self.tree, self.meaning.run_id)
         return True
 
     def _linked(self, stamp: Stamp, kind: bytes, sealed: tuple[bytes, bytes, bytes]) -> bool:
@@ -94,32 +92,14 @@ class Verification:
     def _is_true_checkpoint(self, data: dict[str, Any]) -> bool:
         return data["size"] == self.seq and data["root"] == self.tree.root().hex()
 
-    def _match_anchor(self, seq: int, digest: bytes) -> None:
-        anchor = self._by_seq.get(seq) or self._waiting[digest]
-        other_root = anchor.root is not None and anchor.root != self.tree.root()
-        if anchor.hash != digest or (anchor.seq or seq) != seq or other_root:
-            text = f"record {seq} is not the one that was anchored"
-            self.problem = self.problem or Problem(seq, "anchor", text)
-            return
-        self.anchored_seq = max(seq, self.anchored_seq or 0)
-        self._waiting.pop(digest, None)
-        if anchor.run_id is not None and anchor.run_id != self.meaning.run_id:
-            text = f"the anchor is of run {anchor.run_id}, this is {self.meaning.run_id}"
-            self.problem = self.problem or Problem(seq, "anchor", text)
-
     def finish(self) -> None:
         """What can only be said at the end: a missing start, a tail that was anchored."""
         if self.chain_problem is not None:
             return
         if self.seq == 0:
             self.chain_problem = Problem(1, "truncated", "there is no record at all")
-        for anchor in self._waiting.values():
-            if anchor.seq is None:
-                text = f"no record has the anchored hash {anchor.hash.hex()}"
-                self.problem = self.problem or Problem(self.seq + 1, "anchor", text)
-            elif anchor.seq > self.seq:
-                text = f"record {anchor.seq} was anchored, and the journal ends at {self.seq}"
-                self.chain_problem = Problem(self.seq + 1, "truncated", text)
+        cut = self.witnesses.finish(self.seq, self.meaning.run_id)
+        self.chain_problem = self.chain_problem or cut
 
 
 def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
