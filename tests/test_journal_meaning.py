@@ -336,6 +336,103 @@ def test_an_order_that_left_before_the_kill_took_effect_may_be_told_after_it(run
     assert "under kill" in forge(intended_after)
 
 
+def with_kill_before_order(records, which, details=None, kind="ORDER_INTENT"):
+    """(records with a KILL put in before that order's record, index of the KILL, order id)."""
+    places = [i for i, r in enumerate(records) if r.type == kind]
+    index = places[which]
+    before = records[index - 1]
+    told = {"mono_ns": before.mono_ns, **(details or {})}
+    stop = build.kill("k1", KillSwitchReason.MANUAL_STOP, "stop", told)
+    kill = as_record(stop, before)
+    client_id = records[index].data["client_order_id"]
+    return [*records[:index], kill, *records[index:]], index, client_id
+
+
+def upto_ack(records, client_id):
+    """The records up to the acknowledgement of an order."""
+    return records[: place(records, "ORDER_ACK", lambda d: d["client_order_id"] == client_id) + 1]
+
+
+@pytest.mark.parametrize("details", [{}, {"flatten": True}])
+def test_an_ordinary_order_that_names_a_kill_is_sent_under_it_all_the_same(run, forge, details):
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3, details)
+    records[index + 1] = changed(records[index + 1], kill_id="k1")
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+@pytest.mark.parametrize("purpose", ["closing", ""])
+def test_an_order_of_an_unknown_purpose_is_refused(run, forge, purpose):
+    records = records_of(run.path)
+    index = place(records, "ORDER_INTENT")
+    records[index] = changed(records[index], purpose=purpose)
+    assert "unknown purpose" in forge(records)
+
+
+def test_an_order_intended_under_a_kill_cannot_be_adopted(run, forge, accepts):
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3)
+    records = upto_ack(records, client_id)
+    records = [r for r in records[:-1] if r.data.get("client_order_id") != client_id
+               or r.type != "ORDER_SENT"] + [changed(records[-1], adopted=True)]  # fmt: skip
+    assert "was intended under kill k1 and left" in forge(records)
+    intent = records.pop(index + 1)
+    accepts([*records[:index], intent, *records[index:]])  # intended, killed, found at the broker
+
+
+def test_an_order_intended_after_a_kill_took_effect_cannot_be_adopted(run, forge):
+    records, _, client_id = with_kill_before_order(records_of(run.path), 3, {"mono_ns": 5})
+    index = place(records, "KILL")
+    kill = records.pop(index)
+    records = upto_ack(records, client_id)
+    records = [r for r in records[:-1] if r.data.get("client_order_id") != client_id
+               or r.type != "ORDER_SENT"] + [kill, changed(records[-1], adopted=True)]  # fmt: skip
+    records[-2] = records[-2]._replace(mono_ns=records[-1].mono_ns)
+    assert "was intended after kill k1 and left" in forge(records)
+
+
+@pytest.mark.parametrize("sent_ns", [1, 0, -5, "soon", None])
+def test_no_order_left_before_it_was_intended(run, forge, sent_ns):
+    records, index, _ = with_kill_before_order(records_of(run.path), 3, kind="ORDER_SENT")
+    records[index + 1] = changed(records[index + 1], sent_mono_ns=sent_ns)
+    assert "was sent under kill k1" in forge(records)
+
+
+def test_a_kill_takes_effect_no_later_than_it_is_recorded(run, forge):
+    details = {"mono_ns": 10**18}
+    records, index, _ = with_kill_before_order(records_of(run.path), 3, details, "ORDER_SENT")
+    records[index] = records[index]._replace(mono_ns=records[index - 1].mono_ns)
+    records[index + 1] = changed(records[index + 1], sent_mono_ns=records[index].mono_ns)
+    assert "was sent under kill k1" in forge(records)
+
+
+def test_a_clock_that_began_anew_excuses_nothing_under_an_older_kill(run, forge, accepts):
+    """After a reboot every reading is smaller than those before it."""
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3, kind="ORDER_SENT")
+    resume = as_record(build.run_resume(identity(run.rules, "run-1")), records[index])
+    records = upto_ack([*records[: index + 1], resume, *records[index + 1 :]], client_id)
+    rebooted = [r._replace(mono_ns=5 + n) for n, r in enumerate(records[index + 1 :])]
+    rebooted[1] = changed(rebooted[1], sent_mono_ns=5)
+    assert "was sent under kill k1" in forge([*records[: index + 1], *rebooted])
+    accepts([*records[:index], *rebooted])
+    later = as_record(build.kill("k2", KillSwitchReason.MANUAL_STOP, "", {"mono_ns": 6}), resume)
+    told_after = [rebooted[0], later._replace(mono_ns=6), *rebooted[1:]]
+    accepts([*records[:index], *told_after])  # had left in this life, when the kill came
+
+
+def test_a_flattening_order_may_not_turn_the_position_round_when_it_is_sent(run, forge):
+    """Two intents that each close it: the second has nothing left to close."""
+    records = records_of(run.path)
+    head = records[: place(records, "SNAPSHOT") + 1]
+    kill, intent, sent = flattening(records, 1.0)
+    again = Entry("ORDER_INTENT", {**intent.payload, "client_order_id": "e" * 20})
+    sent_again = Entry("ORDER_SENT", {**sent.payload, "client_order_id": "e" * 20})
+    price = 10.0
+    fill = {"client_order_id": "f" * 20, "execution_id": "x", "symbol": intent.payload["symbol"],
+            "qty": intent.payload["qty"], "price": price, "commission": 0.0}  # fmt: skip
+    entries = (kill, intent, again, sent, Entry("FILL", fill), sent_again)
+    said = forge([*head, *(as_record(e, head[-1]) for e in entries)])
+    assert "on a position of 0.0" in said
+
+
 def test_a_second_kill_of_the_same_id_keeps_the_first(run, forge, accepts):
     records = records_of(run.path)
     assert "under kill" in forge(before_first_sent(records, KILL, KILL))
