@@ -12,6 +12,7 @@ Law: this is a second opinion: it reads records only and shares no rule with the
 them. It never raises for what a journal says; it returns the first thing wrong with each record.
 """
 
+import math
 from typing import Any
 
 from trader.core.schema import Reason, TradingAction
@@ -118,6 +119,8 @@ class Meaning:
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
+        if not math.isfinite(self.fold.cash):
+            return f"a run that starts with {data['cash']!r} of cash"
         self._stops.begin_life(stamp[0], stamp[1])
         return None
 

@@ -46,9 +46,9 @@ class Stops:
             KillSwitchReason(data["code"])
         except ValueError:
             return f"kill {data['kill_id']} has the unknown code {data['code']}"
-        since_ns = data.get("mono_ns")
-        known = isinstance(since_ns, int) and since_ns < mono_ns
-        kill = Kill(seq, since_ns if known else mono_ns, data.get("flatten") is True)
+        told_ns = data.get("mono_ns")
+        since_ns = min(told_ns, mono_ns) if isinstance(told_ns, int) else mono_ns
+        kill = Kill(seq, since_ns, data.get("flatten") is True)
         self._kills.setdefault(data["kill_id"], kill)
         return None
 

@@ -25,7 +25,14 @@ from trader.journal.chain import GENESIS, Stamp, record_hash
 from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
-from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
+from trader.journal.records import (
+    HEADED,
+    UNJUDGEABLE,
+    DamagedJournal,
+    JournalError,
+    RecordType,
+    canonical,
+)
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
 from trader.journal.witnesses import Witnesses
 
@@ -77,7 +84,7 @@ class Verification:
     def _judge(self, stamp: Stamp, kind: str, payload: bytes) -> None:
         seq = stamp[0]
         try:
-            data = json.loads(payload.decode("ascii"))
+            data = canonical(payload.decode("ascii"))
             fault = self.meaning.check((seq, stamp[2], stamp[3]), kind, data)
             if fault is not None:
                 self.problem = Problem(seq, "meaning", fault)
@@ -86,7 +93,7 @@ class Verification:
                 self.problem = Problem(seq, "checkpoint", text)
             elif kind in NAMES_ITS_PREDECESSOR and data["head"] != self.head.hex():
                 self.problem = Problem(seq, "meaning", "it names another record before it")
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except UNJUDGEABLE as error:
             self.problem = Problem(seq, "meaning", f"a payload that cannot be read: {error!r}")
 
     def _is_true_checkpoint(self, data: dict[str, Any]) -> bool:
