@@ -48,7 +48,7 @@ def verify(
     from trader.journal.verify import verify as verify_journal
 
     path = find_journal(run, folder)
-    anchors = parse_anchor(anchor) if anchor else ()
+    anchors = parse_anchor(anchor) if anchor is not None else ()
     report = verify_journal(path, anchors, parents=path.absolute().parent.parent)
     if as_json:
         print_json(report.fields())

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from trader.errors import UsageError
 
 ORIGIN = "trader/"
-_HEAD = re.compile(r"(?:(\d+):)?([0-9a-f]{64})", re.IGNORECASE)
+_HEAD = re.compile(r"(?:([0-9]{1,19}):)?([0-9a-f]{64})", re.IGNORECASE)
 
 
 class Checkpoint(NamedTuple):
@@ -86,7 +86,7 @@ def _in_file(text: str) -> list[Anchor]:
         content = path.read_text("utf-8")
     except (OSError, ValueError):
         raise UsageError(
-            f"--from {text}: neither a head (SEQ:HASH, as printed by `trader audit verify`) "
+            f"--from {text!r}: neither a head (SEQ:HASH, as printed by `trader audit verify`) "
             "nor an anchor file that can be read"
         ) from None
     anchors = [_parsed(note, path) for note in content.split("\n\n") if note.strip()]

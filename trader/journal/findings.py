@@ -65,7 +65,8 @@ class Report:
     @classmethod
     def of(cls, path: Path, work: Any) -> "Report":
         """The report of a finished `Verification`."""
-        found = [p for p in (work.chain_problem, work.problem) if p is not None]
+        said = work.chain_problem, work.problem, work.witnesses.problem
+        found = [problem for problem in said if problem is not None]
         return cls(
             path=str(path),
             run_id=work.meaning.run_id,
@@ -73,7 +74,7 @@ class Report:
             records=work.seq,
             head=f"{work.seq}:{work.head.hex()}",
             root=work.tree.root().hex(),
-            anchored_seq=work.anchored_seq,
+            anchored_seq=work.witnesses.anchored_seq,
             problems=sorted(found),
             counts=work.counts,
         )

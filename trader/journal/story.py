@@ -14,7 +14,7 @@ from trader.core.schema import Reason
 from trader.journal.chain import record_hash
 from trader.journal.lookup import find_intent
 from trader.journal.orders import Order, OrderFold
-from trader.journal.records import Record, RecordType, number
+from trader.journal.records import UNJUDGEABLE, Record, RecordType, number
 from trader.journal.rows import named_row
 from trader.journal.store import damaged, newest_record, read_records
 
@@ -150,7 +150,9 @@ def naming_damage(path: Path) -> Iterator[None]:
     """DamagedJournal for whatever a payload that was tampered with makes the reader stumble on."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, StopIteration) as error:
+    except KeyError as error:
+        raise damaged(path, ValueError(f"a record has no {error}")) from error
+    except (*UNJUDGEABLE, StopIteration) as error:
         raise damaged(path, error) from error
 
 
@@ -167,12 +169,24 @@ def _origins(path: Path, intent: Record) -> tuple[Record | None, Record | None, 
     """(bar, action, decision) records that led to an intent."""
     if intent.cause is None:
         return None, None, None
-    decision = next(read_records(path, intent.cause))
+    decision = next(read_records(path, intent.cause), None)
+    if decision is None or not _holds(decision, intent):
+        is_a = "is not there" if decision is None else f"is a {decision.type}"
+        other = f"it names record {intent.cause} as its cause, which {is_a}"
+        raise ValueError(f"record {intent.seq}, the ORDER_INTENT: {other} without its decision")
     action = newest_record(path, RecordType.ACTION, decision.seq)
     bar = newest_record(path, RecordType.BAR, decision.seq)
     while bar is not None and (bar.event_ns != decision.event_ns or bar.data["use"] != "slice"):
         bar = newest_record(path, RecordType.BAR, bar.seq)
     return bar, action, decision
+
+
+def _holds(record: Record, intent: Record) -> bool:
+    """Whether the record is the DECISION that an intent of a decision names."""
+    if record.type != RecordType.DECISION:
+        return False
+    data = record.data
+    return bool(0 <= intent.data["decision"] - data["first"] < len(data["rows"]))
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,16 @@ from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.lineage import with_parent
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
-from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
+from trader.journal.records import (
+    HEADED,
+    UNJUDGEABLE,
+    DamagedJournal,
+    JournalError,
+    RecordType,
+    canonical,
+)
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
+from trader.journal.witnesses import Witnesses
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
@@ -49,19 +57,7 @@ class Verification:
         self.head = GENESIS
         self.seq = 0
         self.counts: dict[str, int] = {}
-        self.anchored_seq: int | None = None
-        self._expect(anchors)
-
-    def _expect(self, anchors: Sequence[Anchor]) -> None:
-        self._anchors = anchors
-        self._waiting = {anchor.hash: anchor for anchor in anchors}
-        self._by_seq = {anchor.seq: anchor for anchor in anchors if anchor.seq is not None}
-
-    def _pass_over_other_runs(self) -> None:
-        """An anchor file may be that of many runs; one that holds none of this run is wrong."""
-        own = [one for one in self._anchors if one.run_id in (None, self.meaning.run_id)]
-        if own:
-            self._expect(own)
+        self.witnesses = Witnesses(anchors)
 
     def take(self, row: Row) -> bool:
         """Check the next row; False once the chain is broken and nothing after it can be told."""
@@ -75,10 +71,8 @@ class Verification:
             self._judge(stamp, name, payload)
         self.seq, self.head = seq, digest
         self.tree.add(digest)
-        if seq == 1:
-            self._pass_over_other_runs()
-        if digest in self._waiting or seq in self._by_seq:
-            self._match_anchor(seq, digest)
+        if self.witnesses.concerns(seq, digest):
+            self.witnesses.compare(seq, digest, self.tree, self.meaning.run_id)
         return True
 
     def _linked(self, stamp: Stamp, kind: bytes, sealed: tuple[bytes, bytes, bytes]) -> bool:
@@ -92,7 +86,7 @@ class Verification:
     def _judge(self, stamp: Stamp, kind: str, payload: bytes) -> None:
         seq = stamp[0]
         try:
-            data = json.loads(payload.decode("ascii"))
+            data = canonical(payload.decode("ascii"))
             fault = self.meaning.check((seq, stamp[2], stamp[3]), kind, data)
             if fault is not None:
                 self.problem = Problem(seq, "meaning", fault)
@@ -101,24 +95,11 @@ class Verification:
                 self.problem = Problem(seq, "checkpoint", text)
             elif kind in NAMES_ITS_PREDECESSOR and data["head"] != self.head.hex():
                 self.problem = Problem(seq, "meaning", "it names another record before it")
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except UNJUDGEABLE as error:
             self.problem = Problem(seq, "meaning", f"a payload that cannot be read: {error!r}")
 
     def _is_true_checkpoint(self, data: dict[str, Any]) -> bool:
         return data["size"] == self.seq and data["root"] == self.tree.root().hex()
-
-    def _match_anchor(self, seq: int, digest: bytes) -> None:
-        anchor = self._by_seq.get(seq) or self._waiting[digest]
-        other_root = anchor.root is not None and anchor.root != self.tree.root()
-        if anchor.hash != digest or (anchor.seq or seq) != seq or other_root:
-            text = f"record {seq} is not the one that was anchored"
-            self.problem = self.problem or Problem(seq, "anchor", text)
-            return
-        self.anchored_seq = max(seq, self.anchored_seq or 0)
-        self._waiting.pop(digest, None)
-        if anchor.run_id is not None and anchor.run_id != self.meaning.run_id:
-            text = f"the anchor is of run {anchor.run_id}, this is {self.meaning.run_id}"
-            self.problem = self.problem or Problem(seq, "anchor", text)
 
     def finish(self) -> None:
         """What can only be said at the end: a missing start, a tail that was anchored."""
@@ -126,13 +107,8 @@ class Verification:
             return
         if self.seq == 0:
             self.chain_problem = Problem(1, "truncated", "there is no record at all")
-        for anchor in self._waiting.values():
-            if anchor.seq is None:
-                text = f"no record has the anchored hash {anchor.hash.hex()}"
-                self.problem = self.problem or Problem(self.seq + 1, "anchor", text)
-            elif anchor.seq > self.seq:
-                text = f"record {anchor.seq} was anchored, and the journal ends at {self.seq}"
-                self.chain_problem = Problem(self.seq + 1, "truncated", text)
+        cut = self.witnesses.finish(self.seq, self.meaning.run_id)
+        self.chain_problem = self.chain_problem or cut
 
 
 def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
