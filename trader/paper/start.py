@@ -5,7 +5,6 @@ what it began with: the same config, model and, for files, the same bars.
 """
 
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,13 +23,14 @@ from trader.journal.records import JournalError, Record
 from trader.journal.store import FILE_NAME, read_records
 from trader.journal.verify import verify
 from trader.paper.clock import RealClock
+from trader.paper.sameness import ModelHash, difference, model_hash
 from trader.report.artifacts import CONFIG, MANIFEST
 from trader.report.compare import changed_keys
 from trader.report.folder import run_id_stem
 from trader.run.recorded import recorded_rules
 from trader.run.recover import Recovered, recovered
 from trader.run.replay import replay
-from trader.runner import Order, model_facts
+from trader.runner import Order
 from trader.wiring import build_rules, check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
@@ -53,7 +53,7 @@ class Start:
     clock: RealClock
     feed: LiveFeed
     rules: Rules
-    model_sha: str
+    model: ModelHash
     started_at: datetime
     path: Path | None = None
     found: Recovered = field(default_factory=Recovered)
@@ -78,12 +78,12 @@ def start(order: Order, asked: Asked, path: Path | None) -> Start:
     trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
-    model_sha = model_sha256(order)
-    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model_sha)
+    model = model_hash(order)
+    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
     last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
     feed = open_feed(config, clock, asked.pace, last_ns)
-    begun = Start(order, clock, feed, recorded or _no_rules(), model_sha, datetime.now(UTC))
+    begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
     begun.path, begun.found = path, found
     if feed.history is not None:
         check_drivers(config, feed.history.bars)
@@ -133,7 +133,7 @@ def cut_off(order: Order) -> Path | None:
     return None
 
 
-def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules | None]:
+def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
     """What the journal holds, once it is shown to be whole, ours and reproducible."""
     name = path.parent.name
     report = verify(path)
@@ -145,16 +145,17 @@ def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules
         )
     records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
     begun = records[0]
-    for what, key, now in (
-        ("config", "config_sha", order.loaded.sha256),
-        ("model", "model_sha", model_sha),
-    ):
-        if begun.data[key] != now:
-            raise UsageError(
-                f"{name} was cut off and would go on, but the {what} is not the one it ran on"
-                f"{_changes(path, order) if what == 'config' else ''}: "
-                f"bring the old {what} back, or start fresh with --new"
-            )
+    if begun.data["config_sha"] != order.loaded.sha256:
+        raise UsageError(
+            f"{name} was cut off and would go on, but the config is not the one it ran on"
+            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
+        )
+    changed = difference(begun, model)
+    if changed is not None:
+        raise UsageError(
+            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
+            "bring that back, or start fresh with --new"
+        )
     again = replay(path)
     if again.divergence is not None:
         raise VerificationError(
@@ -191,16 +192,6 @@ def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
             "the data files are not the ones the run that was cut off has traded on: bring them "
             "back, or start fresh with --new"
         )
-
-
-def model_sha256(order: Order) -> str:
-    """One hash over the model's section of the config and the file it names."""
-    whole = hashlib.sha256(repr(model_facts(order.loaded)).encode())
-    path = getattr(order.loaded.config.model, "path", None)
-    if path is not None:
-        with contextlib.suppress(OSError):  # loading it will say what is wrong
-            whole.update(Path(path).read_bytes())
-    return whole.hexdigest()
 
 
 class _Begun:
