@@ -90,6 +90,18 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     paper.assert_sound()
 
 
+def test_a_kill_cancels_a_working_order_with_its_intent_on_record_first(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    assert paper.run("kill", "--reason", "enough").returncode == 0
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert lines[-1]["risk"]["cancelled_by_reason"] == {"KILLED": 1}
+    assert (lines[-1]["fills"], lines[-1]["risk"]["orders_working_at_end"]) == (0, 0)
+    wanted = ["ORDER_SENT", "KILL", "CANCEL_INTENT", "CANCEL_ACK", "RUN_END"]
+    assert kinds(paper, *wanted, "FILL") == wanted
+    paper.assert_sound()
+
+
 def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_path: Path):
     limit = ("max_daily_loss: none", "max_daily_loss: 50\n  on_daily_loss: kill")
     paper = Paper(tmp_path / "run", limit)

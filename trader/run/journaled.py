@@ -119,8 +119,16 @@ class JournaledSlices:
         await self._append(entries)
 
     async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
-        """A kill between two slices: the core halts, working orders end, all on record."""
-        await self._append([*kills, *self.ended(self.engine.halt(reason))])
+        """A kill between two slices: the core halts, working orders end, all on record.
+
+        The intents change nothing for who reads them back: the KILL before them has ended all.
+        """
+        ids = [self.client_id(int(order["order_id"])) for _, order in self.engine.working()]
+        intents = [build.cancel_intent(client_id, reason.name) for client_id in ids]
+        await self._append([*kills, *intents])
+        if intents:
+            reached("after_cancel_intent")
+        await self._append(self.ended(self.engine.halt(reason)))
 
     async def flatten(self, kill_id: str) -> int:
         """Close every position at once, for a kill that asks for it; how many were closed."""
