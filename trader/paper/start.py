@@ -5,7 +5,7 @@ what it began with: the same config, model and, for files, the same bars.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, open_feed
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, Tell, open_feed
 from trader.feeds.sessions import session_table
 from trader.journal.records import JournalError, Record
 from trader.journal.store import FILE_NAME, read_records
@@ -70,19 +70,19 @@ class Start:
         return self.feed.history
 
 
-def start(order: Order, asked: Asked, path: Path | None) -> Start:
+def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = None) -> Start:
     """What a new run, or the one behind the journal at `path`, starts from; waits for nothing.
 
-    Raises the errors of config and data, `UsageError` where the run that would go on had another
-    config, model or data, `VerificationError` where its journal is damaged. A live feed has no
-    trading hours yet: `first_bar` is next.
+    `tell` is told of long waits of a replay. Raises the errors of config and data, `UsageError`
+    where the run that would go on had another config, model or data, `VerificationError` where its
+    journal is damaged. A live feed has no trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
     model = model_hash(order)
     found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
     last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
-    feed = open_feed(config, clock, asked.pace, last_ns)
+    feed = open_feed(config, clock, asked.pace, last_ns, tell)
     begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
     begun.path, begun.found = path, found
     if feed.history is not None:
@@ -119,13 +119,21 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(config.risk.market_hours, first_ns, last_ns)
 
 
+def runs_of_this_name(order: Order) -> Iterator[Path]:
+    """The folders of this config's paper runs, newest first."""
+    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
+    for folder in sorted(order.parent.absolute().glob(f"*{stem}*"), reverse=True):
+        rest = folder.name[STAMP_LENGTH:].removeprefix(stem)
+        if not rest or (rest.startswith("-") and rest[1:].isdigit()):
+            yield folder  # else of another config, whose name begins with ours
+
+
 def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
-    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    for path in sorted(order.parent.absolute().glob(f"*{stem}*/{FILE_NAME}"), reverse=True):
-        rest = path.parent.name[STAMP_LENGTH:].removeprefix(stem)
-        if rest and not (rest.startswith("-") and rest[1:].isdigit()):
-            continue  # another config, whose name begins with ours
+    for folder in runs_of_this_name(order):
+        path = folder / FILE_NAME
+        if not path.exists():
+            continue
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
         is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
         has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
