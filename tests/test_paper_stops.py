@@ -116,6 +116,18 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     paper.assert_sound()
 
 
+def test_a_kill_cancels_a_working_order_with_its_intent_on_record_first(paper):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
+    assert paper.run("kill", "--reason", "enough").returncode == 0
+    code, lines, err = paper.end()
+    assert code == 7, err
+    assert lines[-1]["risk"]["cancelled_by_reason"] == {"KILLED": 1}
+    assert (lines[-1]["fills"], lines[-1]["risk"]["orders_working_at_end"]) == (0, 0)
+    wanted = ["ORDER_SENT", "KILL", "CANCEL_INTENT", "CANCEL_ACK", "RUN_END"]
+    assert kinds(paper, *wanted, "FILL") == wanted
+    paper.assert_sound()
+
+
 def test_a_limit_that_kills_ends_the_run_with_6_and_latches_with_its_code(tmp_path: Path):
     limit = ("max_daily_loss: none", "max_daily_loss: 50\n  on_daily_loss: kill")
     paper = Paper(tmp_path / "run", limit)
@@ -237,22 +249,19 @@ def test_a_terminal_that_goes_away_does_not_stop_trading(paper):
     paper.assert_sound()
 
 
-def test_a_process_without_file_handles_stops_and_a_later_start_goes_on(paper):
+def test_a_process_without_file_handles_is_refused_in_clear_words_and_leaves_nothing(paper):
     def starve() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 
     starved = subprocess.run(
         [sys.executable, "-m", "trader", "paper", "-c", "live.yaml"],
         cwd=paper.folder, env=paper.environ, input=bar(1, 60) + bar(2, 60), check=False,
         capture_output=True, text=True, timeout=60, preexec_fn=starve,
     )  # fmt: skip
-    assert starved.returncode not in (0, 2, 3)
-    assert "Too many open files" in starved.stderr
-    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 61))
-    code, lines, err = paper.end()
-    assert code == 0, err
-    assert lines[-1]["slices"] == 3
-    paper.assert_sound()
+    assert starved.returncode == 1, starved.stderr
+    assert "a paper run needs 64: at most 20 (`ulimit -n`)" in starved.stderr
+    assert "Traceback" not in starved.stderr
+    assert not list(paper.folder.glob("runs/*"))
 
 
 def test_a_reader_that_takes_nothing_does_not_delay_trading_and_misses_nothing(paper):

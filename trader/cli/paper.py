@@ -3,6 +3,8 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,38 +30,59 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import Screen
-    from trader.config.load import load_config
+    from trader.paper.ready import require_armed, require_files
+    from trader.report.eventlines import one_line
 
     times = _pace(pace)
-    loaded = load_config(config, overrides or ())
-    with explaining(loaded), console.own_stdout() as stdout:
-        from trader import runner
-        from trader.paper.session import paper
-        from trader.paper.start import Asked
-        from trader.paper.trading import Watcher
-        from trader.report.eventlines import one_line
-        from trader.report.paperview import PaperView
+    require_armed()  # a start that is refused pays for nothing
+    require_files()
+    with _ended_in_order():
+        from trader.config.load import load_config
 
-        notice = runner.compile_notice()
-        if notice:
-            console.log(notice)
-        parent = Path(out) if out is not None else runner.RUNS
-        order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
-        if times == 1.0 and loaded.config.feed.type != "stdin":
-            console.log("bars come as they happened; --pace 60 is faster, max does not wait")
-        view = PaperView(loaded.config.name, loaded.config.symbols)
-        with Screen(view, stdout if as_json else None) as screen:
-            watcher = Watcher(screen.on_event, screen.on_status)
-            ended = paper(order, Asked(times, new), watcher, screen.say)
+        loaded = load_config(config, overrides or ())
+        with explaining(loaded), console.own_stdout() as stdout:
+            from trader import runner
+            from trader.paper.session import paper
+            from trader.paper.start import Asked
+            from trader.paper.trading import Watcher
+            from trader.report.paperview import PaperView
+
+            notice = runner.compile_notice()
+            if notice:
+                console.log(notice)
+            parent = Path(out) if out is not None else runner.RUNS
+            order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
+            if times == 1.0 and loaded.config.feed.type != "stdin":
+                console.log("bars come as they happened; --pace 60 is faster, max does not wait")
+            view = PaperView(loaded.config.name, loaded.config.symbols)
+            with Screen(view, stdout if as_json else None) as screen:
+                watcher = Watcher(screen.on_event, screen.on_status)
+                ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
-    for warning in ended.finished.result.quality["warnings"]:
-        console.log(one_line(f"data: {warning}"))
+    if loaded.config.feed.type == "stdin":  # of files it was told at the start
+        for warning in ended.finished.result.quality["warnings"]:
+            console.log(one_line(f"data: {warning}"))
     console.log(f"journal head {ended.head}")
     if ended.stopped.how != "end":
         console.log(one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}"))
         first = "after the re-arm " if ended.is_latched else ""
         console.log(f"{first}start it again to go on where it is, or with --new for a fresh run")
     _leave(ended.exit_code)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP before it trades: exit 0, nothing left."""
+    from trader.cli import console
+    from trader.paper.earlysignals import Terminated, at_once
+
+    try:
+        with at_once():
+            yield
+    except Terminated as ending:
+        console.log(f"ended by {ending} before it traded")
+        _leave(0)
+        raise typer.Exit from None
 
 
 def _leave(code: int) -> None:

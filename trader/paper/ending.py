@@ -223,7 +223,7 @@ def _result(
         config_sha256=order.loaded.sha256,
         resolved_yaml=order.loaded.resolved_yaml(),
         sources=[asdict(source) for source in sources],
-        model=model_facts(order.loaded),
+        model=model_facts(order.loaded, begun.model.files),
         quality=quality,
         bars=int(record.book.account[0]["decisions"]),
         orders=record.orders,

@@ -207,11 +207,12 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
         {"uid": os.getuid(), "pid": os.getpid(), "host": socket.gethostname(), "role": "runner"},
         rules.limits,
         order.loaded.sha256,
-        begun.model_sha,
+        begun.model.sha256,
         code_sha256(),
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
+    details |= begun.model.details
     if begun.path is not None:
         journal = Journal.open(begun.path, begun.clock, anchor)
         if journal.head.seq != begun.found.last_seq:

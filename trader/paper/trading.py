@@ -221,4 +221,6 @@ def _listen(loop: ExecutionLoop) -> None:
         loop.request_stop(STOP_SIGNALS[number], number.name)
 
     for number in STOP_SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # `nohup`: the terminal may go
         asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -124,10 +124,16 @@ class JournaledSlices:
     async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> np.ndarray:
         """A kill between two slices: the core halts, working orders end, all on record.
 
+        The intents change nothing for who reads them back: the KILL before them has ended all.
         Returns the core's EVENT rows; none where it was halted already.
         """
+        ids = [self.client_id(int(order["order_id"])) for _, order in self.engine.working()]
+        intents = [build.cancel_intent(client_id, reason.name) for client_id in ids]
+        await self._append([*kills, *intents])
+        if intents:
+            reached("after_cancel_intent")
         events = self.engine.halt(reason)
-        await self._append([*kills, *self.ended(events)])
+        await self._append(self.ended(events))
         return events
 
     async def flatten(self, kill_id: str, tell: Tell = lambda fill: None) -> int:
