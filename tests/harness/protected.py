@@ -9,5 +9,6 @@ PROTECTED = {
     "trader/safety/kill.py": ("tests/test_safety_kill.py", "tests/test_safety_strangers.py"),
     "trader/safety/killwords.py": ("tests/test_safety_kill.py",),
     "trader/core/risk.py": ("tests/test_risk_steps.py", "tests/test_core_scenarios.py"),
+    "trader/exact.py": ("tests/test_risk_api.py",),
     "trader/risk.py": ("tests/test_risk_api.py",),
 }
