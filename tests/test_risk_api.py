@@ -1,7 +1,9 @@
 """`trader.risk`: the six steps and the four throttles as functions, and the actions they take."""
 
+import copy
 import dataclasses
 import math
+import pickle
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -56,6 +58,7 @@ ACCEPTED = [
     *[(action, action) for action in TradingAction],
 ]
 REFUSED = [3, -1, np.int64(7), True, np.bool_(True), 1.0, np.float64(1), math.nan, None]
+REFUSED += [Decimal(1), Fraction(1), 1 + 0j, np.float32(0), False, np.False_]
 REFUSED += ["LONG", "", "1", b"BUY", [1], (1,), object(), 2**70]
 
 
@@ -69,6 +72,14 @@ def test_action_type_conversion(value):
     """What is no action is refused, with the value in the message, and never guessed."""
     with pytest.raises(ValueError, match="not a trading action"):
         TradingAction.parse(value)
+    with pytest.raises(ValueError, match="is not a valid TradingAction"):
+        TradingAction(value)
+
+
+def test_actions_survive_copies_and_pickles():
+    for action in TradingAction:
+        assert pickle.loads(pickle.dumps(action)) is action
+        assert copy.deepcopy(action) is action is TradingAction[action.name]
 
 
 def test_trading_action_enum_integration():
