@@ -14,8 +14,8 @@ RUN := $(PY) -m trader
 PYTEST := $(PY) -m pytest -n auto --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
-PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_kill.py safety_strangers.py \
-	risk_steps.py risk_api.py core_scenarios.py)
+PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_codes.py safety_kill.py \
+	safety_strangers.py risk_steps.py risk_api.py core_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH

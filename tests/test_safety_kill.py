@@ -100,6 +100,9 @@ def test_human_answer_names_everything_a_person_needs(trader_home):
         (["--reason", "hit the daily loss limit"], "DAILY_LOSS_LIMIT"),
         (["--reason=RISK_BREACH"], "RISK_BREACH"),
         (["--reason", "risk breach", "--code", "SYSTEM_ERROR"], "SYSTEM_ERROR"),
+        (["--reason", "connection lost"], "CONNECTIVITY_LOSS"),
+        (["--reason", "crash", "--code", " 5 "], "MARKET_VOLATILITY"),
+        (["--reason", "2"], "MANUAL_STOP"),
     ],
 )
 def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, words, code):

@@ -35,11 +35,12 @@ from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
 from trader.run.backtest import RowKeeper
-from trader.run.journaled import JournaledSlices, Passed, SentOrder
+from trader.run.journaled import JournaledSlices
 from trader.run.points import reached
 from trader.run.recorded import rules_details
 from trader.run.recover import Recovery
 from trader.run.sliceengine import SliceEngine
+from trader.run.surroundings import Passed, SentOrder
 from trader.safety import latch, records, statedir
 from trader.safety.gate import Gate
 from trader.safety.lease import Lease
@@ -70,7 +71,7 @@ class Desk:
         self._gate = gate
 
     def send(self, order: SentOrder) -> Passed:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send(order, self._broker)
@@ -79,14 +80,14 @@ class Desk:
         return Passed(reason, passage.detail)
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send_closing(order, self._broker, position_qty)
         return Passed(Reason[passage.reason], passage.detail)
 
     def sent_mono_ns(self) -> int:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         return self._broker.sent_ns
 
 

@@ -8,8 +8,6 @@ is enough to go on from (`trader.run.recover`).
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,48 +22,13 @@ from trader.run.refusals import refused_entries
 from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
 from trader.run.snapshots import SnapshotRhythm
+from trader.run.surroundings import Passed, SentOrder, Surroundings
 
 ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
 NO_DECISION = -1  # of an order that a kill asked for
 
 
-class SentOrder(NamedTuple):
-    """What the safety gate needs to know of an order."""
-
-    order_id: str
-    decision: int
-    qty: float
-
-
-class Passed(NamedTuple):
-    """What the gate said: NONE when sent, else why it did not leave."""
-
-    reason: Reason
-    detail: str = ""
-
-
-Send = Callable[[SentOrder], Passed]
 Tell = Callable[[np.void], None]
-
-
-class Surroundings(Protocol):
-    """What a journaled slice needs of the world."""
-
-    symbols: tuple[str, ...]
-    pool: Executor  # one thread, for the disk
-    snapshot_every: int  # journal records between two snapshots
-
-    def send(self, order: SentOrder) -> Passed:
-        """Through the gate to the broker."""
-        ...
-
-    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
-        """The same for an order that closes a position for a kill with `flatten`."""
-        ...
-
-    def sent_mono_ns(self) -> int:
-        """Monotonic time at which the newest order left, read inside the gate."""
-        ...
 
 
 class JournaledSlices:
@@ -108,14 +71,17 @@ class JournaledSlices:
         if not working:
             return 0
         reached("before_cancel_intent")
-        ids = [self.client_id(int(order["order_id"])) for _, order in working]
-        await self._append([build.cancel_intent(client_id, reason.name) for client_id in ids])
+        await self._append(self._cancel_intents(reason))
         reached("after_cancel_intent")
         ended: list[Entry] = []
         for symbol, order in working:
             ended += self.ended(self.engine.cancel(symbol, int(order["order_id"]), reason))
         await self._append(ended)
         return len(working)
+
+    def _cancel_intents(self, reason: Reason) -> list[Entry]:
+        ids = [self.client_id(int(order["order_id"])) for _, order in self.engine.working()]
+        return [build.cancel_intent(client_id, reason.name) for client_id in ids]
 
     async def record(self, *entries: Entry) -> None:
         """Whatever else belongs on record."""
@@ -127,8 +93,7 @@ class JournaledSlices:
         The intents change nothing for who reads them back: the KILL before them has ended all.
         Returns the core's EVENT rows; none where it was halted already.
         """
-        ids = [self.client_id(int(order["order_id"])) for _, order in self.engine.working()]
-        intents = [build.cancel_intent(client_id, reason.name) for client_id in ids]
+        intents = self._cancel_intents(reason)
         await self._append([*kills, *intents])
         if intents:
             reached("after_cancel_intent")
