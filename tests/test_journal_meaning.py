@@ -290,6 +290,9 @@ def test_an_order_of_a_decision_without_the_cores_row_is_refused(run, forge):
     data = {key: value for key, value in records[index].data.items() if key != "order"}
     records[index] = records[index]._replace(payload=encode(data))
     assert "has no field 'order'" in forge(records)
+    records = records_of(run.path)
+    records[index] = changed(records[index], order=[1])
+    assert "has 1 fields in its order row" in forge(records)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class Copies:
 
     def __init__(self) -> None:
         self._symbols: list[str] = []
-        self._columns: dict[str, list[str]] = {}  # layout → names of its fields
+        self._columns: dict[str, dict[str, int]] = {}  # layout → place of each field
 
     def check(self, event_ns: int | None, kind: str, data: Data) -> str | None:
         """Where this record contradicts itself; None if it does not."""
@@ -36,7 +36,7 @@ class Copies:
         if kind == "RUN_START":
             self._symbols = data["symbols"]
             self._columns = {
-                layout: [field[0] for field in data["layouts"][layout]]
+                layout: {field[0]: at for at, field in enumerate(data["layouts"][layout])}
                 for _, layout, _ in SAME.values()
             }
         return None
@@ -46,13 +46,16 @@ class Copies:
         if place not in data:
             needed = data.get("purpose") == "decision"  # what is not the core's has no row of it
             return f"{kind} has no field {place!r}" if needed else None
-        row = dict(zip(self._columns[layout], data[place], strict=True))
+        row, column = data[place], self._columns[layout]
+        if len(row) != len(column):
+            return f"{kind} has {len(row)} fields in its {place} row, not {len(column)}"
         for name in names:
-            if not (row[name] == data[name] and isinstance(row[name], NUMBER)):
-                return f"{kind} says {name} {data[name]!r}, and {row[name]!r} in its {place} row"
-        if row["ts_ns"] != event_ns:
-            return f"{kind} is of time {event_ns}, and {row['ts_ns']!r} in its {place} row"
-        symbol = row["symbol"]
+            again = row[column[name]]
+            if not (again == data[name] and isinstance(again, NUMBER)):
+                return f"{kind} says {name} {data[name]!r}, and {again!r} in its {place} row"
+        again, symbol = row[column["ts_ns"]], row[column["symbol"]]
+        if again != event_ns:
+            return f"{kind} is of time {event_ns}, and {again!r} in its {place} row"
         if not (0 <= symbol < len(self._symbols) and self._symbols[symbol] == data["symbol"]):
             return f"{kind} is in {data['symbol']}, and in symbol {symbol!r} in its {place} row"
         return None
