@@ -1,5 +1,10 @@
 """A journal whose hashes all match and which still cannot be true."""
 
+import base64
+import hashlib
+import tracemalloc
+import zlib
+
 import pytest
 
 from tests.journal_kit import (
@@ -10,8 +15,9 @@ from tests.journal_kit import (
     resealed,
     rewrite,
 )
-from trader.core.schema import ACCOUNT, DECISION, KillSwitchReason, Reason
+from trader.core.schema import ACCOUNT, DECISION, FILL, ORDER, KillSwitchReason, Reason
 from trader.journal import entries as build
+from trader.journal.copies import PIECE, state_fault
 from trader.journal.meaning import LIMIT_OF
 from trader.journal.records import Entry, encode
 from trader.journal.verify import verify_here
@@ -106,10 +112,10 @@ def test_a_record_left_out_leaves_those_after_it_without_ground(run, forge, kind
     assert said in forge(records)
 
 
-def test_a_fill_left_out_no_longer_adds_up_to_the_positions(run, forge):
+def test_a_fill_left_out_no_longer_adds_up_to_the_cash(run, forge):
     records = records_of(run.path)
     del records[max(i for i, r in enumerate(records) if r.type == "FILL")]
-    assert "fills add up to" in forge(records)
+    assert "start and fills make" in forge(records)
 
 
 def test_a_second_run_start_is_refused(run, forge):
@@ -256,6 +262,72 @@ def test_a_payload_that_is_not_canonical_is_refused(run, forge, spell):
     assert raw != records[index].payload
     records[index] = records[index]._replace(payload=raw)
     assert "not the canonical JSON" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "name", "value"),
+    [
+        ("FILL", "fill", "price", 1.5), ("FILL", "fill", "qty", 1.5),
+        ("FILL", "fill", "commission", 7.0), ("FILL", "fill", "symbol", 1),
+        ("FILL", "fill", "symbol", 99), ("FILL", "fill", "ts_ns", 1),
+        ("ORDER_INTENT", "order", "qty", 1.5), ("ORDER_INTENT", "order", "decision", 99),
+        ("ORDER_INTENT", "order", "order_id", 99), ("ORDER_INTENT", "order", "symbol", 1),
+        ("ORDER_INTENT", "order", "ts_ns", 1), ("FILL", "fill", "price", "NaN"),
+    ],
+)  # fmt: skip
+def test_the_cores_row_differs_from_what_stands_beside_it(run, forge, kind, row, name, value):
+    records = records_of(run.path)
+    index = place(records, kind, lambda data: data["symbol"] == "ACME")
+    told = list(records[index].data[row])
+    told[{"fill": FILL, "order": ORDER}[row].names.index(name)] = value
+    records[index] = changed(records[index], **{row: told})
+    assert f"in its {row} row" in forge(records)
+
+
+def test_an_order_of_a_decision_without_the_cores_row_is_refused(run, forge):
+    records = records_of(run.path)
+    index = place(records, "ORDER_INTENT")
+    data = {key: value for key, value in records[index].data.items() if key != "order"}
+    records[index] = records[index]._replace(payload=encode(data))
+    assert "has no field 'order'" in forge(records)
+    records = records_of(run.path)
+    records[index] = changed(records[index], order=[1])
+    assert "has 1 fields in its order row" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda packed: b"AAAA", "cannot be unpacked"),
+        (lambda packed: packed[:-9], "cut short"),
+        (lambda packed: packed + b"more", "does not match"),
+        (lambda packed: zlib.compress(b"another"), "does not match"),
+    ],
+)
+def test_a_snapshot_whose_state_is_not_the_one_that_was_hashed_is_refused(run, forge, spoil, said):
+    records = records_of(run.path)
+    index = place(records, "SNAPSHOT")
+    packed = spoil(base64.b64decode(records[index].data["state"]))
+    records[index] = changed(records[index], state=packed)
+    assert said in forge(records)
+
+
+def test_a_state_that_unpacks_to_very_much_is_never_in_memory_whole():
+    state = base64.b64encode(zlib.compress(bytes(PIECE * 40))).decode()
+    sha = hashlib.sha256(bytes(PIECE * 40)).hexdigest()
+    tracemalloc.start()
+    assert state_fault(state, sha) is None
+    assert tracemalloc.get_traced_memory()[1] < PIECE * 8
+    tracemalloc.stop()
+
+
+def test_the_cash_of_a_decision_is_what_the_fills_left(run, forge):
+    records = records_of(run.path)
+    index = place(records, "DECISION", lambda data: data["first"] > 20)
+    account = records[index].data["account"]
+    account[ACCOUNT.names.index("cash")] += 1.0
+    records[index] = changed(records[index], account=account)
+    assert "start and fills make" in forge(records)
 
 
 def of_order(records, client_id, *entries, kind="FILL"):
@@ -530,6 +602,16 @@ def test_a_kill_takes_effect_no_later_than_it_is_recorded(run, forge):
     records = upto_ack(records, client_id)
     records[index] = records[index]._replace(mono_ns=records[index - 1].mono_ns)
     records[index + 1] = changed(records[index + 1], sent_mono_ns=records[index].mono_ns)
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+def test_a_kill_of_an_unknown_time_excuses_nothing(run, forge):
+    details = {"mono_ns": None}
+    records, index, client_id = with_kill_before_order(
+        records_of(run.path), 3, details, "ORDER_SENT"
+    )
+    records = upto_ack(records, client_id)
+    records[index] = records[index]._replace(mono_ns=records[index + 1].mono_ns)
     assert f"{client_id} was sent under kill k1" in forge(records)
 
 

@@ -6,7 +6,7 @@
     checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
-    positions  SNAPSHOT and RUN_END hold what the fills add up to
+    positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
 them. It never raises for what a journal says; it returns the first thing wrong with each record.
@@ -189,7 +189,7 @@ class Meaning:
                 return f"{self._name(symbol)}: {fault}"
             if qty != 0.0:
                 self._approved[data["first"] + offset] = (symbol, qty)
-        return None
+        return self.fold.cash_fault(number(data["account"][self._cash_column]))
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""

@@ -15,10 +15,11 @@ Data = dict[str, Any]
 
 
 class Kill(NamedTuple):
-    """A kill in force. `since_ns` is when it took effect, never after it was recorded."""
+    """A kill in force. `since_ns` is when it took effect, never after it was recorded; None is
+    not known, and excuses nothing."""
 
     seq: int
-    since_ns: int
+    since_ns: int | None
     flatten: bool
 
 
@@ -47,7 +48,7 @@ class Stops:
         except ValueError:
             return f"kill {data['kill_id']} has the unknown code {data['code']}"
         told_ns = data.get("mono_ns")
-        since_ns = min(told_ns, mono_ns) if isinstance(told_ns, int) else mono_ns
+        since_ns = min(told_ns, mono_ns) if isinstance(told_ns, int) else None
         kill = Kill(seq, since_ns, data.get("flatten") is True)
         self._kills.setdefault(data["kill_id"], kill)
         return None
@@ -77,9 +78,9 @@ class Stops:
             return self.flatten_fault(order.kill_id, order.qty, held)
         sent_ns = sent.get("sent_mono_ns")
         for kill_id, kill in self._kills.items():
-            had_left = isinstance(sent_ns, int) and earliest_ns <= sent_ns < kill.since_ns
             # a kill recorded before this process began was in force when it sent anything
-            if not (had_left and max(order.intent_seq, self._life_seq) < kill.seq):
+            told_after = max(order.intent_seq, self._life_seq) < kill.seq
+            if not (told_after and _within(earliest_ns, sent_ns, kill.since_ns)):
                 return f"order {client_id} was sent under kill {kill_id}"
         return None
 
@@ -90,7 +91,14 @@ class Stops:
         for kill_id, kill in self._kills.items():
             if order.intent_seq > kill.seq:
                 return f"order {client_id} was intended under kill {kill_id} and left"
-            intended_ns = self._intended.get(client_id)
-            if intended_ns is not None and kill.since_ns < intended_ns:
+            intended_ns, since_ns = self._intended.get(client_id), kill.since_ns
+            if intended_ns is not None and since_ns is not None and since_ns < intended_ns:
                 return f"order {client_id} was intended after kill {kill_id} and left"
         return None
+
+
+def _within(earliest_ns: int, sent_ns: object, before_ns: int | None) -> bool:
+    """Whether a told time is one, and lies where it must."""
+    if not isinstance(sent_ns, int) or before_ns is None:
+        return False
+    return earliest_ns <= sent_ns < before_ns

@@ -23,6 +23,7 @@ from typing import Any
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
 from trader.journal.chain import GENESIS, Stamp, record_hash
+from trader.journal.copies import Copies
 from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.lineage import with_parent
 from trader.journal.meaning import Meaning
@@ -53,6 +54,7 @@ class Verification:
         self.chain_problem: Problem | None = None
         self.problem: Problem | None = None  # the first one that is not about the chain
         self.meaning = Meaning()
+        self.copies = Copies()
         self.tree = MerkleTree()
         self.head = GENESIS
         self.seq = 0
@@ -88,6 +90,8 @@ class Verification:
         try:
             data = canonical(payload.decode("ascii"))
             fault = self.meaning.check((seq, stamp[2], stamp[3]), kind, data)
+            if fault is None:
+                fault = self.copies.check(stamp[3], kind, data)
             if fault is not None:
                 self.problem = Problem(seq, "meaning", fault)
             elif kind == "CHECKPOINT" and not self._is_true_checkpoint(data):
