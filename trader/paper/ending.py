@@ -43,6 +43,7 @@ from trader.run.backtest import RunRecord
 from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.points import reached
 from trader.runner import Finished, model_facts
+from trader.safety import latch, pending
 from trader.safety.events import RiskEventHandler, kill_switch_reason
 
 EXIT_CODES = {
@@ -90,8 +91,9 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
-    await opened.slices.halt(Reason.KILLED, _kills(opened))
-    for kill in opened.lease.kills():
+    kills = _in_force(opened, text)
+    await opened.slices.halt(Reason.KILLED, _kills(opened, kills))
+    for kill in kills:
         told = {key: kill.get(key) for key in ("kill_id", "code", "reason", "scope", "source")}
         loop.hooks.emit("emergency_stop", **told)
     asking = opened.lease.flatten_asked_by()
@@ -99,20 +101,32 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         closed = await opened.slices.flatten(asking)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
-    return Stopped(how, _in_words(opened, text))
+    return Stopped(how, _in_words(opened, kills[0]))
 
 
-def _in_words(opened: Opened, text: str) -> str:
-    """The first kill in force, and how to clear it; `text` where there is none."""
-    kills = opened.lease.kills()
-    if not kills:
-        return text
-    first = kills[0]
+def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
+    """The kills in force, oldest first, never none: the core halts, and what halts it is a record.
+
+    A state folder that is gone tells of none, nor does a latch that was opened again meanwhile:
+    then it is a stop of this run without a record, which a later start finds in the journal.
+    """
+    lease = opened.lease
+    unrecorded = pending.unrecorded(lease.run_id, lease.folder, [cause])
+    kills = lease.kills() or [unrecorded]
+    if any(kill["kill_id"] == unrecorded["kill_id"] for kill in kills):
+        latch.raise_halt(lease.folder, cause)  # where there is a folder still
+    return kills
+
+
+def _in_words(opened: Opened, first: dict[str, Any]) -> str:
+    """The first kill in force, and how to clear it."""
     again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
+    if not Path(opened.lease.folder).exists():
+        again = f"the state folder {opened.lease.home} is gone: start again, which halts; {again}"
     return f"{first['code']}: {first['reason']}; {again}"
 
 
-def _kills(opened: Opened) -> list[Entry]:
+def _kills(opened: Opened, kills: list[dict[str, Any]]) -> list[Entry]:
     """KILL records for a stop that no spool file tells of: none if one has been taken in."""
     home = Path(opened.lease.home)
     taken = ingest_spool(opened.journal, *(home / name for name in SPOOLS))
@@ -130,7 +144,7 @@ def _kills(opened: Opened) -> list[Entry]:
                 "flatten": kill["kill_id"] == asking,
             },
         )
-        for kill in opened.lease.kills()
+        for kill in kills
     ]
 
 

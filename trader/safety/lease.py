@@ -62,8 +62,7 @@ class Lease:
         """The kills in force for this run, oldest first; a trip the disk did not take as well."""
         found = pending.pending_kills(self.home, self.run_id)
         if not found and self._closed:
-            kill = {"kill_id": "-", "code": "SYSTEM_ERROR", "reason": self._closed}
-            found = [{**kill, "scope": self.run_id, "rearm": None}]
+            found = [pending.unrecorded(self.run_id, self.folder, [self._closed])]
         return found
 
     def check(self) -> None:

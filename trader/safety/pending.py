@@ -74,10 +74,10 @@ def _unaccounted(
         kill = records.from_stamp(stamp, scope)
         kill["reason"] += " (its re-arm did not finish: re-arm it again)"
         return kill
-    return _unrecorded(scope, folder, reading.causes)
+    return unrecorded(scope, folder, reading.causes)
 
 
-def _unrecorded(scope: str, folder: str, causes: list[str]) -> dict[str, Any]:
+def unrecorded(scope: str, folder: str, causes: list[str]) -> dict[str, Any]:
     """A stop without a kill: HALT made by hand, PERMIT gone, a page that cannot be read."""
     suffix = "" if scope == records.EVERYTHING else f"-{scope}"
     kill: dict[str, Any] = {
