@@ -63,7 +63,7 @@ class Parts(NamedTuple):
 
 def make_hooks(config: Config, paths: Sequence[Path]) -> Hooks:
     """The hooks that the config names. ConfigError where one does not exist."""
-    hooks = Hooks(config.execution.hook_timeout_seconds)
+    hooks = Hooks(config.execution.hook_timeout_seconds, apart=True)
     for only, callback in load_hooks(config, paths):
         for event in EVENTS if only is None else (only,):
             hooks.register_hook(event, callback)
