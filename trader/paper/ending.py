@@ -176,6 +176,9 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
         document["classes"][kind]["count"] = count
         if count:
             document["warnings"].append(f"{count} × {kind} ({RULES[kind]})")
+    if begun.feed.skipped:
+        text = f"{begun.feed.skipped} × bars up to the last one before the restart, left out"
+        document["warnings"].append(text)
     return {**document, "missing_bars": gate.missing_bars}
 
 

@@ -131,6 +131,7 @@ def _plan(begun: Start, seen: np.ndarray | None) -> SlicePlan:
         config.execution.slice_grace_seconds,
         -(2**63) if seen is None else int(seen[-1]["ts_ns"]),
         is_timed=begun.history is None,
+        max_late=config.feed.quality.max_bad_bars,
     )
 
 

@@ -31,6 +31,8 @@ from trader.safety.callbacks import CallbackStats
 from trader.signals.features import FeatureSet
 from trader.signals.model import Model
 
+TOLD = {"invalid": "BAD_BAR", "revised": "DATA_REVISED", "disorder": "FEED_OUT_OF_ORDER"}
+
 
 class Stopped(NamedTuple):
     """Why a loop came back: `end` of the feed, or what `request_stop` was told."""
@@ -144,8 +146,8 @@ class ExecutionLoop:
             await self._taker.note(refused)
         for one in refused:
             self.refused[one.use] = self.refused.get(one.use, 0) + 1
-            if one.use in ("invalid", "revised"):
-                kind = "BAD_BAR" if one.use == "invalid" else "DATA_REVISED"
+            kind = TOLD.get(one.use)
+            if kind is not None:
                 self.hooks.emit("error", **self._narrator.bar_named(one), kind=kind, text=one.text)
 
 
