@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 
 from trader.journal.records import JournalError
+from trader.paper.claim import claimed
 from trader.paper.ending import Ended, finish, stop
 from trader.paper.guard import END, FAULT, INTERRUPTED, KILLED
 from trader.paper.opening import Opened, leave, open_run
@@ -39,15 +40,19 @@ def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
 async def _paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
     require_armed()
     hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
-    cut = cut_off(order)
-    path = None if asked.new else cut
     kill = order.loaded.config.kill
     with contextlib.ExitStack() as ending:
+        claim = ending.enter_context(claimed(order))
+        cut = cut_off(order)
+        path = None if asked.new else cut
+        if path is not None:
+            claim(path.parent.name)
         # One that goes on is taken before its journal is read, a new one once there is what to run.
         held = ending.enter_context(taken(path.parent, kill)) if path else None
         begun = start(order, asked, path)
         if held is None:
             held = ending.enter_context(taken(new_folder(order, begun.started_at), kill))
+        claim(held.folder.name)
         say(f"`trader kill --reason TEXT` stops it; without Python: touch {held.lease.home}/HALT")
         await first_bar(begun)
         warm_up(begun.rules)

@@ -250,19 +250,20 @@ def arm(home: str, run_id: str, info: RunInfo) -> Lease:
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
-        raise _unusable(home, error) from None
+        raise unusable(home, error) from None
     try:
         lease._open(info)
     except OSError as error:
         lease.drop_files()
-        raise _unusable(home, error) from None
+        raise unusable(home, error) from None
     except BaseException:
         lease.drop_files()
         raise
     return lease
 
 
-def _unusable(home: str, error: OSError) -> TraderError:
+def unusable(home: str, error: OSError) -> TraderError:
+    """The error of a state folder that cannot be written, with the remedy."""
     return TraderError(
         f"the state folder {home} cannot be used: {latch.reason_of(error)} ({error.filename}); "
         "nothing is traded without it. Make room or rights there, or set TRADER_HOME"
