@@ -144,6 +144,7 @@ def _plug_closed_streams() -> None:
     """`trader … >&-`: what is printed goes nowhere, and no file of ours gets a stream's number."""
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
+        os.set_inheritable(descriptor, True)  # a child has its streams, too
         descriptor = os.dup(descriptor)
     os.close(descriptor)
     for name in ("stdin", "stdout", "stderr"):

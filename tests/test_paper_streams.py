@@ -1,0 +1,58 @@
+"""stdout and stderr that are closed, or that nobody reads, stop no run and keep no process."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.paper_kit import Paper, bar, hear_ctrl_c
+
+ROOT = Path(__file__).resolve().parent.parent
+PROCESS = ("model_isolation: thread", "model_isolation: process")
+
+
+@pytest.fixture
+def full_pipe():
+    """The writing end of a pipe that takes nothing any more and is not read."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 512)
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+def python(code: str, stderr: int, **options: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
+        **options,
+    )
+
+
+def test_a_run_whose_stderr_is_closed_trades(tmp_path: Path):
+    paper = Paper(tmp_path / "run", PROCESS)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec '{sys.executable}' -m trader paper -c live.yaml --json 2>&-"],
+        check=False,
+        cwd=paper.folder,
+        env=paper.environ,
+        input="".join(bar(minute, 60) for minute in range(1, 4)),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["slices"], summary["fills"]) == (3, 1)
