@@ -56,3 +56,10 @@ def test_a_run_whose_stderr_is_closed_trades(tmp_path: Path):
     assert done.returncode == 0
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["slices"], summary["fills"]) == (3, 1)
+
+
+def test_last_words_that_nobody_reads_keep_no_process(full_pipe: int):
+    code = "import os; from trader.paper.lastwords import say_last; say_last('no'); os._exit(7)"
+    process = python(code, full_pipe)
+    process.communicate(timeout=60)
+    assert process.returncode == 7

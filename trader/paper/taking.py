@@ -22,6 +22,7 @@ from pathlib import Path
 from trader.config.sections_trading import Kill
 from trader.errors import KilledError
 from trader.journal.store import FILE_NAME
+from trader.paper.lastwords import say_last
 from trader.report.artifacts import CONFIG
 from trader.report.folder import create_live, write_file
 from trader.runner import Order
@@ -31,7 +32,7 @@ from trader.safety.statedir import home_path
 
 LOOK_S = 0.1
 PATIENCE_S = 1.5  # for a start that is killed to leave in order; well under what a kill waits
-SHOW_CURSOR = b"\x1b[?25h"
+SHOW_CURSOR = "\x1b[?25h"
 
 
 def require_armed() -> None:
@@ -74,10 +75,7 @@ class StartWatch:
     def _leave(self) -> None:
         """The start is caught in something that cannot be cancelled: out, at once."""
         text = pending.explain(self._lease.kills(), self._lease.home)
-        with contextlib.suppress(OSError):
-            if os.isatty(2):
-                os.write(2, SHOW_CURSOR)
-            os.write(2, f"error: {text}\n".encode("utf-8", "backslashreplace"))
+        say_last(f"{SHOW_CURSOR if os.isatty(2) else ''}error: {text}\n")
         self._lease.close()
         os._exit(KilledError.exit_code)
 
