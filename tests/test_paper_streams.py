@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,36 @@ def test_last_words_that_nobody_reads_keep_no_process(full_pipe: int):
     process = python(code, full_pipe)
     process.communicate(timeout=60)
     assert process.returncode == 7
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_a_reader_of_stderr(full_pipe: int):
+    code = """
+import sys
+from trader.cli.outcome import exit_code_of
+def waits():
+    print("ready", flush=True)
+    print("for nobody", file=sys.stderr, flush=True)
+sys.exit(exit_code_of(waits))
+"""
+    process = python(code, full_pipe)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_run_whose_stderr_nobody_reads_ends_with_its_results(tmp_path: Path, full_pipe: int):
+    paper = Paper(tmp_path / "run")
+    code = """
+import sys
+from trader.cli import paperscreen
+from trader.cli import app
+paperscreen.PATIENCE_S = 0.2
+sys.exit(app.run(["paper", "-c", "live.yaml", "--json"]))
+"""
+    options = {"cwd": paper.folder, "stdin": subprocess.PIPE}
+    process = python(f"import os; os.environ.update({paper.environ!r}){code}", full_pipe, **options)
+    out, _ = process.communicate("".join(bar(m, 60) for m in range(1, 4)), timeout=120)
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["slices"] == 3

@@ -3,12 +3,16 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trader.cli.options import ConfigFiles, OutFolder, Overrides
+
+if TYPE_CHECKING:
+    from trader.paper.ending import Ended
 
 
 def command(
@@ -27,7 +31,7 @@ def command(
     """Run a config on bars as they come; goes on where a run was cut off."""
     from trader.cli import console
     from trader.cli.outcome import explaining
-    from trader.cli.paperscreen import Screen
+    from trader.cli.paperscreen import LineWriter, Screen
     from trader.config.load import load_config
 
     times = _pace(pace)
@@ -51,22 +55,34 @@ def command(
             watcher = Watcher(screen.on_event, screen.on_status)
             ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
+    last = LineWriter(sys.stderr)  # whom nobody may read any more
+    for line in _last_lines(ended):
+        last.put(line)
+    last.close()
+    _leave(ended.exit_code, last.is_done)
+
+
+def _last_lines(ended: "Ended") -> Iterator[str]:
     for warning in ended.finished.result.quality["warnings"]:
-        console.log(f"data: {warning}")
-    console.log(f"journal head {ended.head}")
+        yield f"data: {warning}"
+    yield f"journal head {ended.head}"
     if ended.stopped.how != "end":
-        console.log(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
+        yield f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}"
         first = "after the re-arm " if ended.is_latched else ""
-        console.log(f"{first}start it again to go on where it is, or with --new for a fresh run")
-    _leave(ended.exit_code)
+        yield f"{first}start it again to go on where it is, or with --new for a fresh run"
 
 
-def _leave(code: int) -> None:
-    """End with `code`; where a thread of the user's own code hangs, without waiting for it."""
+def _leave(code: int, is_read: bool) -> None:
+    """End with `code`; without waiting for a thread of the user's own code that hangs, nor, unless
+    `is_read`, for whoever should read stderr."""
     own = {threading.main_thread(), threading.current_thread()}
-    if any(thread.is_alive() and not thread.daemon for thread in set(threading.enumerate()) - own):
+    hangs = any(
+        thread.is_alive() and not thread.daemon for thread in set(threading.enumerate()) - own
+    )
+    if hangs or not is_read:
         sys.stdout.flush()
-        sys.stderr.flush()
+        if is_read:
+            sys.stderr.flush()
         os._exit(code)
     if code:
         raise typer.Exit(code)
