@@ -97,3 +97,19 @@ sys.exit(app.run(["paper", "-c", "live.yaml", "--json"]))
     out, _ = process.communicate("".join(bar(m, 60) for m in range(1, 4)), timeout=120)
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["slices"] == 3
+
+
+def test_a_working_folder_that_is_gone_is_named_with_the_remedy(tmp_path: Path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code = """
+import os, sys
+from trader.cli.outcome import exit_code_of
+os.rmdir(os.getcwd())
+sys.exit(exit_code_of(os.getcwd))
+"""
+    process = python(code, subprocess.PIPE, cwd=folder)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the working folder" in err
+    assert "cd" in err

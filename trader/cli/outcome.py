@@ -121,6 +121,10 @@ def _failed(error: Exception) -> int:
     if isinstance(error, typer.TyperException):
         _say(_usage_message(error))
         return error.exit_code
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        gone = f"the working folder {os.environ.get('PWD', '')} is gone, deleted or moved"
+        _say(f"error: {gone}: change to one that exists (cd), and run this again")
+        return CRASHED
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         _say(f"error: {error.strerror or error}{place} ({_where_to_look(error)})")
@@ -129,6 +133,15 @@ def _failed(error: Exception) -> int:
     what = type(error).__name__ + (f": {words}" if words else "")
     _say(f"internal error: {what} ({_where_to_look(error)})")
     return CRASHED
+
+
+def _is_nowhere() -> bool:
+    """Whether this process stands in a folder that has no path any more."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _usage_message(error: typer.TyperException) -> str:
