@@ -21,7 +21,7 @@ from trader.errors import DataError, UsageError
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
 from trader.feeds.live import BadBar, LiveBar, LiveFeed, open_feed
-from trader.feeds.stdin_source import LONGEST_LINE, LineSplitter, StdinFeed
+from trader.feeds.stdin_source import CLOCKS_APART_S, LONGEST_LINE, LineSplitter, StdinFeed
 
 SYMBOLS = ("ACME", "BTC/USD")
 MINUTE = 60 * 10**9
@@ -38,6 +38,9 @@ class VirtualClock:
 
     def now_ns(self) -> int:
         return self.time_ns
+
+    def latest_ns(self) -> int:
+        return self.now_ns()
 
     async def sleep_until_ns(self, ts_ns: int) -> None:
         self.waits.append(ts_ns)
@@ -481,3 +484,22 @@ def test_closing_while_the_reader_waits_for_input_returns(tmp_path: Path) -> Non
 
     assert asyncio.run(asyncio.wait_for(run(), 30)) == []
     os.close(writer)
+
+
+def test_a_bar_of_the_future_is_refused_by_name_and_one_of_now_is_not(tmp_path: Path) -> None:
+    close_ns = 1_709_562_600_000_000_000 + MINUTE  # of the first row
+    ahead_ns = MINUTE + CLOCKS_APART_S * 10**9
+    (row, *_) = rows()
+    for now_ns, is_taken in ((close_ns - ahead_ns, True), (close_ns - ahead_ns - 1, False)):
+        clock = VirtualClock(now_ns)
+        (item,) = taken(piped(tmp_path, clock, [json.dumps(row).encode()]))
+        assert isinstance(item, LiveBar if is_taken else BadBar)
+    assert (item.symbol, "closes 65 s from now" in item.reason) == (0, True)
+
+
+def test_bars_that_a_run_has_traded_past_are_counted(tmp_path: Path) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in rows())
+    after_ns = 1_709_562_600_000_000_000 + 2 * MINUTE
+    feed = piped(tmp_path, VirtualClock(), [lines.encode()], after_ns)
+    assert len(taken(feed)) == 5
+    assert feed.skipped == 4

@@ -76,6 +76,18 @@ def test_a_bar_out_of_order_never_reaches_the_model(tmp_path: Path):
     assert run.loop.refused == {"late": 1}
 
 
+def test_a_feed_of_which_everything_is_late_is_told_of_once_and_again_after_a_good_bar(
+    tmp_path: Path,
+):
+    late = [bar(minute) for minute in range(2, 10)]
+    run = LiveRun(tmp_path, [bar(50), *late, bar(51), *late])
+    run.slices._plan = run.slices._plan._replace(max_late=5)
+    run.run()
+    assert run.loop.refused == {"late": 16, "disorder": 2}
+    assert [one["kind"] for one in run.told("error")] == ["FEED_OUT_OF_ORDER"] * 2
+    assert "6 bars in a row are late" in run.told("error")[0]["text"]
+
+
 def test_a_reconnect_that_repeats_the_last_bars_changes_nothing(tmp_path: Path):
     bars = [bar(i, 60.0 + i) for i in range(1, 6)]
     run = LiveRun(tmp_path, [*bars, *bars[2:], bar(6, 66.0)])

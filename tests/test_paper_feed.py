@@ -82,6 +82,23 @@ def test_more_bad_lines_in_a_row_than_allowed_trip_system_error(tmp_path: Path):
     paper.assert_sound()
 
 
+def test_a_bar_of_the_future_is_a_bad_bar_and_the_run_goes_on_to_hear_the_good_ones(
+    tmp_path: Path,
+):
+    paper = Paper(tmp_path / "run")
+    future = bar(1, 60).replace("2024-", "2199-")
+    paper.start().send(future, bar(1, 60), future, bar(2, 60), bar(3, 60)).until("DECISION", 3)
+    paper.signal(signal.SIGKILL)
+    paper.end()
+    code, lines, err = paper.start().send(bar(2, 60), bar(3, 60), bar(4, 60)).end()
+    assert code == 0, err
+    assert lines[-1]["slices"] == 4
+    assert "data: 2 × bars up to the last one before the restart" in err
+    alerts = [data for kind, data in paper.records() if kind == "ALERT"]
+    assert [(one["kind"], one["symbol"]) for one in alerts] == [("BAD_BAR", 0)] * 2
+    paper.assert_sound()
+
+
 @pytest.mark.parametrize("text", ["", "junk\n", "\n\n"])
 def test_a_feed_without_a_bar_is_a_data_error_and_leaves_no_run(tmp_path: Path, text: str):
     paper = Paper(tmp_path / "run")

@@ -27,6 +27,12 @@ def breaks(details):
 def hangs(details):
     time.sleep(600)
 
+async def blocks(details):
+    time.sleep(600)
+
+async def leaves(details):
+    raise SystemExit(3)
+
 def speaks(details):
     print("said by Python")
     os.write(1, b"said to the descriptor\\n")
@@ -61,14 +67,14 @@ def test_hooks_of_the_config_are_told_every_event_in_order(tmp_path: Path):
 
 
 def test_hooks_that_raise_or_hang_neither_stop_nor_delay_a_run_and_are_reported(tmp_path: Path):
-    hooks = "[{event: bar, target: 'mine:breaks'}, {event: bar, target: 'mine:hangs'}]"
-    paper = with_hooks(tmp_path / "run", hooks)
+    names = ("breaks", "hangs", "blocks", "leaves")
+    hooks = ", ".join(f"{{event: bar, target: 'mine:{name}'}}" for name in names)
+    paper = with_hooks(tmp_path / "run", f"[{hooks}]")
     paper.start().send(*(bar(i, 60 + i) for i in range(1, 30)))
     code, out, err = paper.end(60)
     assert code == 0, err
     assert out[-1]["slices"] == 29
-    assert "breaks" in err
-    assert "hangs" in err
+    assert all(f"bar hook {name}: " in err for name in names), err
     paper.assert_sound()
 
 

@@ -197,3 +197,32 @@ def test_a_kill_on_record_is_not_written_again_from_the_journal(tmp_path: Path):
         assert path.read_bytes() == before
         found = {kill["kill_id"]: kill["scope"] for kill in lease.kills()}
     assert found == {done.order.kill_id: "everything", "lost": "r1", "lost-for-all": "everything"}
+
+
+def test_a_second_start_is_refused_by_name_while_the_first_waits_and_others_run_beside_it(
+    paper: Paper,
+):
+    paper.start()
+    (run,) = registered(paper)
+    for words in ((), ("--new",)):
+        done = paper.run("paper", "-c", "live.yaml", *words)
+        assert done.returncode == 2, done.stderr
+        assert f"run {run['run_id']} (pid {run['pid']}) is already running" in done.stderr
+    beside = paper.run("paper", "-c", "live.yaml", "--out", "elsewhere")
+    assert beside.returncode == 4, beside.stderr  # its stdin is empty
+    code, lines, err = paper.send(bar(1, 60), bar(2, 60)).end()
+    assert code == 0, err
+    assert lines[-1]["slices"] == 2
+    assert len(list(paper.folder.glob("runs/*"))) == 1
+
+
+def test_of_several_starts_at_one_moment_one_trades(paper: Paper):
+    starts = [process for _ in range(3) if (process := paper.start().process) is not None]
+    deadline = time.monotonic() + 60
+    while len(alive := [one for one in starts if one.poll() is None]) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (winner,) = alive
+    winner.communicate("".join(bar(minute, 60) for minute in range(1, 4)))
+    assert sorted(process.returncode for process in starts) == [0, 2, 2]
+    assert len(list(paper.folder.glob("runs/*"))) == 1

@@ -1,6 +1,7 @@
 """Stops that nobody recorded (`touch HALT`, a record that cannot be read) are cleared and gone on
 from. Real processes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,28 @@ def test_a_kill_record_that_cannot_be_read_halts_on_record(paper):
     assert done.returncode == 0, done.stderr
     code, _, err = paper.start().send(bar(3, 60)).end()
     assert code == 0, err
+    paper.assert_sound()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved and put back"])
+def test_a_run_whose_state_folder_is_lost_halts_on_record_and_goes_on_after_the_rearm(paper, how):
+    paper.start().send(bar(1, 60), bar(2, 60)).until("DECISION", 2)
+    home, elsewhere = paper.folder / "home", paper.folder / "elsewhere"
+    home.rename(elsewhere)
+    code, _, err = paper.end()
+    assert code == 7, err
+    kill_id = f"UNRECORDED-{paper.run_dir.name}"
+    assert f"trader rearm {kill_id}" in err
+    assert [data["kill_id"] for kind, data in paper.records() if kind == "KILL"] == [kill_id]
+    if how == "deleted":
+        shutil.rmtree(elsewhere)
+    else:
+        elsewhere.rename(home)
+    code, _, err = paper.start().end()
+    assert (code, kill_id in err) == (7, True), err
+    done = paper.run("rearm", kill_id, "--reason", "the folder is back")
+    assert done.returncode == 0, done.stderr
+    code, out, err = paper.start().send(bar(3, 40), bar(4, 40)).end()
+    assert code == 0, err
+    assert out[-1]["slices"] == 4
     paper.assert_sound()

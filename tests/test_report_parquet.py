@@ -91,6 +91,17 @@ def test_equity_parquet_adds_the_drawdown_across_groups(tmp_path):
     assert frame["trading_state"].tolist() == states
 
 
+@pytest.mark.filterwarnings("error")
+def test_equity_beyond_all_numbers_has_no_drawdown_and_no_warning(tmp_path):
+    rows = np.zeros(3, EQUITY)
+    rows["equity"] = 1000.0, np.inf, -np.inf
+    with EquityWriter(tmp_path / "e.parquet", 1000.0) as writer:
+        writer.write(rows)
+    drawdown = pd.read_parquet(tmp_path / "e.parquet")["drawdown_frac"].to_numpy()
+    assert drawdown[0] == 0.0
+    assert np.isnan(drawdown[1:]).all()
+
+
 def test_writer_into_a_missing_folder_is_a_clear_error(tmp_path):
     with pytest.raises(TraderError, match=r"cannot write .*d\.parquet.*--out"):
         DecisionWriter(tmp_path / "missing" / "d.parquet", SYMBOLS)

@@ -108,6 +108,9 @@ class VirtualClock:
         """The monotonic clock."""
         return self.now_ns() - self._start_ns + NS
 
+    def latest_ns(self) -> int:
+        return self.now_ns()
+
     async def sleep_until_ns(self, ts_ns: int) -> None:
         """Let made-up time pass."""
         while (left_ns := ts_ns - self.now_ns()) > 0:

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CRASHED = 1
 INTERRUPTED = 130
+LAST_WORD_S = 1.0  # for somebody to read it
 READER_GONE = 141  # 128 + SIGPIPE
 
 
@@ -38,13 +40,17 @@ def exit_code_of(command: Callable[[], object]) -> int:
     _plug_closed_streams()
     _let_any_text_be_printed()
     try:
+        return _exit_code_of(command)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+
+
+def _exit_code_of(command: Callable[[], object]) -> int:
+    try:
         ended = command()
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
-        with suppress(ValueError):  # not the main thread: no signals come here
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
-        _say("interrupted")
-        return INTERRUPTED
+    except typer.Abort:
+        raise
     except typer.Exit as ending:
         return ending.exit_code
     except SystemExit as ending:
@@ -55,6 +61,26 @@ def exit_code_of(command: Callable[[], object]) -> int:
             return READER_GONE
         return _failed(error)
     return ended if isinstance(ended, int) else 0
+
+
+def _interrupted() -> int:
+    """Say so, and leave at once where nobody reads what is said or what was printed before."""
+    with suppress(ValueError):  # not the main thread: no signals come here
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
+    telling = threading.Thread(target=_last_word, args=("interrupted",), daemon=True)
+    telling.start()
+    telling.join(LAST_WORD_S)
+    if telling.is_alive():
+        os._exit(INTERRUPTED)
+    return INTERRUPTED
+
+
+def _last_word(message: str) -> None:
+    _say(message)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_output()
 
 
 @contextmanager
@@ -95,6 +121,10 @@ def _failed(error: Exception) -> int:
     if isinstance(error, typer.TyperException):
         _say(_usage_message(error))
         return error.exit_code
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        gone = f"the working folder {os.environ.get('PWD', '')} is gone, deleted or moved"
+        _say(f"error: {gone}: change to one that exists (cd), and run this again")
+        return CRASHED
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         _say(f"error: {error.strerror or error}{place} ({_where_to_look(error)})")
@@ -103,6 +133,15 @@ def _failed(error: Exception) -> int:
     what = type(error).__name__ + (f": {words}" if words else "")
     _say(f"internal error: {what} ({_where_to_look(error)})")
     return CRASHED
+
+
+def _is_nowhere() -> bool:
+    """Whether this process stands in a folder that has no path any more."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _usage_message(error: typer.TyperException) -> str:
@@ -144,6 +183,7 @@ def _plug_closed_streams() -> None:
     """`trader … >&-`: what is printed goes nowhere, and no file of ours gets a stream's number."""
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
+        os.set_inheritable(descriptor, True)  # a child has its streams, too
         descriptor = os.dup(descriptor)
     os.close(descriptor)
     for name in ("stdin", "stdout", "stderr"):

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trader.cli.options import ConfigFiles, OutFolder, Overrides
+
+if TYPE_CHECKING:
+    from trader.paper.ending import Ended
 
 
 def command(
@@ -29,9 +32,8 @@ def command(
     """Run a config on bars as they come; goes on where a run was cut off."""
     from trader.cli import console
     from trader.cli.outcome import explaining
-    from trader.cli.paperscreen import Screen
+    from trader.cli.paperscreen import LineWriter, Screen
     from trader.paper.ready import require_armed, require_files
-    from trader.report.eventlines import one_line
 
     times = _pace(pace)
     require_armed()  # a start that is refused pays for nothing
@@ -59,15 +61,24 @@ def command(
                 watcher = Watcher(screen.on_event, screen.on_status)
                 ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
-    if loaded.config.feed.type == "stdin":  # of files it was told at the start
-        for warning in ended.finished.result.quality["warnings"]:
-            console.log(one_line(f"data: {warning}"))
-    console.log(f"journal head {ended.head}")
+    last = LineWriter(sys.stderr)  # whom nobody may read any more
+    for line in _last_lines(ended, loaded.config.feed.type == "stdin"):
+        last.put(line)
+    last.close()
+    _leave(ended.exit_code, last.is_done)
+
+
+def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
+    from trader.report.eventlines import one_line
+
+    # Of files the data's warnings were told at the start.
+    for warning in ended.finished.result.quality["warnings"] if tells_of_data else ():
+        yield one_line(f"data: {warning}")
+    yield f"journal head {ended.head}"
     if ended.stopped.how != "end":
-        console.log(one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}"))
+        yield one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
         first = "after the re-arm " if ended.is_latched else ""
-        console.log(f"{first}start it again to go on where it is, or with --new for a fresh run")
-    _leave(ended.exit_code)
+        yield f"{first}start it again to go on where it is, or with --new for a fresh run"
 
 
 @contextmanager
@@ -81,16 +92,21 @@ def _ended_in_order() -> Iterator[None]:
             yield
     except Terminated as ending:
         console.log(f"ended by {ending} before it traded")
-        _leave(0)
+        _leave(0, is_read=True)
         raise typer.Exit from None
 
 
-def _leave(code: int) -> None:
-    """End with `code`; where a thread of the user's own code hangs, without waiting for it."""
+def _leave(code: int, is_read: bool) -> None:
+    """End with `code`; without waiting for a thread of the user's own code that hangs, nor, unless
+    `is_read`, for whoever should read stderr."""
     own = {threading.main_thread(), threading.current_thread()}
-    if any(thread.is_alive() and not thread.daemon for thread in set(threading.enumerate()) - own):
+    hangs = any(
+        thread.is_alive() and not thread.daemon for thread in set(threading.enumerate()) - own
+    )
+    if hangs or not is_read:
         sys.stdout.flush()
-        sys.stderr.flush()
+        if is_read:
+            sys.stderr.flush()
         os._exit(code)
     if code:
         raise typer.Exit(code)

@@ -56,6 +56,11 @@ class LineWriter:
             before = self._written
             self._thread.join(PATIENCE_S)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all was written, or had nobody to be written to: nothing waits for a reader."""
+        return not self._thread.is_alive()
+
     def _write(self) -> None:
         is_gone = False
         while (line := self._lines.get()) is not None:
@@ -102,11 +107,12 @@ class Screen:
         if self._live is not None:
             with suppress(*GONE):
                 self._live.stop()
-        for writer in (self._json, self._log):
-            if writer is not None:
-                writer.close()
-                if writer.lost:
-                    console.log(f"warning: {writer.lost} lines were not read in time and are lost")
+        writers = [writer for writer in (self._json, self._log) if writer is not None]
+        for writer in writers:
+            writer.close()
+        lost = sum(writer.lost for writer in writers)
+        if lost and (self._log is None or self._log.is_done):  # else nobody reads this either
+            console.log(f"warning: {lost} lines were not read in time and are lost")
 
     def on_event(self, details: Mapping[str, Any]) -> None:
         """Take in a hook event, to be shown or printed."""

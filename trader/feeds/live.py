@@ -27,6 +27,10 @@ class FeedClock(Protocol):
         """UTC nanoseconds. Called from any thread."""
         ...
 
+    def latest_ns(self) -> int:
+        """UTC nanoseconds, the latest time that can be: a sleep of the machine counts at once."""
+        ...
+
     async def sleep_until_ns(self, ts_ns: int) -> None:
         """Return when `now_ns()` has reached `ts_ns`; at once if it has already."""
         ...
@@ -60,6 +64,11 @@ class LiveFeed(Protocol):
     """Where a paper run's bars come from. Iterated once; `aclose` may be called at any time."""
 
     history: "BarSet | None"  # the files behind a replay: sources, quality, sessions
+
+    @property
+    def skipped(self) -> int:
+        """Bars of a live feed left out: the run that goes on has traded past them."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]: ...
 

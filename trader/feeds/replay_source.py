@@ -60,6 +60,7 @@ class ReplayFeed:
         if pace is not None and not 0.0 < pace < float("inf"):
             raise UsageError(f"a pace of {pace:g} is no multiple of real time; write 1, 60 or max")
         self.history: BarSet | None = history
+        self.skipped = 0  # what was traded on is no surprise in a file
         self._bars = history.bars
         if after_ns is not None:
             first = int(np.searchsorted(self._bars["ts_ns"], after_ns, "right"))

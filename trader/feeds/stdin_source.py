@@ -5,7 +5,8 @@
 
 Law: a thread reads, because files, pipes and terminals can all be waited for in no other way.
 Memory is bounded: when the run is behind, reading stops and the writer of the pipe waits; nothing
-is dropped. A line longer than LONGEST_LINE is skipped to its end without being kept.
+is dropped. A line longer than LONGEST_LINE is skipped to its end without being kept. A bar that
+closes after the one that is under way is none: traded on, it would make all that are to come late.
 """
 
 import asyncio
@@ -17,12 +18,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from trader.config.schema import Config
+from trader.core.schema import NS_PER_SECOND
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
 from trader.feeds.live import BadBar, FeedClock, LiveBar
 
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
+CLOCKS_APART_S = 5  # by which the clock of whoever stamps the bars may be ahead of ours
 BLOCKS_WAITING = 16  # 1 MiB of lines read and not yet taken
 
 Item = LiveBar | BadBar
@@ -63,12 +66,13 @@ class StdinFeed:
         self, config: Config, clock: FeedClock, fd: int | None = None, after_ns: int | None = None
     ) -> None:
         self.history: BarSet | None = None
-        self.skipped = 0  # bars outside feed.start and feed.end, or before a resumed run's last
+        self.skipped = 0
         self._parser = BarParser(config)
         self._clock = clock
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
         self._after_ns = after_ns
+        self._furthest_ahead_s = config.bar_period_seconds + CLOCKS_APART_S
         self._lines_read = 0
         self._closed = threading.Event()
         self._queue: asyncio.Queue[list[Item] | OSError | None] = asyncio.Queue(BLOCKS_WAITING)
@@ -123,8 +127,11 @@ class StdinFeed:
         if isinstance(bar, BadBar):
             return bar
         close_ns = int(bar["ts_ns"])
+        ahead_s = (close_ns - self._clock.latest_ns()) / NS_PER_SECOND
+        if ahead_s > self._furthest_ahead_s:
+            text = f"closes {ahead_s:,.0f} s from now, and no bar can be known before it closes"
+            return BadBar(shown(line), text, received_ns, int(bar["symbol"]))
         if not self._is_wanted(close_ns):
-            self.skipped += 1
             return None
         return LiveBar(bar, received_ns, close_ns)
 
@@ -133,6 +140,7 @@ class StdinFeed:
         if start_ns is not None and close_ns - period_ns < start_ns:
             return False
         if self._after_ns is not None and close_ns <= self._after_ns:
+            self.skipped += 1
             return False
         return end_ns is None or close_ns <= end_ns
 

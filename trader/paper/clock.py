@@ -21,6 +21,10 @@ class RealClock:
         """Steady UTC nanoseconds."""
         return time.monotonic_ns() + self._ahead_ns
 
+    def latest_ns(self) -> int:
+        """The later of the two: the monotonic clock may stand still while the machine sleeps."""
+        return max(self.now_ns(), self.wall_ns())
+
     def wall_ns(self) -> int:
         """The wall clock's UTC nanoseconds."""
         return time.time_ns()

@@ -44,8 +44,8 @@ from trader.run.backtest import RunRecord
 from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.points import reached
 from trader.runner import Finished, model_facts
+from trader.safety import latch, pending
 from trader.safety.events import RiskEventHandler, kill_switch_reason
-from trader.safety.pending import shown
 
 EXIT_CODES = {
     END: 0,
@@ -91,8 +91,9 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
-    loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened)))
-    for kill in opened.lease.kills():
+    kills = _in_force(opened, text)
+    loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened, kills)))
+    for kill in kills:
         told = {key: kill.get(key) for key in ("kill_id", "code", "reason", "scope", "source")}
         loop.hooks.emit("emergency_stop", **told)
     asking = opened.lease.flatten_asked_by()
@@ -100,7 +101,7 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         closed = await opened.slices.flatten(asking, loop.tell_closed)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
-    return Stopped(how, _in_words(opened, text))
+    return Stopped(how, _in_words(opened, kills[0]))
 
 
 def _limit_reached(opened: Opened, reason: Reason) -> str:
@@ -112,17 +113,29 @@ def _limit_reached(opened: Opened, reason: Reason) -> str:
     return breach_text(reason.name, breaches[-1]["value"], breaches[-1]["limit"])
 
 
-def _in_words(opened: Opened, text: str) -> str:
-    """The first kill in force, and how to clear it; `text` where there is none."""
-    kills = opened.lease.kills()
-    if not kills:
-        return text
-    first = kills[0]
+def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
+    """The kills in force, oldest first, never none: the core halts, and what halts it is a record.
+
+    A state folder that is gone tells of none, nor does a latch that was opened again meanwhile:
+    then it is a stop of this run without a record, which a later start finds in the journal.
+    """
+    lease = opened.lease
+    unrecorded = pending.unrecorded(lease.run_id, lease.folder, [cause])
+    kills = lease.kills() or [unrecorded]
+    if any(kill["kill_id"] == unrecorded["kill_id"] for kill in kills):
+        latch.raise_halt(lease.folder, cause)  # where there is a folder still
+    return kills
+
+
+def _in_words(opened: Opened, first: dict[str, Any]) -> str:
+    """The first kill in force, and how to clear it."""
     again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
-    return f"{first['code']}: {shown(str(first['reason']))}; {again}"
+    if not Path(opened.lease.folder).exists():
+        again = f"the state folder {opened.lease.home} is gone: start again, which halts; {again}"
+    return f"{first['code']}: {pending.shown(str(first['reason']))}; {again}"
 
 
-def _kills(opened: Opened) -> list[Entry]:
+def _kills(opened: Opened, kills: list[dict[str, Any]]) -> list[Entry]:
     """KILL records for a stop that no spool file tells of: none if one has been taken in."""
     home = Path(opened.lease.home)
     taken = ingest_spool(opened.journal, *(home / name for name in SPOOLS))
@@ -140,7 +153,7 @@ def _kills(opened: Opened) -> list[Entry]:
                 "flatten": kill["kill_id"] == asking,
             },
         )
-        for kill in opened.lease.kills()
+        for kill in kills
     ]
 
 
@@ -172,6 +185,9 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
         document["classes"][kind]["count"] = count
         if count:
             document["warnings"].append(f"{count} × {kind} ({RULES[kind]})")
+    if begun.feed.skipped:
+        text = f"{begun.feed.skipped} × bars up to the last one before the restart, left out"
+        document["warnings"].append(text)
     return {**document, "missing_bars": gate.missing_bars}
 
 

@@ -6,7 +6,6 @@ Law: nothing is sent before the gate is open, and it opens last; nothing of an e
 taken away before.
 """
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from trader.journal.log import Journal, OnCheckpoint
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
+from trader.paper.lastwords import say_last
 from trader.paper.start import Start, journals_of
 from trader.paper.taking import Held
 from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
@@ -158,8 +158,7 @@ def leave(lease: Lease, error: JournalError) -> None:
     """A failed write: never retried on the same file. Trip, say, and end the process at once."""
     done = lease.trip("SYSTEM_ERROR", str(error))
     lines = (f"error: {error}", f"killed: {done.order.kill_id}; `trader status` tells more")
-    with contextlib.suppress(OSError):  # nothing may be waited for any more
-        os.write(2, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+    say_last("".join(f"{line}\n" for line in lines))
     os._exit(KilledError.exit_code)
 
 

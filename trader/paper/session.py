@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from trader.journal.records import JournalError
+from trader.paper.claim import claimed
 from trader.paper.earlysignals import Terminated, cancelling
 from trader.paper.ending import Ended, finish, stop
 from trader.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
@@ -59,17 +60,21 @@ async def _paper(
     require_armed()
     watcher, say = told
     hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
-    forget_unbegun(runs_of_this_name(order))
-    cut = cut_off(order)
-    path = None if asked.new else cut
     kill = order.loaded.config.kill
     with contextlib.ExitStack() as ending:
+        claim = ending.enter_context(claimed(order))
+        forget_unbegun(runs_of_this_name(order))
+        cut = cut_off(order)
+        path = None if asked.new else cut
+        if path is not None:
+            claim(path.parent.name)
         # One that goes on is taken before its journal is read, a new one once there is what to run.
         held = ending.enter_context(taken(path.parent, kill)) if path else None
         begun = start(order, asked, path, functools.partial(_tell_apart, say))
         if held is None:
             held = ending.enter_context(taken(new_folder(order, begun.started_at), kill))
         held.heard = heard
+        claim(held.folder.name)
         say(f"`trader kill --reason TEXT` stops it; without Python: touch {held.lease.home}/HALT")
         if begun.history is not None:
             for warning in begun.history.quality.to_dict()["warnings"]:

@@ -216,6 +216,10 @@ class _Begun:
         self.history: BarSet | None = feed.history
         self._feed, self._rest, self._seen = feed, rest, seen
 
+    @property
+    def skipped(self) -> int:
+        return self._feed.skipped
+
     async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
         while self._seen:
             yield self._seen.pop(0)

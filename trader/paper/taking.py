@@ -21,6 +21,7 @@ from pathlib import Path
 from trader.config.sections_trading import Kill
 from trader.errors import KilledError
 from trader.journal.store import FILE_NAME
+from trader.paper.lastwords import say_last
 from trader.report.artifacts import CONFIG
 from trader.report.folder import create_live, write_file
 from trader.runner import Order
@@ -30,7 +31,7 @@ from trader.safety.statedir import home_path
 
 LOOK_S = 0.1
 PATIENCE_S = 1.5  # for a start that is killed to leave in order; well under what a kill waits
-SHOW_CURSOR = b"\x1b[?25h"
+SHOW_CURSOR = "\x1b[?25h"
 
 
 class StartWatch:
@@ -65,10 +66,7 @@ class StartWatch:
     def _leave(self) -> None:
         """The start is caught in something that cannot be cancelled: out, at once."""
         text = pending.explain(self._lease.kills(), self._lease.home)
-        with contextlib.suppress(OSError):
-            if os.isatty(2):
-                os.write(2, SHOW_CURSOR)
-            os.write(2, f"error: {text}\n".encode("utf-8", "backslashreplace"))
+        say_last(f"{SHOW_CURSOR if os.isatty(2) else ''}error: {text}\n")
         self._lease.close()
         os._exit(KilledError.exit_code)
 

@@ -71,7 +71,7 @@ class Parts(NamedTuple):
 
 def make_hooks(config: Config, paths: Sequence[Path]) -> Hooks:
     """The hooks that the config names. ConfigError where one does not exist."""
-    hooks = Hooks(config.execution.hook_timeout_seconds)
+    hooks = Hooks(config.execution.hook_timeout_seconds, apart=True)
     for only, callback in load_hooks(config, paths):
         for event in EVENTS if only is None else (only,):
             hooks.register_hook(event, callback)
@@ -139,6 +139,7 @@ def _plan(begun: Start, seen: np.ndarray | None) -> SlicePlan:
         config.execution.slice_grace_seconds,
         -(2**63) if seen is None else int(seen[-1]["ts_ns"]),
         is_timed=begun.history is None,
+        max_late=config.feed.quality.max_bad_bars,
     )
 
 

@@ -181,12 +181,14 @@ class EquityWriter(RecordFile):
         peaks = np.maximum.accumulate(equity)
         np.maximum(peaks, self._peak, out=peaks)
         self._peak = float(peaks[-1])
+        with np.errstate(over="ignore", invalid="ignore"):  # equity beyond all numbers: no part
+            drawdown = (peaks - equity) / peaks
         columns = [
             _timestamps(rows["ts_ns"]),
             pa.array(equity),
             _numbers(rows["cash"]),
             _numbers(rows["gross_exposure"]),
-            pa.array((peaks - equity) / peaks),
+            pa.array(drawdown),
             _text(rows["trading_state"], _STATES),
         ]
         return pa.Table.from_arrays(columns, schema=EQUITY_SCHEMA)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from trader.config.sections_trading import HookEvent
 from trader.errors import UsageError
 from trader.safety.callbacks import CallbackStats, Dispatcher, Subscriber
+from trader.safety.ownloop import OwnLoop
 
 EVENTS: tuple[str, ...] = get_args(HookEvent)
 
@@ -21,7 +22,10 @@ LOOK_S = 0.02  # between two looks at callbacks that are still at work
 class Hooks:
     """Callbacks by event."""
 
-    def __init__(self, timeout_s: float = 1.0) -> None:
+    def __init__(self, timeout_s: float = 1.0, apart: bool = False) -> None:
+        """`apart`: async callbacks run in one loop of theirs, in its own thread, and not in the
+        loop that they are registered from."""
+        self._own_loop = OwnLoop() if apart else None
         self._dispatcher = Dispatcher(timeout_s)
         self._subscribers: dict[str, tuple[Subscriber, ...]] = dict.fromkeys(EVENTS, ())
         self._taps: tuple[Callable[[dict[str, Any]], None], ...] = ()
@@ -37,7 +41,7 @@ class Hooks:
             raise UsageError(f"no hook event {event!r}; there are {', '.join(EVENTS)}")
         if not callable(callback):
             raise UsageError(f"a hook of {event} must be callable, not {callback!r}")
-        subscriber = Subscriber(callback)
+        subscriber = Subscriber(callback, self._own_loop)
         self._subscribers[event] = (*self._subscribers[event], subscriber)
         self.any_listener = True
         return subscriber.stats

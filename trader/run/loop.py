@@ -32,6 +32,7 @@ from trader.signals.features import FeatureSet
 from trader.signals.model import Model
 
 T = TypeVar("T")
+TOLD = {"invalid": "BAD_BAR", "revised": "DATA_REVISED", "disorder": "FEED_OUT_OF_ORDER"}
 
 
 class Stopped(NamedTuple):
@@ -164,8 +165,8 @@ class ExecutionLoop:
             await self._taker.note(refused)
         for one in refused:
             self.refused[one.use] = self.refused.get(one.use, 0) + 1
-            if one.use in ("invalid", "revised"):
-                kind = "BAD_BAR" if one.use == "invalid" else "DATA_REVISED"
+            kind = TOLD.get(one.use)
+            if kind is not None:
                 self.hooks.emit("error", **self._narrator.bar_named(one), kind=kind, text=one.text)
 
 

@@ -58,7 +58,7 @@ def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes
 def main(request_fd: int, answer_fd: int) -> None:
     """Serve until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    os.dup2(2, 1)
+    _print_to_stderr()
     requests = os.fdopen(request_fd, "rb")
     setup = _setup(requests, answer_fd)
     if setup is None:
@@ -82,6 +82,16 @@ def main(request_fd: int, answer_fd: int) -> None:
         if os.getpid() != served_by:
             os._exit(0)  # the model forked: only the one that was asked answers
         _send(answer_fd, answer)
+
+
+def _print_to_stderr() -> None:
+    """What goes to stdout goes to stderr; both to nowhere where there is no stderr."""
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
 
 
 def _setup(requests: BinaryIO, answer_fd: int) -> Setup | None:

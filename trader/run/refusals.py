@@ -18,6 +18,8 @@ def refused_entries(refused: Refused) -> list[Entry]:
         entries.append(build.bars(np.array([refused.bar], refused.bar.dtype), refused.use))
     if refused.use == "revised":
         entries.append(build.alert("DATA_REVISED", refused.text))
+    elif refused.use == "disorder":
+        entries.append(build.alert("FEED_OUT_OF_ORDER", refused.text))
     elif refused.use == "invalid":
         details = {"line": refused.line, "symbol": refused.symbol}
         entries.append(build.alert("BAD_BAR", refused.text, details))

@@ -15,6 +15,7 @@ import numpy as np
 
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.live import BadBar, LiveBar, LiveFeed
+from trader.report.moments import iso_utc
 from trader.run.quarantine import Quarantine
 
 SLICES_PER_JOB = 128  # of a history: one hop to the executor and back is shared by so many
@@ -36,7 +37,7 @@ class Slice(NamedTuple):
 class Refused(NamedTuple):
     """A bar, or what came instead of one, that is not traded on."""
 
-    use: str  # late, duplicate, revised or invalid, as the journal spells it
+    use: str  # late, duplicate, revised, invalid (as the journal spells it); or disorder, of many
     bar: np.void | None  # BAR; None where the line was none
     text: str = ""
     line: str = ""
@@ -71,6 +72,7 @@ class SlicePlan(NamedTuple):
     grace_s: float  # how long a slice waits for symbols that are late
     last_ns: int = -(2**63)  # close of the last slice of a resumed run
     is_timed: bool = False  # the feed's bars have a time at which they were due
+    max_late: int = 2**63  # bars in a row may be late before that is worth a word
 
 
 class LiveSlices:
@@ -94,6 +96,7 @@ class LiveSlices:
         self._give_up_at: float = 0.0  # of the loop's clock: when the slice goes without the rest
         self._quarantine = quarantine or Quarantine()
         self.items = 0  # that came, good or bad
+        self._late_in_a_row = 0
 
     @property
     def bad_in_a_row(self) -> int:
@@ -143,6 +146,7 @@ class LiveSlices:
             text = "its slice has been traded already"
             return self._refuse(Refused("late", bar.copy(), text, symbol=symbol))
         self._quarantine.accept()
+        self._late_in_a_row = 0
         slices = []
         if self._waiting and ts_ns > self._waiting_ns:
             slices.append(self._filled())
@@ -157,6 +161,11 @@ class LiveSlices:
     def _refuse(self, refused: Refused) -> Portion:
         if refused.use == "invalid":
             self._quarantine.refuse(refused.symbol)
+        self._late_in_a_row += refused.use == "late"
+        if refused.use == "late" and self._late_in_a_row == self._plan.max_late + 1:
+            latest = iso_utc(max(self._last_ns, self._waiting_ns))
+            text = f"{self._late_in_a_row} bars in a row are late; only later ones than that of "
+            return Portion((), (refused, Refused("disorder", None, f"{text}{latest} are traded")))
         return Portion((), (refused,))
 
     def _filled(self) -> Slice:

@@ -4,7 +4,7 @@ Law: whoever reports an event only appends to queues. Callbacks run on worker th
 events in order and never two at a time. A callback that raises is counted; one that does not
 return in time is left behind on its thread, counted, replaced by a fresh worker and gets nothing
 more until it returns. A coroutine function runs in the loop it was registered from, if that
-answers; else in a loop of its own.
+answers; else in a loop of its own. Where it is told so, it runs in an `OwnLoop` from the first.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from trader.safety.ownloop import OwnLoop
 
 WORKERS = 2
 MAILBOX = 1_000  # events one slow callback can be behind; older ones are dropped and counted
@@ -33,13 +35,15 @@ class CallbackStats:
 class Subscriber:
     """One callback, its waiting events and its record."""
 
-    def __init__(self, callback: Callable[[Any], Any]) -> None:
+    def __init__(self, callback: Callable[[Any], Any], apart: OwnLoop | None = None) -> None:
+        """`apart`: where its coroutines run; None for the loop that is running now."""
         self.callback = callback
+        self.apart = apart
         self.stats = CallbackStats()
         self.mailbox: deque[Any] = deque()
         self.scheduled = False  # in the run queue or being called; guarded by `lock`
         self.lock = threading.Lock()
-        self.loop = _running_loop() if is_async(callback) else None
+        self.loop = _running_loop() if is_async(callback) and apart is None else None
 
 
 class _Call:
@@ -85,7 +89,7 @@ class Dispatcher:
             subscriber = self._ready.get()
             with subscriber.lock:
                 event = subscriber.mailbox.popleft()
-            patience = 1.5 if is_async(subscriber.callback) else 1.0  # those time out by themselves
+            patience = 2.0 if is_async(subscriber.callback) else 1.0  # those time out by themselves
             call = _Call(subscriber, time.monotonic() + patience * self._timeout_s)
             with self._lock:
                 self._calls.add(call)
@@ -109,7 +113,9 @@ class Dispatcher:
                 self._run_async(subscriber, event)
             else:
                 found = subscriber.callback(event)
-                if inspect.iscoroutine(found):
+                if inspect.iscoroutine(found) and subscriber.apart is not None:
+                    subscriber.apart.run(lambda: found, self._timeout_s)
+                elif inspect.iscoroutine(found):
                     asyncio.run(asyncio.wait_for(found, self._timeout_s))
         except TimeoutError:
             stats.timed_out += not call.abandoned
@@ -119,6 +125,8 @@ class Dispatcher:
 
     def _run_async(self, subscriber: Subscriber, event: Any) -> None:
         """In the loop it came from while that runs; else in one of its own."""
+        if subscriber.apart is not None:
+            return subscriber.apart.run(lambda: subscriber.callback(event), self._timeout_s)
         loop = subscriber.loop
         if loop is None or not loop.is_running():
             asyncio.run(asyncio.wait_for(subscriber.callback(event), self._timeout_s))

@@ -62,8 +62,7 @@ class Lease:
         """The kills in force for this run, oldest first; a trip the disk did not take as well."""
         found = pending.pending_kills(self.home, self.run_id)
         if not found and self._closed:
-            kill = {"kill_id": "-", "code": "SYSTEM_ERROR", "reason": self._closed}
-            found = [{**kill, "scope": self.run_id, "rearm": None}]
+            found = [pending.unrecorded(self.run_id, self.folder, [self._closed])]
         return found
 
     def check(self) -> None:
@@ -251,19 +250,20 @@ def arm(home: str, run_id: str, info: RunInfo) -> Lease:
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
-        raise _unusable(home, error) from None
+        raise unusable(home, error) from None
     try:
         lease._open(info)
     except OSError as error:
         lease.drop_files()
-        raise _unusable(home, error) from None
+        raise unusable(home, error) from None
     except BaseException:
         lease.drop_files()
         raise
     return lease
 
 
-def _unusable(home: str, error: OSError) -> TraderError:
+def unusable(home: str, error: OSError) -> TraderError:
+    """The error of a state folder that cannot be written, with the remedy."""
     return TraderError(
         f"the state folder {home} cannot be used: {latch.reason_of(error)} ({error.filename}); "
         "nothing is traded without it. Make room or rights there, or set TRADER_HOME"

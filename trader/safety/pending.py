@@ -82,7 +82,7 @@ def by_hand(
         return None
     if records.is_rearmed_since(home, (scope,), touched_ns, records.UNRECORDED):
         return None
-    return _unrecorded(scope, folder, [f"{latch.HALT} was touched after the last kill"])
+    return unrecorded(scope, folder, [f"{latch.HALT} was touched after the last kill"])
 
 
 def _unaccounted(
@@ -99,10 +99,10 @@ def _unaccounted(
         kill = records.from_stamp(stamp, scope)
         kill["reason"] += " (its re-arm did not finish: re-arm it again)"
         return kill
-    return _unrecorded(scope, folder, reading.causes)
+    return unrecorded(scope, folder, reading.causes)
 
 
-def _unrecorded(scope: str, folder: str, causes: list[str]) -> dict[str, Any]:
+def unrecorded(scope: str, folder: str, causes: list[str]) -> dict[str, Any]:
     """A stop without a kill: HALT made by hand, PERMIT gone, a page that cannot be read."""
     suffix = "" if scope == records.EVERYTHING else f"-{scope}"
     kill: dict[str, Any] = {
