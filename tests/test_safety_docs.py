@@ -4,7 +4,18 @@ import re
 from pathlib import Path
 
 from tests.safety_kit import held_run
-from trader.safety import barrier, events, latch, lease, rearm, records, statedir, status, stop
+from trader.safety import (
+    barrier,
+    codes,
+    events,
+    latch,
+    lease,
+    rearm,
+    records,
+    statedir,
+    status,
+    stop,
+)
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "kill-switch.md").read_text("utf-8")
 NAMED = set(re.findall(r"[A-Za-z_.]+", PAGE))
@@ -17,6 +28,11 @@ def test_every_code_outcome_event_and_file_is_explained():
         assert f"`{name}` {number}" in PAGE
     assert {*outcomes, *files, *events.EVENTS, *events.StopReport._fields} <= NAMED
     assert {"running", "starting", "hung", "stopped", "dead"} <= NAMED
+
+
+def test_the_words_for_a_code_are_those_of_the_table():
+    for name, words in codes.WORDS.items():
+        assert f"\n| `{name}` | {', '.join(words)} |\n" in PAGE
 
 
 def test_every_key_of_status_and_rearm_is_explained(trader_home):
