@@ -14,13 +14,13 @@ RUN := $(PY) -m trader
 PYTEST := $(PY) -m pytest -n auto --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
-PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_kill.py safety_strangers.py \
-	risk_steps.py risk_api.py core_scenarios.py)
+PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_codes.py safety_kill.py \
+	safety_strangers.py risk_steps.py risk_api.py core_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
 
-.PHONY: help setup demo test check format bench golden kill-bench coverage mutation crash sim build clean
+.PHONY: help setup demo test check format bench golden kill-bench audit-bench coverage mutation crash sim build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,9 +60,13 @@ golden: $(STAMP) ## write the golden results anew; look at the diff before commi
 sim: $(STAMP) ## simulated days of the paper loop with everything going wrong, DAYS=days
 	$(PY) tests/harness/sim.py --days $(or $(DAYS),1000)
 
-kill-bench: $(STAMP) ## orders after `trader kill` and its latency, N=trials
+kill-bench: $(STAMP) ## orders after `trader kill`, its latency, the audit's speed, N=trials
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
 	$(PY) tests/harness/kill_start.py
+	$(PY) tests/bench/journal.py
+
+audit-bench: $(STAMP) ## durable appends, and `trader audit verify` of a million records
+	$(PY) tests/bench/journal.py
 
 crash: $(STAMP) ## cut paper runs off in every way and compare how they end, N=cycles
 	$(PY) tests/harness/crash.py --count $(if $(N),$(N),2000)

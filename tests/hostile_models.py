@@ -97,6 +97,12 @@ class Hostile:
     def too_many(self, rows: int) -> Any:
         return np.ones(rows + 1)
 
+    def fraction(self, rows: int) -> Any:
+        return np.full(rows, 0.5)
+
+    def boxed_truth(self, rows: int) -> Any:
+        return [np.True_] * rows
+
     def truth(self, rows: int) -> Any:
         return np.ones(rows, bool)
 

@@ -14,8 +14,8 @@ from trader.core.schema import Reason
 from trader.journal import entries as build
 from trader.journal.log import Clock as JournalClock
 from trader.journal.log import Journal
-from trader.run.journaled import Passed, SentOrder
 from trader.run.recorded import rules_details
+from trader.run.surroundings import Passed, SentOrder
 
 SHA = hashlib.sha256(b"").hexdigest()
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trader"
 SIBLINGS = ("journal", "feeds", "signals", "safety", "report")
 LEVELS = {
     "errors": 0,
+    "exact": 0,
     "core": 1,
     "config": 1,
     "run": 3,

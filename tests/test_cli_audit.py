@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.journal_kit import edit, finished_run, records_of
+from tests.journal_kit import edit, finished_run, records_of, resealed, rewrite
 from trader.cli import app
 
 EXIT = {"clean": 0, "usage": 2, "corrupt": 8}
@@ -92,6 +92,14 @@ def test_an_edited_record_exits_8_and_names_it(runs, capsys):
     assert report["problems"][0]["kind"] == "hash"
 
 
+def test_what_a_forger_wrote_cannot_write_to_the_terminal(runs, capsys):
+    path = runs["20240102T000000Z-paper-demo"].path
+    edit(path, ("UPDATE records SET type = 'X' || char(27) || '[31m' WHERE seq = 7", ()))
+    code, out, _ = trader(capsys, "audit", "verify")
+    assert code == EXIT["corrupt"]
+    assert "\x1b" not in out
+
+
 def test_a_malformed_database_exits_8(runs, capsys):
     path = runs["20240102T000000Z-paper-demo"].path
     raw = bytearray(path.read_bytes())
@@ -130,6 +138,23 @@ def test_a_head_that_is_none_is_a_usage_error(runs, capsys):
     assert "neither a head" in err
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_from_is_a_usage_error_and_never_no_anchor(runs, capsys, empty):
+    """A shell variable without a value must not turn the check off."""
+    code, out, err = trader(capsys, "audit", "verify", "--from", empty)
+    assert (code, out, "neither a head" in err) == (EXIT["usage"], "", True)
+
+
+@pytest.mark.parametrize("command", [("audit", "verify"), ("replay",)])
+@pytest.mark.parametrize("name", ["x" * 5000, "runs/" + "x" * 5000])
+def test_a_name_that_no_file_can_have_is_a_usage_error(runs, capsys, command, name):
+    code, out, err = trader(capsys, *command, name)
+    assert (code, out, "no run" in err) == (EXIT["usage"], "", True)
+    assert len(err) < 500
+    code, _, err = trader(capsys, *command, "latest", "--dir", name)
+    assert (code, "no run" in err) == (EXIT["usage"], True)
+
+
 def test_show_tells_an_orders_story(runs, capsys):
     run = runs["20240102T000000Z-paper-demo"]
     number, client_id = next(iter(run.client_ids.items()))
@@ -161,6 +186,33 @@ def test_show_tells_nothing_from_a_record_that_was_changed(runs, capsys, kind, c
     code, out, err = trader(capsys, "audit", "show", "--order", run.client_ids[1])
     assert (code, out) == (EXIT["corrupt"], "")
     assert "is damaged" in err
+
+
+@pytest.mark.parametrize("kind", ["RUN_START", "BAR", "ACTION", "DECISION"])
+def test_show_says_in_words_what_a_wrong_cause_names(runs, capsys, kind):
+    run = runs["20240102T000000Z-paper-demo"]
+    records = records_of(run.path)
+    index = next(i for i, record in enumerate(records) if record.type == "ORDER_INTENT")
+    cause = next(record.seq for record in records if record.type == kind)
+    assert cause != records[index].cause
+    records[index] = records[index]._replace(cause=cause)
+    rewrite(run.path, resealed(records))
+    code, out, err = trader(capsys, "audit", "show", "--order", "1")
+    assert (code, out) == (EXIT["corrupt"], "")
+    assert f"record {index + 1}, the ORDER_INTENT: it names record {cause} as its cause" in err
+    assert f"is a {kind} without its decision" in err
+
+
+@pytest.mark.parametrize("raw", ['{"a":' + "[" * 100_000 + "]" * 100_000 + "}", '{"qty":1e999}'])
+def test_replay_of_what_cannot_be_read_exits_8_and_names_the_record(runs, capsys, raw):
+    run = runs["20240102T000000Z-paper-demo"]
+    records = records_of(run.path)
+    index = next(i for i, record in enumerate(records) if record.type == "ORDER_ACK")
+    records[index] = records[index]._replace(payload=raw)
+    rewrite(run.path, resealed(records))
+    for command in (("audit", "verify"), ("replay",)):
+        code, out, _ = trader(capsys, *command)
+        assert (code, f"record {index + 1}" in out) == (EXIT["corrupt"], True)
 
 
 def test_show_of_an_unknown_order_is_a_usage_error(runs, capsys):

@@ -66,7 +66,7 @@ def configs(draw):
             },
             "broker": {"cash": draw(positive)},
             "hooks": draw(st.lists(st.sampled_from(["a:b", {"event": "bar", "target": "a:c"}]))),
-            "audit": {"anchor": draw(st.none() | text)},
+            "audit": {"anchor": draw(st.none() | text | st.just({"command": ["logger", "-t"]}))},
         }
     )
 

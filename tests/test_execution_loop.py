@@ -11,7 +11,7 @@ import pytest
 
 import trader
 from tests.loop_kit import LiveRun, bar
-from trader.core.schema import NS_PER_SECOND, Reason, TradingAction
+from trader.core.schema import NS_PER_SECOND, OnBreach, Reason, TradingAction
 from trader.errors import UsageError
 from trader.run.answers import Ages
 from trader.run.hooks import EVENTS
@@ -112,6 +112,42 @@ def test_risk_check_integration(tmp_path: Path):
     assert not run.told("order_sent")
     assert len(run.record.fills) == 0
     assert run.record.book.account[0]["cash"] == 100_000.0
+
+
+@pytest.mark.parametrize("policy", list(OnBreach))
+def test_a_limit_that_is_crossed_is_told_once_with_its_numbers_and_what_follows(tmp_path, policy):
+    prices = [60.0, 60.0, 60.0, 54.0, 53.0, 52.0]
+    rules = {"max_daily_loss": 50.0, "on_daily_loss": int(policy)}
+    run = LiveRun(tmp_path, [bar(i, price) for i, price in enumerate(prices, 1)], rules=rules)
+    run.run()
+    (told,) = run.told("limit_breach")
+    (changed,) = run.told("trading_state_changed")
+    assert told == {
+        "event": "limit_breach",
+        "timestamp": changed["timestamp"],
+        "reason": "DAILY_LOSS_LIMIT",
+        "observed": 60.0,
+        "limit": 50.0,
+        "policy": policy.name.lower(),
+    }
+    assert changed["after"] == ("HALTED" if policy == OnBreach.KILL else "REDUCING")
+
+
+def test_a_second_limit_under_the_first_is_told_too_and_one_without_a_policy_kills(tmp_path):
+    prices = [60.0, 60.0, 60.0, 54.0, 44.0, 43.0]
+    rules = {"max_daily_loss": 50.0, "max_drawdown_frac": 0.001}
+    items = [bar(i, price) for i, price in enumerate(prices, 1)]
+    run = LiveRun(tmp_path, items, rules=rules)
+    run.run()
+    assert [one["reason"] for one in run.told("limit_breach")] == [
+        "DAILY_LOSS_LIMIT", "DRAWDOWN_LIMIT",
+    ]  # fmt: skip
+    run = LiveRun(tmp_path, items, rules={"max_executions_without_review": 0.0})
+    run.run()
+    (told,) = run.told("limit_breach")
+    assert (told["reason"], told["observed"], told["limit"], told["policy"]) == (
+        "EXECUTION_REVIEW", 1.0, 0.0, "kill",
+    )  # fmt: skip
 
 
 def test_configurable_bar_period(tmp_path: Path):

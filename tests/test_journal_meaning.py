@@ -1,5 +1,10 @@
 """A journal whose hashes all match and which still cannot be true."""
 
+import base64
+import hashlib
+import tracemalloc
+import zlib
+
 import pytest
 
 from tests.journal_kit import (
@@ -10,8 +15,9 @@ from tests.journal_kit import (
     resealed,
     rewrite,
 )
-from trader.core.schema import ACCOUNT, DECISION, KillSwitchReason, Reason
+from trader.core.schema import ACCOUNT, DECISION, FILL, ORDER, KillSwitchReason, Reason
 from trader.journal import entries as build
+from trader.journal.copies import PIECE, state_fault
 from trader.journal.meaning import LIMIT_OF
 from trader.journal.records import Entry, encode
 from trader.journal.verify import verify_here
@@ -106,10 +112,10 @@ def test_a_record_left_out_leaves_those_after_it_without_ground(run, forge, kind
     assert said in forge(records)
 
 
-def test_a_fill_left_out_no_longer_adds_up_to_the_positions(run, forge):
+def test_a_fill_left_out_no_longer_adds_up_to_the_cash(run, forge):
     records = records_of(run.path)
     del records[max(i for i, r in enumerate(records) if r.type == "FILL")]
-    assert "fills add up to" in forge(records)
+    assert "start and fills make" in forge(records)
 
 
 def test_a_second_run_start_is_refused(run, forge):
@@ -179,6 +185,197 @@ def test_cash_that_the_fills_do_not_explain_is_refused(run, forge):
     account[ACCOUNT.names.index("cash")] += 0.01
     records[index] = changed(records[index], account=account)
     assert "start and fills make" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("price", 1e308), ("price", 0.0), ("price", -100.0), ("price", 10**400),
+        ("commission", -0.01), ("commission", 10**400), ("qty", 10**400),
+    ],
+)  # fmt: skip
+def test_no_number_turns_the_check_of_cash_off(run, forge, field, value):
+    records = records_of(run.path)
+    index = place(records, "FILL")
+    records[index] = changed(records[index], **{field: value})
+    del records[index + 1 :]  # so that nothing else shows it
+    assert "a fill" in (said := forge(records)) or "cannot be read" in said
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+@pytest.mark.parametrize(("kind", "field"), [("FILL", "commission"), ("RUN_START", "cash"),
+                                             ("ORDER_INTENT", "qty")])  # fmt: skip
+def test_a_number_that_json_has_not_is_refused(run, forge, kind, field, number):
+    records = records_of(run.path)
+    index = place(records, kind)
+    raw = changed(records[index], **{field: 123456.5}).payload.replace("123456.5", number)
+    records[index] = records[index]._replace(payload=raw)
+    assert "cannot be read" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("RUN_START", {"cash": 10**400}),
+        ("RUN_START", {"limits": {"max_order_size": 10**400}}),
+        ("ORDER_INTENT", {"qty": 10**400}),
+        ("FILL", {"qty": 10**400}),
+        ("CANCEL_ACK", {"qty": 10**400}),
+        ("SNAPSHOT", {"positions": {"ACME": 10**400}}),
+    ],
+)
+def test_a_number_that_no_float_can_hold_is_found_at_its_record(run, tmp_path, kind, values):
+    records = records_of(run.path)
+    index = place(records, kind)
+    records[index] = changed(records[index], **values)
+    path = finished_run(tmp_path / "forged", 2).path
+    rewrite(path, resealed(records))
+    assert [(p.seq, p.kind) for p in verify_here(path).problems] == [(index + 1, "meaning")]
+
+
+def test_a_payload_nested_without_end_is_found_at_its_record(run, tmp_path):
+    records = records_of(run.path)
+    index = place(records, "ORDER_ACK")
+    raw = '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"
+    records[index] = records[index]._replace(payload=raw)
+    path = finished_run(tmp_path / "forged", 2).path
+    rewrite(path, resealed(records))
+    assert [(p.seq, p.kind) for p in verify_here(path).problems] == [(index + 1, "meaning")]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda raw: '{"qty":9999,' + raw[1:],  # a key twice: SQLite and Python differ
+        lambda raw: raw.replace(":", ": ", 1),
+        lambda raw: raw + " ",
+        lambda raw: raw + "{}",
+        lambda raw: raw.replace('"qty":', '"q\\u0074y":'),
+        lambda raw: raw.replace(".0,", ".00,", 1),
+        lambda raw: "{" + ",".join(reversed(raw[1:-1].split(","))) + "}",
+    ],
+)
+def test_a_payload_that_is_not_canonical_is_refused(run, forge, spell):
+    records = records_of(run.path)
+    index = place(records, "ORDER_SENT")
+    raw = spell(records[index].payload)
+    assert raw != records[index].payload
+    records[index] = records[index]._replace(payload=raw)
+    assert "not the canonical JSON" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "name", "value"),
+    [
+        ("FILL", "fill", "price", 1.5), ("FILL", "fill", "qty", 1.5),
+        ("FILL", "fill", "commission", 7.0), ("FILL", "fill", "symbol", 1),
+        ("FILL", "fill", "symbol", 99), ("FILL", "fill", "ts_ns", 1),
+        ("ORDER_INTENT", "order", "qty", 1.5), ("ORDER_INTENT", "order", "decision", 99),
+        ("ORDER_INTENT", "order", "order_id", 99), ("ORDER_INTENT", "order", "symbol", 1),
+        ("ORDER_INTENT", "order", "ts_ns", 1), ("FILL", "fill", "price", "NaN"),
+    ],
+)  # fmt: skip
+def test_the_cores_row_differs_from_what_stands_beside_it(run, forge, kind, row, name, value):
+    records = records_of(run.path)
+    index = place(records, kind, lambda data: data["symbol"] == "ACME")
+    told = list(records[index].data[row])
+    told[{"fill": FILL, "order": ORDER}[row].names.index(name)] = value
+    records[index] = changed(records[index], **{row: told})
+    assert f"in its {row} row" in forge(records)
+
+
+def test_an_order_of_a_decision_without_the_cores_row_is_refused(run, forge):
+    records = records_of(run.path)
+    index = place(records, "ORDER_INTENT")
+    data = {key: value for key, value in records[index].data.items() if key != "order"}
+    records[index] = records[index]._replace(payload=encode(data))
+    assert "has no field 'order'" in forge(records)
+    records = records_of(run.path)
+    records[index] = changed(records[index], order=[1])
+    assert "has 1 fields in its order row" in forge(records)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda packed: b"AAAA", "cannot be unpacked"),
+        (lambda packed: packed[:-9], "cut short"),
+        (lambda packed: packed + b"more", "does not match"),
+        (lambda packed: zlib.compress(b"another"), "does not match"),
+    ],
+)
+def test_a_snapshot_whose_state_is_not_the_one_that_was_hashed_is_refused(run, forge, spoil, said):
+    records = records_of(run.path)
+    index = place(records, "SNAPSHOT")
+    packed = spoil(base64.b64decode(records[index].data["state"]))
+    records[index] = changed(records[index], state=packed)
+    assert said in forge(records)
+
+
+def test_a_state_that_unpacks_to_very_much_is_never_in_memory_whole():
+    state = base64.b64encode(zlib.compress(bytes(PIECE * 40))).decode()
+    sha = hashlib.sha256(bytes(PIECE * 40)).hexdigest()
+    tracemalloc.start()
+    assert state_fault(state, sha) is None
+    assert tracemalloc.get_traced_memory()[1] < PIECE * 8
+    tracemalloc.stop()
+
+
+def test_the_cash_of_a_decision_is_what_the_fills_left(run, forge):
+    records = records_of(run.path)
+    index = place(records, "DECISION", lambda data: data["first"] > 20)
+    account = records[index].data["account"]
+    account[ACCOUNT.names.index("cash")] += 1.0
+    records[index] = changed(records[index], account=account)
+    assert "start and fills make" in forge(records)
+
+
+def of_order(records, client_id, *entries, kind="FILL"):
+    """The records with `entries` put in before the first record of that type of an order."""
+    index = place(records, kind, lambda data: data["client_order_id"] == client_id)
+    return before_first_sent(records, *entries, at=index)
+
+
+def first_filled(records):
+    """(order id, its qty) of the first fill."""
+    client_id = records[place(records, "FILL")].data["client_order_id"]
+    intent = place(records, "ORDER_INTENT", lambda data: data["client_order_id"] == client_id)
+    return client_id, records[intent].data["qty"]
+
+
+def test_an_order_that_was_rejected_has_no_fill_and_no_acknowledgement(run, forge):
+    records = records_of(run.path)
+    client_id, _ = first_filled(records)
+    rejected = build.order_rejected(client_id, "no")
+    assert "which was rejected" in forge(of_order(records, client_id, rejected))
+    told = of_order(records, client_id, rejected, build.order_ack(client_id, "B"))
+    assert "acknowledged after it was refused" in forge(told)
+    index = place(records, "FILL") + 1
+    told = before_first_sent(records, rejected, at=index)
+    assert "rejected after it was filled" in forge(told)
+
+
+def test_an_order_that_was_aborted_cannot_be_adopted(run, forge):
+    records = records_of(run.path)
+    index = place(records, "ORDER_SENT")
+    client_id = records[index].data["client_order_id"]
+    entries = (build.order_aborted(client_id, Reason.KILLED), build.order_ack(client_id, "B", True))
+    said = forge([*records[:index], *(as_record(e, records[index]) for e in entries)])
+    assert "acknowledged after it was refused" in said
+
+
+def test_fills_and_cancellations_together_are_never_beyond_the_order(run, forge):
+    records = records_of(run.path)
+    client_id, qty = first_filled(records)
+
+    def cancel(share):
+        return build.cancel_ack(client_id, qty * share, "TIME_IN_FORCE")
+
+    assert "was cancelled" in forge(of_order(records, client_id, cancel(1.0)))
+    assert "in all" in forge(of_order(records, client_id, cancel(0.6), cancel(0.6)))
+    assert "against the side" in forge(of_order(records, client_id, cancel(-0.5)))
+    filled = before_first_sent(records, cancel(1.0), at=place(records, "FILL") + 1)
+    assert "in all" in forge(filled)
 
 
 @pytest.mark.parametrize(
@@ -334,6 +531,117 @@ def test_an_order_that_left_before_the_kill_took_effect_may_be_told_after_it(run
     assert "under kill" in forge(before_first_sent(rest, sooner))
     intended_after = before_first_sent(rest, later, at=place(rest, "ORDER_INTENT"))
     assert "under kill" in forge(intended_after)
+
+
+def with_kill_before_order(records, which, details=None, kind="ORDER_INTENT"):
+    """(records with a KILL put in before that order's record, index of the KILL, order id)."""
+    places = [i for i, r in enumerate(records) if r.type == kind]
+    index = places[which]
+    before = records[index - 1]
+    told = {"mono_ns": before.mono_ns, **(details or {})}
+    stop = build.kill("k1", KillSwitchReason.MANUAL_STOP, "stop", told)
+    kill = as_record(stop, before)
+    client_id = records[index].data["client_order_id"]
+    return [*records[:index], kill, *records[index:]], index, client_id
+
+
+def upto_ack(records, client_id):
+    """The records up to the acknowledgement of an order."""
+    return records[: place(records, "ORDER_ACK", lambda d: d["client_order_id"] == client_id) + 1]
+
+
+@pytest.mark.parametrize("details", [{}, {"flatten": True}])
+def test_an_ordinary_order_that_names_a_kill_is_sent_under_it_all_the_same(run, forge, details):
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3, details)
+    records[index + 1] = changed(records[index + 1], kill_id="k1")
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+@pytest.mark.parametrize("purpose", ["closing", ""])
+def test_an_order_of_an_unknown_purpose_is_refused(run, forge, purpose):
+    records = records_of(run.path)
+    index = place(records, "ORDER_INTENT")
+    records[index] = changed(records[index], purpose=purpose)
+    assert "unknown purpose" in forge(records)
+
+
+def test_an_order_intended_under_a_kill_cannot_be_adopted(run, forge, accepts):
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3)
+    records = upto_ack(records, client_id)
+    records = [r for r in records[:-1] if r.data.get("client_order_id") != client_id
+               or r.type != "ORDER_SENT"] + [changed(records[-1], adopted=True)]  # fmt: skip
+    assert "was intended under kill k1 and left" in forge(records)
+    intent = records.pop(index + 1)
+    accepts([*records[:index], intent, *records[index:]])  # intended, killed, found at the broker
+
+
+def test_an_order_intended_after_a_kill_took_effect_cannot_be_adopted(run, forge):
+    records, _, client_id = with_kill_before_order(records_of(run.path), 3, {"mono_ns": 5})
+    index = place(records, "KILL")
+    kill = records.pop(index)
+    records = upto_ack(records, client_id)
+    records = [r for r in records[:-1] if r.data.get("client_order_id") != client_id
+               or r.type != "ORDER_SENT"] + [kill, changed(records[-1], adopted=True)]  # fmt: skip
+    records[-2] = records[-2]._replace(mono_ns=records[-1].mono_ns)
+    assert "was intended after kill k1 and left" in forge(records)
+
+
+@pytest.mark.parametrize("sent_ns", [1, 0, -5, "soon", None])
+def test_no_order_left_before_it_was_intended(run, forge, sent_ns):
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3, kind="ORDER_SENT")
+    records = upto_ack(records, client_id)
+    records[index + 1] = changed(records[index + 1], sent_mono_ns=sent_ns)
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+def test_a_kill_takes_effect_no_later_than_it_is_recorded(run, forge):
+    details = {"mono_ns": 10**18}
+    records, index, client_id = with_kill_before_order(
+        records_of(run.path), 3, details, "ORDER_SENT"
+    )
+    records = upto_ack(records, client_id)
+    records[index] = records[index]._replace(mono_ns=records[index - 1].mono_ns)
+    records[index + 1] = changed(records[index + 1], sent_mono_ns=records[index].mono_ns)
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+def test_a_kill_of_an_unknown_time_excuses_nothing(run, forge):
+    details = {"mono_ns": None}
+    records, index, client_id = with_kill_before_order(
+        records_of(run.path), 3, details, "ORDER_SENT"
+    )
+    records = upto_ack(records, client_id)
+    records[index] = records[index]._replace(mono_ns=records[index + 1].mono_ns)
+    assert f"{client_id} was sent under kill k1" in forge(records)
+
+
+def test_a_clock_that_began_anew_excuses_nothing_under_an_older_kill(run, forge, accepts):
+    """After a reboot every reading is smaller than those before it."""
+    records, index, client_id = with_kill_before_order(records_of(run.path), 3, kind="ORDER_SENT")
+    resume = as_record(build.run_resume(identity(run.rules, "run-1")), records[index])
+    records = upto_ack([*records[: index + 1], resume, *records[index + 1 :]], client_id)
+    rebooted = [r._replace(mono_ns=5 + n) for n, r in enumerate(records[index + 1 :])]
+    rebooted[1] = changed(rebooted[1], sent_mono_ns=5)
+    assert "was sent under kill k1" in forge([*records[: index + 1], *rebooted])
+    accepts([*records[:index], *rebooted])
+    later = as_record(build.kill("k2", KillSwitchReason.MANUAL_STOP, "", {"mono_ns": 6}), resume)
+    told_after = [rebooted[0], later._replace(mono_ns=6), *rebooted[1:]]
+    accepts([*records[:index], *told_after])  # had left in this life, when the kill came
+
+
+def test_a_flattening_order_may_not_turn_the_position_round_when_it_is_sent(run, forge):
+    """Two intents that each close it: the second has nothing left to close."""
+    records = records_of(run.path)
+    head = records[: place(records, "SNAPSHOT") + 1]
+    kill, intent, sent = flattening(records, 1.0)
+    again = Entry("ORDER_INTENT", {**intent.payload, "client_order_id": "e" * 20})
+    sent_again = Entry("ORDER_SENT", {**sent.payload, "client_order_id": "e" * 20})
+    price = 10.0
+    fill = {"client_order_id": "f" * 20, "execution_id": "x", "symbol": intent.payload["symbol"],
+            "qty": intent.payload["qty"], "price": price, "commission": 0.0}  # fmt: skip
+    entries = (kill, intent, again, sent, Entry("FILL", fill), sent_again)
+    said = forge([*head, *(as_record(e, head[-1]) for e in entries)])
+    assert "on a position of 0.0" in said
 
 
 def test_a_second_kill_of_the_same_id_keeps_the_first(run, forge, accepts):

@@ -1,5 +1,6 @@
 """One order's story: everything that led to it and came of it, with the record of each."""
 
+import numpy as np
 import pytest
 
 from tests.core_kit import flat_bars
@@ -13,6 +14,7 @@ from tests.journal_kit import (
     rewrite,
     slices,
 )
+from trader.core import schema
 from trader.core.schema import KillSwitchReason, Reason
 from trader.errors import UsageError
 from trader.journal import entries as build
@@ -195,6 +197,34 @@ def test_a_flattening_order_says_which_kill_allowed_it(run, tmp_path):
     assert text.startswith(f"order {'f' * 20}: SELL 5 ACME")
     assert steps(story) == []
     assert story_document(story)["steps"] == []
+
+
+def flattened(run, tmp_path, *more):
+    """The run's journal up to its first intent, then a position of 5 closed for a kill."""
+    client_id, row = "f" * 20, np.zeros(1, schema.FILL)[0]
+    row["order_id"], row["fill_id"], row["qty"], row["price"] = 2, 9, -5.0, 10.0
+    order = build.FlattenOrder(client_id, "ACME", -5.0, 0, "k1")
+    entries = [build.flatten_intent(order), build.order_sent(client_id, -5.0, 1)]
+    fill = build.fill(client_id, "run-1-9", "ACME", row)
+    return with_events(run, tmp_path, 0, *entries, fill, *more)[0]
+
+
+def test_a_flattening_order_is_found_by_its_number_in_fills_csv(run, tmp_path):
+    path = flattened(run, tmp_path)
+    story = tell(path, "2")
+    assert story_lines(story)[0] == f"order 2 {'f' * 20}: SELL 5 ACME, filled 5"
+    assert story_document(story)["order_id"] == 2
+    assert tell(path, "1").client_id == run.client_ids[1]
+    with pytest.raises(UsageError, match=r"the last ones are 1 \(\w+\), 2 \(f+\)"):
+        tell(path, "3")
+
+
+def test_a_flattening_order_that_did_not_fill_has_no_number(run, tmp_path):
+    unfilled = build.FlattenOrder("e" * 20, "ACME", -5.0, 0, "k2")
+    path = flattened(run, tmp_path, build.flatten_intent(unfilled))
+    assert story_document(tell(path, "e" * 20))["order_id"] == 0
+    with pytest.raises(UsageError, match=r"unfilled \(e+\)"):
+        tell(path, "0")
 
 
 def test_an_order_is_found_by_number_id_or_unique_beginning(run):

@@ -23,6 +23,7 @@ from trader.journal.chain import record_hash
 from trader.journal.findings import Report
 from trader.journal.records import JournalError
 from trader.journal.verify import verify, verify_here
+from trader.journal.witnesses import Witnesses
 
 RAW_FLIPS = int(os.environ.get("TRADER_RAW_FLIPS", "1500"))  # of some 500,000
 HEADER_BYTES = 100
@@ -183,6 +184,45 @@ def test_an_anchor_file_proves_the_journal_up_to_its_last_checkpoint(original, p
     assert first_problem(path, wrong_run)[1] == "anchor"
 
 
+def test_an_anchor_appended_after_a_forgery_does_not_hide_the_true_one(original, path):
+    """Two anchors of one record: whichever the journal agrees with, the other one speaks up."""
+    true = parse_anchor(str(original.path.parent / "audit.anchor"))
+    records = records_of(path)
+    rewrite(path, resealed([*records[:40], records[40]._replace(wall_ns=1), *records[41:]]))
+    forged = [a._replace(hash=records_of(path)[a.seq - 1].hash, root=None) for a in true]
+    for anchors in (true + forged, forged + true):
+        report = verify_here(path, anchors)
+        assert [p.text for p in report.problems] == [
+            f"the anchors of record {true[-1].seq} contradict each other"
+        ]
+        assert report.anchored_seq is None
+    edit(path, ("DELETE FROM records WHERE seq > 60", ()))
+    found = {(p.kind, p.text) for p in verify_here(path, true + forged).problems}
+    assert ("anchor", f"the anchors of record {true[-1].seq} contradict each other") in found
+    assert ("truncated", f"record {true[-1].seq} was anchored, and the journal ends at 60") in found
+
+
+def test_a_wrong_anchor_shows_although_something_else_is_wrong_before_it(path):
+    records = records_of(path)
+    rewrite(path, resealed([*records[:30], records[2], *records[30:]]))  # makes no sense
+    report = verify_here(path, [Anchor(bytes(32), 40)])
+    assert [problem.kind for problem in report.problems] == ["meaning", "anchor"]
+
+
+def test_an_anchor_that_no_record_was_held_against_is_reported():
+    witnesses = Witnesses([Anchor(bytes(32), 7)])
+    assert witnesses.finish(9, "run-1") is None
+    assert "never held against" in witnesses.problem.text
+
+
+def test_anchors_of_other_runs_in_the_same_file_are_passed_over_but_never_alone(original, path):
+    own = parse_anchor(str(original.path.parent / "audit.anchor"))
+    other = [anchor._replace(run_id="run-9", hash=bytes(32), seq=7) for anchor in own]
+    assert verify_here(path, other + own).anchored_seq == own[-1].seq
+    report = verify_here(path, other)
+    assert [p.text for p in report.problems] == ["the anchor is of run run-9, this is run-1"]
+
+
 def test_a_bare_hash_anchors_wherever_it_stands(original, path):
     records = records_of(path)
     report = verify_here(path, parse_anchor(records[49].hash.hex()))
@@ -191,7 +231,10 @@ def test_a_bare_hash_anchors_wherever_it_stands(original, path):
     assert first_problem(path, [Anchor(records[49].hash, 51)])[1] == "anchor"
 
 
-@pytest.mark.parametrize("text", ["", "12:xyz", "nowhere/audit.anchor", "12:" + "a" * 63])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "12:xyz", "nowhere/audit.anchor", "12:" + "a" * 63, "9" * 5000 + ":" + "a" * 64],
+)
 def test_what_is_no_head_and_no_anchor_file_is_a_usage_error(text):
     with pytest.raises(UsageError, match="neither a head"):
         parse_anchor(text)
@@ -309,3 +352,24 @@ def test_verifying_works_from_any_folder_and_while_the_run_writes(tmp_path, monk
     assert (report.ok, report.records) == (True, run.journal.head.seq)
     run.journal.append([])
     run.journal.close()
+
+
+def test_an_anchor_file_of_many_runs_holds_for_each_of_them(tmp_path):
+    kept = tmp_path / "heads"
+    runs = [
+        finished_run(tmp_path / name, slices, run_id=name, on_checkpoint=FileAnchor(kept))
+        for name, slices in (("one", 8), ("two", 6), ("three", 6))
+    ]
+    anchors = parse_anchor(str(kept))
+    for run in runs:
+        report = verify_here(run.path, anchors)
+        assert (report.problems, report.anchored_seq) == ([], report.records - 1)
+    last = len(records_of(runs[1].path))
+    edit(runs[1].path, (f"DELETE FROM records WHERE seq > {last - 2}", ()))
+    assert first_problem(runs[1].path, anchors) == (last - 1, "truncated")
+
+
+def test_an_anchor_file_of_other_runs_only_is_not_this_ones(original, tmp_path):
+    kept = tmp_path / "heads"
+    finished_run(tmp_path / "other", 16, run_id="other", on_checkpoint=FileAnchor(kept))
+    assert first_problem(original.path, parse_anchor(str(kept)))[1] in ("anchor", "truncated")

@@ -148,8 +148,9 @@ def test_model_worker_that_eats_memory_is_stopped_by_its_limit() -> None:
 
 @pytest.mark.parametrize(
     "deed",
-    ["nan", "infinite", "shapeless", "too_many", "truth", "words", "generator", "nothing"],
-)
+    ["nan", "infinite", "shapeless", "too_many", "truth", "boxed_truth", "fraction", "words",
+     "generator", "nothing"],
+)  # fmt: skip
 def test_model_worker_nonsense_is_invalid(deed: str) -> None:
     thread = ThreadModel(hostile_models.make(deed), PATIENT_S)  # judged in the same way there
     asyncio.run(is_held(thread, Reason.MODEL_INVALID))

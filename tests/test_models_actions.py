@@ -1,6 +1,7 @@
 """What counts as an answer of a model, and how a wrong one is told."""
 
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,13 @@ def test_no_rows_need_no_answers():
         (np.array([0, True, 1, 2], object), 1, "True"),
         (np.array([0, 1, 1.0, 2], object), 2, "1.0"),
         ([0, True, 1, 2], 1, "True"),
+        ([0, 1, np.True_, 2], 2, "True"),
+        ([0, np.array(True), 1, 2], 1, "True"),
+        ([0, 1, np.float32(1), 2], 2, "1.0"),
+        ([0, 1, 2, 0.5], 3, "0.5"),
+        ([0, 1, 2, Decimal(1)], 3, "Decimal"),
+        (pd.Series([True, False, True, False]), 0, "True"),
+        (pd.Series([1, 0, None, 1], dtype="boolean"), 0, "True"),
         ([0, 1.0, 1, 2], 1, "1.0"),
         (["BUY", "", "BUY", "BUY"], 1, "''"),
         ([0, 1, [1], 2], 2, "[1]"),

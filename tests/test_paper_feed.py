@@ -144,6 +144,19 @@ def test_what_is_refused_is_named_and_counted_at_the_end(tmp_path: Path):
     assert "ACME BAD_BAR: " in err
 
 
+def test_warnings_of_a_file_are_told_once_and_at_the_start(tmp_path: Path):
+    paper = Paper(tmp_path / "run")
+    rows = [f"{stamp(minute)},ACME,60,60,60,60,1\n" for minute in (1, 2, 3, 9)]
+    head = "timestamp,symbol,open,high,low,close,volume\n"
+    (paper.folder / "bars.csv").write_text(head + "".join(rows))
+    feed = ("--set", "feed.type=csv", "--set", "feed.path=bars.csv")
+    done = paper.run("paper", "-c", "live.yaml", "--pace=max", *feed)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("data: ") == 1
+    assert done.stderr.index("data: ") < done.stderr.index("BUY")
+    assert "data: " not in done.stdout
+
+
 def held(lines: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """(timestamp, reason) of every action that was held from outside."""
     actions = [one for one in lines if one["event"] == "action_generated"]

@@ -1,9 +1,13 @@
 """Hooks from the config of a paper run, sync and async, well and badly behaved. Real processes."""
 
 import json
+import re
 from pathlib import Path
 
 from tests.paper_kit import Paper, bar
+from trader.run.hooks import EVENTS
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "paper.md").read_text("utf-8")
 
 HOOKS = """
 import asyncio, json, os, time
@@ -81,6 +85,17 @@ def test_what_hooks_print_is_no_event(tmp_path: Path):
     assert code == 0, err
     assert out[-1]["event"] == "summary"
     assert err.count("said by Python\n") == err.count("said to the descriptor\n") == 3
+
+
+def test_a_hook_may_name_any_event_there_is(tmp_path: Path):
+    hooks = ", ".join(f"{{event: {event}, target: 'mine:keep'}}" for event in EVENTS)
+    done = with_hooks(tmp_path / "run", f"[{hooks}]").run("validate", "-c", "live.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_lists_every_event_there_is():
+    listed = re.findall(r"^\| `(\w+)` \|", PAGE.split("## Hooks")[1], re.MULTILINE)
+    assert listed == list(EVENTS)
 
 
 def test_a_hook_that_does_not_exist_is_a_config_error_with_its_place(tmp_path: Path):

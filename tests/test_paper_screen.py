@@ -42,7 +42,10 @@ EXAMPLES = [
     ({"event": "trading_state_changed", "timestamp": AT["timestamp"], "before": "ACTIVE",
       "after": "HALTED", "reason": "KILLED"},
      "2024-03-04T14:31:00Z trading state ACTIVE -> HALTED: KILLED"),
-    ({"event": "limit_breach", "reason": "DAILY_LOSS_LIMIT"}, "limit reached: DAILY_LOSS_LIMIT"),
+    ({"event": "limit_breach", "timestamp": AT["timestamp"], "reason": "DAILY_LOSS_LIMIT",
+      "observed": 1003.2, "limit": 1000.0, "policy": "reduce_only"},
+     "2024-03-04T14:31:00Z limit reached: daily loss 1,003.20 of 1,000.00 allowed "
+     "(risk.max_daily_loss); reduce_only"),
     ({"event": "emergency_stop", "kill_id": "k1", "code": "MANUAL_STOP", "reason": "enough",
       "scope": "everything", "source": "human"}, "killed by k1 MANUAL_STOP: enough"),
     ({"event": "error", "kind": "BAD_BAR", "text": "line 3"}, "BAD_BAR: line 3"),
@@ -60,6 +63,21 @@ def test_every_event_has_a_line_and_a_document(details, line):
 
 def test_the_examples_are_all_the_events_there_are():
     assert {details["event"] for details, _ in EXAMPLES} == set(EVENTS)
+
+
+@pytest.mark.parametrize("key", ["reason", "text", "kind"])
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_event_can_write_to_the_terminal(event, key):
+    wild = "\x1b]0;pwned\x07\x1b[2Jfirst\nsecond\r\u202e"
+    line = event_line({"event": event, key: wild})
+    assert line.isprintable()
+    view = PaperView("demo", ["ACME"])
+    view.on_event({"event": event, key: wild})
+    view.on_status({**FACTS, "model": {"failures": 1, "last_error": wild}})
+    text = drawn(view, 200)
+    assert "\x1b" not in text
+    assert "\nsecond" not in text
+    assert event_document({"event": event, key: wild})[key] == wild, "programs get it as it is"
 
 
 def test_what_is_no_number_is_null_in_a_document_and_said_in_a_line():

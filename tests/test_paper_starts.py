@@ -70,12 +70,14 @@ def test_a_start_that_waits_for_its_first_bar_is_ended_by_a_kill_and_cannot_be_r
     assert lines[-1]["fills"] == 1
 
 
-def test_a_start_that_waits_ends_with_ctrl_c_and_leaves_nothing(paper: Paper):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_start_that_waits_ends_with_a_signal_and_leaves_nothing(paper: Paper, number, code):
     paper.start()
     registered(paper)
-    paper.signal(signal.SIGINT)
-    code, _, err = paper.end()
-    assert code == 130, err
+    paper.signal(number)
+    found, _, err = paper.end()
+    assert found == code, err
+    assert "Traceback" not in err
     assert not list(paper.folder.glob("runs/*"))
     assert json.loads(paper.run("status", "--json").stdout)["runs"] == []
 
@@ -112,6 +114,25 @@ def test_a_refused_start_takes_no_results_away(paper: Paper):
     assert paper.start().end()[0] == 7
     assert sorted(path.name for path in paper.run_dir.iterdir()) == before
     assert paper.run("runs", "show", "latest").returncode == 0
+
+
+def test_a_start_that_died_before_its_journal_began_is_forgotten_by_the_next(paper: Paper):
+    paper.start()
+    (dead,) = registered(paper)
+    paper.signal(signal.SIGKILL)
+    paper.end()
+    other = paper.folder / "runs" / "20240101T000000Z-paper-live-other"
+    other.mkdir()
+    (other / "config.resolved.yaml").touch()
+    (run,) = list(paper.folder.glob("runs/*-live"))
+    assert (run.name, [path.name for path in run.iterdir()]) == (
+        dead["run_id"], ["config.resolved.yaml"],
+    )  # fmt: skip
+    code, lines, err = paper.start().send(bar(1, 60)).end()
+    assert code == 0, err
+    assert not run.exists() or lines[-1]["run_id"] == run.name
+    assert other.exists(), "another config's"
+    assert json.loads(paper.run("status", "--json").stdout)["runs"] == []
 
 
 def test_a_new_run_takes_the_place_of_one_that_died(paper: Paper):

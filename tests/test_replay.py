@@ -146,6 +146,20 @@ def test_a_forged_input_shows_in_the_outputs_after_it(
     assert report.divergence.seq > seq
 
 
+def test_a_fill_of_an_order_that_was_rejected_is_found(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, 30)
+    records = records_of(run.path)
+    filled = next(r.data["client_order_id"] for r in records if r.type == "FILL")
+    place = next(i for i, r in enumerate(records)
+                 if r.type == "ORDER_ACK" and r.data["client_order_id"] == filled)  # fmt: skip
+    payload = encode({"client_order_id": filled, "reason": "no"})
+    records[place] = records[place]._replace(type="ORDER_REJECTED", payload=payload)
+    rewrite(run.path, resealed(records))
+    found = replay(run.path, run.rules).divergence
+    assert found is not None
+    assert (found.kind, "rejected" in found.recomputed) == ("FILL", True)
+
+
 @pytest.mark.parametrize("kind", ["FILL", "DECISION", "ORDER_INTENT", "ACTION", "ORDER_SENT"])
 def test_a_record_left_out_is_missed(tmp_path: Path, kind: str) -> None:
     run = finished_run(tmp_path, 30)

@@ -95,6 +95,14 @@ def test_latest_of_an_empty_folder_is_a_usage_error(tmp_path):
         find_run("latest", tmp_path)
 
 
+def test_a_paper_run_that_never_began_is_not_called_damaged(tmp_path):
+    unbegun = tmp_path / "20240304T143000Z-paper-live"
+    unbegun.mkdir()
+    (unbegun / "config.resolved.yaml").write_text("name: live\n")
+    _, (only,) = list_runs(tmp_path)
+    assert only.problem.startswith("not begun: ")
+
+
 def test_folder_that_is_not_there_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read the folder .*none: No such file"):
         list_runs(tmp_path / "none")

@@ -1,8 +1,13 @@
 """`trader.risk`: the six steps and the four throttles as functions, and the actions they take."""
 
+import copy
 import dataclasses
 import math
+import pickle
+import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.core_kit import flat_bars, run
 from trader.core.schema import Reason, Side, TradingAction, TradingState
+from trader.exact import real
 from trader.feeds.sessions import session_table
 from trader.risk import (
     Market,
@@ -52,6 +58,7 @@ ACCEPTED = [
     *[(action, action) for action in TradingAction],
 ]
 REFUSED = [3, -1, np.int64(7), True, np.bool_(True), 1.0, np.float64(1), math.nan, None]
+REFUSED += [Decimal(1), Fraction(1), 1 + 0j, np.float32(0), False, np.False_]
 REFUSED += ["LONG", "", "1", b"BUY", [1], (1,), object(), 2**70]
 
 
@@ -65,6 +72,14 @@ def test_action_type_conversion(value):
     """What is no action is refused, with the value in the message, and never guessed."""
     with pytest.raises(ValueError, match="not a trading action"):
         TradingAction.parse(value)
+    with pytest.raises(ValueError, match="is not a valid TradingAction"):
+        TradingAction(value)
+
+
+def test_actions_survive_copies_and_pickles():
+    for action in TradingAction:
+        assert pickle.loads(pickle.dumps(action)) is action
+        assert copy.deepcopy(action) is action is TradingAction[action.name]
 
 
 def test_trading_action_enum_integration():
@@ -193,6 +208,142 @@ def test_market_hours_step_knows_half_days_and_clock_changes():
     assert reason(2030, 1, 2, 15, 0) == "CALENDAR_UNKNOWN"
 
 
+# --- what is no size and no price ---
+
+NO_NUMBER = [
+    None, True, False, np.True_, "100", b"100", "", [100], (100,), np.array(100.0), 100 + 0j,
+    np.complex128(100), np.timedelta64(100, "s"), np.str_("100"), Fraction(100), Side.BUY,
+    TradingAction.SELL, object(), 10**400, Decimal("NaN"), Decimal("sNaN"), math.nan,
+    np.float32("nan"),
+]  # fmt: skip
+NOT_ABOVE_ZERO = [
+    -5, -5.0, 0, 0.0, -0.0, np.int64(-5), Decimal(-5), Decimal(0), -math.inf, math.inf,
+    Decimal("Infinity"), Decimal("1e400"), Decimal("1e-400"), np.float64("inf"), 2**63 * -1,
+]  # fmt: skip
+HUNDRED = [100, 100.0, np.int16(100), np.uint64(100), np.float32(100), np.float64(100),
+           np.longdouble(100), Decimal(100), Decimal("100.0")]  # fmt: skip
+
+
+def kind(value):
+    return f"{type(value).__name__} {value!r:.20}"
+
+
+@pytest.mark.parametrize("value", HUNDRED, ids=kind)
+def test_real_numbers_of_every_kind_are_sizes_and_prices(value):
+    assert (real(value), type(real(value))) == (100.0, float)
+    assert check(size=value, price=value) == check(size=100.0, price=100.0)
+    assert check(size=value, price=value).allowed
+    order = throttle_size(Order("ACME", "BUY", value, value), limits(), CALM)
+    assert (order.size, order.original_size, order.reasons) == (100.0, 100.0, ())
+
+
+@pytest.mark.parametrize("value", NO_NUMBER, ids=kind)
+def test_what_is_no_number_is_nan(value):
+    assert math.isnan(real(value))
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+@pytest.mark.parametrize("value", [*NO_NUMBER, *NOT_ABOVE_ZERO], ids=kind)
+def test_size_that_is_none_is_denied_and_never_judged_as_another(value, side):
+    held = Portfolio(1e6, {"ACME": 5.0 if side == "BUY" else -5.0})  # −5 would close it
+    verdict = check(side, size=value, portfolio=held)
+    assert (verdict.allowed, verdict.reason) == (False, Reason.PARAM_QTY)
+    assert verdict.approved_size == 0.0
+    assert verdict.observed == pytest.approx(real(value), nan_ok=True)
+    order = throttle_size(Order("ACME", side, value, 100.0), limits(), CALM, position=5.0)
+    assert (order.size, order.denied, order.steps) == (0.0, Reason.PARAM_QTY, ())
+    assert order.reasons == (Reason.PARAM_QTY,)
+    assert order.original_size == pytest.approx(real(value), nan_ok=True)
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBER, *NOT_ABOVE_ZERO], ids=kind)
+def test_price_that_is_none_is_denied(value):
+    verdict = check(price=value)
+    assert (verdict.allowed, verdict.reason) == (False, Reason.PARAM_PRICE)
+    assert verdict.observed == pytest.approx(real(value), nan_ok=True)
+    order = throttle_size(Order("ACME", "BUY", 100.0, value), limits(), CALM)
+    assert (order.size, order.denied, order.steps) == (0.0, Reason.PARAM_PRICE, ())
+    assert order.original_size == 100.0
+
+
+def test_size_is_judged_before_the_price_and_the_state_before_both():
+    assert check(size=-5, price=-5).reason is Reason.PARAM_QTY
+    assert throttle_size(Order("A", "BUY", -5, -5), limits(), CALM).denied is Reason.PARAM_QTY
+    halted = Portfolio(1e6, trading_state=TradingState.HALTED, state_reason=Reason.KILLED)
+    assert check(size=-5, portfolio=halted).reason is Reason.KILLED
+
+
+@pytest.mark.parametrize("value", [True, "99", -99.0, 0, math.nan, Decimal("NaN")], ids=kind)
+def test_reference_price_that_is_none_is_a_missing_one(value):
+    order = Order("ACME", "BUY", 1.0, 100.0, value)
+    verdict = pre_trade_check(order, limits(price_collar=0.1), Portfolio(1e6))
+    assert verdict.reason is Reason.NO_REFERENCE_PRICE
+    fine = dataclasses.replace(order, reference_price=Decimal(99))
+    assert pre_trade_check(fine, limits(price_collar=0.1), Portfolio(1e6)).allowed
+
+
+@pytest.mark.parametrize("value", [True, "1000000", None, Decimal("NaN")], ids=kind)
+def test_portfolio_that_is_not_known_in_numbers_denies(value):
+    known = {"cash": 1e6, "positions": {"ACME": 5.0, "B": 5.0}, "marks": {"B": 1.0},
+             "working_buy": {"ACME": 1.0}, "working_sell": {"ACME": 1.0},
+             "session_open_equity": 1e6, "peak_equity": 1e6}  # fmt: skip
+    asked = {"max_drawdown_frac": 0.5, "size": 10.0}
+    assert check(portfolio=Portfolio(**known), **asked).allowed
+    wrong = [
+        (name, value if not isinstance(whole, dict) else whole | {symbol: value})
+        for name, whole in known.items() if name != "working_sell"
+        for symbol in (whole if isinstance(whole, dict) else [""])
+        if not (value is None and name in ("session_open_equity", "peak_equity"))  # left out
+    ]  # fmt: skip
+    for name, given_instead in wrong:
+        verdict = check(portfolio=Portfolio(**known | {name: given_instead}), **asked)
+        assert not verdict.allowed, (name, given_instead)
+
+
+@pytest.mark.parametrize("value", [True, "3", None, Decimal("NaN"), -3.0], ids=kind)
+def test_working_orders_that_are_unknown_leave_nothing_to_close(value):
+    for side, held, name in (("SELL", 5.0, "working_sell"), ("BUY", -5.0, "working_buy")):
+        known = Portfolio(1e6, {"ACME": held}, **{name: {"ACME": 0}})
+        assert check(side, 5.0, portfolio=known, max_position_size=1.0).allowed
+        unknown = Portfolio(1e6, {"ACME": held}, **{name: {"ACME": value}})
+        verdict = check(side, 5.0, portfolio=unknown, max_position_size=None)
+        assert (verdict.reason, verdict.approved_size) == (Reason.POSITION_LIMIT, 0.0)
+
+
+@pytest.mark.parametrize("value", [True, "1000000", None, Decimal("NaN")], ids=kind)
+@pytest.mark.parametrize("name", ["mean_volume", "bid", "ask", "volatility"])
+def test_driver_that_is_no_number_lets_nothing_through(name, value):
+    market = dataclasses.replace(CALM, **{name: value})
+    assert throttle_size(Order("ACME", "BUY", 1, 100), limits(), market).size == 0.0
+
+
+@pytest.mark.parametrize("value", [True, "-100", None, math.nan, -math.inf, 0.0, 100], ids=kind)
+def test_position_that_is_unknown_closes_nothing(value):
+    wide = Market(mean_volume=1e6, bid=99.5, ask=100.5, volatility=0.001)  # twice the limit
+    order = Order("ACME", "BUY", 100, 100.0)
+    assert throttle_size(order, limits(), wide, position=value).size == 50.0
+    assert throttle_size(order, limits(), wide, position=Decimal(-100)).size == 100.0
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, "1", True, None], ids=kind)
+def test_lot_that_is_none_is_refused(value):
+    with pytest.raises(ValueError, match=r"^lot_size is .*: a lot is a number > 0$"):
+        check(lot_size=value)
+    with pytest.raises(ValueError, match="lot_size is"):
+        throttle_size(Order("ACME", "BUY", 1, 1), limits(lot_size=value), CALM)
+
+
+def test_limits_may_be_decimals_and_are_kept_exactly():
+    exact = {"lot_size": Decimal("0.5"), "min_order_size": Decimal(2), "max_order_size": Decimal(9)}
+    assert check(size=8.5, **exact).allowed
+    assert check(size=8.75, **exact).reason is Reason.PARAM_LOT
+    assert check(size=9.5, **exact).reason is Reason.ORDER_SIZE_LIMIT
+    for size, left in ((1.5, 0.0), (2, 2.0)):
+        assert throttle_size(Order("A", "BUY", size, 1), limits(**exact), CALM).size == left
+    market = dataclasses.replace(CALM, mean_volume=Decimal("27.4"))
+    assert throttle_size(Order("A", "BUY", 3, 1), limits(**exact), market).size == 2.5
+
+
 # --- the throttles ---
 
 
@@ -290,9 +441,13 @@ def test_the_api_answers_as_a_run_does():
 
 
 @pytest.mark.parametrize("name", ["max_order_notional", "price_collar", "max_drawdown_frac"])
-@pytest.mark.parametrize("value", [math.nan, -1.0])
+@pytest.mark.parametrize("value", [math.nan, -1.0, "10", True, Decimal("NaN")], ids=kind)
 def test_limit_that_is_no_number_or_negative_is_refused_and_never_taken_for_none(name, value):
-    with pytest.raises(ValueError, match=f"{name} is {value}: a limit is a number >= 0"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name} is {re.escape(repr(value))}: a limit is a "
+        "number >= 0, or None for off$",
+    ):
         check(**{name: value})
 
 

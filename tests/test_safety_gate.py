@@ -412,3 +412,18 @@ def test_part_of_a_short_position_can_be_closed(trader_home):
     with open_gate(trader_home) as (_, opened):
         killed_with_flatten(trader_home)
         assert opened.send_closing(FakeOrder("a", 0.5), ListBroker(), -1).reason == "NONE"
+
+
+def test_forked_child_sends_nothing_and_leaves_the_lock_alone(trader_home, monkeypatch):
+    """Also one that Python has not made: it shares the lock, and letting go would open it."""
+    broker = ListBroker()
+    with open_gate(trader_home) as (_, gate):
+        pid = os.getpid()
+        monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+        monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("the lock was touched"))
+        passage = gate.send(FakeOrder("a"), broker)
+        closing = gate.send_closing(FakeOrder("b"), broker, -1.0)
+        monkeypatch.undo()
+        told = (passage.outcome, passage.reason, passage.detail)
+        assert told == ("ABORTED", "KILLED", "a forked child trades nothing")
+        assert (closing.outcome, broker.sent, passage.held_ns) == ("ABORTED", [], 0)

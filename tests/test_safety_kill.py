@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.sender import Ledger
 from tests.safety_kit import (
+    die,
     held_run,
     is_latched,
     is_silent,
@@ -24,6 +25,10 @@ from tests.safety_kit import (
 )
 from trader.safety import arming, barrier, kill, latch, pending, records, runs, statedir, stop
 
+STEPS_US = (
+    r"^  page (\d+) µs, PERMIT and HALT (\d+) µs, durable (\d+) µs, acknowledged (\d+) µs "
+    r"after the start$"
+)
 KEYS = ["kill_id", "code", "reason", "durable", "ack_us", "runs", "exit"]
 HEAVY = re.compile(
     r"^(numpy|pandas|pydantic|typer|click|rich|numba|sklearn|talib|yaml|asyncio|multiprocessing"
@@ -84,7 +89,7 @@ def test_human_answer_names_everything_a_person_needs(trader_home):
     assert f"KILLED everything: {kill_id} MANUAL_STOP" in text
     assert "fat finger \\x1b[31m" in text
     assert "\x1b" not in text
-    assert re.search(r"visible \d+ µs, durable \d+ µs, acknowledged \d+ µs", text)
+    assert re.search(STEPS_US, text, re.MULTILINE)
     assert f"no live run is registered in {trader_home}" in text
     assert f"trader rearm {kill_id} --reason TEXT" in text
 
@@ -99,6 +104,9 @@ def test_human_answer_names_everything_a_person_needs(trader_home):
         (["--reason", "hit the daily loss limit"], "DAILY_LOSS_LIMIT"),
         (["--reason=RISK_BREACH"], "RISK_BREACH"),
         (["--reason", "risk breach", "--code", "SYSTEM_ERROR"], "SYSTEM_ERROR"),
+        (["--reason", "connection lost"], "CONNECTIVITY_LOSS"),
+        (["--reason", "crash", "--code", " 5 "], "MARKET_VOLATILITY"),
+        (["--reason", "2"], "MANUAL_STOP"),
     ],
 )
 def test_code_is_the_given_one_or_the_one_the_reason_names(trader_home, capfd, words, code):
@@ -363,7 +371,7 @@ def test_disk_that_does_not_even_list_the_runs_is_not_called_stopped(
 def test_beginning_of_an_id_names_the_one_run_that_has_it(trader_home, capfd):
     for name in ("demo-17", "demo-18", "other-1"):
         with held_run(trader_home, name) as lease:
-            lease.drop_files()  # as a process that died
+            die(lease)
     assert kill.main(["--reason", "x", "--run", "demo-1"]) == 2
     assert "2 runs begin so" in capfd.readouterr().err
     code, document = kill_here(capfd, "--reason", "x", "--run", "other")
@@ -603,6 +611,35 @@ def test_the_account_is_whole_lines(trader_home, capfd):
     assert "no live run is registered" in out
     assert "XX" not in out
     assert out.count("\n") == len(out.splitlines())
+
+
+def test_each_step_is_told_with_its_own_microseconds(trader_home, capfd, monkeypatch):
+    taken = []
+    account = kill._account
+
+    def kept(done, targets, ack_ns, code):
+        taken.append((done.page_ns, done.visible_ns, done.durable_ns, ack_ns, done.started_ns))
+        return account(done, targets, ack_ns, code)
+
+    monkeypatch.setattr(kill, "_account", kept)
+    with runner_process(trader_home, "idle", trader_home / "ledger"):
+        wait_for(lambda: [run.was for run in runs.all_runs(str(trader_home))] == ["running"])
+        assert kill.main(["--reason", "steps"]) == 0
+    out = capfd.readouterr().out
+    found = re.search(STEPS_US, out, re.MULTILINE)
+    *moments, started_ns = taken[0]
+    assert [int(text) for text in found.groups()] == [(at - started_ns) // 1000 for at in moments]
+    assert moments == sorted(moments)
+    assert re.search(r"^  run sender: running -> halted \(barrier \d+ µs\)$", out, re.MULTILINE)
+
+
+def test_step_that_was_not_reached_is_told_as_such(trader_home):
+    done = stop.Stop(str(trader_home), stop.StopOrder("none of it", 7))
+    done.started_ns, done.visible_ns, done.durable_ns = 1_000_000, 1_002_000, 1_003_000
+    told = "page not, PERMIT and HALT 2 µs, durable {}, acknowledged 4 µs after the start\n"
+    for durable, word in ((False, "not"), (True, "3 µs")):
+        done.page_ns, done.durable = 0, durable
+        assert told.format(word) in kill._account(done, [], 1_004_000, 9)
 
 
 def test_streams_that_are_closed_in_this_process_are_plugged(trader_home):

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from trader.core.schema import KillSwitchReason, Reason
+from trader.core.schema import KillSwitchReason
 from trader.safety import arming, latch
 
 STAMP = latch.Stamp(
@@ -253,35 +253,6 @@ def test_unreadable_page_is_damaged(tmp_path, monkeypatch):
     assert latch.inspect(str(tmp_path)).causes == [
         f"kill.page cannot be read: EIO {os.strerror(5)}"
     ]
-
-
-def test_kill_switch_reason_mapping():
-    from trader.safety.events import kill_switch_reason
-
-    for name, code in latch.CODES.items():
-        spoken = name.replace("_", " ").lower()
-        for text in (
-            name,
-            name.lower(),
-            f"{spoken}!",
-            f"on call: {spoken.title()} hit",
-            f"[{name}]",
-        ):
-            assert latch.named_code(text) == code
-            assert kill_switch_reason(text) is KillSwitchReason(code)
-        assert kill_switch_reason(KillSwitchReason(code)) is KillSwitchReason(code)
-        assert kill_switch_reason(code) is KillSwitchReason(code)
-    for text in ("", "stop", "MANUAL_STOPPER", "XPOSITION_LIMIT", "position limits", "7"):
-        assert latch.named_code(text) is None
-        assert kill_switch_reason(text) is KillSwitchReason.MANUAL_STOP
-    assert latch.named_code("system error after daily loss limit") == 6  # the first named
-    for reason in Reason:
-        assert isinstance(kill_switch_reason(reason), KillSwitchReason)
-        if reason.name in latch.CODES:
-            assert kill_switch_reason(reason).name == reason.name
-    for wrong in (0, 9, True, None, 2.0):
-        with pytest.raises(ValueError):
-            kill_switch_reason(wrong)
 
 
 def test_rearming_restores_all_channels_whatever_their_state(tmp_path):

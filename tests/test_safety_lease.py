@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from tests.harness.sender import Ledger
 from tests.safety_kit import (
     FakeOrder,
     ListBroker,
+    die,
     held_run,
     kill_here,
     runner_process,
@@ -19,7 +21,18 @@ from tests.safety_kit import (
     wait_for,
 )
 from trader.errors import KilledError, TraderError, UsageError
-from trader.safety import arming, latch, lease, pending, rearm, records, runs, statedir, stop
+from trader.safety import (
+    arming,
+    latch,
+    lease,
+    pending,
+    processes,
+    rearm,
+    records,
+    runs,
+    statedir,
+    stop,
+)
 from trader.safety.lease import RunInfo, arm
 
 INFO = RunInfo("paper", "/tmp/run")
@@ -178,7 +191,7 @@ def test_run_that_is_over_for_good_leaves_no_folder_for_a_kill_to_look_at(trader
     lease.close(over=True)
     assert os.listdir(trader_home / "runs") == []
     with held_run(trader_home, "r2") as lease:
-        lease.drop_files()  # as a process that died
+        die(lease)
     runs.forget(str(trader_home), "r2")  # for a fresh one in its place
     assert os.listdir(trader_home / "runs") == []
 
@@ -190,6 +203,36 @@ def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
     lease.close(over=True)
     assert os.listdir(trader_home / "runs") == ["r1"]
     assert rearm.rearm(str(trader_home), order.kill_id, "seen")["armed"]
+
+
+@pytest.mark.parametrize("taken", ["unlink", "replace"])
+def test_runner_whose_lock_was_taken_away_is_alive_all_the_same(
+    trader_home, tmp_path, capfd, taken
+):
+    ledger = Ledger(tmp_path / "ledger")
+    with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
+        wait_for(lambda: ledger.read()[0] > 0)
+        lock = trader_home / "runs" / "sender" / "run.lock"
+        lock.unlink()
+        if taken == "replace":
+            lock.touch()
+        with pytest.raises(UsageError, match=r"run\.lock was taken away"):
+            arm(str(trader_home), "sender", INFO)
+        runner.send_signal(signal.SIGSTOP)
+        wait_for(lambda: processes.is_stopped(runner.pid))
+        code, document = kill_here(capfd, "--reason", "no lock")
+        assert (code, [run["was"] for run in document["runs"]]) == (0, ["stopped"])
+        assert document["runs"][0]["outcome"] in ("halted", "killed")
+        assert runner.wait(10) == -signal.SIGKILL
+
+
+def test_process_is_registered_by_its_number_in_proc(trader_home, monkeypatch):
+    """In a container that sees the host's /proc, `os.getpid` is somebody else's number there."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    number = os.readlink("/proc/self")
+    assert processes.own() == (int(number), processes.start_token(int(number)))
+    monkeypatch.setattr(os, "readlink", lambda _: "nobody")
+    assert processes.own() == (1, processes.start_token(1))
 
 
 def test_rearm_of_a_run_whose_folder_has_gone_is_one(trader_home):
@@ -383,7 +426,9 @@ def test_goodbye_on_a_disk_that_takes_nothing_still_frees_the_run(trader_home, m
     monkeypatch.setattr(os, "pwrite", broken)
     held.close()
     assert not held.is_held
-    assert runs.Run(str(trader_home), "r1").was == "dead"
+    left = runs.Run(str(trader_home), "r1")
+    assert left.lock == runs.FREE
+    assert left.alive  # without the goodbye, until its process has gone
 
 
 def test_heartbeat_tells_running_from_hung(trader_home):

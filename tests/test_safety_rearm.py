@@ -49,6 +49,34 @@ def armed(trader_home):
     return str(trader_home)
 
 
+def touch_later(folder):
+    """`touch HALT` of somebody, ten seconds after what is there."""
+    path = os.path.join(folder, latch.HALT)
+    later_ns = os.stat(path).st_mtime_ns + 10_000_000_000
+    os.utime(path, ns=(later_ns, later_ns))
+    return later_ns
+
+
+@pytest.mark.parametrize("first", ["kill", "hand"])
+@pytest.mark.parametrize("scope", ["everything", "r1"])
+def test_halt_that_was_touched_under_a_kill_is_a_stop_of_its_own(armed, monkeypatch, first, scope):
+    kill_id = shut(armed, scope)
+    name = "UNRECORDED" if scope == "everything" else "UNRECORDED-r1"
+    folder = armed if scope == "everything" else statedir.run_folder(armed, scope)
+    later_ns = touch_later(folder)
+    assert pending_ids(armed) == {kill_id, name}
+    monkeypatch.setattr("time.time_ns", lambda: later_ns + 1)
+    ids = [kill_id, name] if first == "kill" else [name, kill_id]
+    done = rearm.rearm(armed, ids[0], "my part is mended")
+    assert (done["armed"], done["pending"]) == (False, [ids[1]])
+    with pytest.raises(KilledError, match=ids[1]), held_run(armed, "r1"):
+        pass
+    done = rearm.rearm(armed, ids[1], "so is mine")
+    assert (done["armed"], done["pending"]) == (True, [])
+    with held_run(armed, "r1") as lease:
+        lease.open_gate()
+
+
 def test_rearm_opens_records_and_audits(armed):
     kill_id = shut(armed)
     done = rearm.rearm(armed, kill_id, "checked the books", "a typo")

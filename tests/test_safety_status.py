@@ -19,6 +19,7 @@ ACCOUNT = {
     "cash": 50_000.0,
     "realized_pnl": -10.0,
     "unrealized_pnl": -39.5,
+    "commissions": 1.25,
     "daily_loss": 49.5,
     "max_daily_loss": 1000.0,
     "drawdown_frac": 0.001,
@@ -56,7 +57,8 @@ def test_running_run_with_its_account(trader_home):
     }
     assert (run["orders_sent"], run["journal_head"]) == (7, "12:abcdef")
     assert "demo  RUNNING  paper" in text
-    assert "equity 99,950.50  realised -10.00  unrealised -39.50  daily loss 49.50 of 1,0" in text
+    assert "equity 99,950.50  realised -10.00  unrealised -39.50  commissions 1.25  daily " in text
+    assert "daily loss 49.50 of 1,000.00" in text
     assert "ACTIVE  last bar " in text
     assert "7 orders sent, 1 working" in text
     assert "ACME  100 of 1,000 at 500, mark 499.6" in text
@@ -78,6 +80,67 @@ def test_killed_run_is_halted_with_the_way_to_clear_it(trader_home):
     text = status.render(found)
     assert "TRADING IS STOPPED" in text
     assert f"{kill_id}  DAILY_LOSS_LIMIT  everything by" in text
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_run_that_a_kill_has_ended_still_tells_what_it_was(trader_home, is_open):
+    with held_run(trader_home, "demo") as lease:
+        if is_open:
+            lease.open_gate()
+        alive = status.collect()["runs"][0]
+        stop.shut(stop.Stop(str(trader_home), stop.StopOrder("enough", 7, "demo")))
+    found = status.collect()
+    (run,) = found["runs"]
+    assert (run["state"], run["pid"], run["mode"]) == ("halted", None, "paper")
+    told = ("mode", "run_dir", "cwd", "host", "started")
+    assert [run[key] for key in told] == [alive[key] for key in told]
+    assert None not in [run[key] for key in told]
+    assert "demo  HALTED  paper, no process" in status.render(found)
+    rearm.rearm(str(trader_home), found["kills"][0]["kill_id"], "seen")
+    assert status.collect()["runs"] == []
+
+
+def ended_by_a_file(home, run_id, state):
+    """A run that leaves while HALT is there; the file is put there before it leaves."""
+    with held_run(home, run_id) as lease:
+        lease.open_gate()
+        lease.write_status({**ACCOUNT, "trading_state": state})
+        (home / "HALT").touch()
+
+
+def test_run_that_a_file_has_ended_is_halted_with_what_it_holds_until_the_rearm(trader_home):
+    with held_run(trader_home, "in-order") as lease:  # it left before
+        lease.open_gate()
+        lease.write_status(ACCOUNT)
+    os.utime(os.path.join(lease.folder, "left.json"), ns=(1, 1))
+    ended_by_a_file(trader_home, "demo", "ACTIVE")
+    (run,) = status.collect()["runs"]
+    assert (run["run_id"], run["state"], run["mode"]) == ("demo", "halted", "paper")
+    assert run["positions"] == ACCOUNT["positions"]
+    assert run["clear"] == "trader rearm UNRECORDED --reason TEXT"
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    assert status.collect()["runs"] == []
+
+
+def test_run_that_a_file_has_ended_stays_when_the_file_is_touched_again(trader_home):
+    ended_by_a_file(trader_home, "demo", "HALTED")
+    later = time.time_ns() + 60 * 10**9
+    os.utime(trader_home / "HALT", ns=(later, later))
+    assert [run["run_id"] for run in status.collect()["runs"]] == ["demo"]
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    (trader_home / "HALT").touch()  # another stop: it ended nothing
+    os.utime(trader_home / "HALT", ns=(later, later))
+    assert status.collect()["runs"] == []
+
+
+def test_run_ended_by_a_permit_that_went_is_halted_until_the_rearm(trader_home):
+    with held_run(trader_home, "demo") as lease:
+        lease.open_gate()
+        lease.write_status({**ACCOUNT, "trading_state": "HALTED"})
+        (trader_home / "PERMIT").unlink()
+    assert [run["state"] for run in status.collect()["runs"]] == ["halted"]
+    rearm.rearm(str(trader_home), "UNRECORDED", "seen")
+    assert status.collect()["runs"] == []
 
 
 def test_run_that_a_limit_has_halted_says_which(trader_home):
@@ -167,6 +230,18 @@ def test_reason_cannot_write_to_the_terminal(trader_home):
     text = status.render(status.collect())
     assert "\x1b" not in text
     assert "(1010 characters)" in text
+
+
+def test_files_of_others_cannot_write_to_the_terminal_or_break_it(trader_home):
+    with held_run(trader_home) as lease:
+        lease.write_status(
+            {"equity": 10**400, "orders_sent": -(10**400), "trading_state": "\x1b[31m\nRUNNING"}
+        )
+        found = status.collect()
+    assert (found["runs"][0]["equity"], found["runs"][0]["orders_sent"]) == (None, None)
+    text = status.render(found)
+    assert "\\x1b[31m\\nRUNNING" in text
+    assert "\x1b" not in text
 
 
 def test_watch_shows_it_again_and_again(trader_home):

@@ -135,7 +135,7 @@ def test_audit_without_any_spool_says_so(trader_home, fallback, monkeypatch):
     monkeypatch.setattr(records, "store", lambda *_: "ENOSPC")
     monkeypatch.setattr(records, "audit", lambda *_: "ENOSPC")
     assert "no spool could be written" in stop.settle_audit(done, {})
-    monkeypatch.setattr(statedir, "make_fallback", lambda _: "no")
+    monkeypatch.setattr(statedir, "make_fallback", lambda *_: "no")
     assert "no spool could be written" in stop.settle_audit(done, {})
 
 

@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.safety_kit import held_run, kill_here, trader
+from tests.safety_kit import die, held_run, kill_here, trader
 from trader.errors import KilledError, TraderError
-from trader.safety import barrier, kill, latch, processes, rearm, records, runs, statedir, status
+from trader.safety import (
+    barrier,
+    kill,
+    latch,
+    processes,
+    rearm,
+    records,
+    runs,
+    statedir,
+    status,
+    stop,
+)
 
 SOMEBODY = 12345
 
@@ -68,6 +79,48 @@ def test_kills_by_root_are_the_owners_to_see_and_to_rearm_one_by_one(theirs, cap
     for kill_id, armed in zip(ids, (False, True), strict=True):
         done = as_user(rearm.rearm, str(theirs), kill_id, "looked into it")
         assert (done["armed"], done["audit"]) == (armed, "written")
+
+
+def fallen_back(home):
+    """What a kill on a state folder that takes nothing leaves: (fallback folders, errors)."""
+    done = stop.Stop(home, stop.StopOrder("the disk takes nothing", latch.CODES["MANUAL_STOP"]))
+    stop.fall_back(done)
+    return done.fallbacks, done.errors
+
+
+@needs_root
+def test_fallback_of_a_kill_by_root_is_the_owners(theirs):
+    folders, errors = fallen_back(str(theirs))
+    try:
+        assert (errors, len(folders) > 0) == ([], True)
+        (found,) = as_user(status.collect)["kills"]
+        assert found["reason"] == "the disk takes nothing"
+        done = as_user(rearm.rearm, str(theirs), found["kill_id"], "looked into it")
+        assert (done["armed"], done["pending"]) == (True, [])
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+
+
+@needs_root
+def test_fallback_that_the_owners_starts_would_not_see_is_none(theirs):
+    os.chown(theirs, SOMEBODY + 1, SOMEBODY)
+    folders, errors = as_user(fallen_back, str(theirs))
+    assert folders == []
+    assert all(f"only uid {SOMEBODY + 1}, whose starts look there" in error for error in errors)
+    assert not os.path.exists(f"/tmp/trader-{SOMEBODY + 1}")
+
+
+def test_latch_of_one_run_is_none_for_everything(trader_home):
+    order = stop.StopOrder("x", latch.CODES["MANUAL_STOP"])
+    done = stop.Stop(str(trader_home), order)
+    done.folders = {str(trader_home): latch.Channels(), "a run": latch.Channels()}
+    done.folders["a run"].page = ""
+    assert not kill._is_latched(done)
+    done.record_error = ""  # a record alone refuses every start
+    assert kill._is_latched(done)
+    done.record_error, done.folders[str(trader_home)].halt = "ENOSPC", ""
+    assert kill._is_latched(done)
 
 
 @needs_root
@@ -158,7 +211,7 @@ def test_headline_names_what_is_stopped(trader_home, capfd):
 def test_hang_of_a_dead_run_is_pointed_to(trader_home):
     with held_run(trader_home, "demo") as lease:
         (trader_home / "runs" / "demo" / "hang.txt").write_text("Thread 0x1")
-        lease.drop_files()  # as when the process is ended
+        die(lease)
         (run,) = status.collect()["runs"]
         assert run["why"].endswith(f"after it hung: {trader_home}/runs/demo/hang.txt")
 
@@ -183,7 +236,7 @@ def test_flatten_without_a_process_says_that_nothing_was_closed(trader_home, cap
 
 def test_flatten_of_a_dead_run_names_it(trader_home, capfd):
     with held_run(trader_home, "demo") as lease:
-        lease.drop_files()
+        die(lease)
         assert kill.main(["--reason", "x", "--flatten"]) == 0
     assert "run demo had no process left to close its positions" in capfd.readouterr().err
 
@@ -195,7 +248,7 @@ def test_kill_whose_barrier_breaks_still_answers(trader_home, capfd, monkeypatch
     monkeypatch.setattr(processes, "kill_process", broken)
     monkeypatch.setattr(barrier, "gate_state", lambda run: runs.UNKNOWN)
     with held_run(trader_home, "dead") as lease:
-        lease.drop_files()
+        die(lease)
         with held_run(trader_home, "live"):
             code, document = kill_here(capfd, "--reason", "x")
     outcomes = {run["run_id"]: run["outcome"] for run in document["runs"]}
@@ -206,7 +259,7 @@ def test_kill_whose_barrier_breaks_still_answers(trader_home, capfd, monkeypatch
 def test_kill_that_leaves_no_latch_anywhere_says_so(tmp_path, capfd, monkeypatch, place):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRADER_HOME", str(tmp_path / place))
-    monkeypatch.setattr("trader.safety.statedir.make_fallback", lambda path: f"{path}: EROFS")
+    monkeypatch.setattr("trader.safety.statedir.make_fallback", lambda path, _: f"{path}: EROFS")
     assert kill.main(["--reason", "x"]) == 10
     told = capfd.readouterr().out
     assert "NO LATCH COULD BE WRITTEN" in told

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.harness import kill_bench
 from tests.harness.disks import DISKS, MOUNTED, Disk, run_mount, why_no_mount
 from tests.harness.sender import STATES, Ledger
 from tests.safety_kit import ROOT, held_run, kill_here, run_kill, runner_process, wait_for
@@ -48,6 +49,21 @@ def test_no_order_after_the_acknowledgement_on_any_disk(mounts):
 
 def test_no_order_after_the_acknowledgement_of_the_installed_command():
     bench("--trials", "14", "--disks", "normal")
+
+
+def test_bench_counts_no_fallback_that_others_can_reach(tmp_path):
+    mine, shared, home = tmp_path / "bench", tmp_path / "shared", str(tmp_path / "home")
+    settings = kill_bench.private_places(str(mine))
+    private = [name for name in statedir.fallback_folders(home, settings) if str(mine) in name]
+    assert len(private) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", settings["XDG_RUNTIME_DIR"])
+        patch.setenv("TMPDIR", str(shared))
+        found = [name for name in statedir.fallback_folders(home) if str(tmp_path) in name]
+        for name in found:
+            os.makedirs(name)
+        kill_bench.drop_shared_fallbacks(home, str(mine))
+    assert [os.path.isdir(name) for name in found] == [True, False]
 
 
 def test_bench_finds_a_gate_that_is_not_held(tmp_path):

@@ -6,21 +6,47 @@ milliseconds). Public names are loaded the first time they are asked for.
 
 from importlib import import_module
 
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself would be one import more
+if TYPE_CHECKING:
+    from trader.core.schema import KillSwitchReason as KillSwitchReason
+    from trader.core.schema import Reason as Reason
+    from trader.core.schema import Side as Side
+    from trader.core.schema import TradingAction as TradingAction
+    from trader.core.schema import TradingState as TradingState
+    from trader.errors import ConfigError as ConfigError
+    from trader.errors import DataError as DataError
+    from trader.errors import HaltedError as HaltedError
+    from trader.errors import KilledError as KilledError
+    from trader.errors import ModelError as ModelError
+    from trader.errors import TraderError as TraderError
+    from trader.errors import UsageError as UsageError
+    from trader.errors import VerificationError as VerificationError
+    from trader.feeds.frame import bars_from_frame as bars_from_frame
+    from trader.risk import Market as Market
+    from trader.risk import Order as Order
+    from trader.risk import Portfolio as Portfolio
+    from trader.risk import RiskLimits as RiskLimits
+    from trader.risk import pre_trade_check as pre_trade_check
+    from trader.risk import throttle_size as throttle_size
+    from trader.run.loop import ExecutionLoop as ExecutionLoop
+    from trader.safety.events import RiskEvent as RiskEvent
+    from trader.safety.events import RiskEventHandler as RiskEventHandler
+    from trader.safety.events import StopReport as StopReport
+    from trader.safety.events import emergency_stop as emergency_stop
+    from trader.safety.events import kill_switch_reason as kill_switch_reason
+
 __version__ = "0.1.0"
 
-_PUBLIC = {  # name -> the module that has it
-    "TradingAction": "trader.core.schema",
-    "TradingState": "trader.core.schema",
-    "KillSwitchReason": "trader.core.schema",
-    "Reason": "trader.core.schema",
-    "ExecutionLoop": "trader.run.loop",
-    "bars_from_frame": "trader.feeds.frame",
-    "RiskEventHandler": "trader.safety.events",
-    "emergency_stop": "trader.safety.events",
-    "TraderError": "trader.errors",
-    "pre_trade_check": "trader.risk",
-    "throttle_size": "trader.risk",
+_MODULES = {  # module -> its public names
+    "core.schema": "KillSwitchReason Reason Side TradingAction TradingState",
+    "errors": "ConfigError DataError HaltedError KilledError ModelError TraderError UsageError "
+    "VerificationError",
+    "feeds.frame": "bars_from_frame",
+    "risk": "Market Order Portfolio RiskLimits pre_trade_check throttle_size",
+    "run.loop": "ExecutionLoop",
+    "safety.events": "RiskEvent RiskEventHandler StopReport emergency_stop kill_switch_reason",
 }
+_PUBLIC = {name: f"trader.{module}" for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the keys are strings
 

@@ -13,9 +13,13 @@ def main() -> int:
         from trader.safety import kill
 
         return kill.main(sys.argv[2:])
-    from trader.cli import app
+    try:
+        from trader.cli import app
 
-    return app.run(sys.argv[1:])
+        return app.run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it imports; the commands see to theirs
+        sys.stderr.write("interrupted\n")
+        return 130
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from trader.errors import UsageError, VerificationError
 from trader.feeds.sessions import session_table
 from trader.journal import readback
 from trader.journal.locate import find_journal
-from trader.journal.records import JournalError, Record
+from trader.journal.records import UNJUDGEABLE, JournalError, Record
 from trader.journal.store import damaged, read_records
 from trader.journal.verify import verify
 from trader.run.parity import parity
@@ -70,7 +70,7 @@ def _checked(path: Path, check: Callable[[Path, Record], Document]) -> Document:
         raise JournalError(f"{path} is empty")
     try:
         return {**facts, **check(path, start)}
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except UNJUDGEABLE as error:
         raise damaged(path, error) from error
 
 

@@ -5,12 +5,14 @@
 
 Law: thin: values are laid into the core's records and the core's own functions judge them, so
 an answer here is the answer a run would give. Inputs are never changed; refusals are values.
+What is no real number becomes NaN at this edge, and every check behind it refuses NaN.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 
@@ -28,23 +30,13 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.exact import real, unsigned
 
 __all__ = [
-    "KillSwitchReason",
-    "Market",
-    "Order",
-    "Portfolio",
-    "Reason",
-    "RiskDecision",
-    "RiskLimits",
-    "Side",
-    "ThrottleStep",
-    "ThrottledOrder",
-    "TradingAction",
-    "TradingState",
-    "pre_trade_check",
+    "KillSwitchReason", "Market", "Order", "Portfolio", "Reason", "RiskDecision", "RiskLimits",
+    "Side", "ThrottleStep", "ThrottledOrder", "TradingAction", "TradingState", "pre_trade_check",
     "throttle_size",
-]
+]  # fmt: skip
 
 STAGES = ("max_volume_participation", "max_spread_bps", "max_volatility", "throttle_max_order_size")
 ALWAYS_OPEN = np.array([(-(2**62), 2**62, 0)], SESSION)
@@ -55,14 +47,15 @@ class Order:
     """An order to judge. `side` is a `Side`, a `TradingAction` or a name; `size` > 0 in units.
 
     `price` is the last price of the symbol, `reference_price` the close before it (needed when
-    a price collar is set).
+    a price collar is set). Sizes and prices are ints, floats, NumPy's or `Decimal`; any other
+    kind (a bool, a text, None) and what is not finite and above 0 is denied.
     """
 
     symbol: str
     side: Side | TradingAction | str | int
-    size: float
-    price: float
-    reference_price: float | None = None
+    size: float | Decimal
+    price: float | Decimal
+    reference_price: float | Decimal | None = None
 
     @property
     def sign(self) -> float:
@@ -99,14 +92,16 @@ class RiskLimits:
 
     def record(self) -> np.ndarray:
         """The limits as the core's LIMITS record. ValueError for one that limits nothing: NaN."""
+        if not (0.0 < real(self.lot_size) < math.inf):
+            raise ValueError(f"lot_size is {self.lot_size!r}: a lot is a number > 0")
         limits = np.zeros(1, LIMITS)
         for name in LIMITS.names or ():
             if LIMITS[name].kind == "f":
                 value = getattr(self, name, None)
-                limits[name] = math.inf if value is None else float(value)
+                limits[name] = math.inf if value is None else real(value)
                 if not (limits[name][0] >= 0.0):
                     raise ValueError(
-                        f"{name} is {value}: a limit is a number >= 0, or None for off"
+                        f"{name} is {value!r}: a limit is a number >= 0, or None for off"
                     )
         limits["allow_margin"] = self.allow_margin
         limits["volume_window"] = limits["volatility_window"] = 2
@@ -205,13 +200,16 @@ def pre_trade_check(
     book = _book(rules, symbols, portfolio, order)
     if now is not None:
         _set_clock(book, rules, now)
-    qty = order.sign * float(order.size)
-    closing = sizing.closing_qty(book.positions[0], qty)
+    size = real(order.size)
+    qty = order.sign * size if size > 0.0 else math.nan  # −5 to buy is not 5 to sell
+    position = book.positions[0]
+    is_known = position["working_buy"] + position["working_sell"] >= 0.0  # else nothing closes
+    closing = sizing.closing_qty(position, qty) if is_known else 0.0
     approved, reason, observed, limit = risk.pre_trade(book, rules, 0, qty, closing)
     return RiskDecision(
-        allowed=bool(approved == qty and qty != 0.0),
+        allowed=bool(approved == qty),
         reason=Reason(int(reason)),
-        observed=float(observed),
+        observed=size if reason == Reason.PARAM_QTY else float(observed),
         limit=float(limit),
         approved_size=abs(float(approved)),
     )
@@ -223,18 +221,22 @@ def throttle_size(
     """Cut `order` by volume, spread, volatility and the absolute cap, in that order.
 
     `position` is what is held of the symbol (signed): the part of the order that closes it is
-    not cut by spread or volatility. Sizes are whole lots, rounded down.
+    not cut by spread or volatility. Sizes are whole lots, rounded down. No size or price: denied.
     """
-    record = limits.record()[0]
-    held = abs(position) if order.sign * position < 0.0 else 0.0
-    size, closing = float(order.size), min(held, float(order.size))
-    drivers = (_or_nan(market.mean_volume), _spread_bps(market), _or_nan(market.volatility), 0.0)
+    record, original = limits.record()[0], real(order.size)
+    wrong, held = _wrong_parameter(original, real(order.price)), -order.sign * real(position)
+    if wrong is not Reason.NONE:
+        return ThrottledOrder(order, 0.0, original, (), wrong)
+    size, closing = original, min(held, original) if 0.0 < held < math.inf else 0.0
+    lot_size, least = real(limits.lot_size), float(record["min_order_size"])
+    spread = throttle.spread_bps({"bid": real(market.bid), "ask": real(market.ask)})
+    drivers = (real(market.mean_volume), float(spread), real(market.volatility), 0.0)
     steps = []
     for stage, name in enumerate(STAGES):
         limit = float(record[name])
         if limit == math.inf:
             continue
-        rule = (limit, limits.lot_size)
+        rule = (limit, lot_size)
         after = float(throttle.stage_result(stage, size, closing, drivers[stage], rule))
         if after < size:
             reason = Reason(int(throttle.stage_reason(stage, drivers[stage])))
@@ -243,23 +245,21 @@ def throttle_size(
     denied = Reason.NONE
     if size == 0.0:
         denied = Reason.THROTTLED_TO_ZERO
-    elif size < limits.min_order_size and not (closing >= size == abs(position)):
+    elif size < least and not (closing >= size == held):
         denied, size = Reason.BELOW_MIN_SIZE, 0.0
-    return ThrottledOrder(order, size, float(order.size), tuple(steps), denied)
+    return ThrottledOrder(order, size, original, tuple(steps), denied)
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _spread_bps(market: Market) -> float:
-    quote = {"bid": _or_nan(market.bid), "ask": _or_nan(market.ask)}
-    return float(throttle.spread_bps(quote))
+def _wrong_parameter(size: float, price: float) -> Reason:
+    """Step 1 for what is not finite and above 0; NONE where both are."""
+    if not (0.0 < size < math.inf):
+        return Reason.PARAM_QTY
+    return Reason.NONE if 0.0 < price < math.inf else Reason.PARAM_PRICE
 
 
 def _rules(limits: RiskLimits, symbols: list[str], sessions: np.ndarray) -> Rules:
     instruments = np.zeros(len(symbols), INSTRUMENT)
-    instruments["lot_size"] = limits.lot_size
+    instruments["lot_size"] = real(limits.lot_size)
     instruments["restricted"] = [symbol in limits.restricted for symbol in symbols]
     sizing_record = np.zeros(1, SIZING)
     sizing_record["volatility_window"] = 2
@@ -270,21 +270,22 @@ def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) 
     """The book of `portfolio`, with the order's prices on its symbol, which is the first."""
     book = new_book(rules)
     marks = {**portfolio.marks, order.symbol: order.price}
-    equity = portfolio.cash
+    equity = real(portfolio.cash)
     for index, symbol in enumerate(symbols):
         position = book.positions[index]
-        position["qty"] = portfolio.positions.get(symbol, 0.0)
-        position["mark"] = marks.get(symbol, math.nan)
-        position["working_buy"] = portfolio.working_buy.get(symbol, 0.0)
-        position["working_sell"] = portfolio.working_sell.get(symbol, 0.0)
+        position["qty"] = real(portfolio.positions.get(symbol, 0.0))
+        position["mark"] = real(marks.get(symbol))
+        position["working_buy"] = unsigned(portfolio.working_buy.get(symbol, 0.0))
+        position["working_sell"] = unsigned(portfolio.working_sell.get(symbol, 0.0))
         if position["qty"] != 0.0:
             equity += float(position["qty"] * position["mark"])  # an unknown mark is NaN: denied
-    book.positions[0]["reference"] = order.reference_price or 0.0
+    book.positions[0]["reference"] = real(order.reference_price)
     account = book.account[0]
-    account["cash"], account["equity"] = portfolio.cash, equity
+    account["cash"], account["equity"] = real(portfolio.cash), equity
     opened, peak = portfolio.session_open_equity, portfolio.peak_equity
-    account["session_open_equity"] = equity if opened is None else opened
-    account["peak_equity"] = max(equity, account["session_open_equity"]) if peak is None else peak
+    opened = equity if opened is None else real(opened)
+    account["session_open_equity"] = opened
+    account["peak_equity"] = max(equity, opened) if peak is None else real(peak)
     account["trading_state"] = portfolio.trading_state
     account["state_reason"] = portfolio.state_reason
     return book

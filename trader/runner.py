@@ -23,7 +23,8 @@ from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
 from trader.run.backtest import RowKeeper, RunRecord, run_history
 from trader.run.loop import run_history_with_loop
-from trader.wiring import Prepared, Progress, Timing, prepare
+from trader.signals.own_files import OwnFile, is_code, own_files
+from trader.wiring import Prepared, Progress, Timing, prepare, search_paths
 
 RUNS = Path("runs")
 
@@ -61,6 +62,7 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
     """
     started_at = datetime.now(UTC)
     timing = Timing()
+    model = model_facts(order.loaded, model_files(order))  # before it is loaded
     prepared = prepare(order.loaded, order.config_files, timing, progress)
     folder = create_partial(order.parent, "backtest", order.loaded.config.name, started_at)
     try:
@@ -69,7 +71,7 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
             keeper = RowKeeper(len(prepared.inputs.bars), (decisions.write, tally.add))
             record = _run(order.engine, prepared, keeper, progress)
             timing.lap("core_s")
-        result = _result(order, prepared, record, tally, (folder, started_at, timing))
+        result = _result(order, prepared, record, tally, (folder, started_at, timing, model))
         written = write_run(folder.path, result)
         folder.publish()
     finally:
@@ -94,9 +96,9 @@ def _result(
     prepared: Prepared,
     record: RunRecord,
     tally: DecisionTally,
-    run: tuple[RunFolder, datetime, Timing],
+    run: tuple[RunFolder, datetime, Timing, dict[str, Any]],
 ) -> RunResult:
-    folder, started_at, timing = run
+    folder, started_at, timing, model = run
     config = order.loaded.config
     bar_set = prepared.history.bar_set
     halted = record.book.account[0]["trading_state"] == TradingState.HALTED
@@ -117,7 +119,7 @@ def _result(
         config_sha256=order.loaded.sha256,
         resolved_yaml=order.loaded.resolved_yaml(),
         sources=[asdict(source) for source in bar_set.sources],
-        model=model_facts(order.loaded),
+        model=model,
         quality=bar_set.quality.to_dict(),
         bars=len(prepared.inputs.bars),
         orders=record.orders,
@@ -135,6 +137,18 @@ def _result(
     )
 
 
-def model_facts(loaded: LoadedConfig) -> dict[str, Any]:
-    """What the manifest says of the model: its section of the config, hash included."""
+def model_files(order: Order) -> dict[str, OwnFile]:
+    """The user's own files behind model and features, as they are now."""
+    return own_files(order.loaded.config, search_paths(order.config_files))
+
+
+def model_facts(loaded: LoadedConfig, files: Mapping[str, OwnFile]) -> dict[str, Any]:
+    """What the manifest says of the model: its section of the config, hash included, and the
+    hashes of the user's own code behind it and the features."""
+    code = {key: file.sha256 for key, file in files.items() if is_code(key)}
+    return {**model_section(loaded), **({"code_sha256": code} if code else {})}
+
+
+def model_section(loaded: LoadedConfig) -> dict[str, Any]:
+    """The model's section of the config."""
     return loaded.config.model.model_dump(mode="json")

@@ -2,6 +2,8 @@
 
     python tests/bench/journal.py [--records 1000000] [--dir FOLDER]
 
+Exit 1 when verifying takes longer than 30 s for a million records.
+
 The folder decides: on tmpfs a flush costs nothing, on a disk without a write cache milliseconds.
 """
 
@@ -28,6 +30,7 @@ from trader.journal.records import Entry
 from trader.journal.verify import verify
 
 SYMBOLS = 500
+VERIFY_S_PER_MILLION = 30.0  # the budget
 BATCH = 3_000  # records a transaction, while the million is written
 
 
@@ -117,8 +120,8 @@ def big_journal(folder: Path, records: int) -> Path:
     return run.path
 
 
-def main() -> None:
-    """Measure and print one JSON document."""
+def main() -> int:
+    """Measure and print one JSON document; the exit code."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--records", type=int, default=1_000_000)
     arguments.add_argument("--dir", type=Path, default=None)
@@ -139,9 +142,10 @@ def main() -> None:
             "records_per_s": round(report.records / took),
         }
         print(json.dumps(told, indent=2))
+        return 0 if took <= VERIFY_S_PER_MILLION * max(1.0, report.records / 1e6) else 1
     finally:
         shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,7 @@ bars and actions of the uncut run.
 """
 
 import collections
+import itertools
 import json
 import sqlite3
 from dataclasses import dataclass, field
@@ -183,6 +184,20 @@ def judge_money(rows: list[Row], end: dict[str, Any], fields: tuple[str, ...]) -
     if abs(recorded - cash) > 1e-6:
         found.append(f"fills leave {cash!r} in cash, RUN_END says {recorded!r}")
     return found
+
+
+def judge_sessions(rows: list[Row], fields: tuple[str, ...]) -> list[str]:
+    """What is wrong with the SNAPSHOT and CHECKPOINT of a session's end: one each, no more."""
+    place = fields.index("session")
+    kinds = [kind for _, kind, _ in rows]
+    traded = [data["account"][place] for _, kind, data in rows if kind == "DECISION"]
+    begun = [session for session, _ in itertools.groupby(traded)]
+    closed = [
+        data["account"][place]
+        for (_, kind, data), after in zip(rows, kinds[1:], strict=False)
+        if (kind, after) == ("SNAPSHOT", "CHECKPOINT")
+    ]
+    return [] if closed == begun[1:] else [f"sessions {begun}, checkpoints as of {closed}"]
 
 
 class Deliveries:

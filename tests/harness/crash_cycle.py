@@ -23,6 +23,7 @@ from tests.harness.crash_check import (
     Uncut,
     judge_money,
     judge_orders,
+    judge_sessions,
     rows_of,
 )
 from tests.harness.crash_plants import PLANTS
@@ -236,6 +237,7 @@ class Play:
         for problem in (
             *judge_orders(rows),
             *judge_money(rows, end, ACCOUNT.names),
+            *judge_sessions(rows, ACCOUNT.names),
             *self._deliveries.against(rows),
         ):
             self._wrong(problem)

@@ -90,12 +90,14 @@ def half_outputs() -> None:
     """Fills and decisions of a slice are two transactions instead of one."""
     real = Journal.append
 
-    def append(self: Journal, entries: Sequence[Entry], durable: bool = True) -> int:
+    def append(
+        self: Journal, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
+    ) -> int:
         batch = list(entries)
         cut = next((at for at, one in enumerate(batch) if one.type == "DECISION"), 0)
         if cut:
             real(self, batch[:cut], durable)
-        return real(self, batch[cut:], durable)
+        return real(self, batch[cut:], durable, checkpoint)
 
     Journal.append = append  # type: ignore[method-assign,assignment]
 

@@ -1,8 +1,8 @@
 """The small paper runs that the crash harness cuts off: bars, config, and how they end uncut.
 
 Law: between them they have working orders over several bars, partial fills, denied and throttled
-orders, shorts, missing bars, cancelled orders, a limit that only reduces and one that halts.
-Deadlines are long: on a busy machine nothing but the script may change what a run does.
+orders, shorts, missing bars, cancelled orders, a day that ends, a limit that only reduces and one
+that halts. Deadlines are long: on a busy machine nothing but the script may change what a run does.
 """
 
 import contextlib
@@ -62,11 +62,16 @@ USUAL = {
     "volatility": "none",
     "fill": 0.02,
     "snapshot": 40,
+    "begins": "2024-03-04T10:00:00",
 }
+MIDNIGHT = "2024-03-04T23:53:00"  # so that a session ends in the middle of the run
 SCENES = {  # name → (bars a symbol, what differs from USUAL)
     "plain": (20, {}),
-    "pair": (16, {"symbols": "A, B", "fill": 0.01, "snapshot": 25}),
-    "three": (14, {"symbols": "A, B, C", "mode": "increment", "size": 17, "snapshot": 60}),
+    "pair": (16, {"symbols": "A, B", "fill": 0.01, "snapshot": 25, "begins": MIDNIGHT}),
+    "three": (
+        14,
+        {"symbols": "A, B, C", "mode": "increment", "size": 17, "snapshot": 60, "begins": MIDNIGHT},
+    ),
     "losing": (18, {"symbols": "A, B", "loss": 25, "volatility": 0.011, "fill": "none"}),
     "review": (18, {"symbols": "A, B", "review": 6, "short": "false"}),
 }
@@ -105,7 +110,7 @@ def _make(folder: Path, number: int) -> Scene:
     words = {**USUAL, **changes}
     symbols = tuple(str(words["symbols"]).split(", "))
     (folder / "crash.yaml").write_text(CONFIG.format(**words))
-    (folder / "bars.csv").write_text(bars_text(number, count, symbols))
+    (folder / "bars.csv").write_text(bars_text(number, count, symbols, str(words["begins"])))
     with contextlib.chdir(folder):
         loaded = load_config([folder / "crash.yaml"], ())
         history = load_history(loaded.config)
@@ -114,9 +119,12 @@ def _make(folder: Path, number: int) -> Scene:
     return Scene(folder.name, folder, loaded, symbols, history)
 
 
-def bars_text(seed: int, count: int, symbols: tuple[str, ...]) -> str:
+def bars_text(
+    seed: int, count: int, symbols: tuple[str, ...], begins: str = USUAL["begins"]
+) -> str:
     """Prices that turn often, thin volume; of several symbols one bar in ten is missing."""
     chance = np.random.default_rng(seed)
+    stamps = np.datetime64(begins) + np.arange(count).astype("timedelta64[m]")
     level = dict.fromkeys(symbols, 100.0)
     lines = ["timestamp,symbol,open,high,low,close,volume"]
     for minute in range(count):
@@ -127,7 +135,7 @@ def bars_text(seed: int, count: int, symbols: tuple[str, ...]) -> str:
             volume = int(chance.integers(150, 900))
             if len(symbols) > 1 and minute and chance.random() < 0.1:
                 continue
-            stamp = f"2024-03-04T10:{minute:02d}:00Z"
+            stamp = f"{stamps[minute]}Z"
             prices = f"{opened:.2f},{high:.2f},{low:.2f},{closed:.2f}"
             lines.append(f"{stamp},{symbol},{prices},{volume}")
     return "\n".join(lines) + "\n"

@@ -7,6 +7,8 @@ real `trader kill`, and a look at the time of the last order. Exit 1 on any viol
     does not hold afterwards; (with --budgets) a p99 above its budget
 
 The time of the acknowledgement is the monotonic clock in the audit line, or in the spooled one.
+Fallback folders that others can reach (/tmp/trader-UID) are emptied before the look: a cleaner of
+/tmp is no violation, and what only such a folder holds counts for nothing.
 """
 
 import argparse
@@ -124,6 +126,22 @@ def kill_by_fork(home):
     return os.waitstatus_to_exitcode(status), document, None
 
 
+def private_places(folder):
+    """Settings under which a kill's fallback folders are found in `folder`, among others."""
+    places = {"XDG_RUNTIME_DIR": "runtime", "TMPDIR": "tmp"}
+    found = {name: os.path.join(folder, "private", place) for name, place in places.items()}
+    for place in found.values():
+        os.makedirs(place, mode=0o700, exist_ok=True)
+    return found
+
+
+def drop_shared_fallbacks(home, folder):
+    """Removes a state folder's fallbacks outside of `folder`."""
+    for fallback in statedir.fallback_folders(home):
+        if os.path.commonpath([os.path.abspath(folder), fallback]) != os.path.abspath(folder):
+            shutil.rmtree(fallback, ignore_errors=True)
+
+
 def audited(home, kill_id):
     """The audit line of a kill, or the spooled one; None where neither was taken."""
     entries = []
@@ -149,6 +167,7 @@ def run_trial(state, disk, ledger, chance, by_command):
         disk.break_down()
         do_kill = kill_by_command if by_command else kill_by_fork
         code, document, trial.enter_to_ack_ms = do_kill(disk.kill_home)
+        drop_shared_fallbacks(disk.kill_home, os.path.dirname(disk.root))
         entry = audited(disk.kill_home, document["kill_id"])
         if state == "sigstop":
             with contextlib.suppress(ProcessLookupError):
@@ -288,6 +307,7 @@ def main(argv):
         f"{hardware()}\nseed {asked.seed}, {asked.trials} trials, load {load_average()}", flush=True
     )
     with tempfile.TemporaryDirectory(prefix="kill-bench-", dir=asked.dir) as folder:
+        os.environ.update(private_places(folder))
         gate_us = measure_gate(os.path.join(folder, "gate-cost"), GATE_ORDERS)
         began = time.monotonic()
         trials = run_trials(asked, folder)

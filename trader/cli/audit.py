@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check a run's journal, and read it.", no_args_is_help=True)
 
 CORRUPT = 8
+SHOWN = 2_000  # characters of a line: a journal holds reasons of any length
+PARENT = {  # by `status` of the run before
+    "matches": "still there",
+    "differs": "NOT what is in this folder",
+    "absent": "not in this folder, not compared",
+}
 Run = Annotated[
     str,
     typer.Argument(metavar="[RUN]", help="Run id, its beginning, a folder path, or latest."),
@@ -42,7 +48,8 @@ def verify(
     from trader.journal.verify import verify as verify_journal
 
     path = find_journal(run, folder)
-    report = verify_journal(path, parse_anchor(anchor) if anchor else ())
+    anchors = parse_anchor(anchor) if anchor is not None else ()
+    report = verify_journal(path, anchors, parents=path.absolute().parent.parent)
     if as_json:
         print_json(report.fields())
     else:
@@ -51,14 +58,19 @@ def verify(
 
 
 def _print_report(report: "Report") -> None:
+    from trader.safety.pending import shown
+
     verdict = "clean" if report.ok else "CORRUPT"
     typer.echo(f"{verdict}: {report.run_id or 'unknown run'}, {report.path}")
     for problem in report.problems:
-        typer.echo(f"  record {problem.seq}: {problem.kind}: {problem.text}")
+        typer.echo(f"  record {problem.seq}: {problem.kind}: {shown(problem.text, SHOWN)}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items()))
     typer.echo(f"  {report.records} records hold together: {kinds or 'none'}")
     typer.echo(f"  {report.tail}")
     typer.echo(f"  head {report.head}")
+    if report.parent is not None:
+        parent = report.parent
+        typer.echo(f"  run before {parent.run_id}, head {parent.head}: {PARENT[parent.status]}")
     if report.anchored_seq is None and report.ok:
         typer.echo(
             "  A local chain cannot show a cut tail or a rewritten whole: keep the head elsewhere "
@@ -91,5 +103,7 @@ def show(
     if as_json:
         print_json(document)
         return
+    from trader.safety.pending import shown
+
     for line in lines:
-        typer.echo(line)
+        typer.echo(shown(line, SHOWN))

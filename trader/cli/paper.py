@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,28 +33,33 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen
-    from trader.config.load import load_config
+    from trader.paper.ready import require_armed, require_files
 
     times = _pace(pace)
-    loaded = load_config(config, overrides or ())
-    with explaining(loaded), console.own_stdout() as stdout:
-        from trader import runner
-        from trader.paper.session import paper
-        from trader.paper.start import Asked
-        from trader.paper.trading import Watcher
-        from trader.report.paperview import PaperView
+    require_armed()  # a start that is refused pays for nothing
+    require_files()
+    with _ended_in_order():
+        from trader.config.load import load_config
 
-        parent = Path(out) if out is not None else runner.RUNS
-        order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
-        view = PaperView(loaded.config.name, loaded.config.symbols)
-        with Screen(view, stdout if as_json else None) as screen:
-            for notice in _notices(runner.compile_notice(), times, loaded.config.feed.type):
-                screen.say(notice)
-            watcher = Watcher(screen.on_event, screen.on_status)
-            ended = paper(order, Asked(times, new), watcher, screen.say)
+        loaded = load_config(config, overrides or ())
+        with explaining(loaded), console.own_stdout() as stdout:
+            from trader import runner
+            from trader.paper.session import paper
+            from trader.paper.start import Asked
+            from trader.paper.trading import Watcher
+            from trader.report.paperview import PaperView
+
+            parent = Path(out) if out is not None else runner.RUNS
+            order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
+            view = PaperView(loaded.config.name, loaded.config.symbols)
+            with Screen(view, stdout if as_json else None) as screen:
+                for notice in _notices(runner.compile_notice(), times, loaded.config.feed.type):
+                    screen.say(notice)
+                watcher = Watcher(screen.on_event, screen.on_status)
+                ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
     last = LineWriter(sys.stderr)  # whom nobody may read any more
-    for line in _last_lines(ended):
+    for line in _last_lines(ended, loaded.config.feed.type == "stdin"):
         last.put(line)
     last.close()
     _leave(ended.exit_code, last.is_done)
@@ -67,14 +73,32 @@ def _notices(compiling: str | None, times: float | None, feed: str) -> Iterator[
         yield "bars come as they happened; --pace 60 is faster, max does not wait"
 
 
-def _last_lines(ended: "Ended") -> Iterator[str]:
-    for warning in ended.finished.result.quality["warnings"]:
-        yield f"data: {warning}"
+def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
+    from trader.report.eventlines import one_line
+
+    # Of files the data's warnings were told at the start.
+    for warning in ended.finished.result.quality["warnings"] if tells_of_data else ():
+        yield one_line(f"data: {warning}")
     yield f"journal head {ended.head}"
     if ended.stopped.how != "end":
-        yield f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}"
+        yield one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
         first = "after the re-arm " if ended.is_latched else ""
         yield f"{first}start it again to go on where it is, or with --new for a fresh run"
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP before it trades: exit 0, nothing left."""
+    from trader.cli import console
+    from trader.paper.earlysignals import Terminated, at_once
+
+    try:
+        with at_once():
+            yield
+    except Terminated as ending:
+        console.log(f"ended by {ending} before it traded")
+        _leave(0, is_read=True)
+        raise typer.Exit from None
 
 
 def _leave(code: int, is_read: bool) -> None:

@@ -24,7 +24,8 @@ DRAWN_EVERY_S = 0.25
 LINES_WAITING = 200_000  # for a reader that is slow; what comes on top is counted, not kept
 PATIENCE_S = 10.0  # with a reader that takes nothing at all, at the end
 GONE = (OSError, ValueError, SystemExit)  # Rich leaves by SystemExit when a pipe is closed
-LOGGED = {"trading_started", "trading_state_changed", "error"}  # the command tells the end
+NOTICED = {"trading_state_changed", "limit_breach", "error"}
+LOGGED = NOTICED | {"trading_started"}  # the command tells the end
 LOGGED |= {"order_denied", "order_throttled", "order_sent", "order_filled"}
 
 
@@ -126,7 +127,7 @@ class Screen:
     @property
     def _logged(self) -> set[str]:
         """Events that get a line: with JSON on stdout, only what a person should notice."""
-        return LOGGED if self._json is None else {"trading_state_changed", "error"}
+        return LOGGED if self._json is None else NOTICED
 
     def on_status(self, facts: Mapping[str, Any]) -> None:
         """Take in the facts of the run."""
@@ -134,6 +135,9 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line for people, whatever is shown."""
+        from trader.report.eventlines import one_line
+
+        line = one_line(line)
         if self._log is not None:
             self._log.put(line)
         else:

@@ -9,6 +9,7 @@ Every refusal is a `ValueError` that says what was expected.
 import math
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
@@ -215,6 +217,34 @@ class OrName:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+@dataclass(frozen=True)
+class OrText:
+    """Lets plain text, which stays text, be written in the place of a mapping."""
+
+    section: type[BaseModel]
+
+    def choose(self, value: object, validate: Callable[[object], object]) -> object:
+        return to_text(value) if isinstance(value, str) else validate(value)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            self.choose,
+            handler.generate_schema(self.section),
+            serialization=core_schema.plain_serializer_function_ser_schema(_dumped),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+def _dumped(value: object) -> object:
+    return value.model_dump() if isinstance(value, BaseModel) else value
 
 
 T = TypeVar("T")

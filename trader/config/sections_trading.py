@@ -16,6 +16,7 @@ from trader.config.scalars import (
     Hours,
     OrName,
     OrNone,
+    OrText,
     Positive,
     Seconds,
     SecondsOrZero,
@@ -247,6 +248,7 @@ class Watchdog(Section):
     )
 
 
+# The one list of events there are: `trader.run.hooks.EVENTS` is made of it.
 HookEvent = Literal[
     "trading_started",
     "bar",
@@ -256,6 +258,8 @@ HookEvent = Literal[
     "order_sent",
     "order_filled",
     "trading_state_changed",
+    "limit_breach",
+    "emergency_stop",
     "error",
     "trading_stopped",
 ]
@@ -271,9 +275,25 @@ class Hook(Section):
 HookOrTarget = Annotated[Hook, OrName("target")]
 
 
+class AnchorCommand(Section):
+    """A program that is given each head as it is made."""
+
+    command: tuple[Text, ...] = Field(
+        min_length=1,
+        description="Program and arguments, no shell. The checkpoint comes on its standard input; "
+        "after 5 seconds it is killed.",
+    )
+
+
+SYSLOG = "syslog"
+Anchor = Annotated[str | AnchorCommand, OrText(AnchorCommand)]
+
+
 class Audit(Section):
     """Where the heads of the journal's hash chain are copied to."""
 
-    anchor: OrNone[Text] = Field(
-        default=None, description="File that head hashes are appended to; none: nowhere."
+    anchor: OrNone[Anchor] = Field(
+        default=None,
+        description="File that head hashes are appended to, the word syslog, or a command; "
+        "none: nowhere.",
     )

@@ -8,7 +8,8 @@ Fields are read and written by name: `position["qty"]`.
 """
 # house: module lines - one place for every record and code is the point of this file
 
-from enum import IntEnum, IntFlag
+from enum import EnumType, IntEnum, IntFlag
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,22 @@ MAX_WORKING_ORDERS = 16  # working orders one symbol can hold at once
 NS_PER_SECOND = 1_000_000_000
 
 
-class TradingAction(IntEnum):
-    """What the model asks for. Accepts ints, NumPy ints and names in any case; nothing else."""
+class _OfExactKinds(EnumType):
+    """Looks members up by int, NumPy int or name only: Python holds True and 1.0 equal to 1."""
+
+    def __call__(cls, value: Any, *rest: Any, **named: Any) -> Any:
+        is_bool = isinstance(value, (bool, np.bool_))
+        if is_bool or not isinstance(value, (int, np.integer, str)):
+            raise ValueError(f"{value!r} is not a valid {cls.__name__}")
+        return super().__call__(value, *rest, **named)
+
+
+class TradingAction(IntEnum, metaclass=_OfExactKinds):
+    """What the model asks for. Accepts ints, NumPy ints and names in any case; nothing else.
+
+    Booleans and floats are refused although Python counts them equal to ints: `True` and `1.0`
+    out of a model are a sign of a wrong dtype, not a BUY.
+    """
 
     HOLD = 0
     BUY = 1
@@ -32,15 +47,9 @@ class TradingAction(IntEnum):
 
     @classmethod
     def parse(cls, value: object) -> "TradingAction":
-        """The action meant by an int, a NumPy int or a name; `ValueError` for anything else.
-
-        Booleans and floats are refused although Python counts them equal to ints: `True` and
-        `1.0` out of a model are a sign of a wrong dtype, not a BUY.
-        """
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer, str)):
-            raise ValueError(f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)")
+        """The action meant by an int, a NumPy int or a name; `ValueError` for anything else."""
         try:
-            return cls(value)  # type: ignore[arg-type]  # names go through _missing_
+            return cls(value)  # type: ignore[arg-type]  # whatever it is: _OfExactKinds
         except ValueError:
             raise ValueError(
                 f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)"

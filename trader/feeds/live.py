@@ -5,7 +5,7 @@ values (`bargate` does) and ends the run by no row: a line that is no bar is a `
 like any other. It reads no clock and sleeps on none but the one it was given.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,9 @@ from trader.config.schema import Config
 
 if TYPE_CHECKING:
     from trader.feeds.feed import BarSet
+
+
+Tell = Callable[[str], None]  # takes a line for people; must not wait
 
 
 class FeedClock(Protocol):
@@ -75,19 +78,25 @@ class LiveFeed(Protocol):
 
 
 def open_feed(
-    config: Config, clock: FeedClock, pace: float | None, after_ns: int | None = None
+    config: Config,
+    clock: FeedClock,
+    pace: float | None,
+    after_ns: int | None = None,
+    tell: Tell | None = None,
 ) -> LiveFeed:
     """The feed that `config.feed` names.
 
     `pace` is a multiple of real time for a replay of files, None for no wait; stdin has its own
-    pace. `after_ns` leaves out bars that close at or before it (a resumed run has them). Raises
-    `ConfigError` and `DataError` as `load_history` does.
+    pace. `after_ns` leaves out bars that close at or before it (a resumed run has them). `tell`
+    gets a line for each long wait of a replay. Raises `ConfigError` and `DataError` as
+    `load_history` does.
     """
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed
 
         return StdinFeed(config, clock, after_ns=after_ns)
     from trader.feeds.feed import load_history
-    from trader.feeds.replay_source import ReplayFeed
+    from trader.feeds.replay_source import LongWaits, ReplayFeed
 
-    return ReplayFeed(load_history(config), clock, pace, after_ns)
+    waits = None if tell is None else LongWaits(tell, config.period_ns)
+    return ReplayFeed(load_history(config), clock, pace, after_ns, waits)

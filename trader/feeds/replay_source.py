@@ -9,16 +9,53 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 
+from trader.core.schema import NS_PER_SECOND
 from trader.errors import UsageError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import FeedClock, LiveBar
+from trader.feeds.live import FeedClock, LiveBar, Tell
+
+LONG_S = 60  # a wait that somebody should hear of
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+class LongWaits:
+    """Tells of waits longer than a minute of real time: each hole in the bars, and the first of
+    those that come with every bar."""
+
+    def __init__(self, tell: Tell, period_ns: int) -> None:
+        self._tell, self._period_ns = tell, period_ns
+        self._has_told = False
+
+    def look(self, ts_ns: int, gap_ns: int, left_ns: int) -> None:
+        """The bar of `ts_ns` is next, `gap_ns` of market time after the one before."""
+        if left_ns <= LONG_S * NS_PER_SECOND or (self._has_told and gap_ns <= self._period_ns):
+            return
+        self._has_told = True
+        at = np.datetime64(ts_ns // NS_PER_SECOND, "s")
+        self._tell(f"next bar {at}Z in {duration(round(left_ns / NS_PER_SECOND))}")
+
+
+def duration(seconds: int) -> str:
+    """`3 min 20 s`: the two largest units, the second only where it is not 0."""
+    parts = []
+    for name, size in UNITS:
+        count, seconds = divmod(seconds, size)
+        parts.append((count, f"{count} {name}"))
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    shown = [text for count, text in parts[first : first + 2] if count]
+    return " ".join(shown) or parts[-1][1]
 
 
 class ReplayFeed:
     """Bars of a `BarSet`, `pace` times as fast as they happened; None for as fast as asked for."""
 
     def __init__(
-        self, history: BarSet, clock: FeedClock, pace: float | None, after_ns: int | None = None
+        self,
+        history: BarSet,
+        clock: FeedClock,
+        pace: float | None,
+        after_ns: int | None = None,
+        waits: LongWaits | None = None,
     ) -> None:
         if pace is not None and not 0.0 < pace < float("inf"):
             raise UsageError(f"a pace of {pace:g} is no multiple of real time; write 1, 60 or max")
@@ -30,6 +67,7 @@ class ReplayFeed:
             self._bars = self._bars[first:]
         self._clock = clock
         self._pace = pace
+        self._waits = waits
         self._closed = False
 
     async def __aiter__(self) -> AsyncIterator[LiveBar]:
@@ -38,21 +76,26 @@ class ReplayFeed:
         previous_ns = due_ns = None
         for index, ts_ns in enumerate(stamps):
             if ts_ns != previous_ns:
+                due_ns = self._due_ns(started_ns, ts_ns - stamps[0])
+                await self._wait(due_ns, ts_ns, previous_ns)
                 previous_ns = ts_ns
-                due_ns = await self._due(started_ns, ts_ns - stamps[0])
             if self._closed:
                 return
             received_ns = self._clock.now_ns()
             yield LiveBar(self._bars[index], received_ns, received_ns if due_ns is None else due_ns)
 
-    async def _due(self, started_ns: int, elapsed_ns: int) -> int | None:
-        """Wait for a slice `elapsed_ns` of market time after the first; when it was due."""
-        if self._pace is None:
+    def _due_ns(self, started_ns: int, elapsed_ns: int) -> int | None:
+        """When a slice is due, `elapsed_ns` of market time after the first; None for at once."""
+        return None if self._pace is None else started_ns + round(elapsed_ns / self._pace)
+
+    async def _wait(self, due_ns: int | None, ts_ns: int, previous_ns: int | None) -> None:
+        """Return when the slice of `ts_ns` is due."""
+        if due_ns is None:
             await asyncio.sleep(0)  # other tasks live while history rushes by
-            return None
-        due_ns = started_ns + round(elapsed_ns / self._pace)
+            return
+        if self._waits is not None and previous_ns is not None:
+            self._waits.look(ts_ns, ts_ns - previous_ns, due_ns - self._clock.now_ns())
         await self._clock.sleep_until_ns(due_ns)
-        return due_ns
 
     async def aclose(self) -> None:
         """Nothing more is yielded."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from trader.errors import UsageError
 
 ORIGIN = "trader/"
-_HEAD = re.compile(r"(?:(\d+):)?([0-9a-f]{64})", re.IGNORECASE)
+_HEAD = re.compile(r"(?:([0-9]{1,19}):)?([0-9a-f]{64})", re.IGNORECASE)
 
 
 class Checkpoint(NamedTuple):
@@ -37,6 +37,14 @@ class Anchor(NamedTuple):
     run_id: str | None = None
 
 
+def checkpoint_text(checkpoint: Checkpoint) -> str:
+    """The checkpoint as it stands in an anchor file, with the blank line that ends it."""
+    return (
+        f"{ORIGIN}{checkpoint.run_id}\n{checkpoint.size}\n"
+        f"{base64.b64encode(checkpoint.root).decode()}\nhead {checkpoint.head.hex()}\n\n"
+    )
+
+
 class FileAnchor:
     """Appends every checkpoint to a file, flushed. An `on_checkpoint` of Journal."""
 
@@ -45,14 +53,18 @@ class FileAnchor:
 
     def __call__(self, checkpoint: Checkpoint) -> None:
         """Append one checkpoint; OSError if it cannot be made durable."""
-        text = (
-            f"{ORIGIN}{checkpoint.run_id}\n{checkpoint.size}\n"
-            f"{base64.b64encode(checkpoint.root).decode()}\nhead {checkpoint.head.hex()}\n\n"
-        )
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
+            file.write(checkpoint_text(checkpoint))
             file.flush()
             os.fsync(file.fileno())
+
+
+def parsed_head(text: str) -> Anchor | None:
+    """The anchor that `SEQ:HASH` or a bare hash means; None for anything else."""
+    match = _HEAD.fullmatch(text.strip())
+    if match is None:
+        return None
+    return Anchor(bytes.fromhex(match[2]), int(match[1]) if match[1] else None)
 
 
 def parse_anchor(text: str) -> list[Anchor]:
@@ -60,11 +72,8 @@ def parse_anchor(text: str) -> list[Anchor]:
 
     UsageError for anything else.
     """
-    match = _HEAD.fullmatch(text.strip())
-    if match:
-        anchors = [Anchor(bytes.fromhex(match[2]), int(match[1]) if match[1] else None)]
-    else:
-        anchors = _in_file(text)
+    head = parsed_head(text)
+    anchors = _in_file(text) if head is None else [head]
     for anchor in anchors:
         if anchor.seq is not None and anchor.seq < 1:
             raise UsageError(f"--from {text}: record {anchor.seq}; records are counted from 1")
@@ -77,7 +86,7 @@ def _in_file(text: str) -> list[Anchor]:
         content = path.read_text("utf-8")
     except (OSError, ValueError):
         raise UsageError(
-            f"--from {text}: neither a head (SEQ:HASH, as printed by `trader audit verify`) "
+            f"--from {text!r}: neither a head (SEQ:HASH, as printed by `trader audit verify`) "
             "nor an anchor file that can be read"
         ) from None
     anchors = [_parsed(note, path) for note in content.split("\n\n") if note.strip()]

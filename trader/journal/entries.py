@@ -47,7 +47,8 @@ class RunStart:
     mode: str  # paper
     symbols: Sequence[str]
     cash: float
-    parent_head: str | None = None  # head of the run before, `seq:hash`
+    parent_run: str | None = None  # id of the run before, of the same name
+    parent_head: str | None = None  # its head, `seq:hash`
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,6 +63,7 @@ def run_start(start: RunStart) -> Entry:
         "mode": start.mode,
         "symbols": list(start.symbols),
         "cash": start.cash,
+        "parent_run": start.parent_run,
         "parent_head": start.parent_head,
         "layouts": layouts(),
     }

@@ -24,6 +24,15 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run before, as RUN_START names it."""
+
+    run_id: str
+    head: str  # seq:hash of its last record when this run began
+    status: str  # of lineage: MATCHES, DIFFERS, or ABSENT where its journal is not beside this one
+
+
+@dataclass(frozen=True)
 class Report:
     """What `verify` says about a journal. `problems` is empty if it is clean."""
 
@@ -36,6 +45,7 @@ class Report:
     anchored_seq: int | None  # nothing up to here was cut or rewritten; None: tail not anchored
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # records by type
+    parent: Parent | None = None  # None where RUN_START names none, or nobody asked
 
     @property
     def first_bad_seq(self) -> int | None:
@@ -55,7 +65,8 @@ class Report:
     @classmethod
     def of(cls, path: Path, work: Any) -> "Report":
         """The report of a finished `Verification`."""
-        found = [p for p in (work.chain_problem, work.problem) if p is not None]
+        said = work.chain_problem, work.problem, work.witnesses.problem
+        found = [problem for problem in said if problem is not None]
         return cls(
             path=str(path),
             run_id=work.meaning.run_id,
@@ -63,7 +74,7 @@ class Report:
             records=work.seq,
             head=f"{work.seq}:{work.head.hex()}",
             root=work.tree.root().hex(),
-            anchored_seq=work.anchored_seq,
+            anchored_seq=work.witnesses.anchored_seq,
             problems=sorted(found),
             counts=work.counts,
         )
@@ -85,6 +96,7 @@ class Report:
         for derived in ("first_bad_seq", "tail"):
             del fields[derived]
         fields["problems"] = [Problem(**problem) for problem in fields["problems"]]
+        fields["parent"] = None if fields["parent"] is None else Parent(**fields["parent"])
         return cls(**fields)
 
 

@@ -16,6 +16,13 @@ NAMED = 3  # how many runs a message names
 
 def find_journal(text: str, parent: Path = Path("runs")) -> Path:
     """The journal file of the run that `text` means; `parent` holds the run folders."""
+    try:
+        return _found(text, parent)
+    except OSError as error:  # a name that no file can have, a folder that may not be entered
+        raise UsageError(f"no run {text!r:.60} in {str(parent)!r:.60}: {error.strerror}") from None
+
+
+def _found(text: str, parent: Path) -> Path:
     given = Path(text)
     if text and (os.sep in text or given.exists()):
         return _in(given)

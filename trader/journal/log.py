@@ -145,13 +145,16 @@ class Journal:
         """Seq of the first record of the next `append`; those of one append are contiguous."""
         return self._head.seq + 1
 
-    def append(self, entries: Iterable[Entry], durable: bool = True) -> int:
+    def append(
+        self, entries: Iterable[Entry], durable: bool = True, checkpoint: bool = False
+    ) -> int:
         """Append all of `entries` in one transaction; returns the seq of the last of them.
 
         Durable: on the disk when this returns, whatever happens to process and machine. With
         `durable=False` a crash of the machine (not of the process) may lose the batch; use it for
         outcomes that can be found out again. A batch with a record that must be durable is flushed
-        anyway. A checkpoint record may follow the batch in the same transaction.
+        anyway. A CHECKPOINT follows the batch in the same transaction where one is due (see
+        CHECKPOINT_RECORDS, CHECKPOINTED) or with `checkpoint` asked for.
         """
         batch = list(entries)
         if not batch:
@@ -162,27 +165,16 @@ class Journal:
             records = self._chained(batch, tree)
             last = records[-1].seq
             kinds = {entry.type for entry in batch}
-            checkpoint = None
-            if kinds & CHECKPOINTED or last - self._checkpointed >= CHECKPOINT_RECORDS:
-                checkpoint = self._add_checkpoint(records, tree)
+            made = None
+            is_due = last - self._checkpointed >= CHECKPOINT_RECORDS
+            if checkpoint or is_due or kinds & CHECKPOINTED:
+                made = self._add_checkpoint(records, tree)
             self._write(records, tree, durable or bool(kinds & ALWAYS_DURABLE))
-            if checkpoint:
+            if made:
                 self._checkpointed = self._head.seq
-        if checkpoint:
-            self._publish(checkpoint)
+        if made:
+            self._publish(made)
         return last
-
-    def checkpoint(self) -> Checkpoint:
-        """Append a CHECKPOINT now (at the end of a trading session, say)."""
-        with self._mutex:
-            self._require_usable()
-            tree = self._tree.copy()
-            records: list[Record] = []
-            checkpoint = self._add_checkpoint(records, tree)
-            self._write(records, tree, durable=True)
-            self._checkpointed = self._head.seq
-        self._publish(checkpoint)
-        return checkpoint
 
     def snapshot(self, state: bytes, positions: Mapping[str, float], account: np.ndarray) -> int:
         """Append a SNAPSHOT of the whole state; returns its seq."""
@@ -225,7 +217,7 @@ class Journal:
 
     def _add_checkpoint(self, records: list[Record], tree: MerkleTree) -> Checkpoint:
         """Append a CHECKPOINT over everything up to the last of `records` to them."""
-        head = Head(records[-1].seq, records[-1].hash) if records else self._head
+        head = Head(records[-1].seq, records[-1].hash)
         checkpoint = Checkpoint(self.run_id, head.seq, tree.root(), head.hash)
         payload = {"size": head.seq, "root": checkpoint.root.hex(), "head": head.hash.hex()}
         entry = Entry(RecordType.CHECKPOINT, payload)

@@ -6,17 +6,19 @@
     checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
-    positions  SNAPSHOT and RUN_END hold what the fills add up to
+    positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
 them. It never raises for what a journal says; it returns the first thing wrong with each record.
 """
 
+import math
 from typing import Any
 
-from trader.core.schema import KillSwitchReason, Reason, TradingAction
+from trader.core.schema import Reason, TradingAction
 from trader.journal.orders import TOLERANCE, OrderFold
 from trader.journal.records import fault_in, number
+from trader.journal.stops import Stops
 
 Data = dict[str, Any]
 Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
@@ -87,7 +89,7 @@ class Meaning:
         self._actions: dict[int, int] | None = None  # symbol → action, until decided on
         self._decided = 0  # decisions so far
         self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
-        self._kills: dict[str, tuple[int, Data]] = {}  # in force, with the record's seq
+        self._stops = Stops()
         self._ended = False
 
     def check(self, stamp: Stamp, kind: str, data: Any) -> str | None:
@@ -117,6 +119,9 @@ class Meaning:
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
+        if not math.isfinite(self.fold.cash):
+            return f"a run that starts with {data['cash']!r} of cash"
+        self._stops.begin_life(stamp[0], stamp[1])
         return None
 
     def _run_resume(self, stamp: Stamp, data: Data) -> str | None:
@@ -124,6 +129,7 @@ class Meaning:
             if data[name] != self._start[name]:
                 return f"the run was resumed with another {name} than it was started with"
         self._ended = False
+        self._stops.begin_life(stamp[0], stamp[1])
         return None
 
     def _bar(self, stamp: Stamp, data: Data) -> str | None:
@@ -183,7 +189,7 @@ class Meaning:
                 return f"{self._name(symbol)}: {fault}"
             if qty != 0.0:
                 self._approved[data["first"] + offset] = (symbol, qty)
-        return None
+        return self.fold.cash_fault(number(data["account"][self._cash_column]))
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""
@@ -199,7 +205,7 @@ class Meaning:
         for name in ("max_order_size", "throttle_max_order_size"):
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
-        held = self.fold.positions.get(self._name(row[column["symbol"]]), 0.0)
+        held = self._held(self._name(row[column["symbol"]]))
         closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
         reason = row[column["reason"]]
         if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
@@ -215,8 +221,11 @@ class Meaning:
         symbol, qty = data["symbol"], data["qty"]
         if symbol not in self._symbols:
             return f"an order for {symbol}, which the run does not trade"
+        self._stops.intended(data["client_order_id"], stamp[1])
         if data["purpose"] == "flatten":
-            return self._flatten_fault(data, symbol, qty)
+            return self._stops.flatten_fault(data.get("kill_id"), qty, self._held(symbol))
+        if data["purpose"] != "decision":
+            return f"an order for the unknown purpose {data['purpose']!r:.60}"
         approved = self._approved.pop(data["decision"], None)
         if approved is None:
             return f"order {data['client_order_id']} has no approved decision, or a second order"
@@ -227,37 +236,24 @@ class Meaning:
             )
         return None
 
-    def _flatten_fault(self, data: Data, symbol: str, qty: float) -> str | None:
-        kill = self._kills.get(data.get("kill_id", ""))
-        if kill is None or kill[1].get("flatten") is not True:
-            return "a flattening order that no kill in force asked for"
-        held = self.fold.positions.get(symbol, 0.0)
-        if not (qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)):
-            return f"a flattening order of {qty!r} on a position of {held!r}"
-        return None
-
     def _sent(self, stamp: Stamp, data: Data) -> str | None:
         order = self.fold.orders.get(data["client_order_id"])
-        if order is None or order.kill_id in self._kills:
-            return None  # unknown, which the fold says; or a kill in force asked for it
-        for kill_id, (kill_seq, kill) in self._kills.items():
-            if order.intent_seq < kill_seq and _had_left(data, kill):
-                continue
-            return f"order {data['client_order_id']} was sent under kill {kill_id}"
-        return None
+        if order is None:
+            return None  # which the fold says
+        return self._stops.sent_fault(order, data, self._held(order.symbol))
+
+    def _ack(self, stamp: Stamp, data: Data) -> str | None:
+        client_id = data["client_order_id"]
+        order = self.fold.orders.get(client_id)
+        if order is None or order.sent:
+            return None
+        return self._stops.adopted_fault(order, client_id, self._held(order.symbol))
 
     def _kill(self, stamp: Stamp, data: Data) -> str | None:
-        try:
-            KillSwitchReason(data["code"])
-        except ValueError:
-            return f"kill {data['kill_id']} has the unknown code {data['code']}"
-        self._kills.setdefault(data["kill_id"], (stamp[0], data))
-        return None
+        return self._stops.kill(stamp[0], stamp[1], data)
 
     def _rearm(self, stamp: Stamp, data: Data) -> str | None:
-        if self._kills.pop(data["kill_id"], None) is None:
-            return f"rearm of {data['kill_id']}, which is not in force"
-        return None
+        return self._stops.rearm(data)
 
     def _holdings(self, stamp: Stamp, data: Data) -> str | None:
         if data["last_seq"] != stamp[0] - 1:
@@ -269,6 +265,9 @@ class Meaning:
         self._ended = True
         return self._holdings(stamp, data)
 
+    def _held(self, symbol: str) -> float:
+        return self.fold.positions.get(symbol, 0.0)
+
     def _name(self, symbol: Any) -> str:
         known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
         return self._symbols[symbol] if known else f"symbol {symbol!r}"
@@ -276,12 +275,6 @@ class Meaning:
 
 def _reason(code: Any) -> str:
     return Reason(code).name if code in list(Reason) else repr(code)
-
-
-def _had_left(sent: Data, kill: Data) -> bool:
-    """Whether the order left before the kill took effect, and was only recorded after it."""
-    sent_ns, kill_ns = sent.get("sent_mono_ns"), kill.get("mono_ns")
-    return isinstance(sent_ns, int) and isinstance(kill_ns, int) and sent_ns < kill_ns
 
 
 _STEPS = {
@@ -292,6 +285,7 @@ _STEPS = {
     "DECISION": Meaning._decision,
     "ORDER_INTENT": Meaning._intent,
     "ORDER_SENT": Meaning._sent,
+    "ORDER_ACK": Meaning._ack,
     "KILL": Meaning._kill,
     "REARM": Meaning._rearm,
     "SNAPSHOT": Meaning._holdings,

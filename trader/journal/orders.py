@@ -1,11 +1,13 @@
 """The life of every order, folded from its records, and the positions its fills add up to.
 
 Law: an order is intended, then sent or aborted; sent, it is acknowledged or rejected, filled and
-cancelled. No fill without a sent order, none twice, none beyond the order's qty. Every method
-takes one payload and returns what is wrong with it, or None. Nothing here knows the core: this is
-the second opinion.
+cancelled. No fill without a sent order, none twice, none after a rejection; fills and cancellations
+together are never beyond the order's qty. Every number is finite: else no difference would show.
+Every method takes one payload and returns what is wrong with it, or None. Nothing here knows the
+core: this is the second opinion.
 """
 
+import math
 from typing import Any
 
 TOLERANCE = 1e-9  # relative: float dust of adding lots, far below half a lot
@@ -95,8 +97,8 @@ class OrderFold:
         known = self.orders.get(client_id)
         if known is not None:
             return f"order {client_id} has an intent already, record {known.intent_seq}"
-        if data["qty"] == 0:
-            return f"order {client_id} is for nothing"
+        if not 0.0 < abs(data["qty"]) < math.inf:
+            return f"order {client_id} is for {data['qty']!r}"
         self.orders[client_id] = Order(seq, data)
         return None
 
@@ -125,6 +127,8 @@ class OrderFold:
             return order
         if not order.sent and data.get("adopted") is not True:
             return f"order {data['client_order_id']} was acknowledged and never sent"
+        if order.aborted or order.rejected:
+            return f"order {data['client_order_id']} was acknowledged after it was refused"
         order.sent = True
         return None
 
@@ -134,6 +138,8 @@ class OrderFold:
             return order
         if not order.sent:
             return f"order {data['client_order_id']} was rejected and never sent"
+        if order.filled:
+            return f"order {data['client_order_id']} was rejected after it was filled"
         order.rejected = True
         return None
 
@@ -155,6 +161,8 @@ class OrderFold:
             return f"execution {execution} is recorded twice"
         if not order.sent:
             return f"a fill of order {client_id}, which was never sent"
+        if order.rejected:
+            return f"a fill of order {client_id}, which was rejected"
         if data["symbol"] != order.symbol:
             return f"a fill in {data['symbol']} of order {client_id}, which is for {order.symbol}"
         if not qty * order.qty > 0.0:
@@ -162,12 +170,15 @@ class OrderFold:
         filled = order.filled + qty
         if not abs(filled) <= abs(order.qty) * (1.0 + TOLERANCE):
             return f"order {client_id} for {order.qty!r} is filled to {filled!r}"
+        if not abs(filled + order.cancelled) <= abs(order.qty) * (1.0 + TOLERANCE):
+            return f"a fill of order {client_id} after {order.cancelled!r} of it was cancelled"
         order.filled = filled
         self._executions.add(execution)
-        self._book(order.symbol, qty, data["price"], data["commission"])
-        return None
+        return self._book(order.symbol, qty, data["price"], data["commission"])
 
-    def _book(self, symbol: str, qty: float, price: float, commission: float) -> None:
+    def _book(self, symbol: str, qty: float, price: float, commission: float) -> str | None:
+        if not (0.0 < price < math.inf and 0.0 <= commission < math.inf):
+            return f"a fill at {price!r} with a commission of {commission!r}"
         held = self.positions.get(symbol, 0.0) + qty
         if abs(held) <= TOLERANCE * abs(qty):
             self.positions.pop(symbol, None)
@@ -176,6 +187,9 @@ class OrderFold:
             self._largest_position = max(self._largest_position, abs(held))
         self.cash -= qty * price + commission
         self._largest_cash = max(self._largest_cash, abs(self.cash))
+        if not self._largest_cash < math.inf:  # and nothing would be a difference any more
+            return f"a fill of {qty!r} at {price!r} makes cash {self.cash!r}"
+        return None
 
     def _cancel_intent(self, seq: int, data: Data) -> str | None:
         order = self._known("CANCEL_INTENT", data)
@@ -188,6 +202,11 @@ class OrderFold:
         qty = data["qty"]
         if not abs(qty) <= abs(order.qty) * (1.0 + TOLERANCE):
             return f"{qty!r} of order {data['client_order_id']} for {order.qty!r} was cancelled"
+        if not qty * order.qty >= 0.0:
+            return f"{qty!r} was cancelled against the side of order {data['client_order_id']}"
+        over = order.filled + order.cancelled + qty
+        if not abs(over) <= abs(order.qty) * (1.0 + TOLERANCE):
+            return f"order {data['client_order_id']} for {order.qty!r} ended {over!r} in all"
         order.cancelled += qty
         return None
 

@@ -70,6 +70,17 @@ ALWAYS_DURABLE = frozenset(
 # The journal itself writes `head` (hash of the record before) and `last_seq` into these.
 HEADED = frozenset({RecordType.SNAPSHOT, RecordType.RUN_END, RecordType.RUN_RESUME})
 
+# What a payload that was tampered with makes its reader raise: numbers no float can hold and
+# nesting without end among it. It is the payload's fault, and never the reader's.
+UNJUDGEABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
 NUMBER = (int, float)
 IDENTITY = {"config_sha": str, "model_sha": str, "code_sha": str, "limits": dict, "actor": dict}
 ORDER = {"client_order_id": str}
@@ -233,6 +244,20 @@ def encode(payload: Mapping[str, Any]) -> str:
         return _encode_finite(payload)
     except ValueError:  # some float is not finite: spell those, at the price of a copy
         return _encode_finite(_spelled_throughout(payload))
+
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def canonical(text: str) -> Any:
+    """What a payload says; ValueError if `text` is not the one spelling that `encode` gives it.
+
+    A key twice, a blank, or a number JSON has not (NaN, 1e999) reads differently elsewhere.
+    """
+    value, _ = _decode(text)
+    if _encode_finite(value) != text:
+        raise ValueError("not the canonical JSON of what it says")
+    return value
 
 
 def fault_in(kind: str, payload: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trader.core import schema
-from trader.journal.records import JournalError, number, spelled
+from trader.journal.records import JournalError, Record, number, spelled
 
 # every record dtype that can stand in a payload, by the name used in `layouts`
 LAYOUTS: dict[str, np.dtype] = {
@@ -56,6 +56,15 @@ def to_rows(records: np.ndarray) -> list[tuple[Any, ...]]:
             values = [spelled(value) for value in values]
         columns.append(values)
     return list(zip(*columns, strict=True))
+
+
+def named_row(run: Record, layout: str, row: list[Any]) -> dict[str, Any]:
+    """A recorded row by field, as the layouts of its RUN_START name them."""
+    fields = run.data["layouts"][layout]
+    return {
+        name: number(value) if kind == "<f8" else value
+        for (name, kind), value in zip(fields, row, strict=True)
+    }
 
 
 def from_rows(rows: list[Any], dtype: np.dtype) -> np.ndarray:

@@ -50,14 +50,9 @@ def story_lines(story: Story) -> list[str]:
 def headline(story: Story) -> str:
     """What the order was and what became of it."""
     order = story.order
-    number = f"order {order_number(story)} " if order_number(story) else "order "
+    number = f"order {story.order_number} " if story.order_number else "order "
     side = "BUY" if order.qty > 0 else "SELL"
     return f"{number}{story.client_id}: {side} {abs(order.qty):g} {order.symbol}, {outcome(story)}"
-
-
-def order_number(story: Story) -> int:
-    """The number in fills.csv; 0 for a flattening order."""
-    return int(story.intent.data["order_id"])
 
 
 def outcome(story: Story) -> str:
@@ -80,7 +75,7 @@ def story_document(story: Story) -> dict[str, Any]:
     records = [r for r in (story.bar, story.action, story.decision) if r is not None]
     return {
         "client_order_id": story.client_id,
-        "order_id": order_number(story),
+        "order_id": story.order_number,
         "symbol": story.order.symbol,
         "qty": story.order.qty,
         "filled_qty": story.order.filled,

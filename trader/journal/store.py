@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from trader.journal.records import FORMAT_VERSION, DamagedJournal, JournalError, Record
+from trader.journal.records import FORMAT_VERSION, DamagedJournal, Head, JournalError, Record
 
 FILE_NAME = "journal.sqlite"
 APPLICATION_ID = 0x54524A4C  # "TRJL"
@@ -173,6 +173,21 @@ def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> It
         raise damaged(path, error) from error
     finally:
         connection.close()
+
+
+def read_head(path: Path) -> Head:
+    """Seq and hash of the last record, as the file says. JournalError if it cannot be read."""
+    connection = open_reader(path)
+    try:
+        query = "SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1"
+        row = connection.execute(query).fetchone()
+    except UNREADABLE as error:
+        raise damaged(path, error) from error
+    finally:
+        connection.close()
+    if row is None or not isinstance(row[1], bytes):
+        raise damaged(path, ValueError("it has no last record"))
+    return Head._make(row)
 
 
 def newest_record(path: Path, kind: str, before: int | None = None) -> Record | None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from trader.core.schema import Reason
-from trader.errors import UsageError
 from trader.journal.chain import record_hash
+from trader.journal.lookup import find_intent
 from trader.journal.orders import Order, OrderFold
-from trader.journal.records import Record, RecordType, number
+from trader.journal.records import UNJUDGEABLE, Record, RecordType, number
+from trader.journal.rows import named_row
 from trader.journal.store import damaged, newest_record, read_records
 
 ORDER_TYPES = (
@@ -27,8 +28,6 @@ ORDER_TYPES = (
     RecordType.CANCEL_INTENT,
     RecordType.CANCEL_ACK,
 )
-CLIENT_ID_DIGITS = 20
-NAMED = 5  # how many orders a message names
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,16 @@ class Story:
     decision: Record | None
     events: list[Record]  # of this order, from the intent on
     stops: list[Record]  # KILL and REARM from the intent on, until its last event
+
+    @property
+    def order_number(self) -> int:
+        """Its number in fills.csv; 0 for a flattening order that did not fill."""
+        fills = [
+            named_row(self.run, "FILL", record.data["fill"])
+            for record in self.events
+            if record.type == RecordType.FILL and "fill" in record.data
+        ]
+        return int(self.intent.data["order_id"] or (fills[0]["order_id"] if fills else 0))
 
     @property
     def symbol_index(self) -> int:
@@ -92,11 +101,7 @@ class Story:
         return next((row for row in rows if row["symbol"] == self.symbol_index), {})
 
     def _named(self, layout: str, row: list[Any]) -> dict[str, Any]:
-        fields = self.run.data["layouts"][layout]
-        return {
-            name: number(value) if kind == "<f8" else value
-            for (name, kind), value in zip(fields, row, strict=True)
-        }
+        return named_row(self.run, layout, row)
 
 
 def tell(path: Path, order: str) -> Story:
@@ -105,7 +110,7 @@ def tell(path: Path, order: str) -> Story:
     UsageError if there is none; DamagedJournal if the file cannot be read. Every record told from
     is checked against its own hash; put `naming_damage` around this and what is made of it.
     """
-    intent = _find_intent(path, order)
+    intent = find_intent(path, order)
     client_id: str = intent.data["client_order_id"]
     run = next(read_records(path))
     fold = OrderFold(number(run.data["cash"]))
@@ -145,7 +150,9 @@ def naming_damage(path: Path) -> Iterator[None]:
     """DamagedJournal for whatever a payload that was tampered with makes the reader stumble on."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, StopIteration) as error:
+    except KeyError as error:
+        raise damaged(path, ValueError(f"a record has no {error}")) from error
+    except (*UNJUDGEABLE, StopIteration) as error:
         raise damaged(path, error) from error
 
 
@@ -158,37 +165,28 @@ def _require_intact(records: list[Record]) -> None:
             raise ValueError(f"record {record.seq} was changed after it was written")
 
 
-def _find_intent(path: Path, order: str) -> Record:
-    wanted = order.strip().lower()
-    intents = list(read_records(path, types=(RecordType.ORDER_INTENT,)))
-    if wanted.isdecimal() and len(wanted) < CLIENT_ID_DIGITS:
-        for intent in intents:
-            data = intent.data
-            if data["order_id"] == int(wanted) and data["decision"] >= 0:
-                return intent
-    matches = [i for i in intents if wanted and i.data["client_order_id"].startswith(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        shown = ", ".join(i.data["client_order_id"] for i in matches[:NAMED])
-        raise UsageError(f"{order!r} is the beginning of {len(matches)} orders: {shown}")
-    newest = ", ".join(
-        f"{i.data['order_id']} ({i.data['client_order_id']})" for i in intents[-NAMED:]
-    )
-    there = f"the last ones are {newest}" if intents else "the run has sent none"
-    raise UsageError(f"no order {order!r} in {path}; {there}")
-
-
 def _origins(path: Path, intent: Record) -> tuple[Record | None, Record | None, Record | None]:
     """(bar, action, decision) records that led to an intent."""
     if intent.cause is None:
         return None, None, None
-    decision = next(read_records(path, intent.cause))
+    decision = next(read_records(path, intent.cause), None)
+    if decision is None or not _holds(decision, intent):
+        is_a = "is not there" if decision is None else f"is a {decision.type}"
+        other = f"it names record {intent.cause} as its cause, which {is_a}"
+        raise ValueError(f"record {intent.seq}, the ORDER_INTENT: {other} without its decision")
     action = newest_record(path, RecordType.ACTION, decision.seq)
     bar = newest_record(path, RecordType.BAR, decision.seq)
     while bar is not None and (bar.event_ns != decision.event_ns or bar.data["use"] != "slice"):
         bar = newest_record(path, RecordType.BAR, bar.seq)
     return bar, action, decision
+
+
+def _holds(record: Record, intent: Record) -> bool:
+    """Whether the record is the DECISION that an intent of a decision names."""
+    if record.type != RecordType.DECISION:
+        return False
+    data = record.data
+    return bool(0 <= intent.data["decision"] - data["first"] < len(data["rows"]))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@
     gap         records are missing                      order      records changed places
     duplicate   a record stands twice                    splice     a record of another journal
     truncated   the tail is gone                         checkpoint a Merkle root does not match
-    anchor      the past is not the one anchored         meaning    it says what cannot have been
+    anchor      the past, or the run before, is not      meaning    it says what cannot have been
+                the one anchored
 
 Law: reading only, and nothing read is trusted. `verify` does the work in a process of its own with
 a time limit, because a damaged file may crash or hang its reader.
@@ -22,11 +23,21 @@ from typing import Any
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
 from trader.journal.chain import GENESIS, Stamp, record_hash
+from trader.journal.copies import Copies
 from trader.journal.findings import Problem, Report, diagnosis
+from trader.journal.lineage import with_parent
 from trader.journal.meaning import Meaning
 from trader.journal.merkle import MerkleTree
-from trader.journal.records import HEADED, DamagedJournal, JournalError, RecordType
+from trader.journal.records import (
+    HEADED,
+    UNJUDGEABLE,
+    DamagedJournal,
+    JournalError,
+    RecordType,
+    canonical,
+)
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
+from trader.journal.witnesses import Witnesses
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
@@ -43,14 +54,12 @@ class Verification:
         self.chain_problem: Problem | None = None
         self.problem: Problem | None = None  # the first one that is not about the chain
         self.meaning = Meaning()
+        self.copies = Copies()
         self.tree = MerkleTree()
         self.head = GENESIS
         self.seq = 0
         self.counts: dict[str, int] = {}
-        self.anchored_seq: int | None = None
-        self._anchors = list(anchors)
-        self._waiting = {anchor.hash: anchor for anchor in anchors}
-        self._by_seq = {anchor.seq: anchor for anchor in anchors if anchor.seq is not None}
+        self.witnesses = Witnesses(anchors)
 
     def take(self, row: Row) -> bool:
         """Check the next row; False once the chain is broken and nothing after it can be told."""
@@ -64,8 +73,8 @@ class Verification:
             self._judge(stamp, name, payload)
         self.seq, self.head = seq, digest
         self.tree.add(digest)
-        if digest in self._waiting or seq in self._by_seq:
-            self._match_anchor(seq, digest)
+        if self.witnesses.concerns(seq, digest):
+            self.witnesses.compare(seq, digest, self.tree, self.meaning.run_id)
         return True
 
     def _linked(self, stamp: Stamp, kind: bytes, sealed: tuple[bytes, bytes, bytes]) -> bool:
@@ -79,8 +88,10 @@ class Verification:
     def _judge(self, stamp: Stamp, kind: str, payload: bytes) -> None:
         seq = stamp[0]
         try:
-            data = json.loads(payload.decode("ascii"))
+            data = canonical(payload.decode("ascii"))
             fault = self.meaning.check((seq, stamp[2], stamp[3]), kind, data)
+            if fault is None:
+                fault = self.copies.check(stamp[3], kind, data)
             if fault is not None:
                 self.problem = Problem(seq, "meaning", fault)
             elif kind == "CHECKPOINT" and not self._is_true_checkpoint(data):
@@ -88,24 +99,11 @@ class Verification:
                 self.problem = Problem(seq, "checkpoint", text)
             elif kind in NAMES_ITS_PREDECESSOR and data["head"] != self.head.hex():
                 self.problem = Problem(seq, "meaning", "it names another record before it")
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except UNJUDGEABLE as error:
             self.problem = Problem(seq, "meaning", f"a payload that cannot be read: {error!r}")
 
     def _is_true_checkpoint(self, data: dict[str, Any]) -> bool:
         return data["size"] == self.seq and data["root"] == self.tree.root().hex()
-
-    def _match_anchor(self, seq: int, digest: bytes) -> None:
-        anchor = self._by_seq.get(seq) or self._waiting[digest]
-        other_root = anchor.root is not None and anchor.root != self.tree.root()
-        if anchor.hash != digest or (anchor.seq or seq) != seq or other_root:
-            text = f"record {seq} is not the one that was anchored"
-            self.problem = self.problem or Problem(seq, "anchor", text)
-            return
-        self.anchored_seq = max(seq, self.anchored_seq or 0)
-        self._waiting.pop(digest, None)
-        if anchor.run_id is not None and anchor.run_id != self.meaning.run_id:
-            text = f"the anchor is of run {anchor.run_id}, this is {self.meaning.run_id}"
-            self.problem = self.problem or Problem(seq, "anchor", text)
 
     def finish(self) -> None:
         """What can only be said at the end: a missing start, a tail that was anchored."""
@@ -113,17 +111,15 @@ class Verification:
             return
         if self.seq == 0:
             self.chain_problem = Problem(1, "truncated", "there is no record at all")
-        for anchor in self._waiting.values():
-            if anchor.seq is None:
-                text = f"no record has the anchored hash {anchor.hash.hex()}"
-                self.problem = self.problem or Problem(self.seq + 1, "anchor", text)
-            elif anchor.seq > self.seq:
-                text = f"record {anchor.seq} was anchored, and the journal ends at {self.seq}"
-                self.chain_problem = Problem(self.seq + 1, "truncated", text)
+        cut = self.witnesses.finish(self.seq, self.meaning.run_id)
+        self.chain_problem = self.chain_problem or cut
 
 
-def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
-    """Verify in this process. JournalError if there is nothing that can be read."""
+def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
+    """Verify in this process. JournalError if there is nothing that can be read.
+
+    With `parents`, a folder of runs, the run before is compared with what RUN_START says of it.
+    """
     work = Verification(anchors)
     try:
         connection = open_reader(path)
@@ -136,7 +132,8 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = ()) -> Report:
         work.chain_problem = Problem(work.seq + 1, "storage", f"sqlite: {error}")
     finally:
         connection.close()
-    return Report.of(path, work)
+    report = Report.of(path, work)
+    return report if parents is None else with_parent(report, parents)
 
 
 def _verify_file(connection: sqlite3.Connection, path: Path, work: Verification) -> None:
@@ -165,8 +162,13 @@ def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
     return None if found == "ok" else f"sqlite: {found}"
 
 
-def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None = None) -> Report:
-    """Verify in a process of its own; a reader that crashes means a damaged file.
+def verify(
+    path: Path,
+    anchors: Sequence[Anchor] = (),
+    timeout_s: float | None = None,
+    parents: Path | None = None,
+) -> Report:
+    """`verify_here` in a process of its own; a reader that crashes means a damaged file.
 
     JournalError if there is nothing to read, TraderError if it took longer than the time limit.
     """
@@ -175,6 +177,7 @@ def verify(path: Path, anchors: Sequence[Anchor] = (), timeout_s: float | None =
     limit_s = timeout_s or FIRST_SECONDS + path.stat().st_size * SECONDS_PER_BYTE
     request = {
         "path": str(path),
+        "parents": None if parents is None else str(parents),
         "anchors": [
             [a.hash.hex(), a.seq, None if a.root is None else a.root.hex(), a.run_id]
             for a in anchors
@@ -214,8 +217,9 @@ def _main() -> int:
         Anchor(bytes.fromhex(digest), seq, bytes.fromhex(root) if root else None, run_id)
         for digest, seq, root, run_id in request["anchors"]
     ]
+    parents = None if request["parents"] is None else Path(request["parents"])
     try:
-        report = verify_here(Path(request["path"]), anchors)
+        report = verify_here(Path(request["path"]), anchors, parents)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1

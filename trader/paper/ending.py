@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import KillSwitchReason, Reason
+from trader.core.schema import EventKind, KillSwitchReason, Reason
 from trader.errors import HaltedError, KilledError
 from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
@@ -37,6 +37,7 @@ from trader.paper.guard import (
 from trader.paper.opening import SPOOLS, Opened
 from trader.paper.start import Start
 from trader.report.artifacts import write_run
+from trader.report.breach import breach_text
 from trader.report.metrics import MarketFacts
 from trader.report.result import RunResult
 from trader.run.backtest import RunRecord
@@ -85,23 +86,31 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
         reason = Reason[text]
-        loop.hooks.emit("limit_breach", reason=reason.name)
-        handler.emergency_stop(f"a limit of run {opened.run_id} was reached", reason)
+        handler.emergency_stop(f"{_limit_reached(opened, reason)}, run {opened.run_id}", reason)
     elif how == CONNECTIVITY:
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
     kills = _in_force(opened, text)
-    await opened.slices.halt(Reason.KILLED, _kills(opened, kills))
+    loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened, kills)))
     for kill in kills:
         told = {key: kill.get(key) for key in ("kill_id", "code", "reason", "scope", "source")}
         loop.hooks.emit("emergency_stop", **told)
     asking = opened.lease.flatten_asked_by()
     if asking:
-        closed = await opened.slices.flatten(asking)
+        closed = await opened.slices.flatten(asking, loop.tell_closed)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
     return Stopped(how, _in_words(opened, kills[0]))
+
+
+def _limit_reached(opened: Opened, reason: Reason) -> str:
+    """The limit that halted the core: what was observed, what was allowed, its config key."""
+    events = opened.slices.engine.record().events
+    breaches = events[(events["kind"] == EventKind.LIMIT_BREACH) & (events["reason"] == reason)]
+    if not len(breaches) or reason == Reason.KILLED:  # halted from outside: no limit of ours
+        return f"trading was halted by {reason.name}"
+    return breach_text(reason.name, breaches[-1]["value"], breaches[-1]["limit"])
 
 
 def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
@@ -123,7 +132,7 @@ def _in_words(opened: Opened, first: dict[str, Any]) -> str:
     again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
     if not Path(opened.lease.folder).exists():
         again = f"the state folder {opened.lease.home} is gone: start again, which halts; {again}"
-    return f"{first['code']}: {first['reason']}; {again}"
+    return f"{first['code']}: {pending.shown(str(first['reason']))}; {again}"
 
 
 def _kills(opened: Opened, kills: list[dict[str, Any]]) -> list[Entry]:
@@ -230,7 +239,7 @@ def _result(
         config_sha256=order.loaded.sha256,
         resolved_yaml=order.loaded.resolved_yaml(),
         sources=[asdict(source) for source in sources],
-        model=model_facts(order.loaded),
+        model=model_facts(order.loaded, begun.model.files),
         quality=quality,
         bars=int(record.book.account[0]["decisions"]),
         orders=record.orders,

@@ -16,27 +16,31 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import Reason
+from trader.config.sections_trading import SYSLOG, AnchorCommand
+from trader.core.schema import Reason, TradingState
 from trader.errors import KilledError, UsageError
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
+from trader.journal.courier import CommandAnchor, Courier, to_syslog
+from trader.journal.lineage import newest_parent
 from trader.journal.log import Journal, OnCheckpoint
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
 from trader.paper.lastwords import say_last
-from trader.paper.start import Start
+from trader.paper.start import Start, journals_of
 from trader.paper.taking import Held
 from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
 from trader.run.backtest import RowKeeper
-from trader.run.journaled import JournaledSlices, Passed, SentOrder
+from trader.run.journaled import JournaledSlices
 from trader.run.points import reached
 from trader.run.recorded import rules_details
 from trader.run.recover import Recovery
 from trader.run.sliceengine import SliceEngine
+from trader.run.surroundings import Passed, SentOrder
 from trader.safety import latch, records, statedir
 from trader.safety.gate import Gate
 from trader.safety.lease import Lease
@@ -67,7 +71,7 @@ class Desk:
         self._gate = gate
 
     def send(self, order: SentOrder) -> Passed:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send(order, self._broker)
@@ -76,14 +80,14 @@ class Desk:
         return Passed(reason, passage.detail)
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         if self._gate is None:
             return Passed(Reason.KILLED, "the gate is not open")
         passage = self._gate.send_closing(order, self._broker, position_qty)
         return Passed(Reason[passage.reason], passage.detail)
 
     def sent_mono_ns(self) -> int:
-        """See `run.journaled.Surroundings`."""
+        """See `run.surroundings.Surroundings`."""
         return self._broker.sent_ns
 
 
@@ -110,6 +114,25 @@ class Opened:
     desk: Desk
     decisions: DecisionWriter
     tally: DecisionTally
+    state_before: TradingState  # before the kills and re-arms that came while no process ran
+    anchor: OnCheckpoint | None = None  # where the heads go
+
+    def anchor_failures(self) -> list[str]:
+        """Heads that could not be copied since the last call."""
+        told: list[str] = []
+        lists = [self.journal.anchor_failures]
+        if isinstance(self.anchor, Courier):
+            lists.append(self.anchor.failures)
+        for failures in lists:  # another thread may be adding to them
+            found = list(failures)
+            del failures[: len(found)]
+            told += found
+        return told
+
+    def close_anchor(self, timeout_s: float) -> None:
+        """Wait so long for the last heads to be delivered."""
+        if isinstance(self.anchor, Courier):
+            self.anchor.close(timeout_s)
 
     @property
     def run_id(self) -> str:
@@ -141,7 +164,8 @@ def leave(lease: Lease, error: JournalError) -> None:
 
 def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     config = begun.config
-    journal = _journal(begun, folder)
+    anchor = _anchor(config.audit.anchor)
+    journal = _journal(begun, folder, anchor)
     reached("after_resume_record")
     pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
     snapshot_every = config.execution.snapshot_every
@@ -152,6 +176,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     slices = JournaledSlices(engine, journal, desk)
     recovery = Recovery(slices, journal, begun.found)
     recovery.fold()
+    state_before = TradingState(int(engine.book.account[0]["trading_state"]))
     home = Path(lease.home)
     recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
     lease.check()  # a kill that came meanwhile is in force already
@@ -162,7 +187,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
-    return Opened(folder, lease, journal, slices, desk, decisions, tally)
+    return Opened(folder, lease, journal, slices, desk, decisions, tally, state_before, anchor)
 
 
 def _is_too_late(begun: Start) -> bool:
@@ -175,20 +200,21 @@ def _is_too_late(begun: Start) -> bool:
     return not (age_ns <= begun.config.period_ns)
 
 
-def _journal(begun: Start, folder: Path) -> Journal:
+def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal:
     order, rules = begun.order, begun.rules
     who = build.Identity(
         folder.name,
         {"uid": os.getuid(), "pid": os.getpid(), "host": socket.gethostname(), "role": "runner"},
         rules.limits,
         order.loaded.sha256,
-        begun.model_sha,
+        begun.model.sha256,
         code_sha256(),
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
+    details |= begun.model.details
     if begun.path is not None:
-        journal = Journal.open(begun.path, begun.clock, _anchor(begun))
+        journal = Journal.open(begun.path, begun.clock, anchor)
         if journal.head.seq != begun.found.last_seq:
             journal.close()
             raise UsageError(
@@ -197,16 +223,28 @@ def _journal(begun: Start, folder: Path) -> Journal:
         journal.append([build.run_resume(who, details)])
         return journal
     config = begun.config
+    before = [path for path in journals_of(order) if path.parent != folder]
+    parent_run, parent_head = newest_parent(before)
     start = build.RunStart(
-        who, folder.name, "paper", config.symbols, config.broker.cash, details=details
+        who,
+        folder.name,
+        "paper",
+        config.symbols,
+        config.broker.cash,
+        parent_run,
+        parent_head,
+        details,
     )
-    return Journal.create(folder / FILE_NAME, start, begun.clock, _anchor(begun))
+    return Journal.create(folder / FILE_NAME, start, begun.clock, anchor)
 
 
-def _anchor(begun: Start) -> OnCheckpoint | None:
+def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
     """Where the heads of the hash chain are copied to; None for nowhere."""
-    place = begun.config.audit.anchor
-    return None if place is None else FileAnchor(Path(place))
+    if place is None:
+        return None
+    if isinstance(place, AnchorCommand):
+        return Courier(CommandAnchor(place.command))
+    return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
 
 
 def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:

@@ -5,7 +5,6 @@ what it began with: the same config, model and, for files, the same bars.
 """
 
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,19 +17,20 @@ from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, open_feed
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, Tell, open_feed
 from trader.feeds.sessions import session_table
 from trader.journal.records import JournalError, Record
 from trader.journal.store import FILE_NAME, read_records
 from trader.journal.verify import verify
 from trader.paper.clock import RealClock
+from trader.paper.sameness import ModelHash, difference, model_hash
 from trader.report.artifacts import CONFIG, MANIFEST
 from trader.report.compare import changed_keys
 from trader.report.folder import run_id_stem
 from trader.run.recorded import recorded_rules
 from trader.run.recover import Recovered, recovered
 from trader.run.replay import replay
-from trader.runner import Order, model_facts
+from trader.runner import Order
 from trader.wiring import build_rules, check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
@@ -53,7 +53,7 @@ class Start:
     clock: RealClock
     feed: LiveFeed
     rules: Rules
-    model_sha: str
+    model: ModelHash
     started_at: datetime
     path: Path | None = None
     found: Recovered = field(default_factory=Recovered)
@@ -70,20 +70,20 @@ class Start:
         return self.feed.history
 
 
-def start(order: Order, asked: Asked, path: Path | None) -> Start:
+def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = None) -> Start:
     """What a new run, or the one behind the journal at `path`, starts from; waits for nothing.
 
-    Raises the errors of config and data, `UsageError` where the run that would go on had another
-    config, model or data, `VerificationError` where its journal is damaged. A live feed has no
-    trading hours yet: `first_bar` is next.
+    `tell` is told of long waits of a replay. Raises the errors of config and data, `UsageError`
+    where the run that would go on had another config, model or data, `VerificationError` where its
+    journal is damaged. A live feed has no trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
-    model_sha = model_sha256(order)
-    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model_sha)
+    model = model_hash(order)
+    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
     last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
-    feed = open_feed(config, clock, asked.pace, last_ns)
-    begun = Start(order, clock, feed, recorded or _no_rules(), model_sha, datetime.now(UTC))
+    feed = open_feed(config, clock, asked.pace, last_ns, tell)
+    begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
     begun.path, begun.found = path, found
     if feed.history is not None:
         check_drivers(config, feed.history.bars)
@@ -119,13 +119,28 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(config.risk.market_hours, first_ns, last_ns)
 
 
+def runs_of_this_name(order: Order) -> list[Path]:
+    """The folders of this config's paper runs, the newest first."""
+    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
+    found = []
+    for folder in order.parent.absolute().glob(f"*{stem}*"):
+        name = folder.name
+        number = name[STAMP_LENGTH:].removeprefix(stem)  # of several runs of one second
+        if not number or (number.startswith("-") and number[1:].isdecimal()):
+            found.append((name[:STAMP_LENGTH], int(number[1:] or 1), folder))
+        # else it is of another config, whose name begins with ours
+    return [folder for *_, folder in sorted(found, reverse=True)]
+
+
+def journals_of(order: Order) -> list[Path]:
+    """The journals of those that have one."""
+    paths = [folder / FILE_NAME for folder in runs_of_this_name(order)]
+    return [path for path in paths if path.exists()]
+
+
 def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
-    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    for path in sorted(order.parent.absolute().glob(f"*{stem}*/{FILE_NAME}"), reverse=True):
-        rest = path.parent.name[STAMP_LENGTH:].removeprefix(stem)
-        if rest and not (rest.startswith("-") and rest[1:].isdigit()):
-            continue  # another config, whose name begins with ours
+    for path in journals_of(order)[:1]:
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
         is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
         has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
@@ -133,7 +148,7 @@ def cut_off(order: Order) -> Path | None:
     return None
 
 
-def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules | None]:
+def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
     """What the journal holds, once it is shown to be whole, ours and reproducible."""
     name = path.parent.name
     report = verify(path)
@@ -145,16 +160,17 @@ def _resumed(path: Path, order: Order, model_sha: str) -> tuple[Recovered, Rules
         )
     records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
     begun = records[0]
-    for what, key, now in (
-        ("config", "config_sha", order.loaded.sha256),
-        ("model", "model_sha", model_sha),
-    ):
-        if begun.data[key] != now:
-            raise UsageError(
-                f"{name} was cut off and would go on, but the {what} is not the one it ran on"
-                f"{_changes(path, order) if what == 'config' else ''}: "
-                f"bring the old {what} back, or start fresh with --new"
-            )
+    if begun.data["config_sha"] != order.loaded.sha256:
+        raise UsageError(
+            f"{name} was cut off and would go on, but the config is not the one it ran on"
+            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
+        )
+    changed = difference(begun, model)
+    if changed is not None:
+        raise UsageError(
+            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
+            "bring that back, or start fresh with --new"
+        )
     again = replay(path)
     if again.divergence is not None:
         raise VerificationError(
@@ -191,16 +207,6 @@ def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
             "the data files are not the ones the run that was cut off has traded on: bring them "
             "back, or start fresh with --new"
         )
-
-
-def model_sha256(order: Order) -> str:
-    """One hash over the model's section of the config and the file it names."""
-    whole = hashlib.sha256(repr(model_facts(order.loaded)).encode())
-    path = getattr(order.loaded.config.model, "path", None)
-    if path is not None:
-        with contextlib.suppress(OSError):  # loading it will say what is wrong
-            whole.update(Path(path).read_bytes())
-    return whole.hexdigest()
 
 
 class _Begun:

@@ -105,6 +105,7 @@ class StatusBoard:
             "cash": facts["cash"],
             "realized_pnl": float(account["realized_pnl"]),
             "unrealized_pnl": facts["open_pnl"],
+            "commissions": float(account["commission"]),
             "daily_loss": max(0.0, -facts["day_pnl"]),
             "max_daily_loss": facts["max_daily_loss"],
             "drawdown_frac": drawdown if math.isfinite(drawdown) else None,

@@ -1,6 +1,5 @@
 """The right to run, held from before anything of the run is read until it has ended.
 
-    require_armed      no kill of everything in force, before anything else is looked at
     taken              folder, run.lock, latch; a watch on the latch until trading looks itself
 
 Law: a start is registered while it reads, waits for its first bar or loads a model, so that
@@ -14,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,21 +25,13 @@ from trader.paper.lastwords import say_last
 from trader.report.artifacts import CONFIG
 from trader.report.folder import create_live, write_file
 from trader.runner import Order
-from trader.safety import pending, records
+from trader.safety import pending, runs
 from trader.safety.lease import Lease, RunInfo, arm
 from trader.safety.statedir import home_path
 
 LOOK_S = 0.1
 PATIENCE_S = 1.5  # for a start that is killed to leave in order; well under what a kill waits
 SHOW_CURSOR = "\x1b[?25h"
-
-
-def require_armed() -> None:
-    """`KilledError` with who, when, why and how to re-arm, under a kill of everything."""
-    home = home_path()
-    found = [kill for kill in pending.pending_kills(home) if kill["scope"] == records.EVERYTHING]
-    if found:
-        raise KilledError(pending.explain(found, home))
 
 
 class StartWatch:
@@ -88,6 +79,7 @@ class Held:
     lease: Lease
     watch: StartWatch
     over: bool = False  # it will not go on
+    heard: Sequence[str] = ()  # SIGTERM, SIGHUP of before trading listens
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
@@ -95,6 +87,21 @@ def new_folder(order: Order, started_at: datetime) -> Path:
     made = create_live(order.parent, "paper", order.loaded.config.name, started_at)
     write_file(made.final / CONFIG, order.loaded.resolved_yaml())
     return made.final
+
+
+def forget_unbegun(folders: Iterable[Path]) -> None:
+    """Take away, and off the list of runs, those of `folders` whose process died before their
+    journal began: there is nothing to go on with."""
+    home = home_path()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if {path.name for path in folder.iterdir()} != {CONFIG}:
+                continue
+            run = runs.Run(home, folder.name)
+            if run.alive or run.entry.get("run_dir") != str(folder):  # not listed yet: it starts
+                continue
+            runs.forget(home, folder.name)
+            shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,15 @@ from trader.run.hooks import EVENTS, Hooks
 from trader.run.loop import ExecutionLoop, Stopped
 from trader.run.modelworker import AskedModel, ModelWorker, ThreadModel
 from trader.run.slices import LiveSlices, SlicePlan
-from trader.run.supervise import ClockWatch, FeedLimits, FeedWatch, FileWatch, Look, supervise
+from trader.run.supervise import (
+    AnchorWatch,
+    ClockWatch,
+    FeedLimits,
+    FeedWatch,
+    FileWatch,
+    Look,
+    supervise,
+)
 from trader.safety.watchdog import Watchdog
 from trader.signals.model import load_model
 from trader.wiring import build_features, load_hooks, search_paths
@@ -148,6 +156,7 @@ async def trade(begun: Start, opened: Opened, parts: Parts, watcher: Watcher) ->
         symbols=list(config.symbols),
         resumed=begun.path is not None,
     )
+    loop.tell_state_since(opened.state_before)
     watchdog.start()
     looks = [*_looks(begun, opened, parts), board.look(watcher.on_status)]
     tasks = [asyncio.ensure_future(supervise(looks)), asyncio.ensure_future(watchdog.beating())]
@@ -182,6 +191,7 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
         stop_if_killed,
         ClockWatch(parts.loop, opened.slices, begun.clock).look,
         FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
+        AnchorWatch(parts.loop, opened.slices, opened.anchor_failures).look,
     ]
     if begun.history is None:
         lost_s = config.feed.disconnect_after_seconds
@@ -212,4 +222,6 @@ def _listen(loop: ExecutionLoop) -> None:
         loop.request_stop(STOP_SIGNALS[number], number.name)
 
     for number in STOP_SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # `nohup`: the terminal may go
         asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -1,11 +1,14 @@
 """One line for one event of a run: words for people, a document for programs.
 
 Law: knows the keys of docs/paper.md and invents none; an event it does not know is shown whole.
+A line is one line, whatever is in the event: nothing in it can write to the terminal.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from trader.report.breach import breach_text
 
 Details = Mapping[str, Any]
 
@@ -21,7 +24,17 @@ def event_line(details: Details) -> str:
     words = _WORDS.get(event)
     text = words(details) if words is not None else _plain(details)
     head = " ".join(str(details[key]) for key in ("timestamp", "symbol") if details.get(key))
-    return f"{head} {text}" if head else text
+    return one_line(f"{head} {text}" if head else text)
+
+
+def one_line(text: str) -> str:
+    """`text` as a terminal may show it: line breaks and control characters are escaped.
+
+    A reason is whatever somebody typed, an error whatever a model raised.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def number(value: Any) -> str:
@@ -87,6 +100,12 @@ def _changed(details: Details) -> str:
     return text if reason in (None, "NONE") else f"{text}: {reason}"
 
 
+def _breach(details: Details) -> str:
+    reason, policy = str(details.get("reason")), details.get("policy")
+    words = breach_text(reason, details.get("observed"), details.get("limit"))
+    return f"limit reached: {words}; {policy}"
+
+
 def _plain(details: Details) -> str:
     rest = [f"{key}={value}" for key, value in details.items() if key not in _HEAD]
     return " ".join([str(details.get("event", "event")), *rest])
@@ -102,7 +121,7 @@ _WORDS: dict[str, Callable[[Details], str]] = {
     "order_sent": lambda d: f"sent {d.get('side')} {number(d.get('qty'))} ({d.get('order_id')})",
     "order_filled": _filled,
     "trading_state_changed": _changed,
-    "limit_breach": lambda d: f"limit reached: {d.get('reason')}",
+    "limit_breach": _breach,
     "emergency_stop": lambda d: f"killed by {d.get('kill_id')} {d.get('code')}: {d.get('reason')}",
     "error": lambda d: f"{d.get('kind')}: {d.get('text')}",
     "trading_stopped": lambda d: f"stopped: {d.get('how')} {d.get('text') or ''}".rstrip(),

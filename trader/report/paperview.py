@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trader.report.eventlines import event_line, number
+from trader.report.eventlines import event_line, number, one_line
 from trader.report.tables import money
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 12  # symbols shown; the others are counted
 HAPPENINGS = 8
 TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
-TOLD |= {"trading_state_changed", "error", "trading_started"}
+TOLD |= {"trading_state_changed", "limit_breach", "error", "trading_started"}
 COUNTED = {"order_denied": "denied", "order_throttled": "throttled"}
 COLOURS = {"ACTIVE": "green", "REDUCING": "yellow", "HALTED": "bold red"}
 LONGEST_SYMBOL = 24
@@ -136,6 +136,7 @@ def _counters(facts: Mapping[str, Any], counts: Counter[str]) -> "RenderableType
     parts = []
     parts += [f"{count} bars {use}" for use, count in sorted(refused.items())]
     if model.get("failures"):
-        parts.append(f"{model['failures']} model failures ({model.get('last_error')})")
+        last = one_line(str(model.get("last_error")))
+        parts.append(f"{model['failures']} model failures ({last})")
     more = "\n" + ", ".join(parts) if parts else ""
     return Text(text + more, overflow="ellipsis", no_wrap=True)

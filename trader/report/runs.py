@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.errors import UsageError
-from trader.report.artifacts import COMPLETE, MANIFEST, METRICS
+from trader.report.artifacts import COMPLETE, CONFIG, MANIFEST, METRICS
 from trader.report.folder import PARTIAL_SUFFIX, RUN_ID
 from trader.report.provenance import FORMAT
 
@@ -142,6 +142,11 @@ def _unfinished(path: Path) -> str:
         return ""
     if (path / JOURNAL).is_file():
         return "not finished: a paper run that is live, or was interrupted and can be resumed"
+    if [found.name for found in path.iterdir()] == [CONFIG]:
+        return (
+            "not begun: a paper run that waits for its first bar, or died before it; the next "
+            "start of its config takes it away"
+        )
     return f"damaged: {MANIFEST} is missing"
 
 

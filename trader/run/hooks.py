@@ -7,26 +7,14 @@ dictionary of its own to do with as it likes.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
+from trader.config.sections_trading import HookEvent
 from trader.errors import UsageError
 from trader.safety.callbacks import CallbackStats, Dispatcher, Subscriber
 from trader.safety.ownloop import OwnLoop
 
-EVENTS = (
-    "trading_started",
-    "bar",
-    "action_generated",
-    "order_denied",
-    "order_throttled",
-    "order_sent",
-    "order_filled",
-    "trading_state_changed",
-    "limit_breach",
-    "emergency_stop",
-    "error",
-    "trading_stopped",
-)
+EVENTS: tuple[str, ...] = get_args(HookEvent)
 
 LOOK_S = 0.02  # between two looks at callbacks that are still at work
 

@@ -8,8 +8,6 @@ is enough to go on from (`trader.run.recover`).
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,49 +18,17 @@ from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
 from trader.run.answers import Answer
 from trader.run.points import reached
+from trader.run.refusals import refused_entries
 from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
+from trader.run.snapshots import SnapshotRhythm
+from trader.run.surroundings import Passed, SentOrder, Surroundings
 
 ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
 NO_DECISION = -1  # of an order that a kill asked for
 
 
-class SentOrder(NamedTuple):
-    """What the safety gate needs to know of an order."""
-
-    order_id: str
-    decision: int
-    qty: float
-
-
-class Passed(NamedTuple):
-    """What the gate said: NONE when sent, else why it did not leave."""
-
-    reason: Reason
-    detail: str = ""
-
-
-Send = Callable[[SentOrder], Passed]
-
-
-class Surroundings(Protocol):
-    """What a journaled slice needs of the world."""
-
-    symbols: tuple[str, ...]
-    pool: Executor  # one thread, for the disk
-    snapshot_every: int  # journal records between two snapshots
-
-    def send(self, order: SentOrder) -> Passed:
-        """Through the gate to the broker."""
-        ...
-
-    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
-        """The same for an order that closes a position for a kill with `flatten`."""
-        ...
-
-    def sent_mono_ns(self) -> int:
-        """Monotonic time at which the newest order left, read inside the gate."""
-        ...
+Tell = Callable[[np.void], None]
 
 
 class JournaledSlices:
@@ -76,7 +42,7 @@ class JournaledSlices:
         self.symbols = around.symbols
         self._lineage = journal.run_id
         self._client_ids: dict[int, str] = {}  # of the orders that may still fill
-        self._last_snapshot = journal.head.seq
+        self._rhythm = SnapshotRhythm(journal, around.snapshot_every)
 
     async def take(self, bars: np.ndarray, answer: Answer) -> None:
         """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
@@ -92,7 +58,7 @@ class JournaledSlices:
             reached("before_outcomes")
             await self._append(outcomes, durable=False)
         reached("after_outcomes")
-        if self._journal.next_seq - self._last_snapshot >= self._around.snapshot_every:
+        if self._rhythm.is_due(self.engine.book):
             await self.take_snapshot()
 
     async def note(self, refused: Sequence[Refused]) -> None:
@@ -105,8 +71,7 @@ class JournaledSlices:
         if not working:
             return 0
         reached("before_cancel_intent")
-        ids = [self.client_id(int(order["order_id"])) for _, order in working]
-        await self._append([build.cancel_intent(client_id, reason.name) for client_id in ids])
+        await self._append(self._cancel_intents(reason))
         reached("after_cancel_intent")
         ended: list[Entry] = []
         for symbol, order in working:
@@ -114,16 +79,33 @@ class JournaledSlices:
         await self._append(ended)
         return len(working)
 
+    def _cancel_intents(self, reason: Reason) -> list[Entry]:
+        ids = [self.client_id(int(order["order_id"])) for _, order in self.engine.working()]
+        return [build.cancel_intent(client_id, reason.name) for client_id in ids]
+
     async def record(self, *entries: Entry) -> None:
         """Whatever else belongs on record."""
         await self._append(entries)
 
-    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> None:
-        """A kill between two slices: the core halts, working orders end, all on record."""
-        await self._append([*kills, *self.ended(self.engine.halt(reason))])
+    async def halt(self, reason: Reason, kills: Sequence[Entry] = ()) -> np.ndarray:
+        """A kill between two slices: the core halts, working orders end, all on record.
 
-    async def flatten(self, kill_id: str) -> int:
-        """Close every position at once, for a kill that asks for it; how many were closed."""
+        The intents change nothing for who reads them back: the KILL before them has ended all.
+        Returns the core's EVENT rows; none where it was halted already.
+        """
+        intents = self._cancel_intents(reason)
+        await self._append([*kills, *intents])
+        if intents:
+            reached("after_cancel_intent")
+        events = self.engine.halt(reason)
+        await self._append(self.ended(events))
+        return events
+
+    async def flatten(self, kill_id: str, tell: Tell = lambda fill: None) -> int:
+        """Close every position at once, for a kill that asks for it; how many were closed.
+
+        `tell` gets the FILL row of each, once it is on record.
+        """
         held = self.engine.book.positions["qty"].copy()
         ts_ns = int(self.engine.book.account[0]["ts_ns"])
         closed = 0
@@ -135,17 +117,20 @@ class JournaledSlices:
             order = SentOrder(client_id, NO_DECISION - symbol, qty)
             passed = self._around.send_closing(order, float(held[symbol]))
             if passed.reason == Reason.NONE:
-                await self._append(self.closed(symbol, client_id))
+                fills = self.engine.close_out(symbol)
+                await self._append(self.closed(fills, client_id))
+                for fill in fills:
+                    tell(fill)
                 closed += 1
             else:
                 await self._append([build.order_aborted(client_id, passed.reason, passed.detail)])
         return closed
 
-    def closed(self, symbol: int, client_id: str) -> list[Entry]:
-        """The position goes to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
+    def closed(self, fills: np.ndarray, client_id: str) -> list[Entry]:
+        """A position went to zero: ORDER_SENT, ORDER_ACK and FILL of the closing order."""
         sent_ns = self._around.sent_mono_ns()
         entries: list[Entry] = []
-        for row in self.engine.close_out(symbol):
+        for row in fills:
             self._client_ids[int(row["order_id"])] = client_id
             entries += [
                 build.order_sent(client_id, row["qty"], sent_ns),
@@ -155,10 +140,14 @@ class JournaledSlices:
         return entries
 
     async def take_snapshot(self) -> None:
-        """The whole state into the journal: what a later recovery is checked against."""
+        """The whole state into the journal: what a later recovery is checked against.
+
+        The first one of a session with a CHECKPOINT of the session before, in one transaction.
+        """
         reached("before_snapshot")
-        await self._append([self.snapshot_entry()])
-        self._last_snapshot = self._journal.head.seq
+        is_roll = self._rhythm.is_next_session(self.engine.book)
+        await self._append([self.snapshot_entry()], checkpoint=is_roll)
+        self._rhythm.taken(self.engine.book)
         reached("after_snapshot")
 
     def client_id(self, order_id: int) -> str:
@@ -176,6 +165,7 @@ class JournaledSlices:
         """The slice through the core."""
         self._forget()
         self.engine.take(bars, actions.astype(np.int8), reasons.astype(np.int16))
+        self._rhythm.begin(self.engine.book)
 
     def outputs(self) -> tuple[list[Entry], list[Entry]]:
         """(what the slice taken last did with its intents at the end, the intents alone)."""
@@ -268,23 +258,10 @@ class JournaledSlices:
             alive = {int(order["order_id"]) for _, order in self.engine.orders()}
             self._client_ids = {key: self._client_ids[key] for key in alive & set(self._client_ids)}
 
-    async def _append(self, entries: Sequence[Entry], durable: bool = True) -> None:
+    async def _append(
+        self, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
+    ) -> None:
         if entries:
             loop = asyncio.get_running_loop()
-            write = functools.partial(self._journal.append, entries, durable)
+            write = functools.partial(self._journal.append, entries, durable, checkpoint)
             await loop.run_in_executor(self._around.pool, write)
-
-
-def refused_entries(refused: Refused) -> list[Entry]:
-    """What the journal says of a bar that is not traded on."""
-    entries: list[Entry] = []
-    if refused.bar is not None:
-        entries.append(build.bars(np.array([refused.bar], refused.bar.dtype), refused.use))
-    if refused.use == "revised":
-        entries.append(build.alert("DATA_REVISED", refused.text))
-    elif refused.use == "disorder":
-        entries.append(build.alert("FEED_OUT_OF_ORDER", refused.text))
-    elif refused.use == "invalid":
-        details = {"line": refused.line, "symbol": refused.symbol}
-        entries.append(build.alert("BAD_BAR", refused.text, details))
-    return entries

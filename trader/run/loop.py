@@ -12,14 +12,14 @@ handed in. Features, model and disk are off the event loop; the book is touched 
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from trader.core.book import Inputs, Rules
-from trader.core.schema import Reason
+from trader.core.schema import Reason, TradingState
 from trader.run.answers import Signals, StreamSignals
 from trader.run.backtest import RowKeeper, RunRecord
 from trader.run.hooks import Hooks
@@ -31,6 +31,7 @@ from trader.safety.callbacks import CallbackStats
 from trader.signals.features import FeatureSet
 from trader.signals.model import Model
 
+T = TypeVar("T")
 TOLD = {"invalid": "BAD_BAR", "revised": "DATA_REVISED", "disorder": "FEED_OUT_OF_ORDER"}
 
 
@@ -83,7 +84,11 @@ class ExecutionLoop:
         return self._published
 
     def request_stop(self, how: str, text: str = "") -> None:
-        """Stop after the slice under way; the first request counts. From any thread."""
+        """Stop at once between two slices; the first request counts. From any thread.
+
+        A slice whose answer is not known yet is dropped: it was not taken. One that is being taken
+        is taken to its end.
+        """
         if self._stop is None:
             self._stop = Stopped(how, text)
         if self._wake is not None:
@@ -102,6 +107,18 @@ class ExecutionLoop:
         """Let `snapshot` tell of what was done to the state between two slices."""
         self._published = self._taker.engine.snapshot()
 
+    def tell_halted(self, events: np.ndarray) -> None:
+        """Let hooks hear what a halt from outside the core changed: its EVENT rows."""
+        self._narrator.state_changed(events)
+
+    def tell_state_since(self, before: TradingState) -> None:
+        """Let hooks hear of a trading state that is not `before`: a re-arm taken in at a start."""
+        self._narrator.state_since(before, self._taker.engine.book.account[0])
+
+    def tell_closed(self, fill: np.void) -> None:
+        """Let hooks hear of an order that closed a position for a kill, and of its FILL row."""
+        self._narrator.position_closed(fill)
+
     async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
         """Trade every slice of every portion, in order, until the end or a stop.
 
@@ -116,9 +133,9 @@ class ExecutionLoop:
                 self._stop = self._stop or self._guard()
                 if self._stop is not None:
                     return self._stop
-                portion = await _next_unless(items, stopping)
+                portion = await _unless(stopping, anext(items, None))
                 if portion is not None:
-                    await self._trade(portion)
+                    await self._trade(portion, stopping)
                 elif self._stop is None:
                     self._stop = self._guard()
                     return self._stop or Stopped("end")
@@ -127,12 +144,14 @@ class ExecutionLoop:
             if hasattr(items, "aclose"):
                 await items.aclose()
 
-    async def _trade(self, portion: Portion) -> None:
+    async def _trade(self, portion: Portion, stopping: "asyncio.Future[Any]") -> None:
         if portion.refused:
             await self._note(portion.refused)
         if not portion.slices:
             return
-        answers = await self._signals.answers(portion.slices)
+        answers = await _unless(stopping, self._signals.answers(portion.slices))
+        if answers is None:  # a model or a feature of the user's may take as long as it likes
+            return
         engine = self._taker.engine
         for one, answer in zip(portion.slices, answers, strict=True):
             async with self._lock:
@@ -151,11 +170,9 @@ class ExecutionLoop:
                 self.hooks.emit("error", **self._narrator.bar_named(one), kind=kind, text=one.text)
 
 
-async def _next_unless(
-    items: AsyncIterator[Portion], stopping: "asyncio.Future[Any]"
-) -> Portion | None:
-    """The next portion; None at the end, or when `stopping` is done first."""
-    coming = asyncio.ensure_future(anext(items, None))
+async def _unless(stopping: "asyncio.Future[Any]", asked: Awaitable[T]) -> T | None:
+    """What `asked` gives; None when `stopping` is done first, and `asked` is cancelled."""
+    coming = asyncio.ensure_future(asked)
     try:
         await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return coming.result() if coming.done() else None

@@ -105,14 +105,21 @@ class ModelProcess:
             if answer.number == number:
                 return answer
 
-    def kill(self) -> None:
-        """SIGKILL to the child and all it forked. May be called again."""
+    def end(self) -> None:
+        """SIGKILL to the child and all it forked: a thread that waits for its answer sees the end
+        of the pipe. The pipes stay open, so that it reads from no other file; `kill` is next."""
         if self._closed:
             return
-        self._closed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+
+    def kill(self) -> None:
+        """`end`, and let go of the pipes: when nobody asks it. May be called again."""
+        if self._closed:
+            return
+        self.end()
+        self._closed = True
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(DEATH_S)
         os.close(self._request)

@@ -30,6 +30,7 @@ from trader.signals.model import Model, predict_rows
 LOAD_TIMEOUT_S = 120.0
 OWN_REASONS = (int(Reason.NONE), int(Reason.WARMUP))
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
+CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
 Answered = tuple[np.ndarray, np.ndarray]  # actions int8 (n,), reasons int16 (n,)
 
 
@@ -122,11 +123,16 @@ class ModelWorker:
         return await loop.run_in_executor(self._pool, self._predict, bars, features, reasons)
 
     def close(self) -> None:
-        """Kill the child."""
+        """Kill the child, also while it is asked: who waits for its answer gets none."""
         self._closed = True
-        child = self._child
-        if child is not None:
-            child.kill()
+        if self._child is None:
+            return
+        self._child.end()
+        if self._lock.acquire(timeout=CLOSE_S):  # the one who asked has noticed
+            try:
+                self._child.kill()  # what is there now: it may just have been replaced
+            finally:
+                self._lock.release()
 
     def _start(self) -> None:
         with self._lock:

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import EventKind, Reason, ThrottleStage, TradingAction, TradingState
+from trader.core.schema import (
+    EventKind,
+    OnBreach,
+    Reason,
+    ThrottleStage,
+    TradingAction,
+    TradingState,
+)
 from trader.report.moments import iso_utc
 from trader.run.answers import Answer
 from trader.run.hooks import Hooks
@@ -18,6 +25,8 @@ from trader.run.sliceengine import SliceEngine
 from trader.run.slices import Refused
 
 Details = dict[str, Any]
+# The field of LIMITS that says what crossing a limit does; the others always kill.
+POLICIES = {Reason.DAILY_LOSS_LIMIT: "on_daily_loss", Reason.DRAWDOWN_LIMIT: "on_drawdown"}
 
 
 class Narrator:
@@ -39,6 +48,7 @@ class Narrator:
         if hooks.has("order_filled"):
             for fill in rows.fills:
                 hooks.emit("order_filled", **self._fill(fill))
+        self._limits_reached(rows.events, engine.rules.limits[0])
         self.state_changed(rows.events)
         if hooks.has("action_generated"):
             for row in zip(bars, answer.actions.tolist(), answer.reasons.tolist(), strict=True):
@@ -53,12 +63,39 @@ class Narrator:
         if not self._hooks.has("trading_state_changed"):
             return
         for event in events[events["kind"] == EventKind.TRADING_STATE]:
+            before, after = TradingState(int(event["limit"])), TradingState(int(event["value"]))
+            self._hooks.emit("trading_state_changed", **_change(event, before, after))
+
+    def state_since(self, before: TradingState, account: np.void) -> None:
+        """trading_state_changed from `before` to the state of `account`, where it is another."""
+        after = TradingState(int(account["trading_state"]))
+        if after != before:
+            row = {"ts_ns": account["ts_ns"], "reason": account["state_reason"]}
+            self._hooks.emit("trading_state_changed", **_change(row, before, after))
+
+    def position_closed(self, fill: np.void) -> None:
+        """order_sent and order_filled of an order that closed a position for a kill."""
+        details = self._fill(fill)
+        sent = ("timestamp", "symbol", "side", "qty", "order_id")
+        self._hooks.emit("order_sent", **{key: details[key] for key in sent})
+        self._hooks.emit("order_filled", **details)
+
+    def _limits_reached(self, events: np.ndarray, limits: np.void) -> None:
+        """limit_breach for the EVENT rows that tell of one: each where it changes the state."""
+        if not self._hooks.has("limit_breach"):
+            return
+        for event in events[events["kind"] == EventKind.LIMIT_BREACH]:
+            reason = Reason(int(event["reason"]))
+            policy = (
+                OnBreach(int(limits[POLICIES[reason]])) if reason in POLICIES else OnBreach.KILL
+            )
             self._hooks.emit(
-                "trading_state_changed",
+                "limit_breach",
                 timestamp=iso_utc(int(event["ts_ns"])),
-                before=TradingState(int(event["limit"])).name,
-                after=TradingState(int(event["value"])).name,
-                reason=Reason(int(event["reason"])).name,
+                reason=reason.name,
+                observed=finite(event["value"]),
+                limit=finite(event["limit"]),
+                policy=policy.name.lower(),
             )
 
     def bar_named(self, refused: Refused) -> Details:
@@ -131,6 +168,17 @@ class Narrator:
             **{name: float(fill[name]) for name in names},
             "order_id": self._client_id(int(fill["order_id"])),
         }
+
+
+def _change(row: Any, before: TradingState, after: TradingState) -> Details:
+    """`row` has the close (0 where no bar has come yet) and the reason."""
+    ts_ns = int(row["ts_ns"])
+    return {
+        "timestamp": iso_utc(ts_ns) if ts_ns > 0 else None,
+        "before": before.name,
+        "after": after.name,
+        "reason": Reason(int(row["reason"])).name,
+    }
 
 
 def _side(qty: float) -> Details:

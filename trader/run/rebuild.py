@@ -83,6 +83,7 @@ class Rebuild:
         self._intents: deque[np.ndarray] = deque()
         self._client_ids: dict[int, str] = {}
         self._symbol_of: dict[str, int] = {}
+        self._rejected: set[str] = set()  # order ids; the core knows no rejection: nothing may fill
         self._kills: set[str] = set()  # in force
         self._closing: dict[str, int] = {}  # flattening orders not sent yet: id → symbol
 

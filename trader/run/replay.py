@@ -51,6 +51,8 @@ class Replayer(Rebuild):
         recorded = readback.fill_of(record)
         if not self._fills:
             where.differs("fill", row_text(recorded), "none")
+        if data["client_order_id"] in self._rejected:
+            where.differs("fill", row_text(recorded), "none of an order that was rejected")
         expected = self._fills.popleft()
         where.require_rows("fill", recorded, expected)
         row = expected[0]
@@ -59,6 +61,9 @@ class Replayer(Rebuild):
         where.require("symbol", data["symbol"], self.symbols[row["symbol"]])
         for field in ("qty", "price", "commission"):
             where.require(field, float(data[field]), float(row[field]), data["symbol"])
+
+    def _reject(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._rejected.add(data["client_order_id"])
 
     def _cancel(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._begin_outputs(where)
@@ -158,6 +163,7 @@ _STEPS: dict[str, Step] = {
     "ORDER_INTENT": Replayer._intent,
     "ORDER_SENT": Replayer._sent,
     "ORDER_ACK": Replayer._sent,
+    "ORDER_REJECTED": Replayer._reject,
     "ORDER_ABORTED": Replayer._aborted,
     "FILL": Replayer._fill,
     "CANCEL_ACK": Replayer._cancel,

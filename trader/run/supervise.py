@@ -137,6 +137,22 @@ class FileWatch:
                 self._loop.hooks.emit("error", kind="CONFIG_CHANGED", text=text)
 
 
+class AnchorWatch:
+    """Puts heads that could not be copied on record. Nothing else follows: trading goes on."""
+
+    def __init__(
+        self, loop: ExecutionLoop, slices: JournaledSlices, failures: Callable[[], list[str]]
+    ) -> None:
+        """`failures`: those since it was last called."""
+        self._loop, self._slices, self._failures = loop, slices, failures
+
+    async def look(self) -> None:
+        """One look."""
+        for text in self._failures():
+            await self._slices.record(build.alert("ANCHOR_FAILED", text))
+            self._loop.hooks.emit("error", kind="ANCHOR_FAILED", text=text)
+
+
 def _sha(path: Path) -> str:
     """SHA-256 of a file in hex; "" where it cannot be read."""
     try:

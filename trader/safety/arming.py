@@ -80,7 +80,7 @@ class LatchLock:
 
     def __enter__(self) -> None:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | FLAGS, latch.FILE_MODE)
-        if not _locked(fd, fcntl.LOCK_EX, self._timeout_s):
+        if not locked(fd, fcntl.LOCK_EX, self._timeout_s):
             os.close(fd)
             why = "another start or re-arm is under way, or was suspended"
             raise TimeoutError(errno.ETIMEDOUT, why, self._path)
@@ -100,13 +100,14 @@ def nobody_opens(home: str, timeout_s: float) -> int | None:
         fd = os.open(os.path.join(home, LOCK), os.O_RDONLY | FLAGS)
     except OSError:
         return -1
-    if _locked(fd, fcntl.LOCK_SH, timeout_s):
+    if locked(fd, fcntl.LOCK_SH, timeout_s):
         return fd
     os.close(fd)
     return None
 
 
-def _locked(fd: int, kind: int, timeout_s: float) -> bool:
+def locked(fd: int, kind: int, timeout_s: float) -> bool:
+    """Whether a `flock` of that kind was had within the time."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

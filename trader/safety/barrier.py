@@ -120,7 +120,7 @@ def see_off(targets: list[Target]) -> None:
     since = time.monotonic()
     waiting = [target for target in targets if target.outcome == HALTED]
     pause = _POLL_S[1]
-    while waiting := [target for target in waiting if lock_of(target.run) != runs.FREE]:
+    while waiting := [target for target in waiting if target.run.now().alive]:
         for target in [each for each in waiting if _is_late(each, time.monotonic() - since)]:
             waiting.remove(target)
             _see_off_late(target)
@@ -133,7 +133,7 @@ def _is_late(target: Target, waited_s: float) -> bool:
 
 
 def _see_off_late(target: Target) -> None:
-    runner = runs.Run(os.path.dirname(os.path.dirname(target.run.folder)), target.run.run_id).runner
+    runner = target.run.now().runner
     if runner is None:
         target.trouble = "did not leave in time, and its process is not known"
         return

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from trader.core.schema import KillSwitchReason, Reason
-from trader.safety import latch, records, statedir, stop, trip
+from trader.safety import codes, latch, records, statedir, stop, trip
 from trader.safety.callbacks import CallbackStats, Dispatcher, Subscriber
 from trader.safety.lease import Lease, live_leases
 
@@ -52,14 +52,16 @@ class StopReport(NamedTuple):
 def kill_switch_reason(meant: object) -> KillSwitchReason:
     """The kill code meant by a code, its number, its name, a core `Reason`, or a text naming one.
 
-    MANUAL_STOP for a text that names none. ValueError for a number that is no code.
+    `"2"` is 2; the words that name a code are in docs/kill-switch.md. MANUAL_STOP for a text that
+    names none. ValueError for a number that is no code.
     """
     if isinstance(meant, KillSwitchReason):
         return meant
     if isinstance(meant, Reason):
         return _BY_REASON.get(meant, KillSwitchReason.RISK_BREACH)
     if isinstance(meant, str):
-        return KillSwitchReason(latch.named_code(meant) or KillSwitchReason.MANUAL_STOP)
+        named = codes.given_code(meant) or codes.named_code(meant)
+        return KillSwitchReason(named or KillSwitchReason.MANUAL_STOP)
     if hasattr(meant, "__index__") and not isinstance(meant, bool):  # NumPy's integers as well
         return KillSwitchReason(operator.index(meant))
     raise ValueError(f"not a kill code: {meant!r} (one of {', '.join(latch.CODES)})")
@@ -217,12 +219,12 @@ class _Meant(NamedTuple):
 def _meant(reason: object, code: object) -> _Meant:
     text, unread = _text(reason), KillSwitchReason.SYSTEM_ERROR
     if code is None:
-        named = latch.named_code(text) or KillSwitchReason.MANUAL_STOP
+        named = codes.named_code(text) or KillSwitchReason.MANUAL_STOP
         return _Meant(text, KillSwitchReason(named))
     try:
         code = _as_number(code)
         meant = kill_switch_reason(code)
-        is_named = not isinstance(code, str) or latch.named_code(code)
+        is_named = not isinstance(code, str) or codes.named_code(code)
     except BaseException:  # whatever a stranger's object does when it is looked at
         is_named, meant = False, unread
     if not is_named:

@@ -130,6 +130,7 @@ class Gate:
         self._counters = Counters(rate)
         self._turn = threading.Lock()
         self._inside = 0  # thread that is handing over
+        self._pid = os.getpid()
         self._shut = ""
         self._check_errors = 0
         self._unknown: dict[str, Order] = {}
@@ -195,6 +196,8 @@ class Gate:
         self, order: Order, broker: Broker, refusal: Callable[[Order, int], tuple[str, str]]
     ) -> Passage:
         me = threading.get_ident()
+        if os.getpid() != self._pid:  # it shares the lock: letting go would open the barrier
+            return Passage(ABORTED, "KILLED", "a forked child trades nothing", 0)
         if self._inside == me:
             return Passage(ABORTED, "CHECK_ERROR", "send was called from inside the gate", 0)
         with self._turn:

@@ -95,8 +95,10 @@ def _exit_code(done: stop.Stop, targets: list[barrier.Target]) -> int:
 
 
 def _is_latched(done: stop.Stop) -> bool:
-    """Whether any channel anywhere holds this stop."""
-    return bool(done.fallbacks) or any(each.visible for each in done.folders.values())
+    """Whether every start in scope is refused from now on: a run's own latch is none for others."""
+    scope = done.folders.get(done.scope_folder)
+    is_visible = scope is not None and scope.visible
+    return is_visible or bool(done.fallbacks) or not done.record_error
 
 
 def _document(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: int) -> str:
@@ -122,8 +124,9 @@ def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: 
         f"{head} {what}: {order.kill_id} {latch.CODE_NAMES[order.code]}",
         f"  reason   {pending.shown(order.reason)}",
         f"  durable  {'yes' if done.durable else 'NO'}  ({done.home})",
-        f"  visible {done.micros(done.visible_ns)} µs, durable {done.micros(done.durable_ns)} µs, "
-        f"acknowledged {done.micros(ack_ns)} µs after the start",
+        f"  page {_after(done, done.page_ns)}, PERMIT and HALT {_after(done, done.visible_ns)}, "
+        f"durable {_after(done, done.durable_ns if done.durable else 0)}, "
+        f"acknowledged {_after(done, ack_ns)} after the start",
     ]
     for target in targets:
         line = f"  run {target.run.run_id}: {target.was} -> {target.outcome}"
@@ -138,6 +141,11 @@ def _account(done: stop.Stop, targets: list[barrier.Target], ack_ns: int, code: 
         return "\n".join(lines) + "\n"
     lines.append(f"  to trade again: trader rearm {order.kill_id} --reason TEXT")
     return "\n".join(lines) + "\n"
+
+
+def _after(done: stop.Stop, moment_ns: int) -> str:
+    """When a step was done, counted from the start; "not" for one that was not (0)."""
+    return f"{done.micros(moment_ns)} µs" if moment_ns else "not"
 
 
 def _told(target: barrier.Target) -> dict[str, object]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from trader.safety import latch, pending, runs, statedir
+from trader.safety import codes, latch, pending, runs, statedir
 
 _TAKES_TEXT = ("--reason", "--code", "--run")
 _MARK = "="  # before each text, so that argparse takes none for an option or for its own "--"
@@ -91,7 +91,7 @@ def _refusal(asked: argparse.Namespace) -> str:
     """Why a reason or a code cannot be meant; "" when they can."""
     if not asked.reason.strip():
         return "--reason is empty; say why: trader kill --reason TEXT"
-    if asked.code is not None and not _is_code(asked.code):
+    if asked.code is not None and not codes.given_code(asked.code):
         import difflib
 
         near = difflib.get_close_matches(asked.code.upper(), latch.CODES, n=1, cutoff=0.3)
@@ -121,12 +121,6 @@ def _run_meant(named: list[str], home: str) -> tuple[str, str]:
     )
 
 
-def _is_code(text: str) -> bool:
-    return text.strip().upper() in latch.CODES or text.strip() in map(str, latch.CODES.values())
-
-
 def _code(asked: argparse.Namespace) -> int:
-    if asked.code is None:
-        return latch.named_code(asked.reason) or latch.CODES["MANUAL_STOP"]
-    text = asked.code.strip().upper()
-    return latch.CODES[text] if text in latch.CODES else int(text)
+    given = codes.given_code(asked.code or "")
+    return given or codes.named_code(asked.reason) or latch.CODES["MANUAL_STOP"]

@@ -14,7 +14,6 @@ Nothing here opens: `arming.py` does, for `trader rearm` and for a folder that i
 
 import errno
 import os
-import re
 import struct
 import sys
 import zlib
@@ -90,16 +89,6 @@ class Reading:
 
     def __init__(self, page: str, stamp: Stamp | None, causes: list[str]) -> None:
         self.page, self.stamp, self.causes = page, stamp, causes
-
-
-def named_code(text: str) -> int | None:
-    """The code whose name a text is or contains ("daily loss limit hit" is 2); None without one.
-
-    Case, blanks and punctuation do not count. Of several names the first in the text wins.
-    """
-    plain = "_" + re.sub(r"[^A-Z0-9]+", "_", text.upper()) + "_"
-    found = [(plain.find(f"_{name}_"), code) for name, code in CODES.items()]
-    return min(((at, code) for at, code in found if at >= 0), default=(0, None))[1]
 
 
 def page_bytes(stamp: Stamp | None) -> bytes:

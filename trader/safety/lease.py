@@ -54,7 +54,7 @@ class Lease:
         self._page_fd = -1
         self._gate: gate.Gate | None = None
         self._closed = ""
-        self._runner = runs.Runner(os.getpid(), processes.start_token(os.getpid()), 0, 0)
+        self._runner = runs.Runner(*processes.own(), 0, 0)
         self._wire = trip.Tripwire(home, self.shut_gate)
         _LEASES.add(self)
 
@@ -158,7 +158,7 @@ class Lease:
             self.heartbeat(time.monotonic_ns())
             self._runner.gate = runs.ENDED
             self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
-            arming.drop(os.path.join(self.folder, runs.ENTRY))
+            runs.set_aside(self.folder)
         except OSError:
             pass  # a disk that takes nothing: it stays listed, as dead
         if over:
@@ -246,7 +246,7 @@ def arm(home: str, run_id: str, info: RunInfo) -> Lease:
         unsafe = statedir.unsafe_because(home)
         if unsafe:
             raise UsageError(unsafe)
-        lease = Lease(home, run_id, _take(os.path.join(folder, runs.RUN_LOCK), run_id))
+        lease = Lease(home, run_id, _take(home, run_id))
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -270,19 +270,15 @@ def unusable(home: str, error: OSError) -> TraderError:
     )
 
 
-def _take(path: str, run_id: str) -> int:
-    fd = os.open(path, _FLAGS, latch.FILE_MODE)
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.005)
-                continue
-            os.close(fd)
-            raise UsageError(f"run {run_id} is already running; stop it, or name another") from None
+def _take(home: str, run_id: str) -> int:
+    found = runs.Run(home, run_id)
+    if found.is_unlocked:
+        raise UsageError(f"run {run_id} is running, and its run.lock was taken away; stop it")
+    fd = os.open(os.path.join(found.folder, runs.RUN_LOCK), _FLAGS, latch.FILE_MODE)
+    if not arming.locked(fd, fcntl.LOCK_EX, LOCK_WAIT_S):
+        os.close(fd)
+        raise UsageError(f"run {run_id} is already running; stop it, or name another")
+    return fd
 
 
 def live_leases(home: str) -> "list[Lease]":

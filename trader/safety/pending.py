@@ -10,6 +10,8 @@ from typing import Any
 
 from trader.safety import latch, records, runs, statedir
 
+TOUCHED_NS = 2_000_000_000  # between a kill and its HALT, on a slow disk
+
 
 def pending_kills(home: str, run_id: str | None = None) -> list[dict[str, Any]]:
     """Kills not re-armed, oldest first: of everything and of one run, or of every run for None.
@@ -22,7 +24,9 @@ def pending_kills(home: str, run_id: str | None = None) -> list[dict[str, Any]]:
     names = [run_id] if run_id else [run.run_id for run in runs.all_runs(home)]
     for scope in (records.EVERYTHING, *names):
         for folder, reading in halted_folders(home, scope):
-            kill = _unaccounted(home, scope, folder, reading, open_kills)
+            kill = by_hand(home, scope, folder, kills) or _unaccounted(
+                home, scope, folder, reading, open_kills
+            )
             if kill:
                 open_kills.setdefault(kill["kill_id"], kill)
     wanted = (records.EVERYTHING, run_id)
@@ -58,6 +62,27 @@ def is_new(folder: str) -> bool:
             return False
         return False
     return True
+
+
+def by_hand(
+    home: str, scope: str, folder: str, kills: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The stop of somebody who touched HALT while a kill was in force: not lifted with that kill.
+
+    A kill makes HALT with its record; a file that is younger is another stop, until its re-arm.
+    """
+    try:
+        touched_ns = os.lstat(os.path.join(folder, latch.HALT)).st_mtime_ns
+    except OSError:
+        return None
+    held = (records.EVERYTHING, scope)
+    known = [kill.get("ts_ns") for kill in kills if kill["scope"] in held]
+    made_ns = max((ts_ns for ts_ns in known if isinstance(ts_ns, int)), default=touched_ns)
+    if touched_ns <= made_ns + TOUCHED_NS:
+        return None
+    if records.is_rearmed_since(home, (scope,), touched_ns, records.UNRECORDED):
+        return None
+    return unrecorded(scope, folder, [f"{latch.HALT} was touched after the last kill"])
 
 
 def _unaccounted(
@@ -105,10 +130,9 @@ def explain(kills: list[dict[str, Any]], home: str) -> str:
     """Who, when, why and how to re-arm, for the message of a start that is refused."""
     lines = [f"trading is stopped: {len(kills)} kill(s) not re-armed in {home}"]
     for kill in kills:
-        who = by_whom(kill)
         when = f" at {kill['at']}" if kill.get("at") else ""
         what = "every run" if kill["scope"] == records.EVERYTHING else f"run {kill['scope']}"
-        lines.append(f"  {kill['kill_id']}  {kill['code']}{who}{when}, {what}")
+        lines.append(shown(f"  {kill['kill_id']}  {kill['code']}{by_whom(kill)}{when}, {what}"))
         lines.append(f"    why: {shown(str(kill.get('reason', '')))}")
         lines.append(f"    to trade again: trader rearm {kill['kill_id']} --reason TEXT")
     return "\n".join(lines)

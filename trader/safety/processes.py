@@ -10,6 +10,18 @@ GONE = "gone"
 PROC = os.path.exists("/proc/self/stat")
 
 
+def own() -> tuple[int, str]:
+    """Our number and start token as /proc has them.
+
+    Not `os.getpid` where a container sees the host's /proc: that number is somebody else's there.
+    """
+    try:
+        pid = int(os.readlink("/proc/self"))
+    except (OSError, ValueError):
+        pid = os.getpid()
+    return pid, start_token(pid)
+
+
 def start_token(pid: int) -> str:
     """A text that a process of this number shares with no other since boot; "" when not running."""
     if PROC:

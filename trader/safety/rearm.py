@@ -131,9 +131,15 @@ def _open_what_is_free(home: str, kill: dict[str, Any]) -> bool:
 
 
 def _binding(home: str, scope: str) -> list[dict[str, Any]]:
-    """Recorded kills not re-armed that hold a scope."""
+    """Kills not re-armed that hold a scope, and whoever touched HALT since."""
     held = (records.EVERYTHING, scope)
-    return [kill for kill in records.all_kills(home) if not kill["rearm"] and kill["scope"] in held]
+    kills = records.all_kills(home)
+    found = [kill for kill in kills if not kill["rearm"] and kill["scope"] in held]
+    for each in dict.fromkeys(held):
+        folder = home if each == records.EVERYTHING else statedir.run_folder(home, each)
+        by_hand = pending.by_hand(home, each, folder, kills)
+        found += [by_hand] if by_hand else []
+    return found
 
 
 def _was_held_by_a_kill(home: str, run: runs.Run) -> bool:

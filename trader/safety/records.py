@@ -195,6 +195,18 @@ def rearm_of(home: str, kill_id: str) -> dict[str, Any] | None:
     return runs.read_json(os.path.join(home, statedir.REARMS, f"{kill_id}.json"))
 
 
+def is_rearmed_since(home: str, scopes: tuple[str, ...], since_ns: int, begins: str = "") -> bool:
+    """Whether anything in one of the scopes, with an id that begins so, was re-armed since then."""
+    place = os.path.join(home, statedir.REARMS)
+    try:
+        names = [name for name in os.listdir(place) if name.startswith(begins)]
+    except OSError:
+        return False
+    found = [runs.read_json(os.path.join(place, name)) or {} for name in names]
+    times = [entry.get("ts_ns") for entry in found if entry.get("scope") in scopes]
+    return any(isinstance(ts_ns, int) and ts_ns > since_ns for ts_ns in times)
+
+
 def from_stamp(stamp: latch.Stamp, scope: str) -> dict[str, Any]:
     """A kill as far as the page alone tells it."""
     return {

@@ -5,8 +5,10 @@ of it with the process, so nothing here can be stale. Its process is written twi
 run's page (which needs no free disk space) and in `run.json` (for people and `trader status`).
 
     runs/<run_id>/  kill.page PERMIT HALT  run.lock gate.lock  run.json status.json  hang.txt
+                    left.json: the run.json of a process that has said goodbye
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,6 +21,7 @@ from trader.safety import latch, processes, statedir
 
 RUN_LOCK, GATE_LOCK = "run.lock", "gate.lock"
 ENTRY, STATUS = "run.json", "status.json"
+LEFT = "left.json"
 HANG = "hang.txt"  # where the hard watchdog writes tracebacks
 HELD, FREE, UNKNOWN = "held", "free", "unknown"
 STARTING, OPEN, ENDED = 1, 2, 3  # of the gate
@@ -79,7 +82,15 @@ class Run:
     @property
     def alive(self) -> bool:
         """Held, or not to be told: what cannot be shown dead counts as alive."""
-        return self.lock != FREE
+        return self.lock != FREE or self.is_unlocked
+
+    @property
+    def is_unlocked(self) -> bool:
+        """Whether its process lives without the lock: somebody has taken `run.lock` away."""
+        runner = self.runner
+        if self.lock != FREE or runner is None or runner.gate == ENDED:
+            return False
+        return bool(runner.started) and processes.start_token(runner.pid) == runner.started
 
     @property
     def was(self) -> str:
@@ -95,6 +106,10 @@ class Run:
         if processes.start_token(self.runner.pid) != self.runner.started:
             return "starting"  # what the page tells is of the process before it
         return "hung"
+
+    def now(self) -> "Run":
+        """The same run as it is by now."""
+        return Run(os.path.dirname(os.path.dirname(self.folder)), self.run_id)
 
     def left_since(self, mono_ns: int) -> bool:
         """Whether its process said goodbye after that moment, and since the last boot."""
@@ -114,10 +129,8 @@ def all_runs(home: str, errors: list[str] | None = None) -> list[Run]:
     """Every run folder of a state folder, in name order. What cannot be listed goes to `errors`."""
     try:
         names = sorted(os.listdir(os.path.join(home, statedir.RUNS)))
-    except FileNotFoundError:
-        return []
     except OSError as error:
-        if errors is not None:
+        if errors is not None and os.path.lexists(os.path.join(home, statedir.RUNS)):
             errors.append(f"runs: {latch.reason_of(error)}")
         return []
     return [Run(home, name) for name in names if statedir.is_run_name(name)]
@@ -128,13 +141,32 @@ def is_listed(run: Run) -> bool:
     return run.alive or bool(run.entry)
 
 
+def set_aside(folder: str) -> None:
+    """Takes a run off the list as it leaves. What `run.json` told of it goes to `left.json`, whose
+    time is when it left; neither needs room on the disk. OSError where the disk refuses."""
+    path = os.path.join(folder, ENTRY)
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
+        os.rename(path, os.path.join(folder, LEFT))
+
+
+def left(run: Run) -> tuple[dict[str, Any], int]:
+    """What was known of a run that has said goodbye, and when (UTC nanoseconds, 0: never)."""
+    path = os.path.join(run.folder, LEFT)
+    try:
+        return read_json(path) or {}, os.lstat(path).st_mtime_ns
+    except OSError:
+        return {}, 0
+
+
 def forget(home: str, run_id: str) -> None:
     """Takes a run that will not go on off the list of runs. Nothing for one that is alive."""
     run = Run(home, run_id)
     if run.alive:
         return
-    if run.entry:
-        os.unlink(os.path.join(run.folder, ENTRY))
+    for name in (ENTRY, LEFT):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(run.folder, name))
     retire(home, run_id)
 
 

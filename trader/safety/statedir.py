@@ -126,10 +126,21 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def owner_of(home: str) -> int:
+    """Uid of the owner of a state folder; ours where there is none yet or that cannot be told."""
+    try:
+        return os.stat(home).st_uid
+    except OSError:
+        return os.getuid()
+
+
 def fallback_folders(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Where the latch of a state folder goes when the folder itself cannot be written."""
-    uid = os.getuid()
-    runtime = [environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"]
+    """Where the latch of a state folder goes when the folder itself cannot be written.
+
+    The folders of its owner, whose starts read them, whoever is stopping.
+    """
+    uid = owner_of(home)
+    runtime = [environ.get("XDG_RUNTIME_DIR") if uid == os.getuid() else "", f"/run/user/{uid}"]
     places = [os.path.join(place, "trader") for place in runtime if place and os.path.isdir(place)]
     shared = [environ.get("TMPDIR"), "/tmp"]
     places += [os.path.join(place, f"trader-{uid}") for place in shared if place]
@@ -140,26 +151,30 @@ def fallback_folders(home: str, environ: Mapping[str, str] = os.environ) -> list
 
 def trusted_fallbacks(home: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Those fallback folders that exist and that nobody else can have prepared."""
-    found = fallback_folders(home, environ)
-    return [path for path in found if _is_ours(os.path.dirname(path)) and _is_ours(path)]
+    found, uid = fallback_folders(home, environ), owner_of(home)
+    return [path for path in found if _is_of(uid, os.path.dirname(path)) and _is_of(uid, path)]
 
 
-def make_fallback(path: str) -> str:
-    """Makes one fallback folder ready to be written. "" or why it is not to be used."""
+def make_fallback(path: str, uid: int | None = None) -> str:
+    """Makes one fallback folder of a user ready to be written. "" or why it is not to be used."""
+    uid = os.getuid() if uid is None else uid
+    if os.getuid() not in (uid, 0):
+        return f"{path}: only uid {uid}, whose starts look there, or root can make it"
     for folder in (os.path.dirname(path), path):
         try:
             os.mkdir(folder, 0o700)
+            os.chown(folder, uid, -1)
         except FileExistsError:
             pass
         except OSError as error:
             return f"{folder}: {error.strerror}"
-        if not _is_ours(folder):
-            return f"{folder}: not a folder that only uid {os.getuid()} can write"
+        if not _is_of(uid, folder):
+            return f"{folder}: not a folder that only uid {uid} can write"
     return ""
 
 
-def _is_ours(folder: str) -> bool:
-    """A real folder (no link), of this user, closed to everyone else."""
+def _is_of(uid: int, folder: str) -> bool:
+    """A real folder (no link), of that user, closed to everyone else."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -168,7 +183,7 @@ def _is_ours(folder: str) -> bool:
         found = os.fstat(fd)
     finally:
         os.close(fd)
-    return found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077 == 0
+    return found.st_uid == uid and stat.S_IMODE(found.st_mode) & 0o077 == 0
 
 
 def unsafe_because(home: str) -> str:

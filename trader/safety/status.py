@@ -10,11 +10,13 @@ from typing import Any
 
 from trader.safety import latch, pending, records, runs, statedir
 
+LINE = 2_000  # characters of a line at most; what a file says may write nothing else to a terminal
 ACCOUNT_KEYS = (
     "equity",
     "cash",
     "realized_pnl",
     "unrealized_pnl",
+    "commissions",
     "daily_loss",
     "max_daily_loss",
     "drawdown_frac",
@@ -26,7 +28,9 @@ def collect(home: str | None = None) -> dict[str, Any]:
     """`{latched, kills, runs}`, ready for JSON. Keys: docs/kill-switch.md."""
     place = home or statedir.home_path()
     kills = [_kill(kill) for kill in pending.pending_kills(place)]
-    listed = [run for run in runs.all_runs(place) if runs.is_listed(run) or _is_held(run)]
+    listed = [
+        run for run in runs.all_runs(place) if runs.is_listed(run) or _is_held(place, run, kills)
+    ]
     return {
         "latched": bool(kills),
         "kills": kills,
@@ -34,9 +38,28 @@ def collect(home: str | None = None) -> dict[str, Any]:
     }
 
 
-def _is_held(run: runs.Run) -> bool:
-    """Whether a run was stopped by a kill and has left: its page says so until the re-arm."""
-    return latch.read_page(run.folder)[0] == latch.KILLED
+def _is_held(home: str, run: runs.Run, kills: list[dict[str, Any]]) -> bool:
+    """Whether a stop that is still in force has ended a run, and it has left.
+
+    Its page says so; or, where the stop is a file alone (`touch HALT`), it left after the file
+    was made, or left halted and nothing was re-armed since (a file touched again is younger).
+    """
+    if latch.read_page(run.folder)[0] == latch.KILLED:
+        return True
+    left_ns = runs.left(run)[1]
+    times = [kill.get("ts_ns") for kill in _binding(run, kills)]
+    if not (times and left_ns):
+        return False
+    if any(isinstance(ts_ns, int) and ts_ns <= left_ns for ts_ns in times):
+        return True
+    told = runs.read_json(os.path.join(run.folder, runs.STATUS)) or {}
+    scopes = (records.EVERYTHING, run.run_id)
+    is_rearmed = records.is_rearmed_since(home, scopes, left_ns)
+    return told.get("trading_state") == "HALTED" and not is_rearmed
+
+
+def _binding(run: runs.Run, kills: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
 
 
 def _kill(kill: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +69,8 @@ def _kill(kill: dict[str, Any]) -> dict[str, Any]:
 
 def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
     told = _finite(runs.read_json(os.path.join(run.folder, runs.STATUS)) or {})
-    binding = [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
+    entry = run.entry or runs.left(run)[0]
+    binding = _binding(run, kills)
     state, why, since_ns, clear = _state(run, told, binding)
     age_ns = time.monotonic_ns() - run.heartbeat_ns
     return {
@@ -57,11 +81,11 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
         "clear": clear,
         "pid": run.runner.pid if run.runner and run.alive else None,
         "heartbeat_age_s": round(age_ns / 1e9, 3) if run.alive and run.heartbeat_ns else None,
-        "mode": run.entry.get("mode", told.get("mode")),
-        "run_dir": run.entry.get("run_dir", told.get("run_dir")),
-        "cwd": run.entry.get("cwd"),
-        "host": run.entry.get("host"),
-        "started": _moment(run.entry.get("started_ns")),
+        "mode": entry.get("mode", told.get("mode")),
+        "run_dir": entry.get("run_dir", told.get("run_dir")),
+        "cwd": entry.get("cwd"),
+        "host": entry.get("host"),
+        "started": _moment(entry.get("started_ns")),
         "updated": _moment(told.get("ts_ns")),
         "last_bar": _moment(told.get("last_bar_ns")),
         "trading_state": told.get("trading_state"),
@@ -74,11 +98,13 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """A document without NaN and infinity, which JSON does not have."""
+    """A document without numbers that JSON, or whoever reads it, does not have."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_finite(item) for item in value]
+    if isinstance(value, int):
+        return value if value.bit_length() < 1024 else None  # a float holds no more
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -134,7 +160,7 @@ def render(found: dict[str, Any], home: str | None = None) -> str:
     lines.append(f"{count} run{'' if count == 1 else 's'}" if count else "no run is registered")
     for run in found["runs"]:
         lines.extend(_run_lines(run))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{pending.shown(line, LINE)}\n" for line in lines)
 
 
 def _headline(kills: list[dict[str, Any]]) -> str:
@@ -164,6 +190,7 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(
             f"    equity {_money(run['equity'])}  realised {_money(run['realized_pnl'])}  "
             f"unrealised {_money(run['unrealized_pnl'])}  "
+            f"commissions {_money(run['commissions'])}  "
             f"daily loss {_money(run['daily_loss'])} of {_money(run['max_daily_loss'])}"
         )
     for position in run["positions"] if isinstance(run["positions"], list) else []:

@@ -203,8 +203,9 @@ def fall_back(stop: Stop) -> None:
 
     These folders may not outlive a reboot, so this is never called durable.
     """
+    uid = statedir.owner_of(stop.home)
     for folder in statedir.fallback_folders(stop.home):
-        why = statedir.make_fallback(folder)
+        why = statedir.make_fallback(folder, uid)
         if why:
             stop.errors.append(why)
             continue
@@ -217,6 +218,8 @@ def fall_back(stop: Stop) -> None:
             stop.errors.append(f"{target}: {latch.reason_of(error)}")
             continue
         done = latch.engage_page(target, stop.order.stamp, stop.order.flatten)
+        if done.created:
+            _give_to_owner(os.path.join(target, latch.PAGE), stop)
         latch.engage_names(target, stop.order.stamp, done)
         if done.visible:
             stop.fallbacks.append(folder)
@@ -232,8 +235,9 @@ def settle_audit(stop: Stop, entry: dict[str, Any]) -> str:
     for folder in (stop.home, *statedir.trusted_fallbacks(stop.home)):
         if not records.store(folder, statedir.SPOOL, entry):
             return f"audit.jsonl: {failed}; spooled in {folder}/{statedir.SPOOL}"
+    uid = statedir.owner_of(stop.home)
     for folder in statedir.fallback_folders(stop.home):
-        ready = not statedir.make_fallback(folder)
+        ready = not statedir.make_fallback(folder, uid)
         if ready and not records.store(folder, statedir.SPOOL, entry):
             return f"audit.jsonl: {failed}; spooled in {folder}/{statedir.SPOOL}"
     return f"audit.jsonl: {failed}; and no spool could be written"

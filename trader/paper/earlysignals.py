@@ -1,0 +1,66 @@
+"""SIGTERM and SIGHUP before trading listens to them: the start ends in order, nothing is left.
+
+    at_once     outside the event loop, while modules and config are loaded
+    cancelling  inside it, until `trading` listens itself
+
+Law: standard library only. The first signal ends a start as Ctrl-C does, the second at once
+(143, 129). What is ignored (SIGHUP under `nohup`) stays ignored.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(BaseException):
+    """A start was told to end before it traded; no error. The text is the signal's name."""
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """A signal raises `Terminated` where the main thread just is."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        raise Terminated(signal.Signals(number).name)
+
+    with _heard_by(hear):
+        yield
+
+
+@contextmanager
+def cancelling() -> Iterator[list[str]]:
+    """A signal cancels the task that this is used in; yields the names of those heard."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    heard: list[str] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(signal.Signals(number).name)
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    with _heard_by(hear):
+        yield heard
+
+
+@contextmanager
+def _heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # a caller's thread: signals are the caller's
+        return
+    found = {number: signal.getsignal(number) for number in ENDING}
+    heard = {number: before for number, before in found.items() if before != signal.SIG_IGN}
+    try:
+        for number in heard:
+            signal.signal(number, hear)
+        yield
+    finally:
+        for number, before in heard.items():
+            signal.signal(number, before)

@@ -1,0 +1,41 @@
+"""What a journaled slice needs of the world: a gate to the broker, and one thread for the disk."""
+
+from concurrent.futures import Executor
+from typing import NamedTuple, Protocol
+
+from trader.core.schema import Reason
+
+
+class SentOrder(NamedTuple):
+    """What the safety gate needs to know of an order."""
+
+    order_id: str
+    decision: int
+    qty: float
+
+
+class Passed(NamedTuple):
+    """What the gate said: NONE when sent, else why it did not leave."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Surroundings(Protocol):
+    """What a journaled slice needs of the world."""
+
+    symbols: tuple[str, ...]
+    pool: Executor  # one thread, for the disk
+    snapshot_every: int  # journal records between two snapshots
+
+    def send(self, order: SentOrder) -> Passed:
+        """Through the gate to the broker."""
+        ...
+
+    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+        """The same for an order that closes a position for a kill with `flatten`."""
+        ...
+
+    def sent_mono_ns(self) -> int:
+        """Monotonic time at which the newest order left, read inside the gate."""
+        ...

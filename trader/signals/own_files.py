@@ -1,0 +1,82 @@
+"""Files of the user's own that decide what a run does: code behind `module:name`, models, signals.
+
+Law: finds the module that `targets.load_target` would load, and imports nothing. Only the files
+of the target's own module are looked at, not what it imports in its turn.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import NamedTuple
+
+from trader.config.schema import Config
+
+
+class OwnFile(NamedTuple):
+    """A file as it was when it was looked at."""
+
+    path: str
+    sha256: str
+
+
+def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile]:
+    """Every file of the user's behind model and features, by the config key that names it.
+
+    A key of code (`model.target`) is followed by its module's name where that lies in a package:
+    the files of the packages around it are run, too. What is not there is left out: loading it
+    says what is wrong.
+    """
+    found = {}
+    path = getattr(config.model, "path", None)
+    if path is not None:
+        found["model.path"] = Path(path)
+    for key, target in _targets(config):
+        for module, file in _sources(target.partition(":")[0], search_paths):
+            found[key if module == target.partition(":")[0] else f"{key} ({module})"] = file
+    return {key: OwnFile(str(file), sha) for key, file in found.items() if (sha := _sha256(file))}
+
+
+def is_code(key: str) -> bool:
+    """Whether a key of `own_files` names code."""
+    return key.partition(" ")[0].endswith(".target")
+
+
+def _targets(config: Config) -> Iterator[tuple[str, str]]:
+    target = getattr(config.model, "target", None)
+    if target is not None:
+        yield "model.target", target
+    for name, feature in config.features.items():
+        found = feature.params.get("target")
+        if feature.type == "python" and isinstance(found, str):
+            yield f"features.{name}.target", found
+
+
+def _sources(module: str, search_paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """(name, file) of a module and the packages around it, outermost first."""
+    name, spec = "", None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = _spec(part, spec, search_paths)
+        if spec is None:
+            return
+        if spec.has_location and spec.origin:
+            yield name, Path(spec.origin)
+
+
+def _spec(part: str, parent: ModuleSpec | None, search_paths: Sequence[Path]) -> ModuleSpec | None:
+    """Of one part of a dotted name: the dots would have Python look for the parent as imported."""
+    if parent is not None:
+        inside = parent.submodule_search_locations
+        return None if inside is None else PathFinder.find_spec(part, list(inside))
+    folders = [str(Path(path).resolve()) for path in search_paths]
+    return PathFinder.find_spec(part, folders) or PathFinder.find_spec(part)
+
+
+def _sha256(path: Path) -> str:
+    """SHA-256 of a file in hex; "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
