@@ -49,15 +49,12 @@ def command(
             from trader.paper.trading import Watcher
             from trader.report.paperview import PaperView
 
-            notice = runner.compile_notice()
-            if notice:
-                console.log(notice)
             parent = Path(out) if out is not None else runner.RUNS
             order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
-            if times == 1.0 and loaded.config.feed.type != "stdin":
-                console.log("bars come as they happened; --pace 60 is faster, max does not wait")
             view = PaperView(loaded.config.name, loaded.config.symbols)
             with Screen(view, stdout if as_json else None) as screen:
+                for notice in _notices(runner.compile_notice(), times, loaded.config.feed.type):
+                    screen.say(notice)
                 watcher = Watcher(screen.on_event, screen.on_status)
                 ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
@@ -66,6 +63,14 @@ def command(
         last.put(line)
     last.close()
     _leave(ended.exit_code, last.is_done)
+
+
+def _notices(compiling: str | None, times: float | None, feed: str) -> Iterator[str]:
+    """What a user should know while nothing happens yet."""
+    if compiling:
+        yield compiling
+    if times == 1.0 and feed != "stdin":
+        yield "bars come as they happened; --pace 60 is faster, max does not wait"
 
 
 def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:

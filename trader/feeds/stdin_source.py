@@ -17,6 +17,8 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import numpy as np
+
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
 from trader.feeds.feed import BarSet
@@ -129,7 +131,10 @@ class StdinFeed:
         close_ns = int(bar["ts_ns"])
         ahead_s = (close_ns - self._clock.latest_ns()) / NS_PER_SECOND
         if ahead_s > self._furthest_ahead_s:
-            text = f"closes {ahead_s:,.0f} s from now, and no bar can be known before it closes"
+            closes = np.datetime64(close_ns, "ns").astype("datetime64[s]")
+            text = (
+                f"closes at {closes}Z, {ahead_s:,.0f} s from now: no bar is known before its close"
+            )
             return BadBar(shown(line), text, received_ns, int(bar["symbol"]))
         if not self._is_wanted(close_ns):
             return None

@@ -38,6 +38,7 @@ class CurveFacts:
         return self.last_ns - self.first_ns
 
 
+@np.errstate(over="ignore", invalid="ignore")  # an equity beyond all numbers is told as such
 def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
     """Read EQUITY records (sorted by time, at least one) into `CurveFacts`."""
     peak, peak_ns = start_equity, int(equity[0]["ts_ns"])
@@ -50,6 +51,8 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
         values = np.ascontiguousarray(block["equity"])
         peaks = _running_peaks(values, peak)
         drawdown = (peaks - values) / peaks
+        if np.isnan(drawdown).any():  # of a peak that is no number; the others count
+            drawdown = np.nan_to_num(drawdown, nan=0.0, posinf=np.inf)
         deepest = int(drawdown.argmax())
         if drawdown[deepest] > worst:
             worst, worst_ns = float(drawdown[deepest]), int(ts_ns[deepest])
