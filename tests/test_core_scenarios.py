@@ -384,7 +384,9 @@ def test_reducing_trims_a_working_reversal_to_what_it_closes():
     bars = flat_bars([100, 100, 100, 60, 60, 60])
     bars["volume"] = [100, 100, 100, 3, 3, 100]
     result = run(bars, "B.S...", max_daily_loss=150.0, max_fill_participation=1.0)
-    assert EventKind.ORDER_TRIMMED in result.events["kind"]
+    trimmed = result.events[result.events["kind"] == EventKind.ORDER_TRIMMED]
+    sold = result.fills["qty"][result.fills["qty"] < 0.0].sum()
+    assert trimmed["value"].tolist() == [-20.0 - sold]  # what was taken off, not what was left
     assert result.positions[0]["qty"] == 0.0
 
 

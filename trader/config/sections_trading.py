@@ -233,7 +233,7 @@ class Kill(Section):
         default=5.0, description="Wait for runners to cancel their open orders."
     )
     connectivity_after_seconds: Seconds = Field(
-        default=60.0, description="Silence of the feed inside trading hours that kills the run."
+        default=60.0, description="Further silence, after disconnect_after_seconds, that kills."
     )
 
 

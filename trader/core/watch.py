@@ -8,7 +8,7 @@ import math
 
 from trader.core import execution, risk, throttle, tradingstate
 from trader.core.jit import inlined, jit
-from trader.core.rows import write_event, write_order_event, write_state_event
+from trader.core.rows import write_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
 from trader.core.settle import cancel_order
 
@@ -143,7 +143,9 @@ def restrain_working(book, rules, out):
             if keep == 0.0:
                 cancel_order(account, order, account["state_reason"], out)
             elif keep < abs(rest):
-                write_order_event(account, order, EVENT_TRIMMED, REDUCE_ONLY, out)
-                order["qty"] = order["filled_qty"] + (keep if rest > 0.0 else 0.0 - keep)
+                kept = keep if rest > 0.0 else 0.0 - keep
+                what = (EVENT_TRIMMED, REDUCE_ONLY, order["symbol"], order["order_id"])
+                write_event(account, what, rest - kept, 0.0, out)
+                order["qty"] = order["filled_qty"] + kept
             held += keep if rest > 0.0 else 0.0 - keep
         execution.recount_working(position, orders, lot_size)
