@@ -10,8 +10,6 @@ import pytest
 
 from tests.paper_kit import Paper, bar, stamp
 
-FAST = (("bar_period_seconds: 60", "bar_period_seconds: 1"),)
-
 
 def now_bar(price: float = 60.0, **changes: Any) -> str:
     """A bar that closes this second."""
@@ -27,8 +25,9 @@ def codes(paper: Paper) -> list[str]:
 def test_a_feed_that_goes_silent_loses_its_orders_and_then_the_run(tmp_path: Path):
     paper = Paper(
         tmp_path / "run",
-        *FAST,
-        ("feed: {type: stdin,", "feed: {type: stdin, disconnect_after_seconds: 3,"),
+        ("bar_period_seconds: 60", "bar_period_seconds: 1"),
+        ("{type: stdin,", "{type: stdin, max_age_bars: 60, disconnect_after_seconds: 3,"),
+        ("execution: {", "execution: {queue_max_age_seconds: 60, "),  # a slow machine is no fault
         ("execution:", "kill: {connectivity_after_seconds: 2}\nexecution:"),
     )
     paper.start()
