@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests import config_demo
+from tests.harness import warm
 from trader.config.schema import Config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,12 +50,4 @@ def config_file(path: Path, symbols: str = "ACME") -> Path:
 
 def trader(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """`python -m trader …` as a real process in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "trader", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return warm.run([*map(str, arguments)], cwd=folder, env={**os.environ, "COLUMNS": "100"})

@@ -8,11 +8,12 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.harness import warm
 
 CONFIG = """
 name: live
@@ -74,7 +75,7 @@ class Paper:
             assert old in text, old
             text = text.replace(old, new)
         (folder / "live.yaml").write_text(text)
-        self.process: subprocess.Popen[str] | None = None
+        self.process: warm.Process | None = None
         self.piped = False  # whether stdout and stderr are pipes, which somebody must read
 
     @property
@@ -84,16 +85,14 @@ class Paper:
 
     def start(self, *words: str) -> "Paper":
         """Start `trader paper` on its config."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "trader", "paper", "-c", "live.yaml", "--json", *words],
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if self.piped else (self.folder / "out").open("w"),
-            stderr=subprocess.PIPE if self.piped else (self.folder / "err").open("w"),
-            text=True,
-            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
-        )
+        pipe = subprocess.PIPE
+        with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
+            self.process = warm.Process(
+                ["paper", "-c", "live.yaml", "--json", *words],
+                cwd=self.folder,
+                env=self.environ,
+                streams=(pipe, pipe, pipe) if self.piped else (pipe, out, err),
+            )
         return self
 
     def send(self, *lines: str) -> "Paper":
@@ -132,15 +131,7 @@ class Paper:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Another command of `trader`, to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "trader", *words],
-            check=False,
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return warm.run(words, cwd=self.folder, env=self.environ, timeout=60)
 
     @property
     def run_dir(self) -> Path:

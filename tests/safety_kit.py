@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.harness import warm
 from trader.safety import kill, latch, runs
 from trader.safety.lease import RunInfo, arm
 
@@ -79,15 +80,7 @@ def kill_here(capfd, *words):
 
 def trader(home, *words):
     """Any other `trader` command as a process of its own."""
-    environ = {**os.environ, "TRADER_HOME": str(home)}
-    return subprocess.run(
-        [sys.executable, "-m", "trader", *words],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return warm.run(words, env={**os.environ, "TRADER_HOME": str(home)}, timeout=60)
 
 
 def is_latched(home):

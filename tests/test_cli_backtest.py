@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.harness import warm
+
 ROOT = Path(__file__).resolve().parents[1]
 FILLS = ("timestamp", "symbol", "side", "qty", "price", "commission", "slippage")
 FILLS += ("realized_pnl", "order_id")
@@ -35,13 +37,7 @@ def place(tmp_path, monkeypatch):
 
 
 def trader(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trader", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm.run([*map(str, words)], env={**os.environ, **environment})
 
 
 def run(*sets: str, config: str = CONFIG) -> dict:
@@ -136,7 +132,7 @@ def decide(features):
 def test_what_a_model_prints_goes_to_stderr(place, command):
     (place / "chatty.py").write_text(CHATTY)
     words = ("--set", "model={type: python, target: 'chatty:decide'}", "--json")
-    done = trader(command, "-c", CONFIG, *words, PYTHONPATH=f"{ROOT}:{place}")
+    done = trader(command, "-c", CONFIG, *words)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     said = {line for line in done.stderr.splitlines() if line.startswith("said")}

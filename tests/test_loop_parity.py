@@ -22,7 +22,7 @@ from tests.paper_desk import Desk, new_journal
 from tests.test_run_engines import FEATURES, REAL, ROOT, real_overrides
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
-from trader.journal.verify import verify
+from trader.journal.verify import verify_here
 from trader.run.answers import LiveSignals
 from trader.run.backtest import RowKeeper, run_history
 from trader.run.journaled import JournaledSlices
@@ -49,7 +49,7 @@ def three_digests(
     try:
         path = folder / "journal.sqlite"
         loop = asyncio.run(_journaled(rules, bars, (features, model), path))
-        assert verify(path).ok
+        assert verify_here(path).ok
         report = replay(path)
         assert report.divergence is None
         return batch.digest, loop, report.digest

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def test_a_seed_is_a_day(tmp_path: Path):
     assert (one.slices, one.lives, one.faults) == (other.slices, other.lives, other.faults)
 
 
-def problems(kind: type[Day], days: int = 8) -> list[str]:
-    return [report.problem for seed in range(days) if (report := run_day(seed, kind)).problem]
+def problems(kind: type[Day], days: int = 8) -> Iterator[str]:
+    """What goes wrong, day by day; a day is run when it is asked for."""
+    for seed in range(days):
+        if problem := run_day(seed, kind).problem:
+            yield problem
 
 
 class WithoutIntents(CheckedSlices):

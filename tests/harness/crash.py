@@ -2,10 +2,13 @@
 
     crash.py --count N [--first S] [--jobs J]    N cycles from seed S on (default: 0, one a core)
     crash.py --seed S                            one cycle, with its script and what was found
-    crash.py ... --plant NAME                    with a bug of `crash_plants` put in; must be found
+    crash.py --plants [--count N]                every bug of `crash_plants`, until it is found
+    crash.py --seed S --plant NAME               one cycle with a bug put in
 
-Prints one JSON document: {"cycles", "lives", "problems": [...], "seconds", "missed": [...]}.
-Exit code 0 when no cycle went wrong and every named point has ended a process.
+Prints one JSON document: {"cycles", "lives", "problems": [...], "seconds", "missed": [...]}, of
+`--plants` {"found": {NAME: seed, or null after N cycles}, "seconds"}.
+Exit code 0 when no cycle went wrong and every named point has ended a process; of `--plants`
+when every bug was found.
 
 Law: the parent is warm (core compiled, configs loaded) and has one thread; every life of a run is
 a fork of it. A cycle is reproduced by its seed but for SIGKILLs after a delay.
@@ -27,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads would be ended and begun at every fork
 
 from tests.harness.crash_cycle import Stage  # noqa: E402
-from tests.harness.crash_plants import PLANTS  # noqa: E402
+from tests.harness.crash_plants import PLANTS, UNNOTICED_BEFORE  # noqa: E402
 from trader.run.points import NAMES  # noqa: E402
 
 MOST_TOLD = 20  # problems
@@ -38,7 +41,8 @@ def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, obj
     root = Path(tempfile.mkdtemp(prefix="crash-", dir=_fast_folder()))
     began = time.monotonic()
     try:
-        stage = Stage(root, plant)
+        stage = Stage(root)
+        stage.plant = PLANTS.get(plant)
         warm_s = time.monotonic() - began
         lives, problems = 0, []
         for seed in range(first, first + count):
@@ -48,8 +52,6 @@ def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, obj
             if is_loud or cycle.problems:
                 for line in (f"seed {seed}", *cycle.told, *cycle.problems):
                     print(line, file=sys.stderr)
-            if plant and problems:
-                break
     finally:
         shutil.rmtree(root, ignore_errors=True)
     died = stage.died.read()
@@ -61,6 +63,22 @@ def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, obj
         "warm_s": round(warm_s, 2),
         "seconds": round(time.monotonic() - began, 2),
     }
+
+
+def find_plants(most: int) -> dict[str, object]:
+    """Look for every planted bug, in at most so many cycles each."""
+    root = Path(tempfile.mkdtemp(prefix="crash-", dir=_fast_folder()))
+    began = time.monotonic()
+    found: dict[str, int | None] = dict.fromkeys(PLANTS)
+    try:
+        stage = Stage(root)
+        for name, stage.plant in PLANTS.items():
+            first = UNNOTICED_BEFORE.get(name, 0)
+            seeds = range(first, first + most)
+            found[name] = next((seed for seed in seeds if stage.run(seed).problems), None)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    return {"found": found, "seconds": round(time.monotonic() - began, 2)}
 
 
 def run_jobs(first: int, count: int, jobs: int) -> dict[str, object]:
@@ -99,13 +117,18 @@ def main() -> int:
     asked.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked.add_argument("--seed", type=int)
     asked.add_argument("--plant", choices=tuple(PLANTS), default="")
+    asked.add_argument("--plants", action="store_true")
     words = asked.parse_args()
+    if words.plants:
+        looked = find_plants(words.count)
+        print(json.dumps(looked))
+        return 1 if None in looked["found"].values() else 0
     if words.seed is not None:
         found = run_here(words.seed, 1, words.plant, is_loud=True)
-    elif words.jobs > 1 and not words.plant:
+    elif words.jobs > 1:
         found = run_jobs(words.first, words.count, words.jobs)
     else:
-        found = run_here(words.first, words.count, words.plant, is_loud=False)
+        found = run_here(words.first, words.count, "", is_loud=False)
     died = found["died"]
     assert isinstance(died, dict)
     found["missed"] = [name for name in NAMES if not died[name]]
