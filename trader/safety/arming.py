@@ -8,9 +8,9 @@ between is on the medium before it. A crash at any point leaves the folder halte
 import errno
 import fcntl
 import os
-import time
 
 from trader.safety import latch, pending
+from trader.safety.flocks import locked
 
 FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO of that name holds up nobody
 LOCK = "latch.lock"
@@ -104,16 +104,3 @@ def nobody_opens(home: str, timeout_s: float) -> int | None:
         return fd
     os.close(fd)
     return None
-
-
-def locked(fd: int, kind: int, timeout_s: float) -> bool:
-    """Whether a `flock` of that kind was had within the time."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            fcntl.flock(fd, kind | fcntl.LOCK_NB)
-            return True
-        except OSError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.001)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from trader.errors import KilledError, TraderError, UsageError
 from trader.safety import (
     arming,
+    flocks,
     gate,
     latch,
     pending,
@@ -275,7 +276,7 @@ def _take(home: str, run_id: str) -> int:
     if found.is_unlocked:
         raise UsageError(f"run {run_id} is running, and its run.lock was taken away; stop it")
     fd = os.open(os.path.join(found.folder, runs.RUN_LOCK), _FLAGS, latch.FILE_MODE)
-    if not arming.locked(fd, fcntl.LOCK_EX, LOCK_WAIT_S):
+    if not flocks.locked(fd, fcntl.LOCK_EX, LOCK_WAIT_S):
         os.close(fd)
         raise UsageError(f"run {run_id} is already running; stop it, or name another")
     return fd

@@ -7,6 +7,7 @@ the first place that takes it, and from there into `audit.jsonl` at the next sta
     kills/<kill_id>.json   rearms/<kill_id>.json   audit.jsonl   audit-spool/<kill_id>.json
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -14,11 +15,13 @@ import time
 from typing import Any
 
 from trader.safety import latch, runs, statedir
+from trader.safety.flocks import locked
 
 AUDIT = "audit.jsonl"
 EVERYTHING = "everything"  # scope of a kill without --run
 UNRECORDED = "UNRECORDED"  # id of a stop that nobody recorded: `touch HALT`, a damaged page
 UNREADABLE = "UNREADABLE"  # id of whatever is in a folder of records that cannot be listed
+LOCK_WAIT_S = 1.0  # for another process that writes to the audit file
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -77,7 +80,8 @@ def audit(home: str, entry: dict[str, Any]) -> str:
     except OSError as error:
         return latch.reason_of(error)
     try:
-        _lock(fd, 1.0)
+        if not locked(fd, fcntl.LOCK_EX, LOCK_WAIT_S):
+            raise BlockingIOError(errno.EAGAIN, f"locked by another process for {LOCK_WAIT_S} s")
         statedir.give_to_owner(os.path.join(home, AUDIT))
         found = os.fstat(fd)
         end = found.st_size
@@ -92,17 +96,6 @@ def audit(home: str, entry: dict[str, Any]) -> str:
     finally:
         os.close(fd)
     return ""
-
-
-def _lock(fd: int, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.002)
 
 
 def take_in_spool(home: str) -> list[dict[str, Any]]:
