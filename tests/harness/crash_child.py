@@ -245,6 +245,13 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
         opening.DecisionWriter = Untold  # type: ignore[assignment,misc]
         opening.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
         trading.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
+
+
+def without_tables() -> None:
+    """From now on runs of this process end without the tables of their results.
+
+    Called in the parent: what makes them (SciPy among it) is a fifth of what a fork copies.
+    """
     opening.DecisionTally = Untold  # type: ignore[assignment,misc]
     ending._result = lambda begun, opened, record, *more: record.digest  # type: ignore[assignment]
     ending.write_run = _write_manifest  # type: ignore[assignment]

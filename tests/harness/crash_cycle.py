@@ -77,6 +77,7 @@ class Stage:
         self.root = root
         self.plant: child.Plant | None = None  # a bug for every life from now on
         self.died, self.passed = child.Tally(), child.Tally()
+        child.without_tables()
         self.scenes = make_scenes(root / "scenes")
         self._warm(self.scenes[1])
         self.uncut = {scene.name: self._uncut(scene) for scene in self.scenes}
