@@ -308,7 +308,7 @@ def main(argv):
     )
     with tempfile.TemporaryDirectory(prefix="kill-bench-", dir=asked.dir) as folder:
         os.environ.update(private_places(folder))
-        gate_us = measure_gate(os.path.join(folder, "gate-cost"), GATE_ORDERS)
+        gate_us, bare_us = measure_gate(os.path.join(folder, "gate-cost"), GATE_ORDERS)
         began = time.monotonic()
         trials = run_trials(asked, folder)
         took = time.monotonic() - began
@@ -317,6 +317,7 @@ def main(argv):
     effect = [trial.effect_ms for trial in trials if trial.effect_ms is not None]
     print(f"\nvisible to last order of a busy runner, ms p50/p99/max: {spread(effect)}")
     print(f"one order at the gate without a flush, µs p50/p99/max: {spread(gate_us)}")
+    print(f"its nine system calls alone, µs p50/p99/max: {spread(bare_us)}")
     print(f"load average at the end: {load_average()}")
     violations = [(trial, text) for trial in trials for text in trial.violations]
     for trial, text in violations:
