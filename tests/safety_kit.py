@@ -9,7 +9,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.harness import warm
 from trader.safety import kill, latch, runs
 from trader.safety.lease import RunInfo, arm
 
@@ -80,7 +79,15 @@ def kill_here(capfd, *words):
 
 def trader(home, *words):
     """Any other `trader` command as a process of its own."""
-    return warm.run(words, env={**os.environ, "TRADER_HOME": str(home)}, timeout=60)
+    environ = {**os.environ, "TRADER_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-m", "trader", *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def is_latched(home):
