@@ -16,6 +16,7 @@ GENESIS = bytes(32)
 HASH_SIZE = 32
 
 _sha256 = hashlib.sha256
+_FIVE = Struct(">IqIqIqIqIqI").pack  # all integers, and the length of the type
 _THREE = Struct(">IqIqIq").pack
 _PRESENT = Struct(">Iq").pack
 _ABSENT = bytes(4)
@@ -28,14 +29,22 @@ Stamp = tuple[int, int, int, int | None, int | None]  # seq, wall_ns, mono_ns, e
 def record_hash(stamp: Stamp, kind: bytes, payload: bytes, prev: bytes) -> bytes:
     """SHA-256 of one record, 32 bytes. `stamp` is (seq, wall_ns, mono_ns, event_ns, cause)."""
     seq, wall_ns, mono_ns, event_ns, cause = stamp
-    return _sha256(
-        b"".join(
+    if event_ns is None or cause is None:
+        head = b"".join(
             (
-                DOMAIN,
                 _THREE(8, seq, 8, wall_ns, 8, mono_ns),
                 _ABSENT if event_ns is None else _PRESENT(8, event_ns),
                 _ABSENT if cause is None else _PRESENT(8, cause),
                 _LENGTH(len(kind)),
+            )
+        )
+    else:
+        head = _FIVE(8, seq, 8, wall_ns, 8, mono_ns, 8, event_ns, 8, cause, len(kind))
+    return _sha256(
+        b"".join(
+            (
+                DOMAIN,
+                head,
                 kind,
                 _LENGTH(len(payload)),
                 payload,

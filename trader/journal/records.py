@@ -247,6 +247,15 @@ def encode(payload: Mapping[str, Any]) -> str:
 
 
 _decode = json.JSONDecoder().raw_decode
+# What `JSONEncoder.encode` makes anew for every value, made once: half the time of a verification.
+_chunks_of = json.encoder.c_make_encoder and json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None, _plain, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False
+)
+
+
+def _encode_decoded(value: Any) -> str:
+    """What `encode` gives for a value that was just decoded: finite, and not part of itself."""
+    return _encode_finite(value) if _chunks_of is None else "".join(_chunks_of(value, 0))
 
 
 def canonical(text: str) -> Any:
@@ -255,7 +264,7 @@ def canonical(text: str) -> Any:
     A key twice, a blank, or a number JSON has not (NaN, 1e999) reads differently elsewhere.
     """
     value, _ = _decode(text)
-    if _encode_finite(value) != text:
+    if _encode_decoded(value) != text:
         raise ValueError("not the canonical JSON of what it says")
     return value
 
