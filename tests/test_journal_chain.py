@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.journal_kit import finished_run, records_of
 from trader.journal.chain import GENESIS, record_hash
 from trader.journal.merkle import EMPTY_ROOT, MerkleTree
-from trader.journal.verify import Verification
+from trader.journal.passes import Chain, Sense
 
 INTEGERS = ("seq", "wall_ns", "mono_ns", "event_ns", "cause")
 
@@ -114,19 +114,21 @@ def test_every_single_bit_flip_of_every_column_of_a_hundred_records_is_seen(hund
     prev, seq = GENESIS, 0
     for row in hundred:
         for damaged in damaged_rows(row):
-            work = Verification()
-            work.seq, work.head = seq, prev
-            assert not work.take(damaged), f"record {seq + 1} passed with a bit flipped"
+            chain = Chain()
+            chain.seq, chain.head = seq, prev
+            assert not chain.take(damaged), f"record {seq + 1} passed with a bit flipped"
             seen += 1
         prev, seq = row[7], row[0]
     assert seen > 100_000
 
 
 def test_the_same_records_without_a_flip_pass(hundred):
-    work = Verification()
-    assert all(work.take(row) for row in hundred)
-    work.finish()
-    assert (work.chain_problem, work.problem, work.seq) == (None, None, len(hundred))
+    chain, sense = Chain(), Sense()
+    for row in hundred:
+        assert chain.take(row)
+        sense.take(row)
+    chain.finish()
+    assert (chain.problem, chain.first_of(sense.problem), chain.seq) == (None, None, len(hundred))
 
 
 def test_a_column_of_another_type_is_seen(hundred):
@@ -134,4 +136,4 @@ def test_a_column_of_another_type_is_seen(hundred):
     for place in range(9):
         for value in (None, 1.5, "text", b"bytes"):
             if value != row[place]:
-                assert not Verification().take((*row[:place], value, *row[place + 1 :]))
+                assert not Chain().take((*row[:place], value, *row[place + 1 :]))

@@ -63,20 +63,20 @@ class Report:
         return f"anchored up to record {self.anchored_seq}; {after} records after it are not"
 
     @classmethod
-    def of(cls, path: Path, work: Any) -> "Report":
-        """The report of a finished `Verification`."""
-        said = work.chain_problem, work.problem, work.witnesses.problem
-        found = [problem for problem in said if problem is not None]
+    def of(cls, path: Path, chain: Any, said: Problem | None) -> "Report":
+        """The report of a finished `Chain`, and the first finding that is not about the chain."""
+        all_said = chain.problem, said, chain.witnesses.problem
+        found = [problem for problem in all_said if problem is not None]
         return cls(
             path=str(path),
-            run_id=work.meaning.run_id,
+            run_id=chain.run_id,
             ok=not found,
-            records=work.seq,
-            head=f"{work.seq}:{work.head.hex()}",
-            root=work.tree.root().hex(),
-            anchored_seq=work.witnesses.anchored_seq,
+            records=chain.seq,
+            head=f"{chain.seq}:{chain.head.hex()}",
+            root=chain.tree.root().hex(),
+            anchored_seq=chain.witnesses.anchored_seq,
             problems=sorted(found),
-            counts=work.counts,
+            counts=chain.counts,
         )
 
     def fields(self) -> dict[str, Any]:

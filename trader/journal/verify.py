@@ -11,108 +11,33 @@ Law: reading only, and nothing read is trusted. `verify` does the work in a proc
 a time limit, because a damaged file may crash or hang its reader.
 """
 
+import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
-from trader.journal.chain import GENESIS, Stamp, record_hash
-from trader.journal.copies import Copies
 from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.lineage import with_parent
-from trader.journal.meaning import Meaning
-from trader.journal.merkle import MerkleTree
-from trader.journal.records import (
-    HEADED,
-    UNJUDGEABLE,
-    DamagedJournal,
-    JournalError,
-    RecordType,
-    canonical,
-)
+from trader.journal.passes import Chain, Row, Sense
+from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
-from trader.journal.witnesses import Witnesses
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
 READER = ("-P", "-m", "trader.journal.verify")  # arguments of the reading process
-NAMES_ITS_PREDECESSOR = HEADED | {RecordType.CHECKPOINT}
-
-Row = tuple[Any, ...]  # as COLUMNS, text as bytes
-
-
-class Verification:
-    """One pass over the records, in order. `take` every row, then `finish`."""
-
-    def __init__(self, anchors: Sequence[Anchor] = ()) -> None:
-        self.chain_problem: Problem | None = None
-        self.problem: Problem | None = None  # the first one that is not about the chain
-        self.meaning = Meaning()
-        self.copies = Copies()
-        self.tree = MerkleTree()
-        self.head = GENESIS
-        self.seq = 0
-        self.counts: dict[str, int] = {}
-        self.witnesses = Witnesses(anchors)
-
-    def take(self, row: Row) -> bool:
-        """Check the next row; False once the chain is broken and nothing after it can be told."""
-        seq, wall_ns, mono_ns, event_ns, cause, kind, prev, digest, payload = row
-        stamp = (seq, wall_ns, mono_ns, event_ns, cause)
-        if not self._linked(stamp, kind, (prev, digest, payload)):
-            return False
-        name = kind.decode()
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if self.problem is None:
-            self._judge(stamp, name, payload)
-        self.seq, self.head = seq, digest
-        self.tree.add(digest)
-        if self.witnesses.concerns(seq, digest):
-            self.witnesses.compare(seq, digest, self.tree, self.meaning.run_id)
-        return True
-
-    def _linked(self, stamp: Stamp, kind: bytes, sealed: tuple[bytes, bytes, bytes]) -> bool:
-        prev, digest, payload = sealed
-        try:
-            intact = record_hash(stamp, kind, payload, prev) == digest
-        except Exception:  # a column of another type than it was written with
-            intact = False
-        return intact and prev == self.head and stamp[0] == self.seq + 1
-
-    def _judge(self, stamp: Stamp, kind: str, payload: bytes) -> None:
-        seq = stamp[0]
-        try:
-            data = canonical(payload.decode("ascii"))
-            fault = self.meaning.check((seq, stamp[2], stamp[3]), kind, data)
-            if fault is None:
-                fault = self.copies.check(stamp[3], kind, data)
-            if fault is not None:
-                self.problem = Problem(seq, "meaning", fault)
-            elif kind == "CHECKPOINT" and not self._is_true_checkpoint(data):
-                text = "the checkpoint is not one of the records before it"
-                self.problem = Problem(seq, "checkpoint", text)
-            elif kind in NAMES_ITS_PREDECESSOR and data["head"] != self.head.hex():
-                self.problem = Problem(seq, "meaning", "it names another record before it")
-        except UNJUDGEABLE as error:
-            self.problem = Problem(seq, "meaning", f"a payload that cannot be read: {error!r}")
-
-    def _is_true_checkpoint(self, data: dict[str, Any]) -> bool:
-        return data["size"] == self.seq and data["root"] == self.tree.root().hex()
-
-    def finish(self) -> None:
-        """What can only be said at the end: a missing start, a tail that was anchored."""
-        if self.chain_problem is not None:
-            return
-        if self.seq == 0:
-            self.chain_problem = Problem(1, "truncated", "there is no record at all")
-        cut = self.witnesses.finish(self.seq, self.meaning.run_id)
-        self.chain_problem = self.chain_problem or cut
+APART_FROM = 8_000_000  # bytes of a journal for which a second process is worth its start
 
 
 def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
@@ -120,33 +45,107 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None
 
     With `parents`, a folder of runs, the run before is compared with what RUN_START says of it.
     """
-    work = Verification(anchors)
-    try:
-        connection = open_reader(path)
-    except DamagedJournal as error:
-        work.chain_problem = Problem(1, "storage", str(error))
-        return Report.of(path, work)
-    try:
-        _verify_file(connection, path, work)
-    except UNREADABLE as error:
-        work.chain_problem = Problem(work.seq + 1, "storage", f"sqlite: {error}")
-    finally:
-        connection.close()
-    report = Report.of(path, work)
+    chain, sense = Chain(anchors), Sense()
+    _follow(path, chain, lambda last: None, sense.take)
+    return _report(path, chain, sense.problem, parents)
+
+
+def verify_apart(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
+    """`verify_here`, with what the records say judged by a second process at the same time."""
+    chain = Chain(anchors)
+    with SecondReader(path) as second:
+        _follow(path, chain, second.begin, lambda row: None)
+        problem = second.problem()
+    return _report(path, chain, problem, parents)
+
+
+def _report(path: Path, chain: Chain, said: Problem | None, parents: Path | None) -> Report:
+    report = Report.of(path, chain, chain.first_of(said))
     return report if parents is None else with_parent(report, parents)
 
 
-def _verify_file(connection: sqlite3.Connection, path: Path, work: Verification) -> None:
-    connection.execute("BEGIN")  # one view of the file, whatever a running writer adds
-    storage = _storage_fault(connection, path)
+def _follow(
+    path: Path, chain: Chain, begin: Callable[[Any], None], linked: Callable[[Row], None]
+) -> None:
+    """Run `chain` over a journal: `begin` with the last number in view, `linked` with each row."""
+    try:
+        connection = open_reader(path)
+    except DamagedJournal as error:
+        chain.problem = Problem(1, "storage", str(error))
+        return
+    try:
+        connection.execute("BEGIN")  # one view of the file, whatever a running writer adds
+        storage = _storage_fault(connection, path)
+        connection.text_factory = bytes
+        begin(connection.execute("SELECT max(seq) FROM records").fetchone()[0])
+        for row in connection.execute(f"SELECT {COLUMNS} FROM records ORDER BY seq"):
+            if not chain.take(row):
+                chain.problem = diagnosis(connection, row, chain.seq, chain.head)
+                break
+            linked(row)
+        chain.finish()
+        if storage is not None and chain.problem is None:
+            chain.problem = Problem(chain.seq, "storage", storage)
+    except UNREADABLE as error:
+        chain.problem = Problem(chain.seq + 1, "storage", f"sqlite: {error}")
+    finally:
+        connection.close()
+
+
+class SecondReader:
+    """A fork that judges what the records say, up to the number it is told.
+
+    It is made before this process opens the file: a connection of SQLite does not outlive a fork.
+    """
+
+    def __init__(self, path: Path) -> None:
+        forks = multiprocessing.get_context("fork")
+        self._line, theirs = forks.Pipe()
+        self._process = forks.Process(target=_judge, args=(path, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._has_begun = False
+
+    def __enter__(self) -> "SecondReader":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._line.close()
+        self._process.kill()
+        self._process.join()
+
+    def begin(self, last: Any) -> None:
+        """Judge the records up to this number."""
+        self._line.send(last)
+        self._has_begun = True
+
+    def problem(self) -> Problem | None:
+        """What it found. A crash of it is a crash of ours: the file is damaged."""
+        if not self._has_begun:
+            return None
+        try:
+            found: Problem | None = self._line.recv()
+        except EOFError:
+            self._process.join()
+            code = self._process.exitcode or 0
+            if code < 0:
+                os.kill(os.getpid(), -code)
+            raise JournalError(f"the second reader of the journal ended with {code}") from None
+        return found
+
+
+def _judge(path: Path, line: "Connection[Any, Any]") -> None:
+    """The second reader's side."""
+    sense, last = Sense(), line.recv()
+    connection = open_reader(path)
     connection.text_factory = bytes
-    for row in connection.execute(f"SELECT {COLUMNS} FROM records ORDER BY seq"):
-        if not work.take(row):
-            work.chain_problem = diagnosis(connection, row, work.seq, work.head)
-            break
-    work.finish()
-    if storage is not None and work.chain_problem is None:
-        work.chain_problem = Problem(work.seq, "storage", storage)
+    query = f"SELECT {COLUMNS} FROM records WHERE seq <= ? ORDER BY seq"
+    with contextlib.suppress(*UNREADABLE):  # the first reader comes to it too, and says so
+        for row in connection.execute(query, (last,)):
+            sense.take(row)
+            if sense.problem is not None:
+                break
+    line.send(sense.problem)
 
 
 def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
@@ -167,16 +166,19 @@ def verify(
     anchors: Sequence[Anchor] = (),
     timeout_s: float | None = None,
     parents: Path | None = None,
+    apart_from: int = APART_FROM,
 ) -> Report:
     """`verify_here` in a process of its own; a reader that crashes means a damaged file.
 
-    JournalError if there is nothing to read, TraderError if it took longer than the time limit.
+    From `apart_from` bytes on two processes read, where there are two cores. JournalError if there
+    is nothing to read, TraderError if it took longer than the time limit.
     """
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}")
     limit_s = timeout_s or FIRST_SECONDS + path.stat().st_size * SECONDS_PER_BYTE
     request = {
         "path": str(path),
+        "apart": path.stat().st_size >= apart_from and has_cores(),
         "parents": None if parents is None else str(parents),
         "anchors": [
             [a.hash.hex(), a.seq, None if a.root is None else a.root.hex(), a.run_id]
@@ -185,29 +187,38 @@ def verify(
     }
     root = Path(__file__).parents[2]  # so that the child finds this very package, from anywhere
     places = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    try:
-        done = subprocess.run(
-            [sys.executable, *READER],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=limit_s,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TraderError(
-            f"{path} could not be verified within {limit_s:.0f} s; nothing is proven either way"
-        ) from None
-    if done.returncode < 0:
-        work = Verification()
-        work.chain_problem = Problem(
-            1, "storage", f"reading the file crashed (signal {-done.returncode})"
-        )
-        return Report.of(path, work)
-    if done.returncode != 0:
-        raise JournalError(done.stderr.strip().splitlines()[-1] if done.stderr else "no answer")
-    return Report.from_json(done.stdout)
+    with subprocess.Popen(
+        [sys.executable, *READER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        process_group=0,  # its second reader ends with it
+    ) as reader:
+        try:
+            said, complaint = reader.communicate(json.dumps(request), timeout=limit_s)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(reader.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise TraderError(
+                f"{path} could not be verified within {limit_s:.0f} s; nothing is proven either way"
+            ) from None
+    if reader.returncode < 0:
+        chain = Chain()
+        crash = f"reading the file crashed (signal {-reader.returncode})"
+        chain.problem = Problem(1, "storage", crash)
+        return Report.of(path, chain, None)
+    if reader.returncode != 0:
+        raise JournalError(complaint.strip().splitlines()[-1] if complaint else "no answer")
+    return Report.from_json(said)
+
+
+def has_cores() -> bool:
+    """Whether a second process would have a core of its own, and can be a fork."""
+    return sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 
 
 def _main() -> int:
@@ -219,7 +230,8 @@ def _main() -> int:
     ]
     parents = None if request["parents"] is None else Path(request["parents"])
     try:
-        report = verify_here(Path(request["path"]), anchors, parents)
+        check = verify_apart if request["apart"] else verify_here
+        report = check(Path(request["path"]), anchors, parents)
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1
