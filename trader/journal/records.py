@@ -247,7 +247,7 @@ def encode(payload: Mapping[str, Any]) -> str:
 
 
 _decode = json.JSONDecoder().raw_decode
-# What `JSONEncoder.encode` makes anew for every value, made once: half the time of a verification.
+# What `JSONEncoder.encode` makes anew for every value, made once: it takes as long as the spelling.
 _made_once = json.encoder.c_make_encoder  # type: ignore[attr-defined]
 _chunks_of = _made_once and _made_once(
     None, _plain, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False
