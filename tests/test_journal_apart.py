@@ -14,6 +14,7 @@ from tests.journal_kit import edit, finished_run, records_of, resealed, rewrite
 from trader.errors import TraderError
 from trader.journal import verify as verify_module
 from trader.journal.chain import record_hash
+from trader.journal.passes import Chain
 from trader.journal.records import Record
 from trader.journal.verify import verify, verify_here
 
@@ -141,8 +142,31 @@ def test_a_journal_that_grows_meanwhile_is_judged_as_far_as_the_first_reader_see
     with second:
         writer.execute("INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?)", bad)
         second.begin(bad.seq - 1)
-        assert second.problem() is None
+        assert second.problem(chain_of(path)) is None
     writer.close()
+
+
+def chain_of(path: Path) -> Chain:
+    chain = Chain()
+    chain.seq, chain.head = [(one.seq, one.hash) for one in records_of(path)][-2]
+    return chain
+
+
+@pytest.mark.parametrize("last", [MIDDLE, None])
+def test_a_second_reader_that_did_not_read_the_same_is_a_finding(path: Path, last: int | None):
+    with verify_module.SecondReader(path) as second:
+        second.begin(last)
+        records = records_of(path)
+        chain = Chain()
+        chain.seq, chain.head = records[-1].seq, records[-1].hash
+        problem = second.problem(chain)
+    assert problem is not None
+    assert (problem.seq, problem.kind) == ((last or 0) + 1, "storage")
+    assert f"up to record {last or 0}, not {chain.seq}" in problem.text
+    with verify_module.SecondReader(path) as second:
+        second.begin(chain.seq)
+        chain.head = records[0].hash
+        assert second.problem(chain) is not None
 
 
 PATCHED = """

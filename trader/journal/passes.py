@@ -21,6 +21,7 @@ NAMES_ITS_PREDECESSOR = HEADED | {RecordType.CHECKPOINT}
 _OF_HASHES = {kind.encode() for kind in NAMES_ITS_PREDECESSOR | {RecordType.RUN_START}}
 
 Row = tuple[Any, ...]  # as COLUMNS of the store, text as bytes
+SEQ_AT, HASH_AT = 0, 7  # places in it
 
 
 class Chain:

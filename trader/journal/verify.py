@@ -21,13 +21,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
+from trader.journal.chain import GENESIS
 from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.lineage import with_parent
-from trader.journal.passes import Chain, Row, Sense
+from trader.journal.passes import HASH_AT, SEQ_AT, Chain, Row, Sense
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
 
@@ -55,7 +56,7 @@ def verify_apart(path: Path, anchors: Sequence[Anchor] = (), parents: Path | Non
     chain = Chain(anchors)
     with SecondReader(path) as second:
         _follow(path, chain, second.begin, lambda row: None)
-        problem = second.problem()
+        problem = second.problem(chain)
     return _report(path, chain, problem, parents)
 
 
@@ -119,19 +120,27 @@ class SecondReader:
         self._line.send(last)
         self._has_begun = True
 
-    def problem(self) -> Problem | None:
-        """What it found. A crash of it is a crash of ours: the file is damaged."""
+    def problem(self, chain: Chain) -> Problem | None:
+        """What it found in the records of `chain`, all of which it must have read.
+
+        A crash of it is a crash of ours: the file is damaged.
+        """
         if not self._has_begun:
             return None
         try:
-            found: Problem | None = self._line.recv()
+            problem, seq, digest = self._line.recv()
         except EOFError:
             self._process.join()
             code = self._process.exitcode or 0
             if code < 0:
                 os.kill(os.getpid(), -code)
             raise JournalError(f"the second reader of the journal ended with {code}") from None
-        return found
+        is_past = type(seq) is not int or seq > chain.seq  # where the chain broke, and beyond
+        has_all = (seq, digest) == (chain.seq, chain.head) or (chain.problem and is_past)
+        if problem is None and not has_all:
+            text = f"it read otherwise a second time: up to record {seq}, not {chain.seq}"
+            return Problem(min(seq + 1, chain.seq), "storage", text)
+        return cast("Problem | None", problem)
 
 
 def _judge(path: Path, line: "Connection[Any, Any]") -> None:
@@ -140,12 +149,14 @@ def _judge(path: Path, line: "Connection[Any, Any]") -> None:
     connection = open_reader(path)
     connection.text_factory = bytes
     query = f"SELECT {COLUMNS} FROM records WHERE seq <= ? ORDER BY seq"
-    with contextlib.suppress(*UNREADABLE):  # the first reader comes to it too, and says so
+    seq, digest = 0, GENESIS
+    with contextlib.suppress(*UNREADABLE):  # how far it came is told, and compared
         for row in connection.execute(query, (last,)):
             sense.take(row)
             if sense.problem is not None:
                 break
-    line.send(sense.problem)
+            seq, digest = row[SEQ_AT], row[HASH_AT]
+    line.send((sense.problem, seq, digest))
 
 
 def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
