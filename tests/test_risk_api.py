@@ -310,6 +310,15 @@ def test_working_orders_that_are_unknown_leave_nothing_to_close(value):
         assert (verdict.reason, verdict.approved_size) == (Reason.POSITION_LIMIT, 0.0)
 
 
+def test_working_orders_of_the_closing_side_leave_the_rest_to_close():
+    for side, held, name in (("SELL", 5.0, "working_sell"), ("BUY", -5.0, "working_buy")):
+        partly = Portfolio(
+            1e6, {"ACME": held}, trading_state=TradingState.REDUCING, **{name: {"ACME": 3.0}}
+        )
+        assert check(side, 2.0, portfolio=partly).allowed
+        assert not check(side, 4.0, portfolio=partly).allowed
+
+
 @pytest.mark.parametrize("value", [True, "1000000", None, Decimal("NaN")], ids=kind)
 @pytest.mark.parametrize("name", ["mean_volume", "bid", "ask", "volatility"])
 def test_driver_that_is_no_number_lets_nothing_through(name, value):

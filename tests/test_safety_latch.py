@@ -329,10 +329,13 @@ def test_channels_begin_untried_and_name_themselves():
 
 
 def test_flatten_is_one_byte_and_only_on_demand(tmp_path):
+    assert latch.Stamp("asked of nobody yet", 7, "", 1).flatten is False
     done = latch.engage_page(armed(tmp_path), STAMP)
     assert (done.page, page_of(tmp_path)[latch.FLATTEN_AT]) == ("", 0)
+    assert latch.read_page(str(tmp_path))[1].flatten is False
     latch.engage_page(str(tmp_path), STAMP, flatten=True)
     assert page_of(tmp_path)[latch.FLATTEN_AT : latch.FLATTEN_AT + 4] == b"\1\0\0\0"
+    assert latch.read_page(str(tmp_path))[1].flatten is True
 
 
 def test_halt_names_the_kill(tmp_path):
