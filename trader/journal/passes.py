@@ -21,7 +21,6 @@ NAMES_ITS_PREDECESSOR = HEADED | {RecordType.CHECKPOINT}
 _OF_HASHES = {kind.encode() for kind in NAMES_ITS_PREDECESSOR | {RecordType.RUN_START}}
 
 Row = tuple[Any, ...]  # as COLUMNS of the store, text as bytes
-SEQ_AT, HASH_AT = 0, 7  # places in it
 
 
 class Chain:
@@ -91,7 +90,9 @@ class Chain:
     def first_of(self, said: Problem | None) -> Problem | None:
         """The first finding that is not about the chain; `said` is that of the other pass."""
         found = [
-            one for one in (said, self.hash_problem) if one is not None and one.seq <= self.seq
+            one
+            for one in (said, self.hash_problem)
+            if one is not None and type(one.seq) is int and 1 <= one.seq <= self.seq
         ]
         return min(found, key=lambda problem: problem.seq, default=None)
 

@@ -12,7 +12,9 @@ a time limit, because a damaged file may crash or hang its reader.
 """
 
 import contextlib
+import ctypes
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -25,10 +27,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
-from trader.journal.chain import GENESIS
 from trader.journal.findings import Problem, Report, diagnosis
 from trader.journal.lineage import with_parent
-from trader.journal.passes import HASH_AT, SEQ_AT, Chain, Row, Sense
+from trader.journal.passes import Chain, Row, Sense
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
 
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
 SECONDS_PER_BYTE = 1e-6
 READER = ("-P", "-m", "trader.journal.verify")  # arguments of the reading process
+GRACE_S = 5  # a reader ends by itself so much later, should nobody be left to end it
+PR_SET_PDEATHSIG = 1
+# What ends a process from outside says nothing of the file it reads.
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 APART_FROM = 8_000_000  # bytes of a journal for which a second process is worth its start
 
 
@@ -53,10 +58,12 @@ def verify_here(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None
 
 def verify_apart(path: Path, anchors: Sequence[Anchor] = (), parents: Path | None = None) -> Report:
     """`verify_here`, with what the records say judged by a second process at the same time."""
-    chain = Chain(anchors)
+    chain, read = Chain(anchors), Fingerprint()
     with SecondReader(path) as second:
-        _follow(path, chain, second.begin, lambda row: None)
-        problem = second.problem(chain)
+        _follow(path, chain, second.begin, read.add)
+        problem = second.problem()
+    if problem is None and chain.problem is None and second.read != read.value:
+        problem = Problem(max(chain.seq, 1), "storage", "it reads otherwise a second time")
     return _report(path, chain, problem, parents)
 
 
@@ -81,7 +88,7 @@ def _follow(
         begin(connection.execute("SELECT max(seq) FROM records").fetchone()[0])
         for row in connection.execute(f"SELECT {COLUMNS} FROM records ORDER BY seq"):
             if not chain.take(row):
-                chain.problem = diagnosis(connection, row, chain.seq, chain.head)
+                chain.problem = _broken(connection, row, chain)
                 break
             linked(row)
         chain.finish()
@@ -93,6 +100,26 @@ def _follow(
         connection.close()
 
 
+def _broken(connection: sqlite3.Connection, row: Row, chain: Chain) -> Problem:
+    if type(row[0]) is not int:
+        return Problem(chain.seq + 1, "storage", f"a record has the number {row[0]!r:.60}")
+    return diagnosis(connection, row, chain.seq, chain.head)
+
+
+class Fingerprint:
+    """Of all rows that one reader has read, every column of them.
+
+    Made with the key of this process's `hash`, which a fork shares and no file can know.
+    """
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self, row: Row) -> None:
+        """One more row."""
+        self.value = hash((self.value, row))
+
+
 class SecondReader:
     """A fork that judges what the records say, up to the number it is told.
 
@@ -101,8 +128,10 @@ class SecondReader:
 
     def __init__(self, path: Path) -> None:
         forks = multiprocessing.get_context("fork")
+        self.read = 0  # fingerprint of what it has read
         self._line, theirs = forks.Pipe()
-        self._process = forks.Process(target=_judge, args=(path, theirs), daemon=True)
+        lines = (theirs, self._line)
+        self._process = forks.Process(target=_judge, args=(path, os.getpid(), lines), daemon=True)
         self._process.start()
         theirs.close()
         self._has_begun = False
@@ -117,46 +146,46 @@ class SecondReader:
 
     def begin(self, last: Any) -> None:
         """Judge the records up to this number."""
-        self._line.send(last)
         self._has_begun = True
+        with contextlib.suppress(OSError):  # it is gone: `problem` sees that, and how
+            self._line.send(last)
 
-    def problem(self, chain: Chain) -> Problem | None:
-        """What it found in the records of `chain`, all of which it must have read.
-
-        A crash of it is a crash of ours: the file is damaged.
-        """
+    def problem(self) -> Problem | None:
+        """What it found. A crash of it is a crash of ours: the file is damaged."""
         if not self._has_begun:
             return None
         try:
-            problem, seq, digest = self._line.recv()
-        except EOFError:
+            problem, self.read = self._line.recv()
+        except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode or 0
             if code < 0:
                 os.kill(os.getpid(), -code)
             raise JournalError(f"the second reader of the journal ended with {code}") from None
-        is_past = type(seq) is not int or seq > chain.seq  # where the chain broke, and beyond
-        has_all = (seq, digest) == (chain.seq, chain.head) or (chain.problem and is_past)
-        if problem is None and not has_all:
-            text = f"it read otherwise a second time: up to record {seq}, not {chain.seq}"
-            return Problem(min(seq + 1, chain.seq), "storage", text)
         return cast("Problem | None", problem)
 
 
-def _judge(path: Path, line: "Connection[Any, Any]") -> None:
-    """The second reader's side."""
-    sense, last = Sense(), line.recv()
+def _judge(path: Path, first: int, lines: "tuple[Connection[Any, Any], ...]") -> None:
+    """The second reader's side. It ends with the first, and has no part of its output."""
+    line, others = lines
+    others.close()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != first:
+        return  # it died before it could be said
+    sense, read, last = Sense(), Fingerprint(), line.recv()
     connection = open_reader(path)
     connection.text_factory = bytes
     query = f"SELECT {COLUMNS} FROM records WHERE seq <= ? ORDER BY seq"
-    seq, digest = 0, GENESIS
-    with contextlib.suppress(*UNREADABLE):  # how far it came is told, and compared
+    with contextlib.suppress(*UNREADABLE):  # then it has not read all, which is seen
         for row in connection.execute(query, (last,)):
             sense.take(row)
             if sense.problem is not None:
                 break
-            seq, digest = row[SEQ_AT], row[HASH_AT]
-    line.send((sense.problem, seq, digest))
+            read.add(row)
+    line.send((sense.problem, read.value))
 
 
 def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
@@ -189,6 +218,7 @@ def verify(
     limit_s = timeout_s or FIRST_SECONDS + path.stat().st_size * SECONDS_PER_BYTE
     request = {
         "path": str(path),
+        "limit_s": limit_s,
         "apart": path.stat().st_size >= apart_from and has_cores(),
         "parents": None if parents is None else str(parents),
         "anchors": [
@@ -198,13 +228,15 @@ def verify(
     }
     root = Path(__file__).parents[2]  # so that the child finds this very package, from anywhere
     places = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    environ.pop("PYTHONHASHSEED", None)  # `Fingerprint` needs a key that nobody knows
     with subprocess.Popen(
         [sys.executable, *READER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        env=environ,
         process_group=0,  # its second reader ends with it
     ) as reader:
         try:
@@ -217,6 +249,11 @@ def verify(
             raise TraderError(
                 f"{path} could not be verified within {limit_s:.0f} s; nothing is proven either way"
             ) from None
+    if -reader.returncode in FROM_OUTSIDE:
+        raise TraderError(
+            f"the reader of {path} was ended by signal {-reader.returncode}; verify it again: "
+            "nothing is proven either way"
+        )
     if reader.returncode < 0:
         chain = Chain()
         crash = f"reading the file crashed (signal {-reader.returncode})"
@@ -235,6 +272,7 @@ def has_cores() -> bool:
 def _main() -> int:
     """The child's side: a request on stdin, a report on stdout."""
     request = json.load(sys.stdin)
+    signal.alarm(math.ceil(request["limit_s"]) + GRACE_S)
     anchors = [
         Anchor(bytes.fromhex(digest), seq, bytes.fromhex(root) if root else None, run_id)
         for digest, seq, root, run_id in request["anchors"]
