@@ -6,6 +6,8 @@ Real processes.
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -103,6 +105,34 @@ def test_a_start_whose_model_takes_long_to_load_is_ended_by_a_kill(tmp_path: Pat
     code, _, err = paper.end()
     assert code == 7, err
     assert "enough" in err
+
+
+def test_a_start_that_a_kill_has_to_end_before_its_journal_leaves_no_folder(tmp_path: Path):
+    """It is caught in an import, which nothing can cancel."""
+    paper = Paper(tmp_path / "run", ("market_hours: 24x7", "market_hours: XNYS"))
+    (paper.folder / "exchange_calendars.py").write_text(
+        "import time\nopen('loading', 'w').close()\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "trader", "paper", "-c", "live.yaml"],
+        cwd=paper.folder, env=paper.environ, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as start:  # fmt: skip
+        assert start.stdin is not None
+        start.stdin.write(bar(1, 60))
+        start.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not (paper.folder / "loading").exists():
+            assert start.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [run["state"] for run in registered(paper)] == ["starting"]
+        (run,) = killed(paper)["runs"]
+        assert run["outcome"] == "halted"
+        _, err = start.communicate(timeout=60)
+    assert start.returncode == 7, err
+    assert "enough" in err
+    assert list(paper.folder.glob("runs/*")) == []
 
 
 def test_a_refused_start_takes_no_results_away(paper: Paper):

@@ -37,9 +37,9 @@ SHOW_CURSOR = "\x1b[?25h"
 class StartWatch:
     """Beats and looks at the latch from a thread while a run starts. Made in the task it ends."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, folder: Path) -> None:
         self.killed = False
-        self._lease = lease
+        self._lease, self._folder = lease, folder
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._ended = threading.Event()
@@ -67,7 +67,8 @@ class StartWatch:
         """The start is caught in something that cannot be cancelled: out, at once."""
         text = pending.explain(self._lease.kills(), self._lease.home)
         say_last(f"{SHOW_CURSOR if os.isatty(2) else ''}error: {text}\n")
-        self._lease.close()
+        self._lease.close(not has_begun(self._folder))
+        take_away_unbegun(self._folder)
         os._exit(KilledError.exit_code)
 
 
@@ -80,6 +81,17 @@ class Held:
     watch: StartWatch
     over: bool = False  # it will not go on
     heard: Sequence[str] = ()  # SIGTERM, SIGHUP of before trading listens
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run has a journal to go on with."""
+    return (folder / FILE_NAME).exists()
+
+
+def take_away_unbegun(folder: Path) -> None:
+    """Leave no folder of a run in which there is nothing to find."""
+    if not has_begun(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
@@ -110,11 +122,11 @@ def taken(folder: Path, kill: Kill) -> Iterator[Held]:
 
     Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
     """
-    resumes = (folder / FILE_NAME).exists()
+    resumes = has_begun(folder)
     info = RunInfo("paper", str(folder), resumes, kill.barrier_ms, kill.cancel_timeout_seconds)
     try:
         lease = arm(home_path(), folder.name, info)
-        watch = StartWatch(lease)
+        watch = StartWatch(lease, folder)
         held = Held(folder, lease, watch)
         try:
             yield held
@@ -124,8 +136,8 @@ def taken(folder: Path, kill: Kill) -> Iterator[Held]:
             raise
         finally:
             watch.stop()
-            never_began = not resumes and not (folder / FILE_NAME).exists()
+            never_began = not resumes and not has_begun(folder)
             lease.close(held.over or never_began)
     finally:
-        if not resumes and not (folder / FILE_NAME).exists():  # nothing to find
-            shutil.rmtree(folder, ignore_errors=True)
+        if not resumes:
+            take_away_unbegun(folder)
