@@ -244,6 +244,18 @@ def resealed(records: list[Record]) -> list[Record]:
     return sealed
 
 
+def falsify_checkpoint(path: Path) -> int:
+    """Make the last record name another root, under a hash of its own; its seq."""
+    records = records_of(path)
+    last = records[-1]
+    assert last.type == "CHECKPOINT"
+    payload = last.payload.replace(last.data["root"], "0" * 64)
+    stamp = (last.seq, last.wall_ns, last.mono_ns, last.event_ns, last.cause)
+    digest = record_hash(stamp, b"CHECKPOINT", payload.encode(), last.prev)
+    rewrite(path, [*records[:-1], last._replace(payload=payload, hash=digest)])
+    return last.seq
+
+
 def as_record(entry: Entry, like: Record) -> Record:
     """`entry` as a record with the stamps of another; to be resealed."""
     payload = encode(entry.payload)

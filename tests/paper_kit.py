@@ -59,11 +59,6 @@ def bar(minute: int, price: float, symbol: str = "ACME", **changes: Any) -> str:
     return json.dumps(fields) + "\n"
 
 
-def hear_ctrl_c() -> None:
-    """In a child: as from a terminal. What a shell starts in the background ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Paper:
     """A folder with a config, and the runs that are started in it."""
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal_kit import edit, finished_run, records_of, resealed, rewrite
+from tests.journal_kit import edit, falsify_checkpoint, finished_run, records_of, resealed, rewrite
 from trader.errors import TraderError
 from trader.journal import verify as verify_module
-from trader.journal.chain import record_hash
 from trader.journal.records import Record
 from trader.journal.verify import verify, verify_here
 
@@ -76,16 +75,6 @@ def a_forgery_after_an_edit(path: Path) -> None:
     an_edit(path, 10)
 
 
-def a_false_checkpoint(path: Path) -> None:
-    records = records_of(path)
-    last = records[-1]
-    assert last.type == "CHECKPOINT"
-    payload = last.payload.replace(last.data["root"], "0" * 64)
-    stamp = (last.seq, last.wall_ns, last.mono_ns, last.event_ns, last.cause)
-    digest = record_hash(stamp, b"CHECKPOINT", payload.encode(), last.prev)
-    rewrite(path, [*records[:-1], last._replace(payload=payload, hash=digest)])
-
-
 def a_start_without_an_id(path: Path) -> None:
     records = records_of(path)
     records[0] = _without(records[0], "run_id")
@@ -121,11 +110,11 @@ def a_view_in_place_of_the_table(path: Path) -> None:
     "damage",
     [
         nothing, an_edit, a_deletion, a_cut_tail, no_record, a_forgery, a_forgery_before_an_edit,
-        a_forgery_after_an_edit, a_false_checkpoint, a_start_without_an_id, garbage, half_a_file,
+        a_forgery_after_an_edit, falsify_checkpoint, a_start_without_an_id, garbage, half_a_file,
         another_table, a_number_below_one, a_view_in_place_of_the_table,
     ],
 )  # fmt: skip
-def test_two_readers_report_what_one_reports(path: Path, damage: Callable[[Path], None]):
+def test_two_readers_report_what_one_reports(path: Path, damage: Callable[[Path], object]):
     damage(path)
     one, two = verify(path, apart_from=1 << 60), verify(path, apart_from=0)
     assert two == one == verify_here(path)

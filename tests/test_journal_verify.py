@@ -10,6 +10,7 @@ import pytest
 
 from tests.journal_kit import (
     edit,
+    falsify_checkpoint,
     finished_run,
     paper_run,
     records_of,
@@ -19,7 +20,6 @@ from tests.journal_kit import (
 from trader.errors import TraderError, UsageError
 from trader.journal import verify as verify_module
 from trader.journal.anchor import Anchor, FileAnchor, parse_anchor
-from trader.journal.chain import record_hash
 from trader.journal.findings import Report
 from trader.journal.records import JournalError
 from trader.journal.verify import verify, verify_here
@@ -250,14 +250,8 @@ def test_a_file_that_is_no_anchor_is_a_usage_error(tmp_path, content):
 
 
 def test_a_false_checkpoint_is_found_although_the_chain_holds(path):
-    records = records_of(path)
-    last = records[-1]
-    assert last.type == "CHECKPOINT"
-    payload = last.payload.replace(last.data["root"], "0" * 64)
-    stamp = (last.seq, last.wall_ns, last.mono_ns, last.event_ns, last.cause)
-    digest = record_hash(stamp, b"CHECKPOINT", payload.encode(), last.prev)
-    rewrite(path, [*records[:-1], last._replace(payload=payload, hash=digest)])
-    assert first_problem(path) == (last.seq, "checkpoint")
+    seq = falsify_checkpoint(path)
+    assert first_problem(path) == (seq, "checkpoint")
 
 
 @pytest.mark.parametrize(

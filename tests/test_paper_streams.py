@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.paper_kit import Paper, bar, hear_ctrl_c
+from tests.harness.warm import as_from_a_terminal
+from tests.paper_kit import Paper, bar
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESS = ("model_isolation: thread", "model_isolation: process")
@@ -37,7 +38,7 @@ def python(code: str, stderr: int, **options: object) -> "subprocess.Popen[str]"
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - no thread of ours runs
         **options,
     )
 

@@ -15,6 +15,7 @@ a fork of it. A cycle is reproduced by its seed but for SIGKILLs after a delay.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,12 +38,21 @@ from trader.run.points import NAMES  # noqa: E402
 MOST_TOLD = 20  # problems
 
 
+@contextlib.contextmanager
+def staged() -> Iterator[Stage]:
+    """A warm stage, in memory where there is some: a process that dies loses nothing there."""
+    fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    root = Path(tempfile.mkdtemp(prefix="crash-", dir=fast))
+    try:
+        yield Stage(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, object]:
     """Cycles of seeds `first` on, in this process and its forks."""
-    root = Path(tempfile.mkdtemp(prefix="crash-", dir=_fast_folder()))
     began = time.monotonic()
-    try:
-        stage = Stage(root)
+    with staged() as stage:
         stage.plant = PLANTS.get(plant)
         warm_s = time.monotonic() - began
         lives, problems = 0, []
@@ -52,8 +63,6 @@ def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, obj
             if is_loud or cycle.problems:
                 for line in (f"seed {seed}", *cycle.told, *cycle.problems):
                     print(line, file=sys.stderr)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     died = stage.died.read()
     return {
         "cycles": seed + 1 - first,
@@ -67,17 +76,13 @@ def run_here(first: int, count: int, plant: str, is_loud: bool) -> dict[str, obj
 
 def find_plants(most: int) -> dict[str, object]:
     """Look for every planted bug, in at most so many cycles each."""
-    root = Path(tempfile.mkdtemp(prefix="crash-", dir=_fast_folder()))
     began = time.monotonic()
     found: dict[str, int | None] = dict.fromkeys(PLANTS)
-    try:
-        stage = Stage(root)
+    with staged() as stage:
         for name, stage.plant in PLANTS.items():
             first = UNNOTICED_BEFORE.get(name, 0)
             seeds = range(first, first + most)
             found[name] = next((seed for seed in seeds if stage.run(seed).problems), None)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     return {"found": found, "seconds": round(time.monotonic() - began, 2)}
 
 
@@ -105,11 +110,6 @@ def run_jobs(first: int, count: int, jobs: int) -> dict[str, object]:
     }
 
 
-def _fast_folder() -> str | None:
-    """Memory, where there is some: a process that dies loses nothing it wrote there either."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
 def main() -> int:
     asked = argparse.ArgumentParser(description="Crash cycles of `trader paper`.")
     asked.add_argument("--count", type=int, default=200)
@@ -119,6 +119,8 @@ def main() -> int:
     asked.add_argument("--plant", choices=tuple(PLANTS), default="")
     asked.add_argument("--plants", action="store_true")
     words = asked.parse_args()
+    if words.plant and words.seed is None:
+        asked.error("--plant needs --seed; --plants looks for every one")
     if words.plants:
         looked = find_plants(words.count)
         print(json.dumps(looked))

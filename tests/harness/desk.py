@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.harness import crash_scenes
-from tests.paper_kit import hear_ctrl_c
+from tests.harness.warm import as_from_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +35,7 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - no thread of ours runs
+            preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - no thread of ours runs
         )
 
     def paper(self, pace: str = "max") -> "subprocess.Popen[str]":

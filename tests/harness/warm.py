@@ -176,7 +176,7 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                preexec_fn=_as_from_a_terminal,  # noqa: PLW1509 - nothing but signals
+                preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - nothing but signals
             )
         self._lock = threading.Lock()
         atexit.register(self._line.close)
@@ -201,7 +201,7 @@ def _server() -> _Server:
     return _server_of(os.getpid())
 
 
-def _as_from_a_terminal() -> None:
-    """What a shell starts in the background ignores SIGINT, and under `nohup` SIGHUP."""
+def as_from_a_terminal() -> None:
+    """In a child: started in the background it ignores SIGINT, and under `nohup` SIGHUP."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

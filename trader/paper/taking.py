@@ -37,9 +37,10 @@ SHOW_CURSOR = "\x1b[?25h"
 class StartWatch:
     """Beats and looks at the latch from a thread while a run starts. Made in the task it ends."""
 
-    def __init__(self, lease: Lease, folder: Path) -> None:
+    def __init__(self, lease: Lease, new: Path | None) -> None:
+        """`new`: the folder of a run that begins; None of one that goes on."""
         self.killed = False
-        self._lease, self._folder = lease, folder
+        self._lease, self._new = lease, new
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._ended = threading.Event()
@@ -67,8 +68,8 @@ class StartWatch:
         """The start is caught in something that cannot be cancelled: out, at once."""
         text = pending.explain(self._lease.kills(), self._lease.home)
         say_last(f"{SHOW_CURSOR if os.isatty(2) else ''}error: {text}\n")
-        self._lease.close(not has_begun(self._folder))
-        take_away_unbegun(self._folder)
+        self._lease.close(never_began(self._new))
+        take_away_unbegun(self._new)
         os._exit(KilledError.exit_code)
 
 
@@ -83,15 +84,15 @@ class Held:
     heard: Sequence[str] = ()  # SIGTERM, SIGHUP of before trading listens
 
 
-def has_begun(folder: Path) -> bool:
-    """Whether a run has a journal to go on with."""
-    return (folder / FILE_NAME).exists()
+def never_began(new: Path | None) -> bool:
+    """Whether a new run has no journal yet. One that goes on has begun, whatever became of it."""
+    return new is not None and not (new / FILE_NAME).exists()
 
 
-def take_away_unbegun(folder: Path) -> None:
+def take_away_unbegun(new: Path | None) -> None:
     """Leave no folder of a run in which there is nothing to find."""
-    if not has_begun(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+    if new is not None and never_began(new):
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
@@ -122,11 +123,12 @@ def taken(folder: Path, kill: Kill) -> Iterator[Held]:
 
     Raises `KilledError` (exit 7) under a kill, `UsageError` where the run is alive already.
     """
-    resumes = has_begun(folder)
+    resumes = (folder / FILE_NAME).exists()
+    new = None if resumes else folder
     info = RunInfo("paper", str(folder), resumes, kill.barrier_ms, kill.cancel_timeout_seconds)
     try:
         lease = arm(home_path(), folder.name, info)
-        watch = StartWatch(lease, folder)
+        watch = StartWatch(lease, new)
         held = Held(folder, lease, watch)
         try:
             yield held
@@ -136,8 +138,6 @@ def taken(folder: Path, kill: Kill) -> Iterator[Held]:
             raise
         finally:
             watch.stop()
-            never_began = not resumes and not has_begun(folder)
-            lease.close(held.over or never_began)
+            lease.close(held.over or never_began(new))
     finally:
-        if not resumes:
-            take_away_unbegun(folder)
+        take_away_unbegun(new)
