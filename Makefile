@@ -14,8 +14,8 @@ RUN := $(PY) -m trader
 PYTEST := $(PY) -m pytest -n auto --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
-PROTECTED_TESTS := $(addprefix tests/test_,safety_gate.py safety_latch.py safety_codes.py safety_kill.py \
-	safety_strangers.py risk_steps.py risk_api.py core_scenarios.py)
+PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \
+	safety/test_kill.py safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
@@ -44,7 +44,7 @@ check: $(STAMP) ## lint, format, types, import rules, house limits
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/test_architecture.py tests/test_house_limits.py
+	$(PY) -m pytest -q tests/house/test_architecture.py tests/house/test_house_limits.py
 
 format: $(STAMP) ## format the sources and sort the imports
 	$(PY) -m ruff check --fix-only --select I .
@@ -55,7 +55,7 @@ bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/paper.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
-	$(PY) -m pytest -q tests/test_golden.py --golden-rewrite
+	$(PY) -m pytest -q tests/engine/test_golden.py --golden-rewrite
 
 sim: $(STAMP) ## simulated days of the paper loop with everything going wrong, DAYS=days
 	$(PY) tests/harness/sim.py --days $(or $(DAYS),1000)

@@ -21,7 +21,7 @@ from trader.core.schema import (
     Reason,
     TradingAction,
 )
-from trader.run.backtest import RowKeeper, RunRecord, run_history
+from trader.engine.batch import RowKeeper, RunRecord, run_history
 
 MINUTE = 60 * NS_PER_SECOND
 DAY = 86_400 * NS_PER_SECOND

@@ -11,8 +11,8 @@ import pandas as pd
 
 from tests.core_kit import always_open
 from trader.core.schema import BAR, NS_PER_SECOND
-from trader.signals.feature_types import OWN, PYTHON, FeatureType, feature_types
-from trader.signals.features import FeatureSet
+from trader.features.feature_set import FeatureSet
+from trader.features.feature_types import OWN, PYTHON, FeatureType, feature_types
 
 MINUTE = 60 * NS_PER_SECOND
 PERIOD = 10 * MINUTE

@@ -17,15 +17,15 @@ from tests.core_kit import START, always_open, make_rules
 from tests.paper_kit import CONFIG
 from trader.config.load import load_config
 from trader.core.schema import BAR, NS_PER_SECOND
+from trader.engine.answers import Ages, LiveSignals
+from trader.engine.batch import RowKeeper
+from trader.engine.loop import ExecutionLoop, Stopped
+from trader.engine.slice_takers import PlainSlices
+from trader.engine.sliceengine import SliceEngine
+from trader.engine.slices import LiveSlices, SlicePlan
 from trader.feeds.bargate import BarGate
 from trader.feeds.live import BadBar, LiveBar
-from trader.run.answers import Ages, LiveSignals
-from trader.run.backtest import RowKeeper
-from trader.run.loop import ExecutionLoop, Stopped
-from trader.run.modelworker import ThreadModel
-from trader.run.sliceengine import SliceEngine
-from trader.run.slices import LiveSlices, SlicePlan
-from trader.run.taking import PlainSlices
+from trader.models.worker import ThreadModel
 from trader.wiring import build_features
 
 

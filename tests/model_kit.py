@@ -11,8 +11,8 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR, NS_PER_SECOND
-from trader.signals.model import Model, load_model
-from trader.signals.skops_file import dump_skops
+from trader.models.model import Model, load_model
+from trader.models.skops_file import dump_skops
 
 MINUTE = 60 * NS_PER_SECOND
 START = 17_600 * 86_400 * NS_PER_SECOND  # 2018-03-10T00:00Z, the first bar's open

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from trader.core.book import Rules
 from trader.core.schema import Reason
+from trader.engine.recorded import rules_details
+from trader.engine.surroundings import Passed, SentOrder
 from trader.journal import entries as build
 from trader.journal.log import Clock as JournalClock
 from trader.journal.log import Journal
-from trader.run.recorded import rules_details
-from trader.run.surroundings import Passed, SentOrder
 
 SHA = hashlib.sha256(b"").hexdigest()
 

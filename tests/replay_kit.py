@@ -12,11 +12,11 @@ import numpy as np
 from tests import config_demo
 from tests.core_kit import random_bars
 from tests.journal_kit import PaperRun, identity, slices
+from trader.engine.recorded import rules_details
 from trader.feeds.sessions import session_table
+from trader.jobs.verify import CONFIG
 from trader.journal import entries as build
-from trader.recheck import CONFIG
-from trader.run.recorded import rules_details
-from trader.signals.model import load_model, predict_rows
+from trader.models.model import load_model, predict_rows
 from trader.wiring import build_features, build_rules
 
 SYMBOLS = ("ACME", "BTC/USD")

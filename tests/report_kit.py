@@ -22,12 +22,12 @@ from trader.core.schema import (
     OnBreach,
     TimeInForce,
 )
+from trader.engine.batch import RowKeeper, run_history
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.metrics import market_facts
 from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
-from trader.run.backtest import RowKeeper, run_history
 
 MINUTE_NS = 60_000_000_000
 DAY_NS = 86_400_000_000_000

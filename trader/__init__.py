@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trader.core.schema import Side as Side
     from trader.core.schema import TradingAction as TradingAction
     from trader.core.schema import TradingState as TradingState
+    from trader.engine.loop import ExecutionLoop as ExecutionLoop
     from trader.errors import ConfigError as ConfigError
     from trader.errors import DataError as DataError
     from trader.errors import HaltedError as HaltedError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from trader.risk import RiskLimits as RiskLimits
     from trader.risk import pre_trade_check as pre_trade_check
     from trader.risk import throttle_size as throttle_size
-    from trader.run.loop import ExecutionLoop as ExecutionLoop
     from trader.safety.events import RiskEvent as RiskEvent
     from trader.safety.events import RiskEventHandler as RiskEventHandler
     from trader.safety.events import StopReport as StopReport
@@ -43,7 +43,7 @@ _MODULES = {  # module -> its public names
     "VerificationError",
     "feeds.frame": "bars_from_frame",
     "risk": "Market Order Portfolio RiskLimits pre_trade_check throttle_size",
-    "run.loop": "ExecutionLoop",
+    "engine.loop": "ExecutionLoop",
     "safety.events": "RiskEvent RiskEventHandler StopReport emergency_stop kill_switch_reason",
 }
 _PUBLIC = {name: f"trader.{module}" for module, names in _MODULES.items() for name in names.split()}

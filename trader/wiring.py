@@ -34,12 +34,12 @@ from trader.core.schema import (
     TimeInForce,
 )
 from trader.errors import ConfigError
+from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, load_history
 from trader.feeds.sessions import bars_per_year
-from trader.signals.features import FeatureSet
-from trader.signals.model import Model, load_model, predict_actions
-from trader.signals.signals_file import SignalsModel
-from trader.signals.targets import load_target
+from trader.models.model import Model, load_model, predict_actions
+from trader.models.signals_file import SignalsModel
+from trader.user_code.targets import load_target
 
 SCALED_BY_PILOT = (
     "max_position_size",

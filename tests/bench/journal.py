@@ -25,9 +25,9 @@ from tests.core_kit import always_open, make_rules, random_bars
 from tests.journal_kit import PaperRun, StepClock, limited_rules, slices, start_of
 from trader.core import schema
 from trader.journal import entries as build
+from trader.journal.audit.verify import verify
 from trader.journal.log import Journal
 from trader.journal.records import Entry
-from trader.journal.verify import verify
 
 SYMBOLS = 500
 VERIFY_S_PER_MILLION = 30.0  # the budget

@@ -28,14 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.run import CONFIG, best_of, hardware, missed, prepared, say, write_bars
 from tests.model_kit import make_bars
 from trader.config.load import load_config
+from trader.engine.answers import LiveSignals
+from trader.engine.batch import RowKeeper
+from trader.engine.loop import ExecutionLoop, run_history_with_loop
+from trader.engine.sliceengine import SliceEngine, warm_up
+from trader.engine.slices import Portion, Slice
 from trader.feeds.sessions import session_table
-from trader.run.answers import LiveSignals
-from trader.run.backtest import RowKeeper
-from trader.run.loop import ExecutionLoop, run_history_with_loop
-from trader.run.modelworker import ModelWorker
-from trader.run.sliceengine import SliceEngine, warm_up
-from trader.run.slices import Portion, Slice
-from trader.signals.model import load_model
+from trader.models.model import load_model
+from trader.models.worker import ModelWorker
 from trader.wiring import build_features, build_rules
 
 LOOP_ROWS = 100_000
@@ -73,7 +73,7 @@ def bench_close(folder: Path, slices: int) -> None:
 
 async def _closes(folder: Path, slices: int) -> list[float]:
     from tests.paper_desk import Desk, new_journal  # the journal as `trader paper` makes it
-    from trader.run.journaled import JournaledSlices
+    from trader.engine.journaled import JournaledSlices
 
     bars = make_bars(SYMBOLS * (slices + WARM_SLICES), SYMBOLS)
     path = folder / "close.yaml"
@@ -120,7 +120,7 @@ def _model(folder: Path) -> str:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from trader.signals.skops_file import dump_skops
+    from trader.models.skops_file import dump_skops
 
     chance = np.random.default_rng(3)
     rows = chance.normal(100.0, 1.0, (4_000, 2))

@@ -162,12 +162,12 @@ def bench_core(run) -> float:
 def pipeline(run, loaded):
     """Features, rule, core with digest, metrics; data loaded. Returns the digest."""
     from trader.core.book import Inputs
+    from trader.engine.batch import RowKeeper, run_history
+    from trader.models.model import predict_actions
     from trader.report.curve import curve_facts, session_equity
     from trader.report.metrics import EquityFacts, market_facts, performance
     from trader.report.roundtrips import round_trips
     from trader.report.tally import DecisionTally
-    from trader.run.backtest import RowKeeper, run_history
-    from trader.signals.model import predict_actions
 
     bars = run.inputs.bars
     matrix = run.features.batch(bars)
@@ -240,8 +240,8 @@ def bench_model(run, loaded, rule_s: float) -> None:
     from sklearn.preprocessing import StandardScaler
 
     from trader.core.book import Inputs
-    from trader.run.backtest import RowKeeper, run_history
-    from trader.signals.model import predict_actions
+    from trader.engine.batch import RowKeeper, run_history
+    from trader.models.model import predict_actions
 
     bars = run.inputs.bars
     matrix = run.features.batch(bars)
@@ -275,8 +275,8 @@ def _loaded_sklearn(fitted, loaded, names, folder: Path):
     import hashlib
 
     from trader.config.load import load_config
-    from trader.signals.model import load_model
-    from trader.signals.skops_file import dump_skops
+    from trader.models.model import load_model
+    from trader.models.skops_file import dump_skops
 
     data = dump_skops(fitted)
     path = folder / "model.skops"

@@ -33,7 +33,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads would be ended and begun
 
 from tests.harness.crash_cycle import Stage  # noqa: E402
 from tests.harness.crash_plants import PLANTS, UNNOTICED_BEFORE  # noqa: E402
-from trader.run.points import NAMES  # noqa: E402
+from trader.engine.crash_points import NAMES  # noqa: E402
 
 MOST_TOLD = 20  # problems
 

@@ -21,7 +21,7 @@ from trader.core.closing import close_out
 from trader.core.schema import Reason
 from trader.core.step import abort, on_slice, submit
 from trader.core.watch import cancel, halt, rearm
-from trader.run.digest import RunDigest
+from trader.engine.digest import RunDigest
 
 Row = tuple[int, str, dict[str, Any]]
 

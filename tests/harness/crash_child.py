@@ -1,9 +1,9 @@
 """One life of the run: a forked child that trades for real until its fate meets it.
 
-Law: what runs is `trader.paper.session.paper`. Replaced are only the outermost ends: the observer
-of the named points, the simulated broker (by one that outlives the process) and, because they
-take most of the time and nothing of them is recovered, the tables of the result. Seven lives in
-eight also go without threads, without a process of its own for the audit of the journal, and
+Law: what runs is `trader.jobs.paper.session.paper`. Replaced are only the outermost ends: the
+observer of the named points, the simulated broker (by one that outlives the process) and, because
+they take most of the time and nothing of them is recovered, the tables of the result. Seven lives
+in eight also go without threads, without a process of its own for the audit of the journal, and
 with bars that have been read before.
 """
 
@@ -25,23 +25,23 @@ from typing import Any
 
 from tests.harness.crash_scenes import Scene
 from tests.harness.crash_script import Fate
-from trader import runner
+from trader.engine import crash_points
 from trader.errors import TraderError
 from trader.feeds import feed
+from trader.jobs import backtest as runs
+from trader.jobs.paper import ending, opening, session, start, trading
+from trader.jobs.paper.session import paper
+from trader.jobs.paper.start import Asked
+from trader.jobs.paper.trading import Watcher
 from trader.journal import log
-from trader.journal.verify import verify_here
-from trader.paper import ending, opening, session, start, trading
-from trader.paper.session import paper
-from trader.paper.start import Asked
-from trader.paper.trading import Watcher
+from trader.journal.audit.verify import verify_here
 from trader.report.artifacts import MANIFEST
-from trader.run import points
 from trader.safety import trip
 from trader.safety.stop import StopOrder
 
 DIED, FAULTY = 99, 98  # exit codes
 SQL = ("sql BEGIN IMMEDIATE", "sql INSERT", "sql COMMIT")
-PLACES = (*points.NAMES, *SQL)
+PLACES = (*crash_points.NAMES, *SQL)
 LEAST_FILE = 60_000  # bytes: SQLite's shared-memory file alone takes 32 KiB
 
 Plant = Callable[[], None]  # puts a bug into this process
@@ -176,7 +176,7 @@ def live(life: Life, died: Tally, passed: Tally, plant: Plant | None) -> int:
         plant()
     if life.fate.how == "full":
         _fill_disk(cell, life.fate.nth)
-    order = runner.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ("crash",))
+    order = runs.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ("crash",))
     try:
         ended = paper(order, Asked(None), Watcher(nobody, nobody), nobody)
     except TraderError as error:
@@ -233,7 +233,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
         whole.replace(life.cell.left)
         return ended
 
-    points.observer = meet
+    crash_points.observer = meet
     if life.fate.where in SQL or life.is_uncut:
         log.open_writer = open_writer
     session.finish = finish

@@ -28,19 +28,19 @@ from tests.harness.crash_check import (
 )
 from tests.harness.crash_scenes import Scene, join_threads, make_scenes
 from tests.harness.crash_script import Fate, Step, script_of
-from trader import runner
 from trader.core.schema import ACCOUNT
+from trader.engine.crash_points import NAMES
+from trader.engine.recorded import recorded_rules
+from trader.engine.replay import replay
+from trader.engine.sliceengine import warm_up
+from trader.jobs import backtest as runs
+from trader.jobs.paper.session import paper
+from trader.jobs.paper.start import Asked
+from trader.jobs.paper.trading import Watcher
 from trader.journal import readback
+from trader.journal.audit.verify import verify_here
 from trader.journal.store import read_records
-from trader.journal.verify import verify_here
-from trader.paper.session import paper
-from trader.paper.start import Asked
-from trader.paper.trading import Watcher
 from trader.report.artifacts import MANIFEST
-from trader.run.points import NAMES
-from trader.run.recorded import recorded_rules
-from trader.run.replay import replay
-from trader.run.sliceengine import warm_up
 from trader.safety import rearm, stop
 from trader.safety.pending import pending_kills
 
@@ -88,7 +88,7 @@ class Stage:
         """One run in this process: imports, compiled code, hashes that are made once."""
         cell = child.Cell(self.root / "warm")
         with child.placed(cell, scene):
-            order = runner.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ())
+            order = runs.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ())
             paper(order, Asked(None), Watcher(child.nobody, child.nobody), child.nobody)
         join_threads()
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from trader.engine import journaled, recover
+from trader.engine.answers import Answer
+from trader.engine.crash_points import reached
+from trader.engine.journaled import JournaledSlices
+from trader.engine.recover import RecordedSlice, Recovered, Recovery
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
-from trader.run import journaled, recover
-from trader.run.answers import Answer
-from trader.run.journaled import JournaledSlices
-from trader.run.points import reached
-from trader.run.recover import RecordedSlice, Recovered, Recovery
 
 
 def fresh_ids() -> None:
@@ -136,7 +136,7 @@ def kill_forgotten() -> None:
 
 def gate_bypassed() -> None:
     """A recovery sends what was pending without the gate."""
-    from trader.paper import opening
+    from trader.jobs.paper import opening
 
     def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.Passed:
         self._broker.send(order)
@@ -146,7 +146,7 @@ def gate_bypassed() -> None:
 
 
 def _in_start(recovered: Callable[[Any], Recovered]) -> None:
-    from trader.paper import start
+    from trader.jobs.paper import start
 
     start.recovered = recovered  # type: ignore[assignment]
 

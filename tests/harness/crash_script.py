@@ -8,7 +8,7 @@ import random
 from typing import NamedTuple
 
 from tests.harness.crash_scenes import Scene
-from trader.run.points import NAMES
+from trader.engine.crash_points import NAMES
 
 CANCEL_POINTS = ("before_cancel_intent", "after_cancel_intent")
 RECOVERY = "during_recovery"

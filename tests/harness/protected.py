@@ -4,12 +4,12 @@
 """
 
 PROTECTED = {
-    "trader/safety/gate.py": ("tests/test_safety_gate.py",),
-    "trader/safety/latch.py": ("tests/test_safety_latch.py",),
-    "trader/safety/codes.py": ("tests/test_safety_codes.py",),
-    "trader/safety/kill.py": ("tests/test_safety_kill.py", "tests/test_safety_strangers.py"),
-    "trader/safety/killwords.py": ("tests/test_safety_kill.py",),
-    "trader/core/risk.py": ("tests/test_risk_steps.py", "tests/test_core_scenarios.py"),
-    "trader/exact.py": ("tests/test_risk_api.py",),
-    "trader/risk.py": ("tests/test_risk_api.py",),
+    "trader/safety/gate.py": ("tests/safety/test_gate.py",),
+    "trader/safety/latch.py": ("tests/safety/test_latch.py",),
+    "trader/safety/codes.py": ("tests/safety/test_codes.py",),
+    "trader/safety/kill.py": ("tests/safety/test_kill.py", "tests/safety/test_strangers.py"),
+    "trader/safety/kill_args.py": ("tests/safety/test_kill.py",),
+    "trader/core/risk.py": ("tests/risk/test_risk_steps.py", "tests/core/test_scenarios.py"),
+    "trader/exact.py": ("tests/risk/test_risk_api.py",),
+    "trader/risk.py": ("tests/risk/test_risk_api.py",),
 }

@@ -56,21 +56,21 @@ from tests.paper_desk import Desk, new_journal  # noqa: E402
 from trader.config.sections import Quality  # noqa: E402
 from trader.core.book import Book  # noqa: E402
 from trader.core.schema import KillSwitchReason, Reason, TradingState  # noqa: E402
+from trader.engine.answers import Ages, LiveSignals  # noqa: E402
+from trader.engine.batch import RowKeeper  # noqa: E402
+from trader.engine.hooks import Hooks  # noqa: E402
+from trader.engine.loop import ExecutionLoop, Stopped  # noqa: E402
+from trader.engine.recorded import rules_details  # noqa: E402
+from trader.engine.recover import Recovery, recovered  # noqa: E402
+from trader.engine.sliceengine import SliceEngine  # noqa: E402
+from trader.engine.slices import LiveSlices, SlicePlan  # noqa: E402
+from trader.engine.supervise import ClockWatch, supervise  # noqa: E402
+from trader.features.feature_set import FeatureSet  # noqa: E402
 from trader.feeds.bargate import BarGate  # noqa: E402
 from trader.journal import entries as build  # noqa: E402
 from trader.journal.log import Journal  # noqa: E402
 from trader.journal.records import Entry  # noqa: E402
 from trader.journal.store import read_records  # noqa: E402
-from trader.run.answers import Ages, LiveSignals  # noqa: E402
-from trader.run.backtest import RowKeeper  # noqa: E402
-from trader.run.hooks import Hooks  # noqa: E402
-from trader.run.loop import ExecutionLoop, Stopped  # noqa: E402
-from trader.run.recorded import rules_details  # noqa: E402
-from trader.run.recover import Recovery, recovered  # noqa: E402
-from trader.run.sliceengine import SliceEngine  # noqa: E402
-from trader.run.slices import LiveSlices, SlicePlan  # noqa: E402
-from trader.run.supervise import ClockWatch, supervise  # noqa: E402
-from trader.signals.features import FeatureSet  # noqa: E402
 
 ENDINGS = {"crash": 0.3, "interrupt": 0.2, "kill": 0.3}  # of a life; others end by themselves
 FEATURES = {"level": {"type": "sma", "period": 3}}

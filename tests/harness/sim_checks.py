@@ -12,12 +12,12 @@ import numpy as np
 
 from trader.core.book import Book, Rules, snapshot
 from trader.core.schema import OrderStatus, TradingState
+from trader.engine.answers import Answer
+from trader.engine.journaled import JournaledSlices
+from trader.engine.replay import replay
 from trader.journal import readback
+from trader.journal.audit.verify import verify_here
 from trader.journal.store import read_records
-from trader.journal.verify import verify_here
-from trader.run.answers import Answer
-from trader.run.journaled import JournaledSlices
-from trader.run.replay import replay
 
 DUST = 1e-6
 

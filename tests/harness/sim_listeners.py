@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.run.loop import ExecutionLoop
+from trader.engine.loop import ExecutionLoop
 
 PATIENCE_S = 0.05  # of real time: hooks run on real threads
 

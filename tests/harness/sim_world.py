@@ -17,8 +17,8 @@ from tests.harness.virtualtime import VirtualClock
 from trader.core.book import Rules
 from trader.core.schema import BAR, Reason
 from trader.feeds.live import BadBar, LiveBar
-from trader.run.modelworker import Health, ThreadModel, held
-from trader.signals.actions import to_actions
+from trader.models.actions import to_actions
+from trader.models.worker import Health, ThreadModel, held
 
 BARS = 390
 FEED_FAULTS = {

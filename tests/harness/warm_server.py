@@ -24,11 +24,12 @@ sys.path[0] = str(ROOT)
 
 from tests import core_kit  # noqa: E402
 from tests.harness.warm import MOST_BYTES, STATUS  # noqa: E402
-from trader.run.sliceengine import warm_up  # noqa: E402
+from trader.engine.sliceengine import warm_up  # noqa: E402
 
 IMPORTED = """
-trader.cli.app trader.runner trader.recheck trader.paper.session trader.report.paperview
-trader.report.ratios trader.cli.paperscreen trader.signals.training empyrical exchange_calendars
+trader.cli.app trader.jobs.backtest trader.jobs.verify trader.jobs.paper.session
+trader.report.paperview trader.report.ratios trader.cli.paperscreen trader.models.training
+empyrical exchange_calendars
 """
 OF_LIBRARIES = {"jemalloc_bg_thd"}  # threads that see to forks themselves
 

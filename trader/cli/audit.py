@@ -8,7 +8,7 @@ import typer
 from trader.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from trader.journal.findings import Report
+    from trader.journal.audit.findings import Report
 
 app = typer.Typer(help="Check a run's journal, and read it.", no_args_is_help=True)
 
@@ -44,8 +44,8 @@ def verify(
     """Check hashes, order, gaps and meaning of a run's journal. Exit 8 if anything is wrong."""
     from trader.cli.console import print_json
     from trader.journal.anchor import parse_anchor
+    from trader.journal.audit.verify import verify as verify_journal
     from trader.journal.locate import find_journal
-    from trader.journal.verify import verify as verify_journal
 
     path = find_journal(run, folder)
     anchors = parse_anchor(anchor) if anchor is not None else ()
@@ -92,9 +92,9 @@ def show(
 ) -> None:
     """Tell one order's story: bar, decision, six checks, throttles, order, fills."""
     from trader.cli.console import print_json
+    from trader.journal.audit.show import story_document, story_lines
+    from trader.journal.audit.story import naming_damage, tell
     from trader.journal.locate import find_journal
-    from trader.journal.show import story_document, story_lines
-    from trader.journal.story import naming_damage, tell
 
     path = find_journal(run, folder)
     with naming_damage(path):

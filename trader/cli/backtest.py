@@ -12,7 +12,7 @@ import typer
 from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
 
 if TYPE_CHECKING:
-    from trader.runner import Finished
+    from trader.jobs.backtest import Finished
 
 
 class Engine(StrEnum):
@@ -39,14 +39,16 @@ def command(
     _end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
-        from trader import runner  # heavy; a wrong config is told before it is paid for
+        from trader.jobs import (
+            backtest as runs,  # heavy; a wrong config is told before it is paid for
+        )
 
-        notice = runner.compile_notice()
+        notice = runs.compile_notice()
         if notice:
             console.log(notice)
-        parent = Path(out) if out is not None else runner.RUNS
-        order = runner.Order(loaded, config, engine.value, parent, tuple(sys.argv))
-        finished = runner.backtest(order, progress)
+        parent = Path(out) if out is not None else runs.RUNS
+        order = runs.Order(loaded, config, engine.value, parent, tuple(sys.argv))
+        finished = runs.backtest(order, progress)
     _print(finished, as_json)
     if finished.result.exit_code:
         raise typer.Exit(finished.result.exit_code)

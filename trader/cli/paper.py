@@ -13,7 +13,7 @@ import typer
 from trader.cli.options import ConfigFiles, OutFolder, Overrides
 
 if TYPE_CHECKING:
-    from trader.paper.ending import Ended
+    from trader.jobs.paper.ending import Ended
 
 
 def command(
@@ -33,7 +33,7 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen
-    from trader.paper.ready import require_armed, require_files
+    from trader.jobs.paper.ready import require_armed, require_files
 
     times = _pace(pace)
     require_armed()  # a start that is refused pays for nothing
@@ -43,17 +43,17 @@ def command(
 
         loaded = load_config(config, overrides or ())
         with explaining(loaded), console.own_stdout() as stdout:
-            from trader import runner
-            from trader.paper.session import paper
-            from trader.paper.start import Asked
-            from trader.paper.trading import Watcher
+            from trader.jobs import backtest as runs
+            from trader.jobs.paper.session import paper
+            from trader.jobs.paper.start import Asked
+            from trader.jobs.paper.trading import Watcher
             from trader.report.paperview import PaperView
 
-            parent = Path(out) if out is not None else runner.RUNS
-            order = runner.Order(loaded, config, "loop", parent, tuple(sys.argv))
+            parent = Path(out) if out is not None else runs.RUNS
+            order = runs.Order(loaded, config, "loop", parent, tuple(sys.argv))
             view = PaperView(loaded.config.name, loaded.config.symbols)
             with Screen(view, stdout if as_json else None) as screen:
-                for notice in _notices(runner.compile_notice(), times, loaded.config.feed.type):
+                for notice in _notices(runs.compile_notice(), times, loaded.config.feed.type):
                     screen.say(notice)
                 watcher = Watcher(screen.on_event, screen.on_status)
                 ended = paper(order, Asked(times, new), watcher, screen.say)
@@ -90,7 +90,7 @@ def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
 def _ended_in_order() -> Iterator[None]:
     """SIGTERM and SIGHUP before it trades: exit 0, nothing left."""
     from trader.cli import console
-    from trader.paper.earlysignals import Terminated, at_once
+    from trader.jobs.paper.os_signals import Terminated, at_once
 
     try:
         with at_once():

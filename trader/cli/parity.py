@@ -12,7 +12,7 @@ from trader.cli.replay import FAILED, Folder, Run, print_verdict
 def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson = False) -> int:
     """Run a paper run's bars through the backtest, decision by decision. Exit 8 if one differs."""
     from trader.cli import console
-    from trader.recheck import parity_run
+    from trader.jobs.verify import parity_run
 
     with console.own_stdout():
         document = parity_run(run, folder)

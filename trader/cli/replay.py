@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Option("--dir", help="Folder that holds the runs.
 def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson = False) -> int:
     """Rebuild a run from its journal and compare every record. Exit 8 at the first that differs."""
     from trader.cli import console
-    from trader.recheck import replay_run
+    from trader.jobs.verify import replay_run
 
     with console.own_stdout():
         document = replay_run(run, folder)

@@ -26,7 +26,7 @@ def train(
     from trader.cli.console import own_stdout, print_json
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
-    from trader.signals.model_card import output_path
+    from trader.models.model_card import output_path
 
     loaded = load_config(config, overrides or ())
     with explaining(loaded), own_stdout():
@@ -43,8 +43,8 @@ def _trained(loaded: "LoadedConfig", config_files: list[Path], path: Path) -> di
     from dataclasses import asdict
 
     from trader import wiring
-    from trader.signals.model_card import Origin, write_model
-    from trader.signals.training import train_model
+    from trader.models.model_card import Origin, write_model
+    from trader.models.training import train_model
 
     history = wiring.load_bars(loaded.config)
     paths = wiring.search_paths(config_files)
@@ -57,7 +57,7 @@ def _trained(loaded: "LoadedConfig", config_files: list[Path], path: Path) -> di
 
 
 def _summary(card: dict[str, Any], path: Path, config: "Config") -> str:
-    from trader.signals.model_card import card_path
+    from trader.models.model_card import card_path
 
     rows, score = card["rows"], card["in_sample"]
     classes = ", ".join(f"{name} {count:,}" for name, count in card["classes"].items())

@@ -15,9 +15,9 @@ def command(config: ConfigFiles, overrides: Overrides = None, as_json: AsJson = 
 
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout():
-        from trader import validation
+        from trader.jobs import validate
 
-        found = validation.validate(loaded, config)
+        found = validate.validate(loaded, config)
     for warning in found.warnings:
         console.log(f"warning: {warning}")
     if as_json:

@@ -248,7 +248,7 @@ class Watchdog(Section):
     )
 
 
-# The one list of events there are: `trader.run.hooks.EVENTS` is made of it.
+# The one list of events there are: `trader.engine.hooks.EVENTS` is made of it.
 HookEvent = Literal[
     "trading_started",
     "bar",

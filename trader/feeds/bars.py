@@ -14,8 +14,9 @@ from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
-from trader.feeds.series import Series, finding, is_positive, iso, jump_text, values_text, wild
+from trader.feeds.series import Series, finding, is_positive, jump_text, values_text, wild
 from trader.feeds.sessions import off_grid, trading_time_ns
+from trader.moments import iso_utc
 
 GAPS_LISTED = 20
 SHOWN = 64  # characters of a name that is no instrument
@@ -122,7 +123,10 @@ class DataGate:
         latest = np.maximum.accumulate(stamps)
         late = np.concatenate([[False], stamps[1:] < latest[:-1]])
         self._judge(
-            "disorder", series, late, lambda row: f"earlier than {iso(int(latest[row]))} above it"
+            "disorder",
+            series,
+            late,
+            lambda row: f"earlier than {iso_utc(int(latest[row]))} above it",
         )
         return self._dropped("disorder", series, late).ordered()
 
@@ -215,8 +219,8 @@ class DataGate:
         self.report.largest_gaps += [
             {
                 "symbol": series.name,
-                "after": iso(int(stamps[row])),
-                "before": iso(int(stamps[row + 1])),
+                "after": iso_utc(int(stamps[row])),
+                "before": iso_utc(int(stamps[row + 1])),
                 "missing_bars": int(missing[row]),
             }
             for row in largest
@@ -257,8 +261,8 @@ class DataGate:
             known["rows"] += len(bars)
             known["gaps"] += gaps[0]
             known["missing_bars"] += gaps[1]
-            known["first"] = known["first"] or iso(int(bars["ts_ns"][0]))
-            known["last"] = iso(int(bars["ts_ns"][-1]))
+            known["first"] = known["first"] or iso_utc(int(bars["ts_ns"][0]))
+            known["last"] = iso_utc(int(bars["ts_ns"][-1]))
 
     # --- judging ---
 

@@ -12,6 +12,7 @@ from trader.core.schema import BAR
 from trader.errors import DataError
 from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
+from trader.moments import iso_utc
 
 
 @dataclass
@@ -81,15 +82,9 @@ def finding(kind: str, series: Series, row: int, detail: Callable[[int], str]) -
         kind,
         series.raw.place(int(series.rows[row])),
         series.name,
-        iso(int(series.stamps_ns[row])),
+        iso_utc(int(series.stamps_ns[row])),
         detail(row),
     )
-
-
-def iso(ts_ns: int) -> str:
-    """`2024-03-04T14:30:00Z`, with a fraction only where there is one."""
-    text = np.datetime_as_string(np.datetime64(ts_ns, "ns"))
-    return text.rstrip("0").rstrip(".") + "Z" if "." in text else text + "Z"
 
 
 def merged(parts: list[np.ndarray]) -> np.ndarray:
@@ -108,6 +103,6 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
     bars = bars[order]
     twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
     if twice.any():
-        when = iso(int(bars["ts_ns"][1:][twice][0]))
+        when = iso_utc(int(bars["ts_ns"][1:][twice][0]))
         raise DataError(f"two files hold a bar of one symbol that closes at {when}")
     return bars

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.journal.anchor import parsed_head
-from trader.journal.findings import Parent, Problem, Report
+from trader.journal.audit.findings import Parent, Problem, Report
 from trader.journal.records import JournalError
 from trader.journal.store import FILE_NAME, read_head, read_records
 

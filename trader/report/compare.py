@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from trader.errors import UsageError
+from trader.moments import iso_utc
 from trader.report.artifacts import CONFIG, EQUITY_CURVE, FILLS
-from trader.report.moments import iso_utc
 from trader.report.runs import StoredRun
 
 UNSET = None  # a key that a config does not have

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
-from trader.report.moments import iso_utc, seconds
 from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns
 from trader.report.roundtrips import RoundTrips
 

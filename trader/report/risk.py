@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from trader.core.schema import EventKind, Reason, TradingState
+from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
-from trader.report.moments import iso_utc, seconds
 from trader.report.tally import DecisionTally
 
 STATE_CHANGES_SHOWN = 50  # the last ones; `state_changes_total` counts all

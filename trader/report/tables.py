@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trader.moments import duration_text
 from trader.report.explain import why_no_trades
-from trader.report.moments import duration_text
 from trader.report.reasons import note
 
 NOT_DEFINED = "n/a"

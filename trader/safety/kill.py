@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from trader.safety import barrier, killwords, latch, pending, records, statedir, stop
+from trader.safety import barrier, kill_args, latch, pending, records, statedir, stop
 
 EXIT_STOPPED, EXIT_USAGE, EXIT_NOT_DURABLE, EXIT_NOT_STOPPED = 0, 2, 9, 10
 FLUSHED_WITHIN_S, LISTED_WITHIN_S, TOLD_WITHIN_S, AUDITED_WITHIN_S = 2.0, 5.0, 1.0, 3.0
@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
     _plug_standard_streams()
     home = statedir.home_path()
     try:
-        asked = killwords.parse(argv, home)
-    except killwords.Refused as refused:
+        asked = kill_args.parse(argv, home)
+    except kill_args.Refused as refused:
         _say(2, f"{refused}trader kill: NOTHING WAS STOPPED\n")
         return EXIT_USAGE
     if asked is None:  # --help

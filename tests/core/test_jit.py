@@ -1,0 +1,110 @@
+"""Compiled, JIT off and Numba absent give one digest; an edited source starts a new cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import sys
+if "absent" in sys.argv:
+    sys.modules["numba"] = None
+import numpy as np
+from tests.core_kit import random_bars, run
+from trader.core import jit
+assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
+digests = []
+for seed, changes in enumerate([
+    {},
+    {"mode": 1, "base_size": 30.0, "max_position_size": 90.0, "max_daily_loss": 40.0},
+    {"mode": 2, "percent": 0.9, "allow_margin": 0, "commission_value": 1.5, "tick_size": 0.01},
+    {"mode": 3, "target_volatility": 0.001, "max_volatility": 0.002, "slippage_type": 2,
+     "slippage_value": 0.1, "max_volume_participation": 0.2, "max_spread_bps": 9.0},
+    {"max_fill_participation": 0.05, "time_in_force": 1, "price_collar": 0.004, "fill": 1},
+]):
+    bars = random_bars(seed, 250, 3)
+    actions = np.random.default_rng(seed).integers(0, 3, len(bars))
+    result = run(bars, actions, **changes)
+    assert len(result.fills) > 5
+    digests.append(result.record.digest)
+print(*digests)
+"""
+
+
+def digests(*words: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_three_modes_give_one_digest():
+    compiled = digests("compiled")
+    assert len(compiled.split()) == 5
+    assert digests("off", NUMBA_DISABLE_JIT="1") == compiled
+    assert digests("absent") == compiled
+
+
+EDITED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import trader
+assert Path(trader.__file__).parents[1] == Path(sys.argv[1]), trader.__file__
+sys.path.insert(1, sys.argv[2])
+from tests.core_kit import flat_bars, run
+print(float(run(flat_bars([100, 100]), "B.").decisions["approved_qty"][0]))
+"""
+
+
+def test_an_edit_in_a_called_file_alone_is_not_run_from_the_old_cache(tmp_path):
+    """Numba's own cache goes on with the old rule here: it looks at the caller's file only."""
+    pytest.importorskip("numba")
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "trader", copy / "trader", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "TRADER_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": ""}
+
+    def approved() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", EDITED, str(copy), str(copy)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    assert approved() == 10.0
+    risk = copy / "trader" / "core" / "risk.py"
+    rule = risk.read_text()
+    denied = rule.replace('if not (size <= limits["max_position_size"]):', "if size > 0.0:")
+    assert denied != rule
+    risk.write_text(denied)
+    assert approved() == 0.0
+
+
+def test_cache_folder_falls_back_when_the_first_cannot_be_written(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    program = "from trader.core import jit; print(jit.CACHE_FOLDER)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(blocked), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(tmp_path / "trader-cache-"))

@@ -1,0 +1,75 @@
+"""The Python of docs/python-api.md runs, does what it says, and every public name is there."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import trader
+from trader import errors
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def said(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_loop_of_the_page_gives_the_digest_of_the_backtest(tmp_path: Path):
+    (block,) = [code for code in BLOCKS if "ExecutionLoop" in code]
+    said(tmp_path, "-m", "trader", "init", "demo")
+    demo = tmp_path / "demo"
+    expected = json.loads(
+        said(demo, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--json")
+    )
+    (demo / "page.py").write_text(block + "\nprint(len(fills))\n")
+    how, digest, equity, fills = said(demo, "page.py").split()
+    assert (how, digest) == ("end", expected["digest"])
+    assert abs(float(equity) - expected["final_equity"]) < 1e-6
+    assert int(fills) == expected["fills"]
+
+
+def test_the_stop_of_the_page_stops_and_tells_both_callbacks(tmp_path: Path):
+    (block,) = [code for code in BLOCKS if "RiskEventHandler" in code]
+    (tmp_path / "page.py").write_text(block)
+    shown = block.splitlines()[-1].removeprefix("# ")
+    assert said(tmp_path, "page.py").splitlines() == [shown]
+    found = json.loads(said(tmp_path, "-m", "trader", "status", "--json"))
+    assert found["latched"]
+    assert [kill["code"] for kill in found["kills"]] == ["MARKET_VOLATILITY"]
+
+
+def test_every_public_name_is_on_the_page_and_can_be_imported():
+    named = set(re.findall(r"`(\w+)`", PAGE))
+    public = set(trader.__all__) - {"__version__"}
+    assert public <= named
+    assert all(getattr(trader, name).__name__ == name for name in public)
+    assert public <= set(dir(trader))
+    kinds = {kind.__name__ for kind in vars(errors).values() if isinstance(kind, type)}
+    assert kinds <= public
+
+
+def test_type_checkers_are_told_of_the_same_names():
+    tree = ast.parse(Path(trader.__file__).read_text("utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {
+        alias.asname: statement.module
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert told == trader._PUBLIC
+
+
+def test_importing_the_package_loads_none_of_its_modules(tmp_path: Path):
+    code = "import sys, trader; print(*[name for name in sys.modules if 'trader' in name])"
+    assert said(tmp_path, "-c", code).split() == ["trader"]
+    code = "import sys, trader; trader.KilledError; print('numpy' in sys.modules)"
+    assert said(tmp_path, "-c", code).split() == ["False"]

@@ -1,0 +1,42 @@
+"""The README's backtest is what the program prints, and its links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_output_shown_is_the_output(tmp_path):
+    shown = re.search(r"```text\n(.*?)\n```", TEXT, re.DOTALL)
+    assert shown is not None
+    done = subprocess.run(
+        [sys.executable, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--out", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
+    assert printed[1:] == shown[1].splitlines()[1:], "run the demo and paste its output"
+
+
+def test_every_file_the_readme_links_to_exists():
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    assert len(links) > 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_example_of_the_python_page_runs_and_answers_as_shown():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs/python-api.md").read_text(), re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(code[1], names)  # noqa: S102 - our own page
+    verdict, cut = names["verdict"], names["cut"]
+    shown = (verdict.allowed, verdict.reason, verdict.observed, verdict.limit)
+    assert f"# {shown}" in code[1]
+    assert f"# {(cut.original_size, cut.size, [step.reason.name for step in cut.steps])}" in code[1]

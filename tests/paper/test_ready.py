@@ -1,0 +1,57 @@
+"""What a start looks at first: the latch, before anything is paid for, and file handles."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trader.errors import TraderError
+from trader.jobs.paper import ready
+
+HEAVY = ("numpy", "numba", "pandas", "pydantic", "asyncio")
+
+
+def test_the_first_look_imports_nothing_that_takes_long():
+    code = f"import sys, trader.jobs.paper.ready; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_low_soft_limit_is_raised_and_a_high_one_is_left():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(32, before[0] // 1_000), before[1]))
+        ready.require_files()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert (soft, hard) == (min(ready.ENOUGH, before[1]), before[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        ready.require_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_too_few_handles_are_told_with_their_number_and_none_is_kept(monkeypatch):
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    monkeypatch.setattr(ready, "_raised_limit", lambda: 20)
+    really, left = os.open, [3]
+
+    def few(*words: object) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(24, "Too many open files")
+        return really(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", few)
+    with pytest.raises(TraderError, match=r"only 3 more files can be opened.*at most 20") as told:
+        ready.require_files()
+    monkeypatch.undo()
+    assert told.value.exit_code == 1
+    assert "ulimit -n 1024" in str(told.value)
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,245 @@
+"""A paper run's recorded bars through the whole batch path, compared decision by decision.
+
+Law: features, actions and decisions are made anew, by the functions of a backtest; the journal
+gives the bars alone. Two things a backtest cannot know are taken as recorded: a HOLD that came
+from outside the model (a timeout, stale data), and that a run was stopped. Both are counted and
+said; after an operator's kill or a refusal by the gate nothing more can be compared.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from trader.core.book import Inputs, Rules
+from trader.core.schema import BAR, DECISION, Reason, TradingAction, TradingState
+from trader.engine.batch import RowKeeper, run_history
+from trader.engine.rebuild import TRADED
+from trader.engine.recorded import Diverged, Divergence, Where
+from trader.journal import readback
+from trader.journal.records import JournalError, Record
+from trader.journal.rows import ACTION_ROW
+from trader.journal.store import read_records
+from trader.models.model import Model, predict_actions
+
+SEEN = (TRADED, "history")  # `use` of the bars that features are made of
+OWN = (int(Reason.NONE), int(Reason.WARMUP))  # reasons that come out of the batch path itself
+STOPS = ("ORDER_ABORTED", "CANCEL_INTENT", "KILL")  # what a backtest cannot know of
+READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", *STOPS)
+
+
+class BatchFeatures(Protocol):
+    """What parity needs of a FeatureSet."""
+
+    def batch(self, bars: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass
+class ParityReport:
+    """What was compared. `divergence` is None if the backtest does what the run did."""
+
+    run_id: str
+    digest: str = ""  # of the batch path over the bars compared
+    slices: int = 0
+    bars: int = 0
+    decisions: int = 0
+    fills: int = 0
+    recorded_bars: int = 0  # traded on in the whole run; more than `bars` after a stop
+    held_from_outside: dict[str, int] = field(default_factory=dict)  # reason → bars
+    stopped_at: int | None = None  # seq of the record after which nothing can be compared
+    stopped_by: str | None = None
+    divergence: Divergence | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.divergence is None
+
+
+@dataclass
+class Recorded:
+    """A run's slices as recorded: one element of the lists per slice."""
+
+    start: Record
+    seen: list[np.ndarray] = field(default_factory=list)  # BAR, also bars not traded on
+    bars: list[np.ndarray] = field(default_factory=list)  # BAR
+    actions: list[np.ndarray] = field(default_factory=list)  # ACTION_ROW, in the bars' order
+    asked: list[Record] = field(default_factory=list)  # the ACTION records
+    decided: list[Record] = field(default_factory=list)  # the DECISION records
+    fills: list[Record] = field(default_factory=list)
+    stop: Record | None = None
+    later_bars: int = 0  # traded on after the stop
+
+
+def read_run(path: Path) -> Recorded:
+    """The slices of a journal up to the first stop that a backtest cannot know of."""
+    records = read_records(path, types=READ)
+    start = next(records, None)
+    if start is None or start.type != "RUN_START":
+        raise JournalError("the journal does not begin with RUN_START")
+    run = Recorded(start)
+    bars: list[np.ndarray] = []
+    fills: list[Record] = []
+    asked: Record | None = None
+    for record in records:
+        if record.type == "BAR":
+            use, rows = record.data["use"], readback.bars_of(record)
+            if use == TRADED and (asked is not None or _is_later(rows, bars)):
+                bars, asked = [], None  # inputs recorded again after a crash count once
+            if use == TRADED:
+                bars.append(rows)
+            elif use in SEEN:
+                run.seen.append(rows)
+        elif record.type == "ACTION":
+            asked = record
+        elif record.type == "FILL" and "fill" in record.data:
+            fills.append(record)
+        elif record.type == "DECISION" and asked is not None:
+            _add(run, np.concatenate(bars), asked, record)
+            run.fills += fills
+            bars, fills, asked = [], [], None
+        elif record.type in STOPS and not _halted_itself(run, record):
+            run.stop = record
+            run.later_bars = _traded_bars(records, bars)
+            break
+    return run
+
+
+def _traded_bars(records: Iterator[Record], pending: list[np.ndarray]) -> int:
+    """How many different bars were to be traded on at the stop (`pending`) and after it."""
+    later = [
+        readback.bars_of(record)
+        for record in records
+        if record.type == "BAR" and record.data["use"] == TRADED
+    ]
+    return len(np.unique(_joined([*pending, *later], BAR)[["ts_ns", "symbol"]]))
+
+
+def _halted_itself(run: Recorded, record: Record) -> bool:
+    """Whether a KILL only follows from a limit that the core had halted on: so does a backtest."""
+    if record.type != "KILL" or not run.decided:
+        return False
+    account = readback.outcome_of(run.decided[-1]).account
+    return bool(account[0]["trading_state"] == TradingState.HALTED)
+
+
+def _is_later(rows: np.ndarray, bars: list[np.ndarray]) -> bool:
+    return bool(bars) and int(rows[0]["ts_ns"]) != int(bars[-1][0]["ts_ns"])
+
+
+def _add(run: Recorded, bars: np.ndarray, asked: Record, decided: Record) -> None:
+    bars = bars[np.argsort(bars["symbol"], kind="stable")]
+    actions = readback.actions_of(asked)
+    actions = actions[np.argsort(actions["symbol"], kind="stable")]
+    if not np.array_equal(actions["symbol"], bars["symbol"]):
+        raise JournalError(f"record {asked.seq}: actions are not for the bars before them")
+    run.seen.append(bars)
+    run.bars.append(bars)
+    run.actions.append(actions)
+    run.asked.append(asked)
+    run.decided.append(decided)
+
+
+def parity(path: Path, rules: Rules, features: BatchFeatures, model: Model) -> ParityReport:
+    """Send the bars of the journal at `path` through the batch path and compare.
+
+    Raises `JournalError`, and what features and model raise.
+    """
+    run = read_run(path)
+    report = ParityReport(run.start.data["run_id"], slices=len(run.bars))
+    if run.stop is not None:
+        report.stopped_at, report.stopped_by = run.stop.seq, run.stop.type
+    try:
+        _compare(run, (rules, features, model), report)
+    except Diverged as diverged:
+        report.divergence = diverged.divergence
+    return report
+
+
+def _compare(
+    run: Recorded, made_of: tuple[Rules, BatchFeatures, Model], report: ParityReport
+) -> None:
+    rules, features, model = made_of
+    symbols = tuple(run.start.data["symbols"])
+    bars = _joined(run.bars, BAR)
+    recorded = _joined(run.actions, ACTION_ROW)
+    report.bars = len(bars)
+    report.recorded_bars = len(bars) + run.later_bars
+    actions, reasons = _answers(run, bars, features, model)
+    outside = ~np.isin(recorded["reason"], OWN)
+    codes, counts = np.unique(recorded["reason"][outside], return_counts=True)
+    for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+        report.held_from_outside[Reason(code).name] = count
+    actions[outside], reasons[outside] = recorded["action"][outside], recorded["reason"][outside]
+    _compare_actions(run, (actions, reasons), symbols)
+    kept: list[np.ndarray] = []
+    keeper = RowKeeper(max(len(bars), 1), (lambda rows: kept.append(rows.copy()),))
+    result = run_history(rules, Inputs(bars, actions, reasons), keeper)
+    report.digest = result.digest
+    _compare_slices(run, (_joined(kept, DECISION), result.fills, result.equity), symbols)
+    report.decisions, report.fills = len(bars), len(result.fills)
+
+
+def _answers(
+    run: Recorded, bars: np.ndarray, features: BatchFeatures, model: Model
+) -> tuple[np.ndarray, np.ndarray]:
+    """Actions and reasons of the batch path for the bars that were traded on."""
+    seen = _joined(run.seen, BAR)
+    order = np.lexsort((seen["symbol"], seen["ts_ns"]))
+    seen = seen[order]
+    again = (seen["ts_ns"][1:] == seen["ts_ns"][:-1]) & (seen["symbol"][1:] == seen["symbol"][:-1])
+    seen = seen[np.concatenate([[True], ~again])] if len(seen) else seen
+    matrix = features.batch(seen)
+    keys = set(zip(bars["ts_ns"].tolist(), bars["symbol"].tolist(), strict=True))
+    known = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
+    traded = np.array([key in keys for key in known], bool)
+    return predict_actions(model, bars, matrix[traded])
+
+
+def _compare_actions(
+    run: Recorded, answers: tuple[np.ndarray, np.ndarray], symbols: tuple[str, ...]
+) -> None:
+    actions, reasons = answers
+    row = 0
+    for recorded, record in zip(run.actions, run.asked, strict=True):
+        rows = slice(row, row + len(recorded))
+        row = rows.stop
+        for index in np.flatnonzero(
+            (recorded["action"] != actions[rows]) | (recorded["reason"] != reasons[rows])
+        ):
+            mine = int(actions[rows][index]), int(reasons[rows][index])
+            theirs = int(recorded[index]["action"]), int(recorded[index]["reason"])
+            name = symbols[int(recorded[index]["symbol"])]
+            Where(record, symbols).differs("action", _answer(*theirs), _answer(*mine), name)
+
+
+def _compare_slices(
+    run: Recorded, made: tuple[np.ndarray, np.ndarray, np.ndarray], symbols: tuple[str, ...]
+) -> None:
+    """Decisions and account slice by slice, then fills, as the batch path made them."""
+    decisions, fills, equity = made
+    row = 0
+    for index, record in enumerate(run.decided):
+        outcome, where = readback.outcome_of(record), Where(record, symbols)
+        rows = slice(row, row + len(run.bars[index]))
+        row = rows.stop
+        where.require_rows("decision", outcome.decisions, decisions[rows])
+        for name in ("ts_ns", "cash", "equity", "gross_exposure", "trading_state"):
+            recorded, batch = outcome.account[0][name].item(), equity[index][name].item()
+            where.require(f"account {name}", recorded, batch)
+    for index, record in enumerate(run.fills):
+        expected = fills[index : index + 1]
+        Where(record, symbols).require_rows("fill", readback.fill_of(record), expected)
+    if len(fills) > len(run.fills) and run.decided:
+        where = Where(run.decided[-1], symbols)
+        where.differs("number of fills", len(run.fills), len(fills))
+
+
+def _answer(action: int, reason: int) -> str:
+    name = TradingAction(action).name
+    return name if reason == Reason.NONE else f"{name} ({Reason(reason).name})"
+
+
+def _joined(parts: list[np.ndarray], dtype: np.dtype[Any]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)

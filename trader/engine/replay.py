@@ -1,0 +1,204 @@
+"""A run rebuilt from its journal, every recorded output compared with the recomputed one.
+
+Law: what is compared must be the same bits: every decision with its throttles, events and
+account, every order, fill and cancellation, every snapshot, the end. The first record that
+differs ends it, and is named.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from trader.core.book import (
+    DECISIONS,
+    EVENTS,
+    THROTTLES,
+    Rules,
+    new_book,
+    restore,
+    snapshot,
+)
+from trader.core.schema import ACCOUNT, Reason
+from trader.engine.rebuild import Rebuild, ReplayReport, row_text
+from trader.engine.recorded import Diverged, Where, recorded_rules
+from trader.journal import readback
+from trader.journal.records import JournalError, Record, client_order_id
+from trader.journal.rows import from_rows
+from trader.journal.store import read_records
+
+
+class Replayer(Rebuild):
+    """Takes a journal's records in order; `Diverged` at the first that is not reproduced."""
+
+    def take(self, record: Record) -> None:
+        """Recompute what `record` says and compare, or take it in if it is an input."""
+        self.report.records += 1
+        step = _STEPS.get(record.type)
+        if step is not None:
+            step(self, record.data, record, Where(record, self.symbols))
+
+    def finish(self) -> ReplayReport:
+        """The report of a run without divergence."""
+        self._close_slice(None)
+        self.report.digest = self._digest.hexdigest()
+        self.report.orders = int(self.book.account[0]["next_order_id"]) - 1
+        return self.report
+
+    def _fill(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        if "fill" not in data:
+            return  # of an order that is not the core's
+        self._begin_outputs(where)
+        recorded = readback.fill_of(record)
+        if not self._fills:
+            where.differs("fill", row_text(recorded), "none")
+        if data["client_order_id"] in self._rejected:
+            where.differs("fill", row_text(recorded), "none of an order that was rejected")
+        expected = self._fills.popleft()
+        where.require_rows("fill", recorded, expected)
+        row = expected[0]
+        client_id = self._client_ids.get(int(row["order_id"]))
+        where.require("client_order_id", data["client_order_id"], client_id)
+        where.require("symbol", data["symbol"], self.symbols[row["symbol"]])
+        for field in ("qty", "price", "commission"):
+            where.require(field, float(data[field]), float(row[field]), data["symbol"])
+
+    def _reject(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._rejected.add(data["client_order_id"])
+
+    def _cancel(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._begin_outputs(where)
+        client_id = data["client_order_id"]
+        if client_id not in self._symbol_of:
+            return  # of an order that is not the core's
+        mine = (
+            place
+            for place, event in enumerate(self._cancels)
+            if self._client_ids.get(int(event[0]["order_id"])) == client_id
+        )
+        place = next(mine, None)
+        if place is None:
+            where.differs("client_order_id", client_id, "no cancellation of it")
+        assert place is not None
+        event = self._cancels[place]
+        del self._cancels[place]
+        where.require("qty", float(data["qty"]), float(event[0]["value"]))
+        if "reason" in data:
+            where.require("reason", data["reason"], Reason(int(event[0]["reason"])).name)
+
+    def _decision(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._begin_outputs(where)
+        if not self._stepped:
+            where.differs("inputs of the slice", "none", "bars and actions before it")
+        recorded = readback.outcome_of(record)
+        if self._fills:
+            where.differs("FILL before it", "none", row_text(self._fills[0]))
+        out, counts = self._out, self._out.counts
+        account = self.book.account
+        where.require(
+            "first", recorded.first, int(account[0]["decisions"]) - int(counts[DECISIONS])
+        )
+        where.require_rows("decision", recorded.decisions, out.decisions[: counts[DECISIONS]])
+        where.require_rows("throttle", recorded.throttles, out.throttles[: counts[THROTTLES]])
+        where.require_rows("event", recorded.events, out.events[: counts[EVENTS]])
+        where.require_rows("account", recorded.account, account)
+
+    def _intent(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        if data["purpose"] != "decision":
+            self._closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
+            return
+        recorded = readback.order_of(record)
+        if not self._intents:
+            where.differs("order", row_text(recorded), "none")
+        expected = self._intents.popleft()
+        where.require_rows("order", recorded, expected)
+        row = expected[0]
+        symbol, order_id = int(row["symbol"]), int(row["order_id"])
+        name = self.symbols[symbol]
+        client_id = client_order_id(self.lineage, name, int(row["ts_ns"]), int(row["decision"]))
+        where.require("client_order_id", data["client_order_id"], client_id, name)
+        where.require("symbol", data["symbol"], name)
+        where.require("qty", float(data["qty"]), float(row["qty"]), name)
+        where.require("decision", data["decision"], int(row["decision"]), name)
+        where.require("order_id", data["order_id"], order_id, name)
+        self._client_ids[order_id] = client_id
+        self._symbol_of[client_id] = symbol
+
+    def _snapshot(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        state, other = readback.snapshot_state(record), new_book(self.rules)
+        try:
+            restore(other, state)
+        except ValueError as error:
+            where.differs("state", str(error), f"{len(snapshot(self.book))} bytes")
+        for name, recorded, recomputed in zip(other._fields, other, self.book, strict=True):
+            if recorded.dtype.names:
+                where.require_rows(name, recorded.reshape(-1), recomputed.reshape(-1))
+            else:
+                where.require(name, recorded.tobytes().hex(), recomputed.tobytes().hex())
+        self._holdings(data, where)
+
+    def _end(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._close_slice(where)
+        self._holdings(data, where)
+        digest = data.get("digest")
+        if digest is not None:
+            where.require("digest", digest, self._digest.hexdigest())
+        self.report.has_end = True
+
+    def _holdings(self, data: dict[str, Any], where: Where) -> None:
+        where.require_rows("account", from_rows([data["account"]], ACCOUNT), self.book.account)
+        held = {
+            name: float(qty)
+            for name, qty in zip(self.symbols, self.book.positions["qty"], strict=True)
+            if qty != 0.0
+        }
+        where.require("positions", data["positions"], held)
+
+
+Step = Callable[[Replayer, dict[str, Any], Record, Where], None]
+_STEPS: dict[str, Step] = {
+    "RUN_RESUME": Replayer._resume,
+    "BAR": Replayer._bar,
+    "ACTION": Replayer._action,
+    "DECISION": Replayer._decision,
+    "ORDER_INTENT": Replayer._intent,
+    "ORDER_SENT": Replayer._sent,
+    "ORDER_ACK": Replayer._sent,
+    "ORDER_REJECTED": Replayer._reject,
+    "ORDER_ABORTED": Replayer._aborted,
+    "FILL": Replayer._fill,
+    "CANCEL_ACK": Replayer._cancel,
+    "CANCEL_INTENT": Replayer._cancel_asked,
+    "KILL": Replayer._kill,
+    "REARM": Replayer._rearm,
+    "SNAPSHOT": Replayer._snapshot,
+    "RUN_END": Replayer._end,
+}
+
+
+def replay(path: Path, rules: Rules | None = None) -> ReplayReport:
+    """Replay the journal at `path`; `rules` where it does not hold its own.
+
+    Raises `JournalError` if it cannot be read or has no rules and none are given.
+    """
+    return replay_records(read_records(path), rules)
+
+
+def replay_records(records: Iterable[Record], rules: Rules | None = None) -> ReplayReport:
+    """`replay` of records in order, the first a RUN_START."""
+    stream = iter(records)
+    start = next(stream, None)
+    if start is None or start.type != "RUN_START":
+        raise JournalError("the journal does not begin with RUN_START")
+    chosen = recorded_rules(start) or rules
+    if chosen is None:
+        raise JournalError("the journal does not hold its run's rules; use the version that did")
+    replayer = Replayer(chosen, start)
+    replayer.report.records = 1
+    try:
+        for record in stream:
+            replayer.take(record)
+        return replayer.finish()
+    except Diverged as diverged:
+        report = replayer.report
+        report.divergence = diverged.divergence
+        return report

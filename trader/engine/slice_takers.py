@@ -1,0 +1,74 @@
+"""Who takes a slice on: the core and the gate, with or without a journal around them.
+
+Law: one slice at a time. Every intent has been submitted or aborted when `take` returns. The loop
+holds its lock around each call; nobody else changes the book.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from trader.core.book import Rules
+from trader.core.schema import Reason
+from trader.engine.answers import Answer
+from trader.engine.sliceengine import Gate, SliceEngine
+from trader.engine.slices import Refused
+
+
+class SliceTaker(Protocol):
+    """What the loop trades with."""
+
+    engine: SliceEngine
+    symbols: tuple[str, ...]  # names behind the numbers of the records
+
+    async def take(self, bars: np.ndarray, answer: Answer) -> None:
+        """One slice: BAR records of one close, and an action and a reason for each."""
+        ...
+
+    async def note(self, refused: Sequence[Refused]) -> None:
+        """Bars that are not traded on."""
+        ...
+
+    async def cancel_working(self, reason: Reason) -> int:
+        """End every working order; how many there were."""
+        ...
+
+    def client_id(self, order_id: int) -> str:
+        """The id by which the world knows an order of the core."""
+        ...
+
+
+class PlainSlices:
+    """A `SliceTaker` in memory: what a backtest needs."""
+
+    def __init__(
+        self, engine: SliceEngine, symbols: tuple[str, ...], gate: Gate | None = None
+    ) -> None:
+        self.engine = engine
+        self.symbols = symbols
+        self._gate = gate
+
+    async def take(self, bars: np.ndarray, answer: Answer) -> None:
+        """See `SliceTaker`."""
+        self.engine.take(bars, answer.actions, answer.reasons)
+        self.engine.pass_gate(self._gate)
+
+    async def note(self, refused: Sequence[Refused]) -> None:
+        """Nobody to tell."""
+
+    async def cancel_working(self, reason: Reason) -> int:
+        """See `SliceTaker`."""
+        working = list(self.engine.working())
+        for symbol, order in working:
+            self.engine.cancel(symbol, int(order["order_id"]), reason)
+        return len(working)
+
+    def client_id(self, order_id: int) -> str:
+        """The core's own number: nobody outside knows these orders."""
+        return str(order_id)
+
+
+def numbered(rules: Rules) -> tuple[str, ...]:
+    """Names for instruments whose names nobody asks for."""
+    return tuple(str(number) for number in range(len(rules.instruments)))

@@ -1,0 +1,210 @@
+"""The synchronous heart of the loop: one slice through the core, its intents past a gate.
+
+Law: no asyncio, no clock, no I/O. Every intent of a slice is submitted or aborted before the next
+slice is taken. Rows stay in one buffer until it is nearly full; portions do not change a digest.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from trader.core.book import (
+    DECISIONS,
+    EQUITIES,
+    EVENTS,
+    FILLS,
+    THROTTLES,
+    Book,
+    Inputs,
+    Out,
+    Rules,
+    new_book,
+    new_out,
+)
+from trader.core.closing import close_out
+from trader.core.schema import BAR, OrderStatus, Reason
+from trader.core.step import abort, on_slice, submit
+from trader.core.watch import cancel, halt, rearm
+from trader.engine.batch import RowKeeper, RunRecord
+
+ROWS_PER_PORTION = 1_024
+# The reason to refuse an intent with, NONE to let it pass.
+Gate = Callable[[np.void], Reason]
+
+
+class Snapshot(NamedTuple):
+    """The state of a run after a slice. Arrays are copies: nothing changes them any more."""
+
+    book: Book
+    ts_ns: int  # close of the last slice; the smallest int64 before the first
+    slices: int
+
+
+class SliceEngine:
+    """The book of a run, taken from slice to slice."""
+
+    def __init__(self, rules: Rules, keeper: RowKeeper, book: Book | None = None) -> None:
+        self.rules = rules
+        self.book = new_book(rules) if book is None else book
+        self._keeper = keeper
+        self._symbols = len(rules.instruments)
+        self._out = new_out(self._symbols, max(3, ROWS_PER_PORTION // self._symbols))
+        self._most = most_rows(self._symbols)
+        self._before = np.zeros(5, np.int64)
+        self._last_ns = -(2**63)
+        self.slices = 0
+
+    def take(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
+        """BAR records (n,) of one instant in symbol order, int8 actions and int16 reasons (n,).
+
+        ValueError if they are not one instant, later than the one before: our own bug, and no
+        state was touched.
+        """
+        if not (len(bars) == len(actions) == len(reasons)) or len(bars) == 0:
+            raise ValueError("a slice has one action and one reason a bar, and at least one bar")
+        ts_ns = int(bars[0]["ts_ns"])
+        if not (ts_ns > self._last_ns and (len(bars) == 1 or _is_slice(bars))):
+            raise ValueError(f"bars at {ts_ns} are no slice after {self._last_ns}")
+        if not self._has_room(len(bars)):
+            self._hand_over()
+        self._last_ns = ts_ns
+        self._before[:] = self._out.counts
+        on_slice(self.book, self.rules, Inputs(bars, actions, reasons), 0, len(bars), self._out)
+        self.slices += 1
+
+    def pass_gate(self, gate: Gate | None = None) -> None:
+        """Submit every intent of the slice, or abort those that `gate` gives a reason against."""
+        if int(self._out.counts[DECISIONS]) == int(self._before[DECISIONS]):
+            return
+        working = self.book.positions["working_orders"]
+        if gate is None:
+            for waiting in np.flatnonzero(working).tolist():
+                submit(self.book, waiting)
+            return
+        for symbol, order in list(self.intents()):
+            reason = gate(order)
+            if reason == Reason.NONE:
+                submit(self.book, symbol)
+            else:
+                abort(self.book, self.rules, symbol, int(reason), self._out)
+
+    def halt(self, reason: Reason) -> np.ndarray:
+        """Latch HALTED from outside the core, between two slices; EVENT rows of what ended."""
+        before = self._outside()
+        halt(self.book, self.rules, int(reason), self._out)
+        return self._events_since(before)
+
+    def rearm(self) -> np.ndarray:
+        """Take an operator's re-arm; EVENT rows of what changed."""
+        before = self._outside()
+        rearm(self.book, self._out)
+        return self._events_since(before)
+
+    def cancel(self, symbol: int, order_id: int, reason: Reason) -> np.ndarray:
+        """End one working order; EVENT rows, none if it was not there."""
+        before = self._outside()
+        cancel(self.book, self.rules, symbol, order_id, int(reason), self._out)
+        return self._events_since(before)
+
+    def close_out(self, symbol: int) -> np.ndarray:
+        """Take a position to zero at its last close, whatever the state; FILL rows (one at most).
+
+        Its working orders have been ended before.
+        """
+        self._outside()
+        before = int(self._out.counts[FILLS])
+        close_out(self.book, self.rules, symbol, self._out)
+        return self._out.fills[before : self._out.counts[FILLS]].copy()
+
+    def _outside(self) -> int:
+        """Make room for what comes from outside the core; the number of events so far."""
+        counts, out = self._out.counts, self._out
+        if int(counts[EVENTS]) + self._most[EVENTS] > len(out.events) and not any(self.intents()):
+            self._hand_over()
+        return int(counts[EVENTS])
+
+    def _events_since(self, before: int) -> np.ndarray:
+        return self._out.events[before : self._out.counts[EVENTS]].copy()
+
+    def intents(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every intent that waits for the gate."""
+        return (found for found in self.orders() if found[1]["status"] == OrderStatus.INTENT)
+
+    def working(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every order that was sent and may still fill."""
+        return (found for found in self.orders() if found[1]["status"] == OrderStatus.WORKING)
+
+    def orders(self) -> Iterator[tuple[int, np.void]]:
+        """(symbol, copy of the ORDER record) of every order in the book."""
+        working = self.book.positions["working_orders"]
+        for symbol in np.flatnonzero(working).tolist():
+            for order in self.book.orders[symbol][: working[symbol]]:
+                yield symbol, order.copy()
+
+    def snapshot(self) -> "Snapshot":
+        """A copy of the state, which nobody changes any more."""
+        book = Book(*(array.copy() for array in self.book))
+        return Snapshot(book, self._last_ns, self.slices)
+
+    def rows(self) -> Out:
+        """Views of the rows of the slice taken last."""
+        out, first, last = self._out, self._before, self._out.counts
+        return Out(
+            decisions=out.decisions[first[DECISIONS] : last[DECISIONS]],
+            equity=out.equity[first[EQUITIES] : last[EQUITIES]],
+            fills=out.fills[first[FILLS] : last[FILLS]],
+            throttles=out.throttles[first[THROTTLES] : last[THROTTLES]],
+            events=out.events[first[EVENTS] : last[EVENTS]],
+            counts=last - first,
+        )
+
+    def record(self) -> RunRecord:
+        """Everything so far; more slices may follow."""
+        self._hand_over()
+        return self._keeper.record(self.book)
+
+    def _has_room(self, bars: int) -> bool:
+        """Whether every buffer holds a slice of `bars` twice: aborts and a halt come after it."""
+        counts, out = self._out.counts, self._out
+        needed = (bars, *self._most[1:])
+        sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events)
+        return all(
+            int(used) + 2 * need <= len(room)
+            for used, need, room in zip(counts, needed, sizes, strict=True)
+        )
+
+    def _hand_over(self) -> None:
+        self._keeper.take(self._out)
+        self._out.counts[:] = 0
+        self._before[:] = 0
+
+
+def warm_up(rules: Rules) -> None:
+    """Compile, or load, every entry of the core for `rules`, on a book that is thrown away.
+
+    Seconds the first time on a machine: to be done before anything waits for a slice.
+    """
+    engine = SliceEngine(rules, RowKeeper(1))
+    bars = np.zeros(1, BAR)
+    for field in ("open", "high", "low", "close"):
+        bars[field] = 1.0
+    engine.take(bars, np.zeros(1, np.int8), np.zeros(1, np.int16))
+    submit(engine.book, 0)
+    abort(engine.book, rules, 0, int(Reason.KILLED), engine._out)
+    engine.cancel(0, 0, Reason.KILLED)
+    engine.close_out(0)
+    engine.halt(Reason.KILLED)
+    engine.rearm()
+    engine.record()
+
+
+def most_rows(symbols: int) -> tuple[int, int, int, int, int]:
+    """The most rows one slice can append, in the order of `Out.counts`."""
+    one = new_out(symbols, 1)
+    return symbols, 1, len(one.fills), len(one.throttles), len(one.events)
+
+
+def _is_slice(bars: np.ndarray) -> bool:
+    """Whether all bars close at once, one a symbol, in symbol order."""
+    return bool(np.all(bars["ts_ns"] == bars["ts_ns"][0]) and np.all(np.diff(bars["symbol"]) > 0))

@@ -1,0 +1,154 @@
+"""A whole backtest as one function: load, wire, run, write. What `trader backtest` calls.
+
+Law: a table of contents. Everything that can be refused is refused before the folder is made; a
+run that fails leaves no folder; what is returned has been written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trader.config.load import LoadedConfig
+from trader.core import jit
+from trader.core.schema import TradingState
+from trader.engine.batch import RowKeeper, RunRecord, run_history
+from trader.engine.loop import run_history_with_loop
+from trader.errors import HaltedError
+from trader.feeds.sessions import sessions_per_year
+from trader.report.artifacts import DECISIONS, write_run
+from trader.report.folder import RunFolder, create_partial
+from trader.report.metrics import market_facts
+from trader.report.parquet import DecisionWriter
+from trader.report.result import RunResult
+from trader.report.tally import DecisionTally
+from trader.user_code.own_files import OwnFile, is_code, own_files
+from trader.wiring import Prepared, Progress, Timing, prepare, search_paths
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asked for."""
+
+    loaded: LoadedConfig
+    config_files: Sequence[Path]
+    engine: str  # batch, loop
+    parent: Path  # where run folders go
+    command_line: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A written run and the timing as its manifest has it."""
+
+    result: RunResult
+    timing: Mapping[str, float]
+
+
+def compile_notice() -> str | None:
+    """What to say before the first run on a machine; None where nothing will be compiled."""
+    if not jit.needs_compiling():
+        return None
+    return "compiling the trading core, once on this machine: about 10 s"
+
+
+def backtest(order: Order, progress: Progress | None = None) -> Finished:
+    """Run a config over its history and write the run folder.
+
+    Raises the errors of config, data and model, and `TraderError` where nothing can be written.
+    """
+    started_at = datetime.now(UTC)
+    timing = Timing()
+    model = model_facts(order.loaded, model_files(order))  # before it is loaded
+    prepared = prepare(order.loaded, order.config_files, timing, progress)
+    folder = create_partial(order.parent, "backtest", order.loaded.config.name, started_at)
+    try:
+        tally = DecisionTally()
+        with DecisionWriter(folder.path / DECISIONS, order.loaded.config.symbols) as decisions:
+            keeper = RowKeeper(len(prepared.inputs.bars), (decisions.write, tally.add))
+            record = _run(order.engine, prepared, keeper, progress)
+            timing.lap("core_s")
+        result = _result(order, prepared, record, tally, (folder, started_at, timing, model))
+        written = write_run(folder.path, result)
+        folder.publish()
+    finally:
+        folder.discard()
+    return Finished(result, written)
+
+
+def _run(
+    engine: str, prepared: Prepared, keeper: RowKeeper, progress: Progress | None
+) -> RunRecord:
+    rows = len(prepared.inputs.bars)
+    report = None if progress is None else (lambda done: progress("backtest", done, rows))
+    if engine == "loop":
+        return run_history_with_loop(
+            prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
+        )
+    return run_history(prepared.rules, prepared.inputs, keeper, report)
+
+
+def _result(
+    order: Order,
+    prepared: Prepared,
+    record: RunRecord,
+    tally: DecisionTally,
+    run: tuple[RunFolder, datetime, Timing, dict[str, Any]],
+) -> RunResult:
+    folder, started_at, timing, model = run
+    config = order.loaded.config
+    bar_set = prepared.history.bar_set
+    halted = record.book.account[0]["trading_state"] == TradingState.HALTED
+    per_year = sessions_per_year(config.risk.market_hours)
+    market = market_facts(prepared.inputs.bars, len(config.symbols), per_year)
+    timing.lap("report_s")
+    timing.seconds["total_s"] = sum(timing.seconds.values())
+    return RunResult(
+        run_id=folder.run_id,
+        run_dir=folder.final,
+        command="backtest",
+        engine=order.engine,
+        command_line=order.command_line,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        exit_code=HaltedError.exit_code if halted else 0,
+        config=config,
+        config_sha256=order.loaded.sha256,
+        resolved_yaml=order.loaded.resolved_yaml(),
+        sources=[asdict(source) for source in bar_set.sources],
+        model=model,
+        quality=bar_set.quality.to_dict(),
+        bars=len(prepared.inputs.bars),
+        orders=record.orders,
+        digest=record.digest,
+        tally=tally,
+        account=record.book.account[0],
+        positions=record.book.positions,
+        limits=prepared.rules.limits[0],
+        fills=record.fills,
+        equity=record.equity,
+        events=record.events,
+        sessions=bar_set.sessions,
+        market=market,
+        timing=timing.seconds,
+    )
+
+
+def model_files(order: Order) -> dict[str, OwnFile]:
+    """The user's own files behind model and features, as they are now."""
+    return own_files(order.loaded.config, search_paths(order.config_files))
+
+
+def model_facts(loaded: LoadedConfig, files: Mapping[str, OwnFile]) -> dict[str, Any]:
+    """What the manifest says of the model: its section of the config, hash included, and the
+    hashes of the user's own code behind it and the features."""
+    code = {key: file.sha256 for key, file in files.items() if is_code(key)}
+    return {**model_section(loaded), **({"code_sha256": code} if code else {})}
+
+
+def model_section(loaded: LoadedConfig) -> dict[str, Any]:
+    """The model's section of the config."""
+    return loaded.config.model.model_dump(mode="json")

@@ -1,0 +1,279 @@
+"""The journal, recovery, the gate: in the order that closes every race with a kill.
+
+    taken (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch) → finish
+
+Law: nothing is sent before the gate is open, and it opens last; nothing of an earlier end is
+taken away before.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.config.sections_trading import SYSLOG, AnchorCommand
+from trader.core.schema import Reason, TradingState
+from trader.engine.batch import RowKeeper
+from trader.engine.crash_points import reached
+from trader.engine.journaled import JournaledSlices
+from trader.engine.recorded import rules_details
+from trader.engine.recover import Recovery
+from trader.engine.sliceengine import SliceEngine
+from trader.engine.surroundings import Passed, SentOrder
+from trader.errors import KilledError, UsageError
+from trader.jobs.paper.exit_message import say_last
+from trader.jobs.paper.start import Start, journals_of
+from trader.jobs.paper.taking import Held
+from trader.journal import entries as build
+from trader.journal.anchor import FileAnchor
+from trader.journal.courier import CommandAnchor, Courier, to_syslog
+from trader.journal.lineage import newest_parent
+from trader.journal.log import Journal, OnCheckpoint
+from trader.journal.records import DamagedJournal, JournalError
+from trader.journal.spool import ingest_spool
+from trader.journal.store import FILE_NAME
+from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
+from trader.report.parquet import DecisionWriter
+from trader.report.provenance import code_sha256
+from trader.report.tally import DecisionTally
+from trader.safety import latch, records, statedir
+from trader.safety.gate import Gate
+from trader.safety.lease import Lease
+from trader.wiring import search_paths
+
+SPOOLS = ("kills", "rearms", "audit-spool")
+
+
+class Desk:
+    """Where orders go: through the gate of the lease to the simulated broker."""
+
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        pool: Executor,
+        snapshot_every: int,
+        mono_ns: Callable[[], int],
+    ) -> None:
+        self.symbols = symbols
+        self.pool = pool
+        self.snapshot_every = snapshot_every
+        self.sent = 0
+        self._gate: Gate | None = None
+        self._broker = Simulated(mono_ns)
+
+    def open(self, gate: Gate) -> None:
+        """From here on orders can leave."""
+        self._gate = gate
+
+    def send(self, order: SentOrder) -> Passed:
+        """See `run.surroundings.Surroundings`."""
+        if self._gate is None:
+            return Passed(Reason.KILLED, "the gate is not open")
+        passage = self._gate.send(order, self._broker)
+        reason = Reason[passage.reason]
+        self.sent += reason == Reason.NONE
+        return Passed(reason, passage.detail)
+
+    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+        """See `run.surroundings.Surroundings`."""
+        if self._gate is None:
+            return Passed(Reason.KILLED, "the gate is not open")
+        passage = self._gate.send_closing(order, self._broker, position_qty)
+        return Passed(Reason[passage.reason], passage.detail)
+
+    def sent_mono_ns(self) -> int:
+        """See `run.surroundings.Surroundings`."""
+        return self._broker.sent_ns
+
+
+class Simulated:
+    """The simulated broker: takes every order, which then fills in the core at a later bar."""
+
+    def __init__(self, mono_ns: Callable[[], int]) -> None:
+        self.sent_ns = 0  # when the newest order left
+        self._mono_ns = mono_ns
+
+    def send(self, order: object) -> None:
+        """Taken. Called by the gate, inside its lock."""
+        self.sent_ns = self._mono_ns()
+
+
+@dataclass
+class Opened:
+    """A run that may trade."""
+
+    folder: Path
+    lease: Lease
+    journal: Journal
+    slices: JournaledSlices
+    desk: Desk
+    decisions: DecisionWriter
+    tally: DecisionTally
+    state_before: TradingState  # before the kills and re-arms that came while no process ran
+    anchor: OnCheckpoint | None = None  # where the heads go
+
+    def anchor_failures(self) -> list[str]:
+        """Heads that could not be copied since the last call."""
+        told: list[str] = []
+        lists = [self.journal.anchor_failures]
+        if isinstance(self.anchor, Courier):
+            lists.append(self.anchor.failures)
+        for failures in lists:  # another thread may be adding to them
+            found = list(failures)
+            del failures[: len(found)]
+            told += found
+        return told
+
+    def close_anchor(self, timeout_s: float) -> None:
+        """Wait so long for the last heads to be delivered."""
+        if isinstance(self.anchor, Courier):
+            self.anchor.close(timeout_s)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run and of its folder."""
+        return self.folder.name
+
+
+def open_run(begun: Start, held: Held) -> Opened:
+    """Bring the run to where its journal ends, and open the gate.
+
+    Raises `KilledError` (exit 7) under a kill.
+    """
+    try:
+        return _recovered(begun, held.folder, held.lease)
+    except JournalError as error:
+        is_begun = (held.folder / FILE_NAME).exists()  # else nothing was ever written
+        if is_begun and not isinstance(error, DamagedJournal):
+            leave(held.lease, error)
+        raise
+
+
+def leave(lease: Lease, error: JournalError) -> None:
+    """A failed write: never retried on the same file. Trip, say, and end the process at once."""
+    done = lease.trip("SYSTEM_ERROR", str(error))
+    lines = (f"error: {error}", f"killed: {done.order.kill_id}; `trader status` tells more")
+    say_last("".join(f"{line}\n" for line in lines))
+    os._exit(KilledError.exit_code)
+
+
+def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
+    config = begun.config
+    anchor = _anchor(config.audit.anchor)
+    journal = _journal(begun, folder, anchor)
+    reached("after_resume_record")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
+    snapshot_every = config.execution.snapshot_every
+    desk = Desk(config.symbols, pool, snapshot_every, begun.clock.mono_ns)
+    decisions = DecisionWriter(folder / DECISIONS, config.symbols).__enter__()
+    tally = DecisionTally()
+    engine = SliceEngine(begun.rules, RowKeeper(0, (decisions.write, tally.add)))
+    slices = JournaledSlices(engine, journal, desk)
+    recovery = Recovery(slices, journal, begun.found)
+    recovery.fold()
+    state_before = TradingState(int(engine.book.account[0]["trading_state"]))
+    home = Path(lease.home)
+    recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
+    lease.check()  # a kill that came meanwhile is in force already
+    if begun.found.kills:
+        put_back(lease, begun.found.kills)
+        lease.check()
+    desk.open(lease.open_gate())
+    for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
+        (folder / name).unlink(missing_ok=True)
+    recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
+    return Opened(folder, lease, journal, slices, desk, decisions, tally, state_before, anchor)
+
+
+def _is_too_late(begun: Start) -> bool:
+    """Whether orders decided before the crash are of a bar that is past. Never of a replay: its
+    next bar comes when it is asked for."""
+    slices = begun.found.slices
+    if begun.history is not None or not slices:
+        return False
+    age_ns = begun.clock.wall_ns() - slices[-1].wall_ns
+    return not (age_ns <= begun.config.period_ns)
+
+
+def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal:
+    order, rules = begun.order, begun.rules
+    who = build.Identity(
+        folder.name,
+        {"uid": os.getuid(), "pid": os.getpid(), "host": socket.gethostname(), "role": "runner"},
+        rules.limits,
+        order.loaded.sha256,
+        begun.model.sha256,
+        code_sha256(),
+    )
+    paths = [str(place) for place in search_paths(order.config_files)]
+    details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
+    details |= begun.model.details
+    if begun.path is not None:
+        journal = Journal.open(begun.path, begun.clock, anchor)
+        if journal.head.seq != begun.found.last_seq:
+            journal.close()
+            raise UsageError(
+                f"{folder.name} went on in another process meanwhile; start again to go on with it"
+            )
+        journal.append([build.run_resume(who, details)])
+        return journal
+    config = begun.config
+    before = [path for path in journals_of(order) if path.parent != folder]
+    parent_run, parent_head = newest_parent(before)
+    start = build.RunStart(
+        who,
+        folder.name,
+        "paper",
+        config.symbols,
+        config.broker.cash,
+        parent_run,
+        parent_head,
+        details,
+    )
+    return Journal.create(folder / FILE_NAME, start, begun.clock, anchor)
+
+
+def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
+    """Where the heads of the hash chain are copied to; None for nowhere."""
+    if place is None:
+        return None
+    if isinstance(place, AnchorCommand):
+        return Courier(CommandAnchor(place.command))
+    return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
+
+
+def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
+    """Kills that the journal holds in force, and the state folder lost: in force there again.
+
+    `kills`: id → the KILL record's payload. They bind what they bound and are re-armed like any
+    other. What is on record there is never written again.
+    """
+    known = {str(kill["kill_id"]) for kill in records.all_kills(lease.home)}
+    for kill_id, data in kills.items():
+        if kill_id in known:
+            continue
+        if kill_id.startswith(records.UNRECORDED):
+            place = lease.home if kill_id == records.UNRECORDED else lease.folder
+            latch.raise_halt(place, "the journal holds a stop")
+            continue
+        is_of_all = data.get("scope") == records.EVERYTHING
+        record = {
+            "kill_id": kill_id,
+            "code": data.get("code_name", data["code"]),
+            "scope": records.EVERYTHING if is_of_all else lease.run_id,
+            "ts_ns": None,
+            "reason": f"{data['reason']} (in the journal of {lease.run_id}; the state folder had "
+            "lost it)",
+        }
+        records.store(lease.home, statedir.KILLS, record)
+
+
+def seen_bars(begun: Start) -> np.ndarray | None:
+    """Every bar that was traded on so far, in order; None for none."""
+    slices = begun.found.slices
+    return np.concatenate([one.bars for one in slices]) if slices else None

@@ -1,0 +1,142 @@
+"""A whole paper run as one function: take, start, open, trade, end. What `trader paper` calls.
+
+Law: a table of contents. A journal that cannot be written ends the process: the latch is tripped,
+and what is on disk is enough to go on from. Whatever else goes wrong trips the latch as well.
+"""
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Sequence
+
+from trader.engine.hooks import Hooks
+from trader.engine.loop import Stopped
+from trader.engine.sliceengine import warm_up
+from trader.jobs.backtest import Order
+from trader.jobs.paper.claim import claimed
+from trader.jobs.paper.ending import Ended, finish, stop
+from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
+from trader.jobs.paper.opening import Opened, leave, open_run
+from trader.jobs.paper.os_signals import Terminated, cancelling
+from trader.jobs.paper.ready import require_armed
+from trader.jobs.paper.start import Asked, Start, cut_off, first_bar, runs_of_this_name, start
+from trader.jobs.paper.statusboard import StatusBoard
+from trader.jobs.paper.taking import Held, forget_unbegun, new_folder, taken
+from trader.jobs.paper.trading import Parts, Watcher, made, make_hooks, trade
+from trader.journal.records import JournalError
+from trader.safety.runs import forget
+from trader.wiring import search_paths
+
+Say = Callable[[str], None]
+DRAIN_S = 2.0  # for hooks to take their last events
+ANCHOR_S = 1.0  # for the last heads; with DRAIN_S well under what `trader kill` waits
+
+
+def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+    """Run a config on bars as they come, or go on with the run that was cut off.
+
+    Raises the errors of config, data and model, `KilledError` under a kill, `UsageError` where
+    the run that would go on had another config, `Terminated` where SIGTERM or SIGHUP came before
+    it traded. Not for use inside a running event loop.
+    """
+    return asyncio.run(_in_order(order, asked, watcher, say))
+
+
+async def _in_order(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+    """`_paper`, ended by SIGTERM and SIGHUP as by Ctrl-C while it starts."""
+    with cancelling() as heard:
+        try:
+            return await _paper(order, asked, (watcher, say), heard)
+        except asyncio.CancelledError:
+            if heard:
+                raise Terminated(heard[0]) from None
+            raise
+
+
+async def _paper(
+    order: Order, asked: Asked, told: tuple[Watcher, Say], heard: Sequence[str]
+) -> Ended:
+    require_armed()
+    watcher, say = told
+    hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
+    kill = order.loaded.config.kill
+    with contextlib.ExitStack() as ending:
+        claim = ending.enter_context(claimed(order))
+        forget_unbegun(runs_of_this_name(order))
+        cut = cut_off(order)
+        path = None if asked.new else cut
+        if path is not None:
+            claim(path.parent.name)
+        # One that goes on is taken before its journal is read, a new one once there is what to run.
+        held = ending.enter_context(taken(path.parent, kill)) if path else None
+        begun = start(order, asked, path, functools.partial(_tell_apart, say))
+        if held is None:
+            held = ending.enter_context(taken(new_folder(order, begun.started_at), kill))
+        held.heard = heard
+        claim(held.folder.name)
+        say(f"`trader kill --reason TEXT` stops it; without Python: touch {held.lease.home}/HALT")
+        if begun.history is not None:
+            for warning in begun.history.quality.to_dict()["warnings"]:
+                say(f"data: {warning}")
+        await first_bar(begun)
+        warm_up(begun.rules)
+        opened = open_run(begun, held)
+        ending.callback(opened.desk.pool.shutdown, wait=False)
+        if asked.new and cut is not None:
+            forget(held.lease.home, cut.parent.name)
+        ended = await _run(begun, opened, held, (hooks, watcher, say))
+        held.over = ended.stopped.how == END
+        return ended
+
+
+def _tell_apart(say: Say, line: str) -> None:
+    """`say` in a thread of its own: a terminal that takes nothing must not hold up the loop."""
+    threading.Thread(target=say, args=(line,), daemon=True).start()
+
+
+async def _run(
+    begun: Start, opened: Opened, held: Held, around: tuple[Hooks, Watcher, Say]
+) -> Ended:
+    """Trade, end, write."""
+    hooks, watcher, say = around
+    try:
+        async with made(begun, opened, hooks) as parts:
+            held.watch.stop()
+            try:
+                stopped = await _traded(begun, opened, parts, held, watcher)
+            finally:
+                StatusBoard(begun, opened, parts).write()
+        hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
+        ended = finish(begun, opened, stopped, parts.bar_gate)
+        await hooks.drained(DRAIN_S)
+        opened.close_anchor(ANCHOR_S)
+        for text in opened.anchor_failures():
+            say(f"warning: a head was not copied to audit.anchor: {text}")
+        for line in hooks.failures():
+            say(f"warning: {line}")
+        return ended
+    except JournalError as error:
+        leave(opened.lease, error)
+        raise  # not reached: `leave` ends the process
+
+
+async def _traded(
+    begun: Start, opened: Opened, parts: Parts, held: Held, watcher: Watcher
+) -> Stopped:
+    """Trade and stop; an error in between stops, too, with the latch tripped."""
+    try:
+        stopped = await trade(begun, opened, parts, watcher)
+    except JournalError:
+        raise
+    except asyncio.CancelledError:  # a kill or a signal before `trade` listened to it
+        stopped = Stopped(INTERRUPTED, "SIGINT")
+        if held.watch.killed:
+            stopped = Stopped(KILLED)
+        elif held.heard:
+            stopped = Stopped(TERMINATED, held.heard[0])
+    except BaseException as error:
+        opened.lease.shut_gate(f"{type(error).__name__}")
+        await stop(opened, parts.loop, Stopped(FAULT, f"{type(error).__name__}: {error}"))
+        raise
+    return await stop(opened, parts.loop, stopped)

@@ -1,0 +1,245 @@
+"""Which run is started: a new one, or the one that was cut off; and what it runs on.
+
+Law: whatever can be refused is refused here, before anything is written. A run goes on only on
+what it began with: the same config, model and, for files, the same bars.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.book import Rules
+from trader.engine.recorded import recorded_rules
+from trader.engine.recover import Recovered, recovered
+from trader.engine.replay import replay
+from trader.errors import DataError, UsageError, VerificationError
+from trader.feeds.feed import BarSet
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, Tell, open_feed
+from trader.feeds.sessions import session_table
+from trader.jobs.backtest import Order
+from trader.jobs.paper.clock import RealClock
+from trader.jobs.paper.sameness import ModelHash, difference, model_hash
+from trader.journal.audit.verify import verify
+from trader.journal.records import JournalError, Record
+from trader.journal.store import FILE_NAME, read_records
+from trader.report.artifacts import CONFIG, MANIFEST
+from trader.report.compare import changed_keys
+from trader.report.folder import run_id_stem
+from trader.wiring import build_rules, check_drivers
+
+CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
+STAMP_LENGTH = len("20240304T143000Z")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked for beside the config."""
+
+    pace: float | None = 1.0  # times real time for a replay of files; None for no wait
+    new: bool = False
+
+
+@dataclass
+class Start:
+    """What a run starts from. `path` is the journal to go on with, None for a new run."""
+
+    order: Order
+    clock: RealClock
+    feed: LiveFeed
+    rules: Rules
+    model: ModelHash
+    started_at: datetime
+    path: Path | None = None
+    found: Recovered = field(default_factory=Recovered)
+    first_ns: int = 0  # close of the run's first bar
+    notes: list[str] = field(default_factory=list)  # what the user should know
+
+    @property
+    def config(self) -> Config:
+        return self.order.loaded.config
+
+    @property
+    def history(self) -> BarSet | None:
+        """The files behind a replay; None for a feed that is live."""
+        return self.feed.history
+
+
+def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = None) -> Start:
+    """What a new run, or the one behind the journal at `path`, starts from; waits for nothing.
+
+    `tell` is told of long waits of a replay. Raises the errors of config and data, `UsageError`
+    where the run that would go on had another config, model or data, `VerificationError` where its
+    journal is damaged. A live feed has no trading hours yet: `first_bar` is next.
+    """
+    config, clock = order.loaded.config, RealClock()
+    model = model_hash(order)
+    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
+    slices = found.slices
+    last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
+    feed = open_feed(config, clock, asked.pace, last_ns, tell)
+    begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
+    begun.path, begun.found = path, found
+    if feed.history is not None:
+        check_drivers(config, feed.history.bars)
+        begun.first_ns = int(feed.history.bars[0]["ts_ns"])
+        begun.rules = recorded or build_rules(config, feed.history.sessions)
+        _require_same_bars(feed.history.bars, slices)
+    elif slices:
+        begun.first_ns = int(slices[0].bars[0]["ts_ns"])
+        begun.rules = begun.rules._replace(sessions=_hours(config, begun.first_ns, clock))
+    return begun
+
+
+async def first_bar(begun: Start) -> None:
+    """Wait for the first bar of a new run on a live feed: trading hours begin with it.
+
+    Raises `DataError` where the feed ends without one. Nothing for any other run.
+    """
+    if begun.history is not None or begun.found.slices:
+        return
+    begun.feed, first = await _with_first_bar(begun.feed)
+    begun.first_ns = int(first.bar["ts_ns"])
+    begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+
+
+def _no_rules() -> Rules:
+    nothing = np.empty(0)
+    return Rules(nothing, nothing, nothing, nothing, nothing)
+
+
+def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
+    """Trading hours from a run's first bar to about a year from now."""
+    last_ns = max(first_ns, clock.now_ns()) + CALENDAR_AHEAD_NS
+    return session_table(config.risk.market_hours, first_ns, last_ns)
+
+
+def runs_of_this_name(order: Order) -> list[Path]:
+    """The folders of this config's paper runs, the newest first."""
+    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
+    found = []
+    for folder in order.parent.absolute().glob(f"*{stem}*"):
+        name = folder.name
+        number = name[STAMP_LENGTH:].removeprefix(stem)  # of several runs of one second
+        if not number or (number.startswith("-") and number[1:].isdecimal()):
+            found.append((name[:STAMP_LENGTH], int(number[1:] or 1), folder))
+        # else it is of another config, whose name begins with ours
+    return [folder for *_, folder in sorted(found, reverse=True)]
+
+
+def journals_of(order: Order) -> list[Path]:
+    """The journals of those that have one."""
+    paths = [folder / FILE_NAME for folder in runs_of_this_name(order)]
+    return [path for path in paths if path.exists()]
+
+
+def cut_off(order: Order) -> Path | None:
+    """The journal of the newest run of this name, unless its feed had ended."""
+    for path in journals_of(order)[:1]:
+        ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
+        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+        has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
+        return None if is_over and has_results else path
+    return None
+
+
+def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
+    """What the journal holds, once it is shown to be whole, ours and reproducible."""
+    name = path.parent.name
+    report = verify(path)
+    if not report.ok:
+        first = report.problems[0]
+        raise VerificationError(
+            f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
+            f"`trader audit verify {name}`, and start a fresh run with --new"
+        )
+    records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
+    begun = records[0]
+    if begun.data["config_sha"] != order.loaded.sha256:
+        raise UsageError(
+            f"{name} was cut off and would go on, but the config is not the one it ran on"
+            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
+        )
+    changed = difference(begun, model)
+    if changed is not None:
+        raise UsageError(
+            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
+            "bring that back, or start fresh with --new"
+        )
+    again = replay(path)
+    if again.divergence is not None:
+        raise VerificationError(
+            f"{path} does not reproduce itself: {again.divergence}; nothing trades on it. "
+            "Start a fresh run with --new"
+        )
+    return recovered(read_records(path)), _newest_rules(records)
+
+
+def _changes(path: Path, order: Order) -> str:
+    """What differs from the config beside the journal, in brackets; "" if it cannot be read."""
+    with contextlib.suppress(UsageError):
+        changed = changed_keys(path.parent / CONFIG, order.loaded.resolved_yaml())
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            return f" ({'; '.join(changed[:3])}{more})"
+    return ""
+
+
+def _newest_rules(records: Sequence[Record]) -> Rules:
+    rules = [found for record in records if (found := recorded_rules(record)) is not None]
+    if not rules:
+        raise JournalError("the journal holds no rules of this version; start fresh with --new")
+    return rules[-1]
+
+
+def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
+    """`UsageError` unless the files still begin with the bars that were traded on."""
+    if not slices:
+        return
+    traded = np.concatenate([one.bars for one in slices])
+    if bars[: len(traded)].tobytes() != traded.tobytes():
+        raise UsageError(
+            "the data files are not the ones the run that was cut off has traded on: bring them "
+            "back, or start fresh with --new"
+        )
+
+
+class _Begun:
+    """A feed whose first items have been looked at already."""
+
+    def __init__(self, feed: LiveFeed, rest: AsyncIterator[Any], seen: list[Any]) -> None:
+        self.history: BarSet | None = feed.history
+        self._feed, self._rest, self._seen = feed, rest, seen
+
+    @property
+    def skipped(self) -> int:
+        return self._feed.skipped
+
+    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
+        while self._seen:
+            yield self._seen.pop(0)
+        async for item in self._rest:
+            yield item
+
+    async def aclose(self) -> None:
+        await self._feed.aclose()
+
+
+async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
+    """The feed, nothing of it lost, and its first bar. `DataError` if it ends without one."""
+    items = aiter(feed)
+    seen: list[LiveBar | BadBar] = []
+    async for item in items:
+        seen.append(item)
+        if isinstance(item, LiveBar):
+            return _Begun(feed, items, seen), item
+        if len(seen) > 100:
+            seen = seen[-100:]
+    bad = [item.reason for item in seen if isinstance(item, BadBar)]
+    why = f"; the last line was refused: {bad[-1]}" if bad else ""
+    raise DataError(f"the feed ended before its first bar{why}")

@@ -1,0 +1,227 @@
+"""The loop of a paper run with everything around it: features, model, hooks, watches, signals.
+
+Law: makes the parts, starts them, and ends them in the opposite order. Nothing that the user
+wrote (model, features, hooks) is called on the event loop.
+"""
+
+import asyncio
+import bisect
+import functools
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.engine.answers import Ages, LiveSignals
+from trader.engine.hooks import EVENTS, Hooks
+from trader.engine.loop import ExecutionLoop, Stopped
+from trader.engine.slices import LiveSlices, SlicePlan
+from trader.engine.supervise import (
+    AnchorWatch,
+    ClockWatch,
+    FeedLimits,
+    FeedWatch,
+    FileWatch,
+    Look,
+    supervise,
+)
+from trader.feeds.bargate import BarGate
+from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
+from trader.jobs.paper.opening import Opened, seen_bars
+from trader.jobs.paper.start import Start
+from trader.jobs.paper.statusboard import StatusBoard
+from trader.models.model import load_model
+from trader.models.worker import AskedModel, ModelWorker, ThreadModel
+from trader.safety.watchdog import Watchdog
+from trader.wiring import build_features, load_hooks, search_paths
+
+QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
+EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+STOP_SIGNALS = {
+    signal.SIGINT: INTERRUPTED,
+    signal.SIGTERM: TERMINATED,
+    signal.SIGHUP: TERMINATED,
+}
+
+OnEvent = Callable[[dict[str, Any]], None]
+OnStatus = Callable[[dict[str, Any]], None]
+
+
+class Watcher(NamedTuple):
+    """Who looks on: called in the loop, so it must not wait."""
+
+    on_event: OnEvent
+    on_status: OnStatus
+
+
+class Parts(NamedTuple):
+    """What trades."""
+
+    loop: ExecutionLoop
+    slices: LiveSlices
+    signals: LiveSignals
+    bar_gate: BarGate
+
+
+def make_hooks(config: Config, paths: Sequence[Path]) -> Hooks:
+    """The hooks that the config names. ConfigError where one does not exist."""
+    hooks = Hooks(config.execution.hook_timeout_seconds, apart=True)
+    for only, callback in load_hooks(config, paths):
+        for event in EVENTS if only is None else (only,):
+            hooks.register_hook(event, callback)
+    return hooks
+
+
+@asynccontextmanager
+async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Parts]:
+    """Everything that trades, warm and started; ended when the block is left."""
+    config = begun.config
+    paths = search_paths(begun.order.config_files)
+    features = build_features(config, begun.rules.sessions, paths)
+    stream = features.stream()
+    gate = BarGate(len(config.symbols), config.period_ns, config.feed.quality, begun.rules.sessions)
+    seen = seen_bars(begun)
+    if seen is not None:
+        stream.warm_up(seen)
+    _show(gate, begun)
+    load = functools.partial(load_model, config, features.names, config.symbols, paths)
+    pool = ThreadPoolExecutor(config.execution.feature_max_workers, thread_name_prefix="signals")
+    model = _model(config, load, pool)
+    try:
+        await model.start()
+        signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun))
+        slices = LiveSlices(begun.feed, gate, _plan(begun, seen), begun.found.quarantine)
+        guard = Guard(opened, signals, slices, config.feed.quality.max_bad_bars)
+        loop = ExecutionLoop(opened.slices, signals, hooks, guard)
+        yield Parts(loop, slices, signals, gate)
+    finally:
+        model.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _show(gate: BarGate, begun: Start) -> None:
+    """Let the gate see what it saw before: bars traded on, and bad ones, in order of time."""
+    rows = [bar for one in begun.found.slices for bar in one.bars]
+    rows += [bars[0] for use, bars in begun.found.refused if use == "invalid"]
+    for bar in sorted(rows, key=lambda row: int(row["ts_ns"])):
+        gate.check(bar)
+
+
+def _model(config: Config, load: Callable[[], Any], pool: ThreadPoolExecutor) -> AskedModel:
+    timeout_s = config.execution.model_timeout_seconds
+    if config.execution.model_isolation == "thread":
+        return ThreadModel(load(), timeout_s, pool)
+    return ModelWorker(load, timeout_s, pool)
+
+
+def _ages(begun: Start) -> Ages:
+    """How old a bar may be: any age in a replay of files, whose bars come when asked for."""
+    if begun.history is not None:
+        return Ages()
+    config = begun.config
+    hopeless_s = config.execution.queue_max_age_seconds
+    return Ages(
+        config.feed.max_age_bars * config.bar_period_seconds,
+        QUEUE_PERIODS * config.bar_period_seconds if hopeless_s is None else hopeless_s,
+    )
+
+
+def _plan(begun: Start, seen: np.ndarray | None) -> SlicePlan:
+    config = begun.config
+    return SlicePlan(
+        len(config.symbols),
+        config.execution.slice_grace_seconds,
+        -(2**63) if seen is None else int(seen[-1]["ts_ns"]),
+        is_timed=begun.history is None,
+        max_late=config.feed.quality.max_bad_bars,
+    )
+
+
+async def trade(begun: Start, opened: Opened, parts: Parts, watcher: Watcher) -> Stopped:
+    """Run the loop until the feed ends or something stops it. Raises what the loop raises."""
+    loop, config = parts.loop, begun.config
+    board = StatusBoard(begun, opened, parts)
+    watchdog = Watchdog(opened.lease, config.watchdog.soft_s, config.watchdog.hard_s)
+    loop.hooks.tap(watcher.on_event)
+    _listen(loop)
+    loop.hooks.emit(
+        "trading_started",
+        run_id=opened.run_id,
+        symbols=list(config.symbols),
+        resumed=begun.path is not None,
+    )
+    loop.tell_state_since(opened.state_before)
+    watchdog.start()
+    looks = [*_looks(begun, opened, parts), board.look(watcher.on_status)]
+    tasks = [asyncio.ensure_future(supervise(looks)), asyncio.ensure_future(watchdog.beating())]
+    for task in tasks:
+        task.add_done_callback(functools.partial(_failed, loop))
+    try:
+        return await loop.run(aiter(parts.slices))
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+        watchdog.stop()
+
+
+def _failed(loop: ExecutionLoop, task: "asyncio.Task[None]") -> None:
+    """A look that raised is our bug or a dead journal: trading stops."""
+    if not task.cancelled() and task.exception() is not None:
+        loop.request_stop("fault", f"supervision failed: {task.exception()!r}")
+
+
+def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
+    async def stop_if_killed() -> None:
+        cause = opened.lease.stop_cause()
+        if not cause and opened.lease.is_halted():  # a file that is gone, and held open by us
+            cause = "a file of the latch is missing or damaged"
+        if cause:
+            parts.loop.request_stop("killed", cause)
+
+    config = begun.config
+    looks: list[Look] = [
+        stop_if_killed,
+        ClockWatch(parts.loop, opened.slices, begun.clock).look,
+        FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
+        AnchorWatch(parts.loop, opened.slices, opened.anchor_failures).look,
+    ]
+    if begun.history is None:
+        lost_s = config.feed.disconnect_after_seconds
+        if lost_s is None:
+            lost_s = config.feed.max_age_bars * config.bar_period_seconds
+        limits = FeedLimits(lost_s, config.kill.connectivity_after_seconds)
+        open_at = functools.partial(is_open, begun.rules.sessions)
+        looks.append(
+            FeedWatch(parts.loop, (parts.slices, parts.signals), begun.clock, limits, open_at).look
+        )
+    return looks
+
+
+def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
+    """Whether SESSION rows say that trading hours hold `ts_ns`."""
+    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
+    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
+
+
+def _listen(loop: ExecutionLoop) -> None:
+    """The first signal stops in order, the second at once: what is on disk is enough."""
+    asked: list[int] = []
+
+    def stop(number: signal.Signals) -> None:
+        if asked:
+            os._exit(EXIT_NOW[number])
+        asked.append(number)
+        loop.request_stop(STOP_SIGNALS[number], number.name)
+
+    for number in STOP_SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # `nohup`: the terminal may go
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -1,0 +1,293 @@
+"""What a journal must say, beyond matching hashes.
+
+    run        RUN_START first and once; RUN_RESUME brings the same limits, config, model and code
+    slice      BAR, then ACTION for the same symbols, then DECISION for the same symbols and actions
+    limits     a refusal names the limit RUN_START set; nothing approved is beyond it
+    checks     what is approved passed: under a refusal only what closes, never against its action
+    orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
+    kill       nothing is sent between a KILL and the REARM of every kill in force
+    positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
+
+Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
+them. It never raises for what a journal says; it returns the first thing wrong with each record.
+"""
+
+import math
+from typing import Any
+
+from trader.core.schema import Reason, TradingAction
+from trader.journal.audit.orders import TOLERANCE, OrderFold
+from trader.journal.audit.stops import Stops
+from trader.journal.records import fault_in, number
+
+Data = dict[str, Any]
+Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
+
+# the limit a refusal or a cut is measured against, as named in RUN_START's limits
+LIMIT_OF = {
+    Reason.POSITION_LIMIT: "max_position_size",
+    Reason.POSITION_NOTIONAL_LIMIT: "max_position_notional",
+    Reason.ORDER_SIZE_LIMIT: "max_order_size",
+    Reason.ORDER_NOTIONAL_LIMIT: "max_order_notional",
+    Reason.DAILY_LOSS_LIMIT: "max_daily_loss",
+    Reason.DRAWDOWN_LIMIT: "max_drawdown_frac",
+    Reason.CONCENTRATION_LIMIT: "max_position_concentration",
+    Reason.GROSS_EXPOSURE_LIMIT: "max_gross_exposure",
+    Reason.PRICE_COLLAR: "price_collar",
+    Reason.VOLUME_PARTICIPATION: "max_volume_participation",
+    Reason.SPREAD: "max_spread_bps",
+    Reason.VOLATILITY: "max_volatility",
+    Reason.ABSOLUTE_CAP: "throttle_max_order_size",
+    Reason.BELOW_MIN_SIZE: "min_order_size",
+}
+_LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
+# Beside an approved qty the first mean that it was cut, the others that only what closes is left.
+CUT_BY = {
+    Reason.NONE,
+    Reason.VOLUME_PARTICIPATION,
+    Reason.SPREAD,
+    Reason.VOLATILITY,
+    Reason.ABSOLUTE_CAP,
+    Reason.CROSSED_BOOK,
+}
+OPENING_REFUSED = {
+    Reason.REDUCE_ONLY,
+    Reason.RESTRICTED,
+    Reason.ORDER_RATE_LIMIT,
+    Reason.POSITION_LIMIT,
+    Reason.POSITION_NOTIONAL_LIMIT,
+    Reason.ORDER_SIZE_LIMIT,
+    Reason.ORDER_NOTIONAL_LIMIT,
+    Reason.DAILY_LOSS_LIMIT,
+    Reason.DRAWDOWN_LIMIT,
+    Reason.CONCENTRATION_LIMIT,
+    Reason.GROSS_EXPOSURE_LIMIT,
+    Reason.BUYING_POWER,
+}
+SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
+# The code may be newer: a start replays the journal with its own code before it goes on.
+SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
+# what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
+AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
+SLICE_USE = "slice"
+
+
+class Meaning:
+    """Fold of one journal; `check` it record by record, in order."""
+
+    def __init__(self) -> None:
+        self.run_id: str | None = None
+        self.fold = OrderFold(0.0)
+        self._start: Data = {}
+        self._symbols: list[str] = []
+        self._limits: dict[str, float] = {}
+        self._column: dict[str, int] = {}  # of DECISION rows
+        self._cash_column = 0
+        self._mono_ns = 0
+        self._bar_ns: int | None = None
+        self._bar_symbols: list[int] = []
+        self._actions: dict[int, int] | None = None  # symbol → action, until decided on
+        self._decided = 0  # decisions so far
+        self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
+        self._stops = Stops()
+        self._ended = False
+
+    def check(self, stamp: Stamp, kind: str, data: Any) -> str | None:
+        """What is wrong with this record after all those before it; None if nothing is."""
+        fault = fault_in(kind, data)
+        if fault is not None:
+            return fault
+        seq, mono_ns, _ = stamp
+        if (seq == 1) != (kind == "RUN_START"):
+            return f"{kind} as record {seq}: a journal has one RUN_START, and begins with it"
+        if self._ended and kind not in AFTER_RUN_END:
+            return f"{kind} after RUN_END"
+        if mono_ns < self._mono_ns and kind not in AFTER_RUN_END:
+            return "the monotonic clock went backwards"
+        self._mono_ns = mono_ns
+        step = _STEPS.get(kind)
+        if step is not None:
+            fault = step(self, stamp, data)
+        return self.fold.take(kind, seq, data) if fault is None else fault
+
+    def _run_start(self, stamp: Stamp, data: Data) -> str | None:
+        self._start = data
+        self.run_id = data["run_id"]
+        self._symbols = data["symbols"]
+        self._limits = {name: number(value) for name, value in data["limits"].items()}
+        layouts = data["layouts"]
+        self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
+        self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
+        self.fold = OrderFold(number(data["cash"]))
+        if not math.isfinite(self.fold.cash):
+            return f"a run that starts with {data['cash']!r} of cash"
+        self._stops.begin_life(stamp[0], stamp[1])
+        return None
+
+    def _run_resume(self, stamp: Stamp, data: Data) -> str | None:
+        for name in SAME_FOR_LIFE:
+            if data[name] != self._start[name]:
+                return f"the run was resumed with another {name} than it was started with"
+        self._ended = False
+        self._stops.begin_life(stamp[0], stamp[1])
+        return None
+
+    def _bar(self, stamp: Stamp, data: Data) -> str | None:
+        event_ns = stamp[2]
+        if data["use"] != SLICE_USE:
+            return None
+        if event_ns is None:
+            return "bars without a time"
+        if event_ns != self._bar_ns:
+            if self._bar_ns is not None and event_ns < self._bar_ns:
+                return "a slice earlier than the one before it"
+            self._bar_ns, self._bar_symbols = event_ns, []
+            self._actions = None
+        elif self._actions is not None or not self._bar_symbols:
+            return "bars join a slice that was acted on already"
+        for row in data["rows"]:
+            symbol = row[-2]
+            if row[0] != event_ns:
+                return "a bar of another time than its record"
+            if not 0 <= symbol < len(self._symbols):
+                return f"a bar of the unknown symbol {symbol!r}"
+            self._bar_symbols.append(symbol)
+        return None
+
+    def _action(self, stamp: Stamp, data: Data) -> str | None:
+        symbols = [row[0] for row in data["rows"]]
+        if stamp[2] != self._bar_ns or not self._bar_symbols:
+            return "actions for a slice whose bars are not recorded"
+        if symbols != self._bar_symbols:
+            return "actions for other symbols than the slice has bars of"
+        self._actions = {row[0]: row[1] for row in data["rows"]}
+        self._bar_symbols = []
+        if len(self._actions) != len(symbols):
+            return "two bars of one symbol in a slice"
+        return None
+
+    def _decision(self, stamp: Stamp, data: Data) -> str | None:
+        if self._actions is None or stamp[2] != self._bar_ns:
+            return "decisions without the recorded actions they were taken on"
+        actions, self._actions = self._actions, None
+        self._approved = {}
+        column = self._column
+        symbol_at, action_at, qty_at = column["symbol"], column["action"], column["approved_qty"]
+        expected, self._decided = self._decided, data["first"] + len(data["rows"])
+        if data["first"] != expected:
+            return f"decision number {data['first']}, and {expected} is next"
+        if len(data["rows"]) != len(actions):
+            return f"{len(data['rows'])} decisions on {len(actions)} actions"
+        for offset, row in enumerate(data["rows"]):
+            symbol, qty = row[symbol_at], row[qty_at]
+            if actions.get(symbol) != row[action_at]:
+                return f"a decision on {self._name(symbol)} on another action than the recorded one"
+            if qty == 0.0 and row[column["reason"]] == 0:
+                continue  # a plain HOLD
+            fault = self._row_fault(row, qty)
+            if fault is not None:
+                return f"{self._name(symbol)}: {fault}"
+            if qty != 0.0:
+                self._approved[data["first"] + offset] = (symbol, qty)
+        return self.fold.cash_fault(number(data["account"][self._cash_column]))
+
+    def _row_fault(self, row: list[Any], qty: float) -> str | None:
+        """What is wrong with one decision that has a reason or an approved qty."""
+        column, limits = self._column, self._limits
+        requested = number(row[column["requested_qty"]])
+        name = _LIMIT_OF.get(row[column["reason"]])
+        if name is not None and number(row[column["limit"]]) != limits[name]:
+            return f"refused at {name} {row[column['limit']]!r}, in force is {limits[name]!r}"
+        if qty == 0.0:
+            return None
+        if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
+            return f"approved {qty!r} of a request for {requested!r}"
+        for name in ("max_order_size", "throttle_max_order_size"):
+            if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
+                return f"approved {qty!r} above {name} {limits[name]!r}"
+        held = self._held(self._name(row[column["symbol"]]))
+        closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
+        reason = row[column["reason"]]
+        if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
+            return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
+        if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:
+            return f"approved {qty!r} onto {held!r} on the action {row[column['action']]}"
+        largest = max(limits["max_position_size"], abs(held)) * (1.0 + TOLERANCE)
+        if not abs(held + qty) <= largest:
+            return f"approved {qty!r} onto {held!r}, above max_position_size"
+        return None
+
+    def _intent(self, stamp: Stamp, data: Data) -> str | None:
+        symbol, qty = data["symbol"], data["qty"]
+        if symbol not in self._symbols:
+            return f"an order for {symbol}, which the run does not trade"
+        self._stops.intended(data["client_order_id"], stamp[1])
+        if data["purpose"] == "flatten":
+            return self._stops.flatten_fault(data.get("kill_id"), qty, self._held(symbol))
+        if data["purpose"] != "decision":
+            return f"an order for the unknown purpose {data['purpose']!r:.60}"
+        approved = self._approved.pop(data["decision"], None)
+        if approved is None:
+            return f"order {data['client_order_id']} has no approved decision, or a second order"
+        if (self._name(approved[0]), approved[1]) != (symbol, qty):
+            return (
+                f"order {data['client_order_id']} is for {qty!r} {symbol}, its decision approved "
+                f"{approved[1]!r} {self._name(approved[0])}"
+            )
+        return None
+
+    def _sent(self, stamp: Stamp, data: Data) -> str | None:
+        order = self.fold.orders.get(data["client_order_id"])
+        if order is None:
+            return None  # which the fold says
+        return self._stops.sent_fault(order, data, self._held(order.symbol))
+
+    def _ack(self, stamp: Stamp, data: Data) -> str | None:
+        client_id = data["client_order_id"]
+        order = self.fold.orders.get(client_id)
+        if order is None or order.sent:
+            return None
+        return self._stops.adopted_fault(order, client_id, self._held(order.symbol))
+
+    def _kill(self, stamp: Stamp, data: Data) -> str | None:
+        return self._stops.kill(stamp[0], stamp[1], data)
+
+    def _rearm(self, stamp: Stamp, data: Data) -> str | None:
+        return self._stops.rearm(data)
+
+    def _holdings(self, stamp: Stamp, data: Data) -> str | None:
+        if data["last_seq"] != stamp[0] - 1:
+            return f"says it follows record {data['last_seq']}"
+        fault = self.fold.position_fault(data["positions"])
+        return fault or self.fold.cash_fault(number(data["account"][self._cash_column]))
+
+    def _run_end(self, stamp: Stamp, data: Data) -> str | None:
+        self._ended = True
+        return self._holdings(stamp, data)
+
+    def _held(self, symbol: str) -> float:
+        return self.fold.positions.get(symbol, 0.0)
+
+    def _name(self, symbol: Any) -> str:
+        known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
+        return self._symbols[symbol] if known else f"symbol {symbol!r}"
+
+
+def _reason(code: Any) -> str:
+    return Reason(code).name if code in list(Reason) else repr(code)
+
+
+_STEPS = {
+    "RUN_START": Meaning._run_start,
+    "RUN_RESUME": Meaning._run_resume,
+    "BAR": Meaning._bar,
+    "ACTION": Meaning._action,
+    "DECISION": Meaning._decision,
+    "ORDER_INTENT": Meaning._intent,
+    "ORDER_SENT": Meaning._sent,
+    "ORDER_ACK": Meaning._ack,
+    "KILL": Meaning._kill,
+    "REARM": Meaning._rearm,
+    "SNAPSHOT": Meaning._holdings,
+    "RUN_END": Meaning._run_end,
+}

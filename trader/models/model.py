@@ -1,0 +1,145 @@
+"""What a model is, and how a whole history is put to it.
+
+Law: a model is asked only about rows whose features are all defined; the others are HOLD with
+reason WARMUP. It is asked in chunks of bounded size, in order, and its answer is checked before
+anyone acts on it. One file per format implements `Model`; `load_model` alone knows them all.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.schema import Reason
+from trader.errors import ModelError
+from trader.models.actions import AnswerError, bar_label, to_actions
+
+CHUNK_ROWS = 65_536
+
+
+class Model(Protocol):
+    """Something that answers HOLD, BUY or SELL for each bar."""
+
+    feature_names: tuple[str, ...]  # the columns of `features`, in order
+    symbols: tuple[str, ...]  # names behind the bars' `symbol`
+
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
+
+        Raises `ModelError` if the model fails or answers nonsense (`AnswerError` with the row).
+        """
+        ...
+
+    def check_history(self, bars: np.ndarray) -> None:
+        """Look at a backtest's whole history before it is asked about: `ModelError` if unfit."""
+        ...
+
+
+def load_model(
+    config: Config,
+    feature_names: Sequence[str],
+    symbols: Sequence[str],
+    search_paths: Sequence[Path] = (),
+) -> Model:
+    """The model that `config.model` names.
+
+    `search_paths` are put on the import path for `type: python`: the config's folder and the
+    working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
+    """
+    section = config.model
+    if section.type == "rule":
+        from trader.models.rule_model import RuleModel
+
+        return RuleModel(section, feature_names, symbols)
+    if section.type == "python":
+        from trader.models.python_model import PythonModel
+
+        return PythonModel(section, feature_names, symbols, search_paths)
+    if section.type == "signals":
+        from trader.models.signals_file import SignalsModel
+
+        return SignalsModel(config, feature_names, symbols)
+    from trader.models.sklearn_model import SklearnModel
+
+    return SklearnModel(config, feature_names, symbols)
+
+
+def predict_actions(
+    model: Model,
+    bars: np.ndarray,
+    features: np.ndarray,
+    chunk_rows: int = CHUNK_ROWS,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Actions int8 (n,) and reasons int16 (n,) of a whole history.
+
+    `progress` is called with the number of rows done after each chunk. What the model prints
+    goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
+    from 0 in `bars`.
+    """
+    rows = len(bars)
+    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    with contextlib.redirect_stdout(sys.stderr):
+        model.check_history(bars)
+        for start in range(0, rows, chunk_rows):
+            chunk = slice(start, min(start + chunk_rows, rows))
+            actions[chunk], reasons[chunk] = predict_rows(
+                model, bars[chunk], features[chunk], start
+            )
+            if progress is not None:
+                progress(chunk.stop)
+    return actions, reasons
+
+
+def predict_rows(
+    model: Model, bars: np.ndarray, features: np.ndarray, first_row: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Actions and reasons of a few rows at once: a chunk of a history, or one slice.
+
+    `first_row` is the number of `bars[0]` in the history, for messages.
+    """
+    rows, width = len(bars), len(model.feature_names)
+    if features.shape != (rows, width):
+        raise ModelError(
+            f"the model takes {width} features of {rows} bars; it was given {features.shape}"
+        )
+    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    for asked in _warm_parts(features, reasons):
+        try:
+            answer = model.predict(bars[asked], features[asked])
+            actions[asked] = to_actions(answer, len(bars[asked]))
+        except AnswerError as error:
+            if error.row is None:
+                raise ModelError(error.complaint) from error
+            row = int(np.arange(rows)[asked][error.row])
+            where = bar_label(bars, row, model.symbols)
+            raise ModelError(
+                f"row {first_row + row} (from 0; {where}): {error.complaint}"
+            ) from error
+    return actions, reasons
+
+
+def _warm_parts(features: np.ndarray, reasons: np.ndarray) -> Iterator[slice | np.ndarray]:
+    """Mark rows with an undefined feature as WARMUP; yield the rows left to ask about, if any.
+
+    `min` is NaN if any value is: one fast pass tells that a chunk is warm, as nearly all are.
+    """
+    rows = len(features)
+    if features.size == 0 or not np.isnan(features.min()):
+        yield slice(0, rows)
+        return
+    cold = np.isnan(features[:, 0])
+    for column in range(1, features.shape[1]):
+        cold |= np.isnan(features[:, column])
+    reasons[cold] = Reason.WARMUP
+    warm = np.flatnonzero(~cold)
+    if len(warm) == 0:
+        return
+    if warm[-1] - warm[0] + 1 == len(warm):  # one run, as after the start: a view will do
+        yield slice(int(warm[0]), int(warm[-1]) + 1)
+    else:
+        yield warm

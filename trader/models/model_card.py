@@ -1,0 +1,153 @@
+"""Writes a trained model and its card: what the model is, learned from what, and how well.
+
+Law: nothing that exists is overwritten unless told to; each file appears whole or not at all. The
+card says nothing of the clock, so training again on the same inputs changes neither file.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from trader.config.schema import Config
+from trader.errors import ConfigError, UsageError
+from trader.models.training import TrainedModel
+
+CARD_VERSION = 1
+PACKAGES = ("numpy", "scikit-learn", "scipy", "skops", "TA-Lib", "trader")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a training run's inputs came from."""
+
+    config_sha256: str
+    sources: Sequence[Mapping[str, Any]]  # of each data file: path, sha256
+
+
+def card_path(path: Path) -> Path:
+    """`model.skops` → `model.skops.card.json`."""
+    return path.with_name(f"{path.name}.card.json")
+
+
+def read_card(path: str, sha256: str | None) -> dict[str, Any] | None:
+    """The card beside the model at `path` if it is the card of this very file, else None."""
+    try:
+        card = json.loads(card_path(Path(path)).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return card if isinstance(card, dict) and card.get("sha256") == sha256 else None
+
+
+def output_path(config: Config, out: str | None, force: bool) -> Path:
+    """Where the model goes: `--out`, else `model.path`. `UsageError` if something is there."""
+    if out is None and config.model.type != "sklearn":
+        raise ConfigError(
+            f"`trader train` writes a scikit-learn model, and the config's is of type "
+            f"{config.model.type}; set model.type to sklearn, or name a file with --out",
+            key="model.type",
+        )
+    path = Path(out if out is not None else config.model.path)  # type: ignore[union-attr]
+    for there in (path, card_path(path)):
+        if there.is_dir() or (there.exists() and not force):
+            remedy = "name a file" if there.is_dir() else "use --force to replace it"
+            raise UsageError(f"{there} is there already; {remedy}, or another --out")
+    return path
+
+
+def write_model(
+    trained: TrainedModel,
+    path: Path,
+    config: Config,
+    feature_names: Sequence[str],
+    origin: Origin,
+) -> dict[str, Any]:
+    """Write the model at `path` and its card beside it; the card, as it is in the file."""
+    card = model_card(trained, config, feature_names, origin)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, trained.data)
+        text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
+        _write_whole(card_path(path), text.encode() + b"\n")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return card
+
+
+def model_card(
+    trained: TrainedModel, config: Config, feature_names: Sequence[str], origin: Origin
+) -> dict[str, Any]:
+    """Everything worth knowing about the model, as plain JSON values."""
+    train = config.train
+    assert train is not None, "a model was trained, so there is a train section"
+    final = trained.estimator.steps[-1][1] if train.scale else trained.estimator
+    return {
+        "card_version": CARD_VERSION,
+        "format": "skops",
+        "sha256": hashlib.sha256(trained.data).hexdigest(),
+        "estimator": train.estimator,
+        "params": {key: _plain(value) for key, value in final.get_params(deep=False).items()},
+        "scale": train.scale,
+        "seed": config.seed,
+        "features": list(feature_names),
+        "feature_definitions": feature_definitions(config),
+        "symbols": list(config.symbols),
+        "bar_period_seconds": config.bar_period_seconds,
+        "label": {
+            "meaning": "sign of the close-to-close return over the next horizon_bars bars",
+            "horizon_bars": train.label.horizon_bars,
+            "threshold_bps": train.label.threshold_bps,
+        },
+        **trained.facts,
+        "data": [dict(source) for source in origin.sources],
+        "config_sha256": origin.config_sha256,
+        "versions": {"python": platform.python_version()} | _versions(),
+    }
+
+
+def feature_definitions(config: Config) -> dict[str, dict[str, Any]]:
+    """Feature name → type and parameters, as plain JSON values."""
+    return {
+        name: {"type": feature.type} | {key: _plain(value) for key, value in feature.params.items()}
+        for name, feature in config.features.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and abs(value) < float("inf"):
+        return value
+    return repr(value)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write through a neighbour and a rename, so that a reader never sees half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

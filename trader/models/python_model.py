@@ -1,0 +1,100 @@
+"""`model.type: python`: a callable of the user's own.
+
+Law: it gets a copy of the features, so it cannot change ours, and the rows of the bars alone;
+whatever it raises, except Ctrl-C, is a `ModelError` with its own message and line.
+"""
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.config.sections import PythonModel as PythonConfig
+from trader.errors import ConfigError, ModelError
+from trader.models.actions import to_actions
+from trader.user_code.targets import load_target, what_failed
+
+
+class PythonModel:
+    """A user's callable `(rows, features) float64 → one action per row`."""
+
+    def __init__(
+        self,
+        config: PythonConfig,
+        feature_names: Sequence[str],
+        symbols: Sequence[str],
+        search_paths: Sequence[Path] = (),
+    ) -> None:
+        self.feature_names = tuple(feature_names)
+        self.symbols = tuple(symbols)
+        self.target = config.target
+        found = load_target(config.target, "model.target", search_paths)
+        self._home = _file_of(found)
+        self._answer = self._callable(found, config.params)
+
+    def check_history(self, bars: np.ndarray) -> None:
+        """Nothing to check: the callable is asked about any bars."""
+
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """int8 actions (n,) of float64 features (n, k); `ModelError` if the callable fails."""
+        own = np.array(features, np.float64, order="C")
+        try:
+            answer = self._answer(own)
+            return to_actions(answer, len(bars))
+        except (KeyboardInterrupt, ModelError):
+            raise
+        except BaseException as error:
+            raise ModelError(f"{self.target} raised {what_failed(error, self._home)}") from error
+
+    def _callable(self, found: Any, params: Mapping[str, Any]) -> Callable[[np.ndarray], Any]:
+        if inspect.isclass(found):
+            self._check_params(found, params)
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    found = found(**params)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                reason = what_failed(error, self._home)
+                raise ModelError(f"{self.target} cannot be made: {reason}") from error
+            params = {}
+        answer = found if callable(found) else getattr(found, "predict", None)
+        if not callable(answer):
+            raise ConfigError(
+                f"{self.target} is a {type(found).__name__}, which cannot be called and has no "
+                "predict(features)",
+                key="model.target",
+            )
+        self._check_params(answer, params, np.empty((0, 0)))
+        return functools.partial(answer, **params) if params else answer
+
+    def _check_params(self, target: Any, params: Mapping[str, Any], *args: object) -> None:
+        """`ConfigError` if the target cannot be called with these arguments."""
+        try:
+            signature = inspect.signature(target)
+        except (TypeError, ValueError):  # built in, says nothing of its arguments
+            return
+        try:
+            signature.bind(*args, **params)
+        except TypeError as error:
+            what = "(features, …)" if args else "(…)"
+            raise ConfigError(
+                f"{self.target}{signature} cannot be called with {what} and params "
+                f"{sorted(params)}: {error}",
+                key="model.params" if params else "model.target",
+            ) from error
+
+
+def _file_of(found: object) -> str | None:
+    try:
+        return inspect.getfile(found)  # type: ignore[arg-type]
+    except TypeError:
+        try:
+            return inspect.getfile(type(found))
+        except TypeError:
+            return None

@@ -1,0 +1,280 @@
+"""The model of a paper run: asked off the event loop, and unable to take the run down.
+
+    ModelWorker    in a child process: can be killed, so nothing it does matters for long
+    ThreadModel    in a thread of the shared pool: faster; a hung one is told, not stopped
+
+Law: `predict` always returns one action and one reason per bar and raises nothing a model did:
+HOLD with MODEL_TIMEOUT, MODEL_ERROR or MODEL_INVALID, and WARMUP where features are undefined,
+as in a backtest. An answer counts only for the question it was given to.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol
+
+import numpy as np
+
+from trader.core.schema import Reason, TradingAction
+from trader.errors import ModelError
+from trader.models.actions import AnswerError
+from trader.models.child import Setup, Status, text_of
+from trader.models.model import Model, predict_rows
+from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
+
+LOAD_TIMEOUT_S = 120.0
+OWN_REASONS = (int(Reason.NONE), int(Reason.WARMUP))
+SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
+CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
+Answered = tuple[np.ndarray, np.ndarray]  # actions int8 (n,), reasons int16 (n,)
+
+
+class AskedModel(Protocol):
+    """What the loop knows of a model."""
+
+    health: "Health"
+
+    async def start(self) -> None:
+        """Return once it can be asked. `ModelError` if it cannot be loaded."""
+        ...
+
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+        """Actions and reasons for BAR records (n,) and float64 features (n, k) of one slice."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, hung or not. May be called again."""
+        ...
+
+
+class Health:
+    """How a model has been doing."""
+
+    def __init__(self) -> None:
+        self.consecutive_failures = 0
+        self.failures: dict[Reason, int] = {}
+        self.replaced = 0  # child processes killed or lost, and started anew
+        self.last_error = ""
+
+    def note_success(self) -> None:
+        self.consecutive_failures = 0
+
+    def note_failure(self, reason: Reason, text: str) -> None:
+        self.consecutive_failures += 1
+        self.failures[reason] = self.failures.get(reason, 0) + 1
+        self.last_error = text
+
+
+def half_the_memory() -> int | None:
+    """Half of the machine's memory in bytes: the most a model may take, unless told otherwise."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+class ModelWorker:
+    """A model in a child process. `load` is called there and must be picklable."""
+
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        timeout_s: float,
+        pool: Executor | None = None,
+        memory_bytes: int | None = None,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> None:
+        self.health = Health()
+        self._timeout_s = timeout_s
+        self._load_timeout_s = load_timeout_s
+        self._pool = pool
+        self._setup = Setup(
+            load,
+            tuple(sys.path),
+            os.getcwd(),
+            half_the_memory() if memory_bytes is None else memory_bytes,
+            max(SUICIDE_FACTOR * timeout_s, SUICIDE_LEAST_S),
+        )
+        self._lock = threading.Lock()  # one question at a time
+        self._child: ModelProcess | None = None
+        self._number = 0
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, for tests and the status page."""
+        return None if self._child is None else self._child.pid
+
+    async def start(self) -> None:
+        """Start the child and wait until its model is loaded."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._start)
+
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+        """See `AskedModel`. Never waits much longer than `timeout_s`."""
+        reasons = cold_rows(features)
+        if reasons.all():  # nobody to ask: no row is warm
+            return np.zeros(len(bars), np.int8), reasons
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._predict, bars, features, reasons)
+
+    def close(self) -> None:
+        """Kill the child, also while it is asked: who waits for its answer gets none."""
+        self._closed = True
+        if self._child is None:
+            return
+        self._child.end()
+        if self._lock.acquire(timeout=CLOSE_S):  # the one who asked has noticed
+            try:
+                self._child.kill()  # what is there now: it may just have been replaced
+            finally:
+                self._lock.release()
+
+    def _start(self) -> None:
+        with self._lock:
+            child = self._child = ModelProcess(self._setup)
+            try:
+                child.wait_ready(time.monotonic() + self._load_timeout_s)
+            except (ChildGone, TooLate) as error:
+                child.kill()
+                late = f"the model is not loaded after {self._load_timeout_s:g} s"
+                raise ModelError(late if isinstance(error, TooLate) else str(error)) from None
+
+    def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Answered:
+        with self._lock:
+            if self._closed:
+                return held(cold, Reason.MODEL_ERROR)
+            self._number += 1
+            deadline_s = time.monotonic() + self._timeout_s
+            try:
+                if not self._is_ready(deadline_s):
+                    return held(cold, Reason.MODEL_TIMEOUT)  # its replacement is still loading
+                assert self._child is not None
+                answer = self._child.ask(self._number, bars, features, deadline_s)
+            except TooLate:
+                text = f"no answer within {self._timeout_s:g} s"
+                return self._replaced(cold, Reason.MODEL_TIMEOUT, text)
+            except ChildGone as error:
+                return self._replaced(cold, Reason.MODEL_ERROR, str(error))
+            return self._judged(answer, cold)
+
+    def _is_ready(self, deadline_s: float) -> bool:
+        """Whether the child can be asked; ChildGone if it cannot be loaded (in time)."""
+        child = self._child
+        if child is None:
+            raise ChildGone("the model was never started")
+        if child.is_ready:
+            return True
+        try:
+            child.wait_ready(deadline_s)
+        except TooLate:
+            if time.monotonic() - child.started_s > self._load_timeout_s:
+                raise ChildGone(f"not loaded after {self._load_timeout_s:g} s") from None
+            return False
+        return True
+
+    def _replaced(self, cold: np.ndarray, reason: Reason, text: str) -> Answered:
+        """The child is of no more use: kill it, start another, and answer HOLD meanwhile."""
+        self.health.note_failure(reason, text)
+        if self._child is not None:
+            self._child.kill()
+        if not self._closed:
+            try:
+                self._child = ModelProcess(self._setup)
+                self.health.replaced += 1
+                with contextlib.suppress(TooLate):  # hands over the setup; loads by itself
+                    self._child.wait_ready(time.monotonic())
+            except (OSError, ChildGone) as error:
+                self.health.last_error = f"{text}; no replacement: {error}"
+        return held(cold, reason)
+
+    def _judged(self, answer: Answer, cold: np.ndarray) -> Answered:
+        if answer.status == Status.ACTIONS and answer.rows == len(cold):
+            actions, reasons = answer.arrays
+            fault = nonsense_in(actions, reasons)
+            if fault is None:
+                self.health.note_success()
+                return actions, reasons
+            self.health.note_failure(Reason.MODEL_INVALID, fault)
+            return held(cold, Reason.MODEL_INVALID)
+        failed = answer.status == Status.FAILED
+        reason = Reason.MODEL_ERROR if failed else Reason.MODEL_INVALID
+        text = "an answer for other bars" if answer.status == Status.ACTIONS else answer.text
+        self.health.note_failure(reason, text)
+        return held(cold, reason)
+
+
+class ThreadModel:
+    """A model in a thread of `pool`. One that hangs keeps its thread; it is not asked again
+    before it has returned, and what it returns then is thrown away."""
+
+    def __init__(self, model: Model, timeout_s: float, pool: Executor | None = None) -> None:
+        self.health = Health()
+        self._model = model
+        self._timeout_s = timeout_s
+        self._pool = pool
+        self._late: asyncio.Future[tuple[Answered, Reason, str]] | None = None
+
+    async def start(self) -> None:
+        """Nothing to do: it is loaded."""
+
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+        """See `AskedModel`."""
+        cold = cold_rows(features)
+        if cold.all():
+            return np.zeros(len(bars), np.int8), cold
+        if self._late is not None and not self._late.done():
+            self.health.note_failure(Reason.MODEL_TIMEOUT, "still busy with an earlier bar")
+            return held(cold, Reason.MODEL_TIMEOUT)
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._pool, self._answer, bars, features)
+        done, _ = await asyncio.wait({asked}, timeout=self._timeout_s)
+        if not done:
+            self._late = asked
+            text = f"no answer within {self._timeout_s:g} s"
+            self.health.note_failure(Reason.MODEL_TIMEOUT, text)
+            return held(cold, Reason.MODEL_TIMEOUT)
+        answer, reason, text = asked.result()
+        if reason == Reason.NONE:
+            self.health.note_success()
+            return answer
+        self.health.note_failure(reason, text)
+        return held(cold, reason)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Answered, Reason, str]:
+        """Catches everything: SystemExit in a thread of the pool would end the event loop."""
+        try:
+            return predict_rows(self._model, bars, features), Reason.NONE, ""
+        except BaseException as error:
+            invalid = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
+            reason = Reason.MODEL_INVALID if invalid else Reason.MODEL_ERROR
+            nothing = np.zeros(0, np.int8), np.zeros(0, np.int16)
+            return nothing, reason, text_of(error).decode()
+
+
+def cold_rows(features: np.ndarray) -> np.ndarray:
+    """Reasons int16 (n,): WARMUP where a feature is undefined, NONE elsewhere."""
+    reasons = np.zeros(len(features), np.int16)
+    if features.size:
+        reasons[np.isnan(features).any(axis=1)] = Reason.WARMUP
+    return reasons
+
+
+def held(cold: np.ndarray, reason: Reason) -> Answered:
+    """HOLD for every bar: WARMUP where it is, `reason` elsewhere."""
+    reasons = np.where(cold == Reason.NONE, np.int16(reason), cold)
+    return np.full(len(cold), TradingAction.HOLD, np.int8), reasons
+
+
+def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
+    """What is wrong with an answer that came through the pipe; None if nothing is."""
+    if not np.isin(actions, (0, 1, 2)).all():
+        return "an answer that is no action"
+    return None if np.isin(reasons, OWN_REASONS).all() else "a reason that is not a model's"
