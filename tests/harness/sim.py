@@ -53,7 +53,7 @@ from tests.harness.virtualtime import (  # noqa: E402
     run_virtually,
 )
 from tests.paper_desk import Desk, new_journal  # noqa: E402
-from trader.config.sections import Quality  # noqa: E402
+from trader.config.sections.feed import Quality  # noqa: E402
 from trader.core.book import Book  # noqa: E402
 from trader.core.schema import KillSwitchReason, Reason, TradingState  # noqa: E402
 from trader.engine.answers import Ages, LiveSignals  # noqa: E402

@@ -10,25 +10,15 @@ from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
 from trader.config.scalars import Name, OrNone, Period, Seed, time_ns
-from trader.config.sections import (
-    Feature,
-    Feed,
-    InstrumentOrName,
-    Model,
-    Section,
-    Train,
-)
-from trader.config.sections_trading import (
-    Audit,
-    Broker,
-    Execution,
-    HookOrTarget,
-    Kill,
-    PositionSizing,
-    Risk,
-    Throttle,
-    Watchdog,
-)
+from trader.config.sections.broker import Broker
+from trader.config.sections.features import Feature
+from trader.config.sections.feed import Feed, InstrumentOrName
+from trader.config.sections.model import Model
+from trader.config.sections.orders import PositionSizing
+from trader.config.sections.risk import Risk, Throttle
+from trader.config.sections.running import Audit, Execution, HookOrTarget, Kill, Watchdog
+from trader.config.sections.section import Section
+from trader.config.sections.train import Train
 
 
 class Config(Section):

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, get_args
 
-from trader.config.sections_trading import HookEvent
+from trader.config.sections.running import HookEvent
 from trader.errors import UsageError
 from trader.safety.callbacks import CallbackStats, Dispatcher, Subscriber
 from trader.safety.ownloop import OwnLoop

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.config.sections import Quality
+from trader.config.sections.feed import Quality
 from trader.feeds.quality import RULES, exact
 
 NEVER = -(2**63)

@@ -7,7 +7,7 @@ Law: classes whose policy is `error` end the run together, each with its first r
 from dataclasses import dataclass, field
 from typing import Any
 
-from trader.config.sections import Quality
+from trader.config.sections.feed import Quality
 
 EXAMPLES = 5
 DROPPED_LISTED = 1_000

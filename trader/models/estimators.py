@@ -10,7 +10,7 @@ import inspect
 from typing import Any
 
 from trader.config.schema import Config
-from trader.config.sections import Train
+from trader.config.sections.train import Train
 from trader.errors import ConfigError
 
 

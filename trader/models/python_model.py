@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.config.sections import PythonModel as PythonConfig
+from trader.config.sections.model import PythonModel as PythonConfig
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import to_actions
 from trader.user_code.targets import load_target, what_failed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trader.config.sections import RuleModel as RuleConfig
+from trader.config.sections.model import RuleModel as RuleConfig
 from trader.models.rule_columns import holds, names_in
 from trader.models.rule_parse import parse_rule
 from trader.models.rule_tokens import RuleText

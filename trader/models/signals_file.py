@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trader.config.schema import Config
-from trader.config.sections import SignalsModel as SignalsConfig
+from trader.config.sections.model import SignalsModel as SignalsConfig
 from trader.core.schema import TradingAction
 from trader.errors import ModelError
 from trader.models.signals_table import SignalRows, read_signals

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.config.sections import SklearnModel as SklearnConfig
+from trader.config.sections.model import SklearnModel as SklearnConfig
 from trader.errors import ModelError
 from trader.models.actions import ALLOWED, AnswerError, to_actions
 from trader.models.model_card import card_path, feature_definitions, read_card

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.config.sections import Train
+from trader.config.sections.train import Train
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import bar_label

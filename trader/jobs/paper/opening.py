@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.config.sections_trading import SYSLOG, AnchorCommand
+from trader.config.sections.running import SYSLOG, AnchorCommand
 from trader.core.schema import Reason, TradingState
 from trader.engine.batch import RowKeeper
 from trader.engine.crash_points import reached

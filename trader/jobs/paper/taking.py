@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from trader.config.sections_trading import Kill
+from trader.config.sections.running import Kill
 from trader.errors import KilledError
 from trader.jobs.backtest import Order
 from trader.jobs.paper.exit_message import say_last

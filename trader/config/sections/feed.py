@@ -1,38 +1,24 @@
-"""Config sections about inputs: instruments, feed, features, model, training.
+"""Where bars come from: instruments, columns, quality, feed."""
 
-Law: attributes are named as the YAML keys, units last; a field says its own unit and default in
-its description, which `trader config schema` and docs/config.md print.
-"""
+from typing import Annotated, Literal
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from trader.config.scalars import (
     Amount,
     CountFromOne,
-    Digest,
     Moment,
     OrName,
     OrNone,
-    Param,
     Positive,
     Seconds,
-    Switch,
-    Target,
     Text,
     Zone,
     time_ns,
 )
+from trader.config.sections.section import Section
 
 Policy = Literal["error", "warn", "drop"]
-
-
-class Section(BaseModel):
-    """A mapping of the config: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Instrument(Section):
@@ -122,78 +108,3 @@ class Feed(Section):
     def end_ns(self) -> int | None:
         """`end` in UTC nanoseconds."""
         return None if self.end is None else time_ns(self.end, self.timezone)
-
-
-class Feature(BaseModel):
-    """One feature: its type and that type's parameters, which the feature itself checks."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-    __pydantic_extra__: dict[str, Param]
-
-    type: Text = Field(description="Kind of feature: sma, RSI, python, …")
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """Every key but `type`."""
-        return dict(self.__pydantic_extra__)
-
-
-class RuleModel(Section):
-    """Two expressions over features and bar fields."""
-
-    type: Literal["rule"] = Field(description="A rule.")
-    buy: Text = Field(description="Expression that means BUY.")
-    sell: Text = Field(description="Expression that means SELL; BUY wins where both hold.")
-
-
-class PythonModel(Section):
-    """A callable of the user's own."""
-
-    type: Literal["python"] = Field(description="A Python callable.")
-    target: Target = Field(description="module:callable, on the working directory's import path.")
-    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
-
-
-class SignalsModel(Section):
-    """Actions read from a file."""
-
-    type: Literal["signals"] = Field(description="A file of actions.")
-    path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
-
-
-class SklearnModel(Section):
-    """A scikit-learn classifier saved by skops."""
-
-    type: Literal["sklearn"] = Field(description="A scikit-learn classifier saved by skops.")
-    path: Text = Field(description="The .skops file, relative to the working directory.")
-    sha256: OrNone[Digest] = Field(
-        default=None,
-        description="SHA-256 of the file; may be missing only until `trader train` ran.",
-    )
-    trusted: tuple[Text, ...] = Field(default=(), description="Extra types skops may load.")
-    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
-
-
-Model = Annotated[
-    RuleModel | PythonModel | SignalsModel | SklearnModel, Field(discriminator="type")
-]
-
-
-class Label(Section):
-    """What a classifier is trained to predict: the sign of a later return."""
-
-    horizon_bars: CountFromOne = Field(default=1, description="Look this many bars ahead.")
-    threshold_bps: Amount = Field(
-        default=0.0, description="Returns within ± this many basis points are HOLD."
-    )
-
-
-class Train(Section):
-    """How `trader train` fits the model."""
-
-    estimator: Text = Field(description="Class, such as sklearn.linear_model.LogisticRegression.")
-    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the estimator.")
-    scale: Switch = Field(default=True, description="Standardise features first.")
-    start: OrNone[Moment] = Field(default=None, description="Train on bars from this ISO time.")
-    end: OrNone[Moment] = Field(default=None, description="Train on bars up to this ISO time.")
-    label: Label = Field(default=Label(), description="What is predicted.")

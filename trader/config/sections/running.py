@@ -1,0 +1,119 @@
+"""How a run is run and watched: execution, kill, watchdog, hooks, audit."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trader.config.scalars import (
+    CountFromOne,
+    OrName,
+    OrNone,
+    OrText,
+    Seconds,
+    SecondsOrZero,
+    Target,
+    Text,
+    Workers,
+)
+from trader.config.sections.section import Section
+
+
+class Execution(Section):
+    """How the loop runs features and the model."""
+
+    feature_max_workers: Workers = Field(
+        default=4, description="Threads shared by features and models."
+    )
+    model_timeout_seconds: Seconds = Field(
+        default=1.0, description="Time for one prediction; then HOLD, MODEL_TIMEOUT."
+    )
+    model_isolation: Literal["process", "thread"] = Field(
+        default="process",
+        description="Where the model runs; a process can be killed when it hangs.",
+    )
+    slice_grace_seconds: SecondsOrZero = Field(
+        default=1.0, description="How long a slice waits for symbols that are late."
+    )
+    hook_timeout_seconds: Seconds = Field(default=1.0, description="Time for one hook call.")
+    queue_max_age_seconds: OrNone[Seconds] = Field(
+        default=None, description="Age of a queued bar that stops new orders; none: 5 bar periods."
+    )
+    snapshot_every: CountFromOne = Field(
+        default=1000, description="Journal records between snapshots."
+    )
+
+
+class Kill(Section):
+    """Deadlines of the kill switch."""
+
+    barrier_ms: Seconds = Field(
+        default=250.0, description="Wait for a runner to leave the gate, in ms; then SIGKILL."
+    )
+    cancel_timeout_seconds: SecondsOrZero = Field(
+        default=5.0, description="Wait for runners to cancel their open orders."
+    )
+    connectivity_after_seconds: Seconds = Field(
+        default=60.0, description="Further silence, after disconnect_after_seconds, that kills."
+    )
+
+
+class Watchdog(Section):
+    """How long the loop may be silent."""
+
+    soft_s: Seconds = Field(
+        default=2.0, description="Seconds without a heartbeat that trip the kill."
+    )
+    hard_s: Seconds = Field(
+        default=10.0, description="Seconds without a heartbeat that end the process."
+    )
+
+
+# The one list of events there are: `trader.engine.hooks.EVENTS` is made of it.
+HookEvent = Literal[
+    "trading_started",
+    "bar",
+    "action_generated",
+    "order_denied",
+    "order_throttled",
+    "order_sent",
+    "order_filled",
+    "trading_state_changed",
+    "limit_breach",
+    "emergency_stop",
+    "error",
+    "trading_stopped",
+]
+
+
+class Hook(Section):
+    """A callable told of events."""
+
+    event: OrNone[HookEvent] = Field(default=None, description="The event; none: every event.")
+    target: Target = Field(description="module:function, sync or async.")
+
+
+HookOrTarget = Annotated[Hook, OrName("target")]
+
+
+class AnchorCommand(Section):
+    """A program that is given each head as it is made."""
+
+    command: tuple[Text, ...] = Field(
+        min_length=1,
+        description="Program and arguments, no shell. The checkpoint comes on its standard input; "
+        "after 5 seconds it is killed.",
+    )
+
+
+SYSLOG = "syslog"
+Anchor = Annotated[str | AnchorCommand, OrText(AnchorCommand)]
+
+
+class Audit(Section):
+    """Where the heads of the journal's hash chain are copied to."""
+
+    anchor: OrNone[Anchor] = Field(
+        default=None,
+        description="File that head hashes are appended to, the word syslog, or a command; "
+        "none: nowhere.",
+    )
