@@ -49,10 +49,12 @@ def _instruments(config: "Config") -> Iterator[Found]:
 
 def _feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
-    if feed.type != "stdin" and feed.path is None:
+    has_path = feed.type not in ("stdin", "frame")
+    if has_path and feed.path is None:
         yield "feed.path", f"is required for type {feed.type}"
-    if feed.type == "stdin" and feed.path is not None:
-        yield "feed.path", "has no meaning for type stdin; leave it out (or --set feed.path=none)"
+    if not has_path and feed.path is not None:
+        words = f"has no meaning for type {feed.type}; leave it out (or --set feed.path=none)"
+        yield "feed.path", words
     start_ns, end_ns = feed.start_ns, feed.end_ns
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         yield "feed.end", "must be later than feed.start"

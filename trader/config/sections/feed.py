@@ -68,7 +68,9 @@ class Quality(Section):
 class Feed(Section):
     """Where bars come from."""
 
-    type: Literal["csv", "parquet", "stdin"] = Field(description="Kind of source.")
+    type: Literal["csv", "parquet", "stdin", "frame"] = Field(
+        description="Kind of source; frame is a DataFrame given from Python."
+    )
     path: OrNone[Text] = Field(
         default=None,
         description="File, relative to the working directory; may contain {symbol}. "
