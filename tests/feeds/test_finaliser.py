@@ -1,5 +1,6 @@
 """The finaliser: whatever a market's line does, each bar leaves once, in order, as it was."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -169,7 +170,7 @@ def test_questions_about_a_bar_that_rest_has_not_become_rarer():
             asked.append(now)
             made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], now), now)
         now += S // 2
-    gaps = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
     assert gaps == sorted(gaps)
     assert gaps[0] <= 2 * GRACE
     assert gaps[-1] == 60 * S

@@ -2,9 +2,10 @@
 
 import difflib
 from importlib.metadata import entry_points
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from trader.config.scalars import (
     Amount,
@@ -30,18 +31,31 @@ BUILT_IN = (*FILES, "stdin", *MARKETS)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
 
 
-def _feed_type(text: str) -> str:
-    if text not in BUILT_IN:
-        added = sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))
-        if text not in added:
-            known = (*BUILT_IN, *added)
+class AnyFeed:
+    """Accepts the name of a feed that is built in or installed."""
+
+    def check(self, text: str) -> str:
+        if text not in BUILT_IN and text not in (known := self.known()):
             near = difflib.get_close_matches(text, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}{hint}")
-    return text
+        return text
+
+    def known(self) -> list[str]:
+        return [*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": self.known()}
 
 
-FeedType = Annotated[Text, AfterValidator(_feed_type)]
+FeedType = Annotated[Text, AnyFeed()]
 
 
 class Instrument(Section):
