@@ -77,7 +77,7 @@ def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given
     """The config with what was given from Python written into it, under the overrides."""
     written: dict[str, Any] = {}
     if given.frame is not None:
-        written |= {"feed.type": "frame", "feed.path": None}
+        written |= {"feed.type": "frame", "feed.path": None, "feed.exchange": None}
     if given.model is not None:
         from trader.models.object_model import object_facts
 
