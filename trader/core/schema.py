@@ -154,6 +154,7 @@ class Reason(IntEnum):
     MARKET_VOLATILITY = 108
     EXECUTION_REVIEW = 109
     SYSTEM_ERROR = 110
+    DATA_HISTORY = 111  # it closed before the run or its line was up
     # why a working order ended unfilled
     REPLACED = 120
     TIME_IN_FORCE = 121
@@ -193,6 +194,19 @@ class FillRule(IntEnum):
 
     NEXT_OPEN = 0
     SAME_CLOSE = 1
+
+
+class BarProof(IntEnum):
+    """How a live bar was known to be closed: the low bits of its flags."""
+
+    FLAG = 1  # the exchange's own flag
+    SUCCESSOR = 2  # the next bar began on the same unbroken stream
+    REST = 3  # asked for after its close
+    STATED = 4  # the source sends closed bars only
+
+
+BAR_PROOF_BITS = 0b1111
+BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
 class TimeInForce(IntEnum):
@@ -252,7 +266,7 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # reserved, 0
+    ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
 )
 
 REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not

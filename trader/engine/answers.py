@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from trader.core.book import NO_REQUESTS
-from trader.core.schema import NS_PER_SECOND, Reason, TradingAction
+from trader.core.schema import BAR_HISTORY, NS_PER_SECOND, Reason, TradingAction
 from trader.engine.slices import Slice
 from trader.features.feature_set import FeatureSet, FeatureStream
 from trader.models.model import Model, predict_rows
@@ -73,6 +73,7 @@ class Ages(NamedTuple):
 
     stale_s: float | None = None  # older: HOLD with DATA_STALE
     hopeless_s: float | None = None  # older, several times in a row: the run cannot keep up
+    trades_history: bool = False  # bars that the feed marked as history are decided on
 
 
 class LiveSignals:
@@ -109,15 +110,18 @@ class LiveSignals:
         if one.quarantined:
             bad = np.isin(bars["symbol"], one.quarantined) & (reasons == Reason.NONE)
             actions, reasons = overruled(actions, reasons, bad, Reason.DATA_INVALID)
-        if one.due_ns is not None and self._is_stale(one.due_ns, now_ns):
-            own = reasons == Reason.NONE
+        own = reasons == Reason.NONE
+        history = (bars["flags"] & BAR_HISTORY) != 0
+        if history.any() and not self._ages.trades_history:
+            actions, reasons = overruled(actions, reasons, own & history, Reason.DATA_HISTORY)
+        elif one.due_ns is not None and self._is_stale(one.due_ns, now_ns):
             actions, reasons = overruled(actions, reasons, own, Reason.DATA_STALE)
         return Answer(actions, reasons, requests, sha, now_ns - began_ns)
 
     def _is_stale(self, due_ns: int, now_ns: int) -> bool:
         """Whether a slice is too old to act on. Before the first that is not, it is history."""
         self.lag_s = (now_ns - due_ns) / NS_PER_SECOND
-        stale_s, hopeless_s = self._ages
+        stale_s, hopeless_s, _ = self._ages
         if stale_s is None:
             return False
         is_fresh = self.lag_s <= stale_s
