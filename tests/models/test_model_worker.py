@@ -22,6 +22,8 @@ from trader.models.child import Status, pack
 from trader.models.process import Answer, ChildGone, ModelProcess
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
 
+pytestmark = pytest.mark.process
+
 ROWS = 3
 BARS = np.zeros(ROWS, BAR)
 GENTLE = np.zeros((ROWS, 1))

@@ -18,6 +18,8 @@ from tests.safety_kit import held_run, kill_here, runner_process, trader, wait_f
 from trader.errors import KilledError
 from trader.safety import latch, records, runs, status
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "kill-switch.md").read_text("utf-8")
 ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d", line)]
@@ -25,7 +27,7 @@ ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d
 
 def test_every_requirement_has_its_tests_and_they_exist():
     assert [row[0].strip() for row in ROWS] == [f"K{number}" for number in range(1, 13)]
-    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     for number, what, tests in ROWS:
         named = re.findall(r"`(test_\w+)`", tests)
         assert named, (number, what)
