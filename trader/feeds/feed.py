@@ -4,6 +4,7 @@ Law: one file per source type; each turns a path into `RawRows` and knows nothin
 What leaves here is clean, sorted by (close, symbol) and hashed.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
 
+_log = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Path, Config], RawRows]] = {
     "csv": read_csv,
     "parquet": read_parquet,
@@ -77,6 +79,8 @@ def read_files(config: Config) -> Files:
             sources.append(watched.source(len(raw)))
         except OSError as error:
             raise DataError(f"{path} went away while it was being read: {error}") from error
+        if raw.recognised:
+            _log.info("%s", raw.recognised)
         rows.append((raw, symbol))
     return Files(rows, tuple(sources))
 

@@ -81,6 +81,22 @@ class Feed(Section):
         default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
     )
     columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
+    format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
+        default="auto",
+        description="Layout of the files; auto: recognised, and told; plain: names as in columns.",
+    )
+    separator: Literal["auto", ",", ";", "|", "tab"] = Field(
+        default="auto", description="What stands between two cells of a CSV."
+    )
+    decimal: Literal["auto", ".", ","] = Field(
+        default="auto", description="Decimal mark of the numbers of a text."
+    )
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        default="auto", description="Unit of stamps that are numbers, counted from 1970 in UTC."
+    )
+    date_order: Literal["auto", "day_first", "month_first"] = Field(
+        default="auto", description="Which number of 03/04/2024 is the day."
+    )
     start: OrNone[Moment] = Field(
         default=None,
         description="Use bars that open at or after this ISO time; naive: in timezone.",
