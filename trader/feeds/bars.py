@@ -79,8 +79,8 @@ class DataGate:
                     key="feed.path",
                 )
             index = names.index(symbol) if symbol is not None else 0
-            rows = np.arange(len(raw), dtype=np.int32)
-            return [Series(index, names[index], raw, rows, raw.stamps_ns, True)]
+            whole = np.arange(len(raw), dtype=np.int32)
+            return [Series(index, names[index], raw, whole, raw.stamps_ns, True)]
         order = np.argsort(raw.symbols.codes, kind="stable")
         counts = np.bincount(raw.symbols.codes, minlength=len(raw.symbols.names))
         parts = []

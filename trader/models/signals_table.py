@@ -29,7 +29,8 @@ from trader.tables.stamps import Stamped
 from trader.tables.textfile import TextFile
 
 COLUMNS = ("timestamp", "symbol", "action")
-WHOLE = re.compile(r"[012](\.0*)?")
+NUMBERS = "".join(str(int(action)) for action in TradingAction)
+WHOLE = re.compile(rf"[{NUMBERS}](\.0*)?")
 _log = logging.getLogger(__name__)
 
 
@@ -163,7 +164,7 @@ def _symbols(column: pa.ChunkedArray, symbols: Sequence[str]) -> tuple[np.ndarra
 
 
 def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarray:
-    """int8 of names or of 0, 1, 2, as text or as numbers."""
+    """int8 of names or of 0 to 3, as text or as numbers."""
     if pa.types.is_string(column.type):
         encoded = pc.dictionary_encode(column).combine_chunks()
         codes = [_action(name) for name in encoded.dictionary.to_pylist()]

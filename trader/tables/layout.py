@@ -134,7 +134,7 @@ def _is_header(cells: list[str], own: Collection[str]) -> bool:
 
 def _headerless(
     path: Path, cells: list[str], first: int, separator: str, dialect: Dialect, notes: Notes
-) -> Layout:  # house: parameters - what the header would have said
+) -> Layout:
     for name, (fits, names) in HEADERLESS.items():
         if dialect.format in (AUTO, name) and fits(cells):
             notes.format = name
