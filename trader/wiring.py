@@ -258,12 +258,12 @@ def prepare(
     if config.model.type == "sklearn":
         chunk_rows["chunk_rows"] = config.model.chunk_rows
     report = None if progress is None else _model_progress(progress, len(bars))
-    actions, reasons = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
+    said = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
-        model.tell_held(bars[reasons == Reason.WARMUP])
+        model.tell_held(bars[said.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
-    return Prepared(rules, Inputs(bars, actions, reasons), history, features, model)
+    return Prepared(rules, Inputs(bars, *said), history, features, model)
 
 
 def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:

@@ -137,7 +137,7 @@ def test_chunks_do_not_matter(tmp_path):
     frame.sample(frac=1.0, random_state=1).to_csv(path, index=False)
     model = load(path, instruments=["A", "B", "C"])
     for chunk_rows in (1000, 7, 100_000):
-        actions, _ = predict_actions(model, bars, np.empty((3000, 0)), chunk_rows)
+        actions, _, _ = predict_actions(model, bars, np.empty((3000, 0)), chunk_rows)
         assert np.array_equal(actions, wanted)
     assert (model.signals, model.unmatched) == (3000, 0)
 
@@ -150,8 +150,8 @@ def test_chunks_do_not_matter(tmp_path):
         (b"\xff\xfe\x00garbage\n", "no readable CSV"),
         ("timestamp,symbol\n2018-03-10T00:00Z,ACME\n", "no column 'action'"),
         ("time,symbol,action\n2018-03-10T00:00Z,ACME,BUY\n", "no column 'timestamp'"),
-        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,CLOSE\n", r"row 2 \(from 0; line 4\).*'CLOSE'"),
-        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,3\n", r"line 4\).*'3'"),
+        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,FLAT\n", r"row 2 \(from 0; line 4\).*'FLAT'"),
+        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,4\n", r"line 4\).*'4'"),
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,1.0\n", r"line 4\).*'1\.0'"),
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,\n", r"line 4\): action is empty"),
         (HEAD + ROWS + ",ACME,BUY\n", r"line 4\): timestamp is empty"),

@@ -76,7 +76,7 @@ def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
     features[:20] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        actions, reasons = predict_actions(model, make_bars(ROWS), features)
+        actions, reasons, _ = predict_actions(model, make_bars(ROWS), features)
     expected = estimator.predict(pd.DataFrame(features[20:], columns=list(NAMES)))
     assert np.array_equal(actions[20:], expected)
     assert set(expected.tolist()) == {0, 1, 2}

@@ -150,16 +150,16 @@ def test_state_folder_on_a_remote_disk_is_refused(trader_home, monkeypatch):
         arm(str(trader_home), "r1", INFO)
 
 
-@pytest.mark.parametrize("at", ["home", "runs", "latch.lock", "gate.lock"])
+@pytest.mark.parametrize("at", ["home", "registry", "latch.lock", "gate.lock"])
 def test_state_folder_that_cannot_be_used_is_explained(tmp_path, at):
     home = tmp_path / "home"
     if at == "home":
         home.write_text("a file")
-    elif at == "runs":
+    elif at == "registry":
         home.mkdir()
-        (home / "runs").write_text("a file")
+        (home / "registry").write_text("a file")
     else:
-        place = home if at == "latch.lock" else home / "runs" / "r1"
+        place = home if at == "latch.lock" else home / "registry" / "live-r1"
         (place / at).mkdir(parents=True)
     with pytest.raises(TraderError, match=r"cannot be used: E.*nothing is traded without it"):
         arm(str(home), "r1", INFO)
@@ -189,11 +189,11 @@ def test_run_that_is_over_for_good_leaves_no_folder_for_a_kill_to_look_at(trader
     lease.open_gate()
     lease.write_status({"ts_ns": 1})
     lease.close(over=True)
-    assert os.listdir(trader_home / "runs") == []
+    assert os.listdir(trader_home / "registry") == []
     with held_run(trader_home, "r2") as lease:
         die(lease)
     runs.forget(str(trader_home), "r2")  # for a fresh one in its place
-    assert os.listdir(trader_home / "runs") == []
+    assert os.listdir(trader_home / "registry") == []
 
 
 def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
@@ -201,7 +201,7 @@ def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
     order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
     stop.shut(stop.Stop(str(trader_home), order))
     lease.close(over=True)
-    assert os.listdir(trader_home / "runs") == ["r1"]
+    assert os.listdir(trader_home / "registry") == ["live-r1"]
     assert rearm.rearm(str(trader_home), order.kill_id, "seen")["armed"]
 
 
@@ -212,7 +212,7 @@ def test_runner_whose_lock_was_taken_away_is_alive_all_the_same(
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
         wait_for(lambda: ledger.read()[0] > 0)
-        lock = trader_home / "runs" / "sender" / "run.lock"
+        lock = trader_home / "registry" / "live-sender" / "run.lock"
         lock.unlink()
         if taken == "replace":
             lock.touch()
@@ -239,7 +239,7 @@ def test_rearm_of_a_run_whose_folder_has_gone_is_one(trader_home):
     with held_run(trader_home, "r1"):
         order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
         stop.shut(stop.Stop(str(trader_home), order))
-    shutil.rmtree(trader_home / "runs" / "r1")
+    shutil.rmtree(trader_home / "registry" / "live-r1")
     done = rearm.rearm(str(trader_home), order.kill_id, "it had ended")
     assert (done["armed"], done["pending"]) == (True, [])
 

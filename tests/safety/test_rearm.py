@@ -179,7 +179,7 @@ def test_rearm_is_refused_while_a_runner_lives(armed, tmp_path):
 
 def test_rearm_is_refused_while_it_is_unknown_whether_a_runner_lives(armed):
     kill_id = shut(armed)
-    path = os.path.join(armed, "runs", "r1", "run.lock")
+    path = os.path.join(armed, "registry", "live-r1", "run.lock")
     os.unlink(path)
     os.symlink("/dev/null", path)
     with pytest.raises(KilledError, match="r1 cannot be told dead"):
@@ -188,8 +188,8 @@ def test_rearm_is_refused_while_it_is_unknown_whether_a_runner_lives(armed):
 
 def test_rearm_is_refused_when_the_runs_cannot_be_listed(armed):
     kill_id = shut(armed)
-    shutil.rmtree(os.path.join(armed, "runs"))
-    with open(os.path.join(armed, "runs"), "w", encoding="ascii"):
+    shutil.rmtree(os.path.join(armed, "registry"))
+    with open(os.path.join(armed, "registry"), "w", encoding="ascii"):
         pass
     with pytest.raises(KilledError, match="cannot be listed"):
         rearm.rearm(armed, kill_id, "who knows")
@@ -237,7 +237,7 @@ def test_halt_made_by_hand_has_an_id_of_its_own(armed):
         os.getuid(),
     )
     assert rearm.rearm(armed, "UNRECORDED", "seen to")["armed"]
-    with open(os.path.join(armed, "runs", "r1", "HALT"), "w", encoding="ascii"):
+    with open(os.path.join(armed, "registry", "live-r1", "HALT"), "w", encoding="ascii"):
         pass
     assert pending_ids(armed) == {"UNRECORDED-r1"}
     assert rearm.rearm(armed, "UNRECORDED-r1", "seen to")["armed"]

@@ -20,6 +20,7 @@ from trader.errors import ModelError
 from trader.models.actions import ALLOWED, AnswerError, to_actions
 
 COLUMNS = ("timestamp", "symbol", "action")
+NUMBERS = tuple(str(int(action)) for action in TradingAction)
 OFFSET = r"(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # of an ISO time; a date alone never ends like it
 _DATE_ONLY = r"^\d{4}-\d\d(?:-\d\d)?$"
 
@@ -179,7 +180,7 @@ def _symbols(column: pa.ChunkedArray, symbols: Sequence[str]) -> tuple[np.ndarra
 
 
 def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarray:
-    """int8 of names or of 0, 1, 2, as text or as numbers."""
+    """int8 of names or of 0 to 3, as text or as numbers."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         encoded = pc.dictionary_encode(column).combine_chunks()
         codes = [_action(name) for name in encoded.dictionary.to_pylist()]
@@ -199,6 +200,6 @@ def _action(text: str) -> int:
     """The action's number, −1 if it is none. A file has no types: `1` is as good as `BUY`."""
     word = text.strip()
     try:
-        return int(TradingAction.parse(int(word) if word in ("0", "1", "2") else word))
+        return int(TradingAction.parse(int(word) if word in NUMBERS else word))
     except ValueError:
         return -1
