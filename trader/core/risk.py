@@ -19,6 +19,7 @@ plus this order.
 import math
 
 from trader.core.costs import commission_amount, expected_price, quoted_price
+from trader.core.exposure import exposure_of_others, worst_qty
 from trader.core.jit import inlined
 from trader.core.rounding import (
     is_lot_multiple,
@@ -87,14 +88,6 @@ def is_within_drawdown(account, most):
 def is_within_daily_loss(account, most):
     """Whether the loss since the session opened is at most `most`, on what there was then."""
     return daily_loss(account) <= most + money_noise(account["session_open_equity"])
-
-
-@inlined
-def worst_qty(position, qty):
-    """Position if every working order of the side of `qty`, and `qty` itself, filled."""
-    if qty > 0.0:
-        return position["qty"] + position["working_buy"] + qty
-    return position["qty"] - position["working_sell"] + qty
 
 
 @inlined
@@ -192,19 +185,6 @@ def check_losses(account, limits):
     if not is_within_drawdown(account, limits["max_drawdown_frac"]):
         return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
     return PASSED
-
-
-@inlined
-def exposure_of_others(positions, symbol):
-    """Σ worst-case notional of every symbol but `symbol`, in config order."""
-    total = 0.0
-    for index in range(len(positions)):
-        if index != symbol:
-            position = positions[index]
-            long_side = abs(position["qty"] + position["working_buy"])
-            short_side = abs(position["qty"] - position["working_sell"])
-            total += max(long_side, short_side) * position["mark"]
-    return total
 
 
 @inlined
