@@ -40,6 +40,13 @@ def test_the_loop_of_the_page_gives_the_digest_of_the_backtest(tmp_path: Path):
     assert int(fills) == expected["fills"]
 
 
+def test_the_backtest_of_the_page_runs(tmp_path: Path):
+    (block,) = [code for code in BLOCKS if "trader.load_run" in code]
+    said(tmp_path, "-m", "trader", "init", "demo")
+    (tmp_path / "demo" / "page.py").write_text(block + "\nprint(len(run.trades))\n")
+    assert int(said(tmp_path / "demo", "page.py")) > 0
+
+
 def test_the_stop_of_the_page_stops_and_tells_both_callbacks(tmp_path: Path):
     (block,) = [code for code in BLOCKS if "RiskEventHandler" in code]
     (tmp_path / "page.py").write_text(block)

@@ -27,7 +27,8 @@ from trader.config.sections.section import Section
 Policy = Literal["error", "warn", "drop"]
 FILES = ("csv", "parquet")
 MARKETS = ("ccxt", "alpaca")
-BUILT_IN = (*FILES, "stdin", *MARKETS)
+FRAME = "frame"  # a DataFrame given from Python
+BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
 
 
@@ -107,7 +108,7 @@ class Feed(Section):
 
     type: FeedType = Field(
         description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
-        "package adds."
+        "package adds; frame is a DataFrame given from Python."
     )
     path: OrNone[Text] = Field(
         default=None,
@@ -189,7 +190,7 @@ class Feed(Section):
     @property
     def is_market(self) -> bool:
         """Whether bars come from a market over a network."""
-        return not self.is_file and self.type != "stdin"
+        return not self.is_file and self.type not in ("stdin", FRAME)
 
     @property
     def start_ns(self) -> int | None:
