@@ -88,13 +88,13 @@ def open_feed(
 
     `pace` is a multiple of real time for a replay of files, None for no wait; stdin has its own
     pace. `after_ns` leaves out bars that close at or before it (a resumed run has them). `tell`
-    gets a line for each long wait of a replay. Raises `ConfigError` and `DataError` as
-    `load_history` does.
+    gets a line for each long wait of a replay, and for what was recognised of a stream's lines.
+    Raises `ConfigError` and `DataError` as `load_history` does.
     """
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed
 
-        return StdinFeed(config, clock, after_ns=after_ns)
+        return StdinFeed(config, clock, after_ns=after_ns, tell=tell)
     from trader.feeds.feed import load_history
     from trader.feeds.replay_source import LongWaits, ReplayFeed
 

@@ -23,7 +23,7 @@ from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
-from trader.feeds.live import BadBar, FeedClock, LiveBar
+from trader.feeds.live import BadBar, FeedClock, LiveBar, Tell
 
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
@@ -65,11 +65,16 @@ class StdinFeed:
     """Bars from a file descriptor; ends when it does."""
 
     def __init__(
-        self, config: Config, clock: FeedClock, fd: int | None = None, after_ns: int | None = None
+        self,
+        config: Config,
+        clock: FeedClock,
+        fd: int | None = None,
+        after_ns: int | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.history: BarSet | None = None
         self.skipped = 0
-        self._parser = BarParser(config)
+        self._parser = BarParser(config, tell)
         self._clock = clock
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
