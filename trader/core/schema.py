@@ -251,7 +251,7 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # reserved, 0
+    ("flags", "<i4"),  # seconds that it is longer than the bar period: 0 but for days and more
 )
 
 SESSION = _record(  # one unbroken stretch of trading hours; a lunch break makes two of one session

@@ -18,6 +18,7 @@ from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import ColumnPlan, RawRows, plan_columns, symbol_column
 from trader.feeds.stamps import parse_texts
+from trader.hours.periods import stamp_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,7 @@ def read_csv(path: Path, config: Config) -> RawRows:
         symbols = symbol_column(table[plan.symbol])
     codes = None if symbols is None else symbols.codes
     texts = table[plan.names["timestamp"]]
-    stamps = parse_texts(texts, path, config.feed.timezone, FIRST_LINE, codes)
+    stamps = parse_texts(texts, path, stamp_zone(config), FIRST_LINE, codes)
     numbers = {
         name: table[source].to_numpy(zero_copy_only=False)
         for name, source in plan.names.items()

@@ -13,6 +13,7 @@ from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import SHOWN, RawRows, place_of, plan_columns, symbol_column
 from trader.feeds.stamps import REMEDY, Codes, as_ns, localised, parse_texts, within_reach
+from trader.hours.periods import stamp_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +49,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     if plan.symbol is not None:
         symbols = symbol_column(columns.read(plan.symbol))
     codes = None if symbols is None else symbols.codes
-    zone = config.feed.timezone
+    zone = stamp_zone(config)
     stamps = _stamps(columns.read(plan.names["timestamp"]), path, zone, codes)
     numbers = {
         name: columns.numbers(source) for name, source in plan.names.items() if name != "timestamp"

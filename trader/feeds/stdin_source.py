@@ -21,6 +21,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
+from trader.core.sessions import bar_open_ns
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
 from trader.feeds.live import BadBar, FeedClock, LiveBar
@@ -136,13 +137,13 @@ class StdinFeed:
                 f"closes at {closes}Z, {ahead_s:,.0f} s from now: no bar is known before its close"
             )
             return BadBar(shown(line), text, received_ns, int(bar["symbol"]))
-        if not self._is_wanted(close_ns):
+        if not self._is_wanted(close_ns, int(bar_open_ns(bar, self._range[2]))):
             return None
         return LiveBar(bar, received_ns, close_ns)
 
-    def _is_wanted(self, close_ns: int) -> bool:
-        start_ns, end_ns, period_ns = self._range
-        if start_ns is not None and close_ns - period_ns < start_ns:
+    def _is_wanted(self, close_ns: int, open_ns: int) -> bool:
+        start_ns, end_ns, _ = self._range
+        if start_ns is not None and open_ns < start_ns:
             return False
         if self._after_ns is not None and close_ns <= self._after_ns:
             self.skipped += 1

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trader.report.curve import FLOAT_NOISE
+
 DAYS_NEEDED = 2
 TOO_FEW_DAYS = "needs at least 2 trading days"
 NOT_A_NUMBER = "not a finite number"
@@ -20,7 +22,18 @@ def daily_returns(session_equity: np.ndarray, start_equity: float) -> np.ndarray
     """Return of each session, float64; the first one starts from `start_equity`."""
     before = np.append(start_equity, session_equity[:-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return session_equity / before - 1.0
+        returns = session_equity / before - 1.0
+        return np.where(np.abs(returns) <= FLOAT_NOISE, 0.0, returns)
+
+
+def short_span_warning(sessions: int, sessions_per_year: float) -> str:
+    """What to know of a yearly figure that was made from less than a year; "" from a year on."""
+    if sessions >= math.floor(sessions_per_year):
+        return ""
+    return (
+        f"annualised from {sessions} sessions of about {sessions_per_year:.0f} in a year: what a "
+        "year of them would make, and no forecast"
+    )
 
 
 def annual_ratios(
