@@ -29,13 +29,9 @@ from trader.hours.periods import bar_clock
 from trader.moments import iso_utc
 
 GAPS_LISTED = 20
-NEEDED = {"no_session": "session"}
 SHOWN = 64  # characters of a name that is no instrument
-NO_KEEPING = (
-    "price",
-    "volume",
-    "no_session",
-)  # such a row cannot be kept: indicators would not survive it
+# such a row cannot be kept: indicators would not survive it
+NO_KEEPING = {"price": "sane price", "volume": "sane volume", "no_session": "session"}
 
 
 def check_policies(config: Config) -> None:
@@ -43,11 +39,10 @@ def check_policies(config: Config) -> None:
     quality = config.feed.quality
     if quality.gap == "drop":
         raise ConfigError("a gap cannot be dropped; use warn or error", key="feed.quality.gap")
-    for kind in NO_KEEPING:
+    for kind, lacking in NO_KEEPING.items():
         if getattr(quality, kind) == "warn":
             raise ConfigError(
-                f"a bar without a {NEEDED.get(kind, 'sane ' + kind)} cannot be kept; use error "
-                "or drop",
+                f"a bar without a {lacking} cannot be kept; use error or drop",
                 key=f"feed.quality.{kind}",
             )
 
