@@ -4,6 +4,7 @@ Law: the core and the gate never ask a calendar; they get this table, in UTC nan
 and without overlap. A lunch break makes two rows of one session. `24x7` is one row per UTC day.
 """
 
+import bisect
 import difflib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,12 @@ def _four_years(market_hours: str) -> np.ndarray:
     first = int(np.datetime64("2021-01-01", "D").astype(np.int64))
     last = int(np.datetime64("2024-12-31", "D").astype(np.int64))
     return _exchange_table(market_hours, first, last)
+
+
+def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
+    """Whether SESSION rows say that trading hours hold `ts_ns`."""
+    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
+    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
 
 
 def trading_time_ns(sessions: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from trader.config.scalars import (
     Param,
     Positive,
     Seconds,
+    SecondsOrZero,
     Switch,
     Text,
     Zone,
@@ -150,10 +151,16 @@ class Feed(Section):
         default=None,
         description="Use bars that close at or before this ISO time; naive: in timezone.",
     )
-    trade_history: Switch = Field(
-        default=False,
+    trade_history: OrNone[Switch] = Field(
+        default=None,
         description="Paper: decide on bars of a live feed that closed before the run or its line "
-        "was up; false: they warm features.",
+        "was up; false: they warm features; none: false, but a pipe whose first bar is more than "
+        "30 days (and 400 bars) old is a recording, played back and traded.",
+    )
+    clock_tolerance_seconds: SecondsOrZero = Field(
+        default=2.0,
+        description="Paper: a live bar that closes more than this ahead of now is still forming, "
+        "and is not taken.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
