@@ -28,7 +28,8 @@ from trader.config.sections.section import Section
 Policy = Literal["error", "warn", "drop"]
 FILES = ("csv", "parquet")
 MARKETS = ("ccxt", "alpaca")
-BUILT_IN = (*FILES, "stdin", *MARKETS)
+FRAME = "frame"  # a DataFrame given from Python
+BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
 
 
@@ -108,7 +109,7 @@ class Feed(Section):
 
     type: FeedType = Field(
         description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
-        "package adds."
+        "package adds; frame is a DataFrame given from Python."
     )
     path: OrNone[Text] = Field(
         default=None,
@@ -143,6 +144,22 @@ class Feed(Section):
         default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
     )
     columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
+    format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
+        default="auto",
+        description="Layout of the files; auto: recognised, and told; plain: names as in columns.",
+    )
+    separator: Literal["auto", ",", ";", "|", "tab"] = Field(
+        default="auto", description="What stands between two cells of a CSV."
+    )
+    decimal: Literal["auto", ".", ","] = Field(
+        default="auto", description="Decimal mark of the numbers of a text."
+    )
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        default="auto", description="Unit of stamps that are numbers, counted from 1970 in UTC."
+    )
+    date_order: Literal["auto", "day_first", "month_first"] = Field(
+        default="auto", description="Which number of 03/04/2024 is the day."
+    )
     start: OrNone[Moment] = Field(
         default=None,
         description="Use bars that open at or after this ISO time; naive: in timezone.",
@@ -180,7 +197,7 @@ class Feed(Section):
     @property
     def is_market(self) -> bool:
         """Whether bars come from a market over a network."""
-        return not self.is_file and self.type != "stdin"
+        return not self.is_file and self.type not in ("stdin", FRAME)
 
     @property
     def start_ns(self) -> int | None:
