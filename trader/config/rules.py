@@ -4,6 +4,7 @@ Law: a rule only judges what the config says about itself; it opens no file. Key
 the whole config, so that a message can point at the line to change.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
 BPS_OF_ALL = 10_000.0
+SECRET = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+SECRET_KEYS = ("apikey", "secret", "secretkey", "password", "privatekey", "token", "walletaddress")
 SIZE_KEY = {
     "target": "base_size",
     "increment": "base_size",
@@ -49,13 +52,41 @@ def _instruments(config: "Config") -> Iterator[Found]:
 
 def _feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
-    if feed.type != "stdin" and feed.path is None:
+    if feed.is_file and feed.path is None:
         yield "feed.path", f"is required for type {feed.type}"
-    if feed.type == "stdin" and feed.path is not None:
-        yield "feed.path", "has no meaning for type stdin; leave it out (or --set feed.path=none)"
+    if not feed.is_file and feed.path is not None:
+        yield (
+            "feed.path",
+            f"has no meaning for type {feed.type}; leave it out (or --set feed.path=none)",
+        )
+    yield from _market_feed(config)
     start_ns, end_ns = feed.start_ns, feed.end_ns
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         yield "feed.end", "must be later than feed.start"
+
+
+def _market_feed(config: "Config") -> Iterator[Found]:
+    feed = config.feed
+    if feed.type == "ccxt" and feed.exchange is None:
+        yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
+    if feed.type != "ccxt" and feed.exchange is not None:
+        yield "feed.exchange", f"has no meaning for type {feed.type}; leave it out"
+    for key, value in feed.options.items():
+        is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
+        if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
+            yield (
+                f"feed.options.{key}",
+                "is a secret: write ${NAME}, with the value in the environment, never in a file",
+            )
+    names = feed.symbols
+    if isinstance(names, tuple) and len(names) != len(config.instruments):
+        yield (
+            "feed.symbols",
+            f"names {len(names)}, and there are {len(config.instruments)} instruments",
+        )
+    for name in names if isinstance(names, dict) else ():
+        if name not in config.symbols:
+            yield f"feed.symbols.{name}", "is not one of the instruments"
 
 
 def _hours(config: "Config") -> Iterator[Found]:
@@ -153,7 +184,7 @@ def _watchdog(config: "Config") -> Iterator[Found]:
 
 RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
     (("instruments",), _instruments),
-    (("feed",), _feed),
+    (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("features",), _features),
     (("model", "train"), _model),

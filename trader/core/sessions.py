@@ -15,7 +15,7 @@ the bar period.
 import numpy as np
 
 from trader.core.jit import inlined, jit
-from trader.core.schema import NS_PER_SECOND
+from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
 
 DAY_NS = 86_400 * NS_PER_SECOND
 
@@ -101,8 +101,9 @@ def session_close_ns(sessions, row):
 
 @inlined
 def bar_open_ns(bar, period_ns):
-    """When a BAR opened: `flags` counts the seconds that it is longer than the bar period."""
-    return bar["ts_ns"] - period_ns - np.int64(bar["flags"]) * NS_PER_SECOND
+    """When a BAR opened: `flags` holds the seconds that it is longer than the bar period."""
+    stretch_s = np.int64(bar["flags"]) >> BAR_STRETCH_SHIFT
+    return bar["ts_ns"] - period_ns - stretch_s * NS_PER_SECOND
 
 
 @jit
@@ -131,4 +132,5 @@ def session_dates(sessions: np.ndarray, ts_ns: np.ndarray, period_ns: int) -> np
 
 def bar_opens(bars: np.ndarray, period_ns: int) -> np.ndarray:
     """i8 (n,): when each BAR opened, UTC nanoseconds."""
-    return bars["ts_ns"] - period_ns - bars["flags"].astype(np.int64) * NS_PER_SECOND
+    stretch_s = bars["flags"].astype(np.int64) >> BAR_STRETCH_SHIFT
+    return bars["ts_ns"] - period_ns - stretch_s * NS_PER_SECOND

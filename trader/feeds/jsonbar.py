@@ -17,7 +17,7 @@ from trader.config.schema import Config
 from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.live import BadBar
-from trader.hours.periods import bar_clock, stamp_zone, stretch_s
+from trader.hours.periods import bar_clock, stamp_zone, stretch_flags
 
 SHOWN = 200  # characters of a bad line that are kept
 PRICES = ("open", "high", "low", "close", "volume")
@@ -90,7 +90,7 @@ class BarParser:
         if not spans.known[0]:
             day = np.datetime64(stamp_ns, "ns").astype("datetime64[s]")
             raise NoBar(f"{day}Z is in no session of {self._hours}")
-        stretch = stretch_s(spans.open_ns, spans.close_ns, self._period_ns)
+        stretch = stretch_flags(spans.open_ns, spans.close_ns, self._period_ns)
         return int(spans.close_ns[0]), int(stretch[0])
 
     def _symbol(self, fields: dict[str, Any]) -> int:

@@ -71,6 +71,9 @@ class QualityReport:
     beside_ticks: list[str] = field(default_factory=list)  # sentences
     overlapping: int = 0  # bars that were cut where the next one of their symbol opens
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
+    recognised: list[str] = field(default_factory=list)  # sentences: how files were read
+    splits: list[str] = field(default_factory=list)  # sentences: jumps that look like one
+    equal_by_last_bit: int = 0  # bars whose high or low lies beside another price by float noise
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
         """Count rows of one class and keep the first EXAMPLES of them."""
@@ -130,6 +133,12 @@ class QualityReport:
             for kind in RULES
             if self.counts[kind] and getattr(self.policies, kind) != "error"
         ]
+        found[:0] = self.splits
+        if self.equal_by_last_bit:
+            found.append(
+                f"{self.equal_by_last_bit:,} bars have a high or low that is off by the last bit "
+                "of a price; taken as equal to it"
+            )
         if self.crossed_quotes:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")
         if self.overlapping:
@@ -158,6 +167,7 @@ class QualityReport:
     def to_dict(self) -> dict[str, Any]:
         """What data_quality.json holds."""
         return {
+            "recognised": self.recognised,
             "warnings": self.warnings,
             "classes": {
                 kind: {
@@ -180,5 +190,7 @@ class QualityReport:
             "unknown_symbols": self.unknown_symbols,
             "extra_columns": self.extra_columns,
             "open_ended": self.open_ended,
+            "splits": self.splits,
+            "equal_by_last_bit": self.equal_by_last_bit,
             "symbols": self.symbols,
         }

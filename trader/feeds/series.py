@@ -13,8 +13,10 @@ from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError, DataError
 from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
-from trader.hours.periods import BarClock, stretch_s
+from trader.hours.periods import BarClock, stretch_flags
 from trader.moments import iso_utc
+
+FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
 
 
 @dataclass
@@ -54,6 +56,21 @@ class Series:
 
 def is_positive(values: np.ndarray) -> np.ndarray:
     return (values > 0.0) & (values < np.inf)
+
+
+def outside_range(series: Series) -> tuple[np.ndarray, int]:
+    """Where open or close lies outside low to high, and of how many rows float noise alone does.
+
+    Prices multiplied by a dividend factor are off by a few units of the last place.
+    """
+    opens, high, low, close = (series.column(name) for name in PRICES)
+    inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
+    if inside.all():
+        return ~inside, 0
+    slack = FLOAT_NOISE * high
+    nearly = (low - slack <= opens) & (opens <= high + slack)
+    nearly &= (low - slack <= close) & (close <= high + slack)
+    return ~(nearly | inside), int(np.count_nonzero(nearly & ~inside))
 
 
 def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
@@ -105,7 +122,7 @@ def records(
     if overlapping:
         closes[:-1] = np.minimum(closes[:-1], opens[1:])
     bars["ts_ns"] = closes
-    bars["flags"] = stretch_s(opens, closes, period_ns)
+    bars["flags"] = stretch_flags(opens, closes, period_ns)
     names = (*PRICES, "volume", "bid", "ask")
     if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
         columns = series.raw.release()

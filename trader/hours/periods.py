@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import NS_PER_SECOND
+from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
 from trader.hours.calendars import DAY_NS, calendar_years, zone_of
 from trader.hours.tables import MARGIN_DAYS, is_always_open, year_of
 
@@ -56,7 +56,7 @@ def bar_clock(config: Config) -> BarClock:
     unit, hours = config.bar_unit, config.risk.market_hours
     by_close = config.feed.timestamp == "close"
     zone = config.feed.timezone
-    if unit is not None and not is_always_open(hours):
+    if unit is not None and has_session_bars(config):
         return _SessionClock(hours, unit, by_close, zone)
     if unit == "month":
         return _MonthClock(by_close, zone)
@@ -66,17 +66,22 @@ def bar_clock(config: Config) -> BarClock:
     return _FixedClock(config.period_ns, by_close)
 
 
+def has_session_bars(config: Config) -> bool:
+    """Whether bars are days, weeks or months of an exchange."""
+    return config.bar_unit is not None and not is_always_open(config.risk.market_hours)
+
+
 def stamp_zone(config: Config) -> str | None:
     """The zone that stamps without one are in: the feed's, or that of the exchange for its days."""
-    hours = config.risk.market_hours
-    if config.feed.timezone is None and config.bar_unit and not is_always_open(hours):
-        return zone_of(hours)
+    if config.feed.timezone is None and has_session_bars(config):
+        return zone_of(config.risk.market_hours)
     return config.feed.timezone
 
 
-def stretch_s(spans_open_ns: np.ndarray, close_ns: np.ndarray, period_ns: int) -> np.ndarray:
-    """i4: seconds by which bars are longer than the period, as BAR keeps them in `flags`."""
-    return ((close_ns - spans_open_ns - period_ns) // NS_PER_SECOND).astype(np.int32)
+def stretch_flags(open_ns: np.ndarray, close_ns: np.ndarray, period_ns: int) -> np.ndarray:
+    """i4: the seconds by which bars are longer than the period, as BAR keeps them in `flags`."""
+    stretch_s = (close_ns - open_ns - period_ns) // NS_PER_SECOND
+    return (stretch_s << BAR_STRETCH_SHIFT).astype(np.int32)
 
 
 @dataclass(frozen=True)

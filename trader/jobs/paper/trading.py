@@ -5,7 +5,6 @@ wrote (model, features, hooks) is called on the event loop.
 """
 
 import asyncio
-import bisect
 import functools
 import os
 import signal
@@ -33,6 +32,7 @@ from trader.engine.supervise import (
     supervise,
 )
 from trader.feeds.bargate import BarGate
+from trader.feeds.sessions import is_open
 from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import Opened, seen_bars
@@ -132,6 +132,7 @@ def _ages(begun: Start) -> Ages:
     return Ages(
         config.feed.max_age_bars * config.bar_period_seconds,
         QUEUE_PERIODS * config.bar_period_seconds if hopeless_s is None else hopeless_s,
+        bool(config.feed.trade_history),
     )
 
 
@@ -214,12 +215,6 @@ def longest_closure_s(sessions: np.ndarray) -> float:
     """The longest time between two stretches of trading hours, in seconds."""
     closed = sessions["open_ns"][1:] - sessions["close_ns"][:-1]
     return float(closed.max(initial=0)) / NS_PER_SECOND
-
-
-def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
-    """Whether SESSION rows say that trading hours hold `ts_ns`."""
-    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
-    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
 
 
 def _listen(loop: ExecutionLoop) -> None:
