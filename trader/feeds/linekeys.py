@@ -55,7 +55,7 @@ class Counter:
     """Stamps of a feed's lines that are numbers."""
 
     def __init__(self, config: Config, say: Callable[[Notes], None]) -> None:
-        self._unit = dialect_of(config.feed).time_unit
+        self._unit = dialect_of(config).time_unit
         self._is_said = self._unit != AUTO
         self._say = say
 
