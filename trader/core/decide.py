@@ -7,9 +7,9 @@ import math
 
 from trader.core import execution, risk, sizing, throttle
 from trader.core.book import DECISIONS
-from trader.core.costs import affordable_size
+from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down
+from trader.core.rounding import is_size_within, lots_down
 from trader.core.rows import write_throttle
 from trader.core.schema import (
     NS_PER_SECOND,
@@ -19,6 +19,7 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.core.sessions import instant_session
 from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
@@ -146,12 +147,10 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    if limits["max_order_notional"] < math.inf and position["mark"] > 0.0:
-        price = position["mark"]
-        if limits["price_collar"] < math.inf:
-            price *= 1.0 + limits["price_collar"]
+    price = quoted_price(position, qty)
+    if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
-    if abs(qty) <= largest or sizing.closing_qty(position, qty) != qty:
+    if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
         return qty
     return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 
@@ -180,6 +179,9 @@ def request(book, rules, symbol, decision, out):
             account, position, book.orders[symbol], approved, account["decisions"]
         )
         order["symbol"] = symbol
+        order["session"] = instant_session(
+            rules.sessions, account["session_cursor"], account["ts_ns"]
+        )
         count_order(account, position)
 
 
