@@ -59,20 +59,23 @@ def test_every_trial_is_the_config_run_alone(demo):
     assert len(set(table["digest"])) == 6
 
 
-def test_one_two_and_four_workers_write_the_same_bytes(demo, capsys, tmp_path):
+@pytest.mark.parametrize("crews", [(1, 2), pytest.param((1, 2, 4), marks=pytest.mark.trials)])
+def test_any_number_of_workers_writes_the_same_bytes(demo, capsys, tmp_path, crews):
     written = []
-    for jobs in ("1", "2", "4"):
-        document = command(capsys, demo, *OPTIONS, "--jobs", jobs)
+    for jobs in crews:
+        document = command(capsys, demo, *OPTIONS, "--jobs", str(jobs))
         written.append((Path(document["run_dir"]) / "trials.parquet").read_bytes())
         assert document["trials"] == 6
         assert document["timing"]["trials_s"] > 0
-    assert written[0] == written[1] == written[2]
+    assert len(set(written)) == 1
     table = pd.read_parquet(Path(document["run_dir"]) / "trials.parquet")
     assert set(GRID) | {"final_equity", "total_return", "sharpe", "sortino"} <= set(table)
     assert {"max_drawdown", "trades", "digest", "state"} <= set(table)
     best = document["best"]
     assert best["sharpe"] == table["sharpe"].max()
-    assert document["overfitting"]["trials_counted"] == 18  # two sweeps before it
+    assert document["overfitting"]["trials_counted"] == 6 * len(
+        crews
+    )  # of the sweeps before it, too
     assert run_command(["runs", "list", "--dir", str(tmp_path / "runs")]) == 0
 
 
@@ -124,7 +127,9 @@ def test_limits_and_exits_vary_over_the_same_actions(demo):
 
 
 def test_the_config_section_says_what_the_options_say(demo, capsys):
-    by_option = command(capsys, demo, *OPTIONS, "--folds", "3", "--objective", "total_return")
+    by_option = command(
+        capsys, demo, *OPTIONS, "--folds", "3", "--jobs", "1", "--objective", "total_return"
+    )
     made = yaml.safe_load(demo.read_text())
     made["sweep"] = {
         "params": {"features.sma_fast.period": "5:20:5", "features.sma_slow.period": [30, 40]},
@@ -132,7 +137,7 @@ def test_the_config_section_says_what_the_options_say(demo, capsys):
         "objective": "total_return",
     }
     demo.write_text(yaml.safe_dump(made))
-    by_section = command(capsys, demo)
+    by_section = command(capsys, demo, "--jobs", "1")
     assert by_section["best"] == by_option["best"]
     assert [fold["fold"] for fold in by_section["folds"]] == [1, 2, 3]
     assert len(trader.sweep(demo)) == 6
@@ -140,18 +145,19 @@ def test_the_config_section_says_what_the_options_say(demo, capsys):
 
 def test_random_draws_without_putting_back_and_by_the_seed(demo):
     one = trader.sweep(demo, GRID, sampler="random", trials=4)
-    again = trader.sweep(demo, GRID, sampler="random", trials=4, jobs=2)
+    again = trader.sweep(demo, GRID, sampler="random", trials=4)
     pd.testing.assert_frame_equal(one, again)
     assert len(one[list(GRID)].drop_duplicates()) == 4
     other = trader.sweep(demo, GRID, sampler="random", trials=4, set={"seed": 3})
     assert not one[list(GRID)].equals(other[list(GRID)])
 
 
-def test_tpe_says_the_same_for_any_number_of_workers(demo):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.trials)])
+def test_tpe_says_the_same_for_any_number_of_workers(demo, jobs):
     pytest.importorskip("optuna")
     params = {"features.sma_fast.period": range(2, 29), "features.sma_slow.period": range(30, 90)}
     one = trader.sweep(demo, params, sampler="tpe", trials=18, jobs=1)
-    two = trader.sweep(demo, params, sampler="tpe", trials=18, jobs=2)
+    two = trader.sweep(demo, params, sampler="tpe", trials=18, jobs=jobs)
     pd.testing.assert_frame_equal(one, two)
     assert len(one) == 18
 
@@ -252,19 +258,19 @@ def wait_for(what) -> None:
 
 
 def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow):
-    words = ["--param", "model.params.wait=0.30:0.45:0.01", "--jobs", "2"]
-    begun = start(slow, *words)
+    words = ["--param", "model.params.wait=0.30:0.45:0.01"]
+    begun = start(slow, *words, "--jobs", "2")
     wait_for(lambda: lines_of(slow) >= 3 or begun.poll() is not None)
     children = psutil.Process(begun.pid).children(recursive=True)
     assert len(children) >= 2
     begun.send_signal(signal.SIGINT)
     _, told = begun.communicate(timeout=60)
     assert begun.returncode == 130, told
-    gone, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
     kept = lines_of(slow)
     assert 3 <= kept < 15
-    out, told = start(slow, *words).communicate(timeout=150)
+    out, _ = start(slow, *words, "--jobs", "1").communicate(timeout=150)
     document = json.loads(out)
     assert document["resumed"] == kept
     assert document["trials"] == 15
@@ -278,6 +284,7 @@ def test_a_killed_worker_costs_nothing_but_time(slow):
     assert (document["trials"], document["failed"]) == (4, 0), told
 
 
+@pytest.mark.trials
 def test_a_trial_that_kills_every_worker_is_a_failed_row(slow):
     (slow / "slowly.py").write_text(
         "import os, numpy as np\n"
@@ -291,3 +298,41 @@ def test_a_trial_that_kills_every_worker_is_a_failed_row(slow):
     assert (document["trials"], document["failed"]) == (2, 1), told
     assert "died 3 times" in next(iter(document["errors"]))
     assert os.path.exists(document["run_dir"])
+
+
+@pytest.mark.trials
+def test_a_cluster_gives_the_same_bytes_with_a_worker_killed_in_the_middle(slow):
+    pytest.importorskip("distributed")
+    words = ["--param", "model.params.wait=0.20:0.50:0.01", "--jobs", "1"]
+    out, _ = start(slow, *words).communicate(timeout=150)
+    expected = (Path(json.loads(out)["run_dir"]) / "trials.parquet").read_bytes()
+    place = slow / "scheduler.json"
+    here = ["--scheduler-file", str(place), "--host", "127.0.0.1"]
+    dask = [sys.executable, "-m", "distributed.cli"]
+    processes = []
+    try:
+        line = [f"{dask[2]}.dask_scheduler", *here, "--port", "0", "--no-dashboard"]
+        processes.append(subprocess.Popen([*dask[:2], *line], cwd=slow))
+        wait_for(place.exists)
+        for _ in range(2):
+            line = [f"{dask[2]}.dask_worker", *here, "--nthreads", "1", "--no-nanny"]
+            processes.append(subprocess.Popen([*dask[:2], *line, "--no-dashboard"], cwd=slow))
+        address = json.loads(place.read_text())["address"]
+        begun = start(slow, *words[:2], "--cluster", address, "--out", "clustered")
+        lines = slow / "clustered"
+        wait_for(
+            lambda: (
+                any(path.read_text().count("\n") >= 4 for path in lines.glob("*/trials.jsonl"))
+                or begun.poll() is not None
+            )
+        )
+        processes[1].kill()
+        out, told = begun.communicate(timeout=150)
+        assert begun.returncode == 0, told
+        document = json.loads(out)
+        assert (document["trials"], document["failed"]) == (30, 0)
+        assert (slow / document["run_dir"] / "trials.parquet").read_bytes() == expected
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -19,11 +19,10 @@ import numpy as np
 
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Parameter
-from trader.jobs.sweep.trial import Outcome
+from trader.jobs.sweep.trial import NUMBERS, Outcome
 from trader.report.folder import cannot_write, write_file
 
 ABOUT, LINES, TABLE, LOCK, WORK = "sweep.json", "trials.jsonl", "trials.parquet", ".lock", ".work"
-NUMBERS = ("final_equity", "total_return", "sharpe", "sortino", "max_drawdown")
 SYNC_S = 0.5  # a crash of the machine, not of a process, may cost so many seconds of trials
 
 

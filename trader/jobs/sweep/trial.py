@@ -5,6 +5,7 @@ core, so that its digest is that of `trader backtest --set …`. Whatever is wro
 is its result, not the end of the sweep.
 """
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.models.model import CHUNK_ROWS, Model, Prediction, predict_actions
 from trader.report.curve import curve_facts, session_equity
+from trader.report.metrics import EquityFacts, return_values
 from trader.report.overfitting import blocks_for, moments
 from trader.report.ratios import annual_ratios, daily_returns
 from trader.report.roundtrips import round_trips
@@ -46,6 +48,7 @@ from trader.wiring import (
 Made = TypeVar("Made")
 COLUMNS_KEPT = 64  # maps of feature columns a worker holds open
 WARM_ROWS = 64
+NUMBERS = ("final_equity", "total_return", "sharpe", "sortino", "max_drawdown")  # of the table
 PREDICTIONS_KEPT = 2  # of the trials before: the next one often differs in exits or limits only
 
 
@@ -219,28 +222,27 @@ class Workshop:
     ) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
         account = record.book.account[0]
         start = float(account["start_equity"])
+        by_session = session_equity(record.equity, market.sessions, config.period_ns)
+        curve = curve_facts(record.equity, start) if len(record.equity) else None
+        facts = EquityFacts(start, curve, by_session)
+        per_year = sessions_per_year(config.risk.market_hours)
+        found = return_values(facts, per_year, {})
         lots = np.array([instrument.lot_size for instrument in config.instruments])
-        trips = round_trips(record.fills, lots)
-        final, drawdown = start, 0.0
-        returns = np.empty(0)
-        if len(record.equity):
-            facts = curve_facts(record.equity, start)
-            final, drawdown = facts.final_equity, facts.max_drawdown_frac
-            returns = daily_returns(session_equity(record.equity, market.sessions), start)
-        ratios, _ = annual_ratios(returns, sessions_per_year(config.risk.market_hours))
-        values = {
-            "final_equity": final,
-            "total_return": final / start - 1.0,
-            "sharpe": ratios["sharpe"],
-            "sortino": ratios["sortino"],
-            "max_drawdown": drawdown,
-            "trades": len(trips.closed),
+        values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
+        values |= {
+            "trades": len(round_trips(record.fills, lots).closed),
             "digest": record.digest,
             "trading_state": TradingState(int(account["trading_state"])).name,
         }
+        returns = daily_returns(by_session, start)
         sums = moments(returns, blocks_for(len(returns))).tolist()
         folds = moments(returns, self.job.folds).tolist() if self.job.folds else []
         return values, sums, folds
+
+
+def _finite(value: float | None) -> float | None:
+    """As in metrics.json: what is no finite number is None."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def market_key(config: Config) -> str:
