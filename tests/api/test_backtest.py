@@ -191,7 +191,7 @@ def test_a_callable_is_a_model_and_told_as_not_reproducible(caplog):
         ({"feed.path": "nowhere.csv"}, None, None, trader.ConfigError, "does not exist"),
         ({"feed.type": "frame", "feed.path": None}, None, None, trader.ConfigError, "from Python"),
         ({"feed.timezone": None}, "naive", None, trader.DataError, "has no time zone"),
-        ({}, "numbers", None, trader.DataError, "do not say their unit"),
+        ({}, "numbers", None, trader.DataError, "does not say its unit"),
         ({}, "no close", None, trader.DataError, "DataFrame: missing column 'close'"),
         ({}, "text", None, trader.DataError, "holds no numbers"),
         ({}, "none", None, trader.DataError, "no rows"),

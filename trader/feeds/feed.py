@@ -4,6 +4,7 @@ Law: one file per source type; each turns a path into `RawRows` and knows nothin
 What leaves here is clean, sorted by (close, symbol) and hashed.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,12 @@ from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
+from trader.hours.periods import bar_clock
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_log = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Path, Config], RawRows]] = {
     "csv": read_csv,
     "parquet": read_parquet,
@@ -100,6 +103,8 @@ def read_files(config: Config) -> Files:
             sources.append(watched.source(len(raw)))
         except OSError as error:
             raise DataError(f"{path} went away while it was being read: {error}") from error
+        if raw.recognised:
+            _log.info("%s", raw.recognised)
         rows.append((raw, symbol))
     return Files(rows, tuple(sources))
 
@@ -109,6 +114,8 @@ def judged(config: Config, files: Files) -> BarSet:
     rows, files.rows = files.rows, []
     first = min(int(raw.stamps_ns.min()) for raw, _ in rows)
     last = max(int(raw.stamps_ns.max()) for raw, _ in rows)
+    ends = bar_clock(config).spans(np.array([first, last]))
+    first, last = min(first, int(ends.open_ns[0])), max(last, int(ends.close_ns[1]))
     sessions = session_table(config.risk.market_hours, first, last)
     gate = DataGate(config, sessions)
     parts: list[np.ndarray] = []

@@ -14,18 +14,16 @@ import numpy as np
 from trader.config.schema import Config
 from trader.config.sections.feed import Columns
 from trader.errors import DataError
-from trader.feeds.raw import (
-    ColumnPlan,
-    RawRows,
-    SourceFile,
-    SymbolColumn,
-    plan_columns,
-    symbol_column,
-)
-from trader.feeds.stamps import REMEDY, Codes, as_ns, localised, parse_texts, within_reach
+from trader.feeds.raw import RawRows, SourceFile, dialect_of, volumes_of, wanted_columns
+from trader.tables.columns import stamps_of
+from trader.tables.dialect import Notes, Places
+from trader.tables.names import ColumnPlan, plan_columns
+from trader.tables.stamps import Stamped
+from trader.tables.symbols import SymbolColumn, symbol_column
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 NAME = Path("DataFrame")  # where a file has its path
 FIRST_ROW = 0
@@ -46,10 +44,21 @@ def read_frame(frame: "pd.DataFrame", config: Config) -> tuple[RawRows, SourceFi
     flat = _with_index_as_columns(frame, config.feed.columns)
     if len(flat) == 0:
         raise DataError(f"{NAME}: columns and no rows")
-    found = _found_columns(flat, config)
+    notes = Notes(NAME)
+    found = _found_columns(flat, config, notes)
     codes = None if found.symbols is None else found.symbols.codes
-    stamps = _stamps(found.stamps, config.feed.timezone, codes)
-    rows = RawRows(NAME, stamps, found.numbers, found.symbols, FIRST_ROW, found.extra)
+    of = Stamped(Places(NAME, FIRST_ROW), dialect_of(config), notes, codes)
+    stamps = stamps_of(_arrow(found.stamps), of, found.clock)
+    volumes_of(found.numbers, None, len(stamps), notes)
+    rows = RawRows(
+        NAME,
+        stamps,
+        found.numbers,
+        found.symbols,
+        FIRST_ROW,
+        found.extra,
+        recognised=notes.sentence,
+    )
     return rows, _source(rows)
 
 
@@ -61,6 +70,7 @@ class _Found:
 
         self.extra = plan.extra
         self.stamps: pd.Series[Any] = flat[plan.names["timestamp"]]
+        self.clock = None if plan.clock is None else _arrow(flat[plan.clock])
         self.symbols: SymbolColumn | None = None
         if plan.symbol is not None:
             column = pa.array(flat[plan.symbol].astype(object), from_pandas=True)
@@ -72,12 +82,12 @@ class _Found:
         }
 
 
-def _found_columns(flat: "pd.DataFrame", config: Config) -> _Found:
+def _found_columns(flat: "pd.DataFrame", config: Config, notes: Notes) -> _Found:
     flat.columns = _as_the_config_names_them(flat, config.feed.columns)
     twice = next((name for name in flat.columns if list(flat.columns).count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{NAME}: column {twice!r} stands twice; keep one of them")
-    return _Found(flat, plan_columns(config, NAME, list(flat.columns)))
+    return _Found(flat, plan_columns(NAME, list(flat.columns), wanted_columns(config), notes))
 
 
 def _with_index_as_columns(frame: "pd.DataFrame", columns: Columns) -> "pd.DataFrame":
@@ -124,28 +134,15 @@ def _numbers(column: "pd.Series[Any]", name: str) -> np.ndarray:
         raise DataError(f"{NAME}: column {name!r} holds no numbers: {error}") from None
 
 
-def _stamps(column: "pd.Series[Any]", zone: str | None, codes: Codes) -> np.ndarray:
-    """int64 UTC nanoseconds of the column of stamps."""
-    import pandas as pd
+def _arrow(column: "pd.Series[Any]") -> "pa.ChunkedArray":
+    """The column as arrow has it; objects of several kinds as texts."""
     import pyarrow as pa
 
-    if column.isna().any():
-        row = int(np.argmax(column.isna().to_numpy()))
-        raise DataError(f"{NAME} row {row}: timestamp is empty")
-    kind = column.dtype
-    if isinstance(kind, pd.DatetimeTZDtype):
-        return within_reach(as_ns(column, NAME, FIRST_ROW), NAME, FIRST_ROW)
-    if kind.kind == "M":
-        if zone is None:
-            raise DataError(f"{NAME} row 0: timestamp {column.iloc[0]} has no time zone; {REMEDY}")
-        return localised(column, NAME, zone, FIRST_ROW, codes)
-    if kind.kind in "iuf":
-        raise DataError(
-            f"{NAME}: the stamps are plain numbers, which do not say their unit; convert them "
-            "with pd.to_datetime(..., unit=..., utc=True)"
-        )
-    texts = pa.array([str(value) for value in column], pa.string())
-    return parse_texts(pa.chunked_array([texts]), NAME, zone, FIRST_ROW, codes)
+    try:
+        values = pa.array(column, from_pandas=True)
+    except pa.ArrowException:
+        values = pa.array([str(value) for value in column], pa.string())
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
 
 
 def _source(rows: RawRows) -> SourceFile:

@@ -15,7 +15,9 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR, NS_PER_SECOND
+from trader.errors import ConfigError
 from trader.feeds.live import BadBar
+from trader.hours.periods import bar_clock, stamp_zone, stretch_flags
 
 SHOWN = 200  # characters of a bad line that are kept
 PRICES = ("open", "high", "low", "close", "volume")
@@ -43,8 +45,12 @@ class BarParser:
         self._columns = config.feed.columns
         self._numbers = {name: getattr(self._columns, name) for name in (*PRICES, *QUOTES)}
         self._symbols = {name: index for index, name in enumerate(config.symbols)}
-        self._zone = None if config.feed.timezone is None else ZoneInfo(config.feed.timezone)
+        zone = stamp_zone(config)
+        self._zone = None if zone is None else ZoneInfo(zone)
+        self._clock = bar_clock(config)
+        self._period_ns = config.period_ns
         self._offset_ns = config.period_ns if config.feed.timestamp == "open" else 0
+        self._hours = config.risk.market_hours
 
     def parse(self, line: bytes, received_ns: int) -> np.void | BadBar:
         """The BAR record of a line, or a `BadBar`."""
@@ -68,10 +74,24 @@ class BarParser:
         try:
             values = [self._number(fields, name) for name in PRICES]
             quotes = [self._quote(fields, name) for name in QUOTES]
-            close_ns = self._stamp_ns(fields) + self._offset_ns
+            close_ns, stretch = self._close_ns(self._stamp_ns(fields))
         except NoBar as error:
             raise NoBar(str(error), symbol) from None
-        return np.array([(close_ns, *values, *quotes, symbol, 0)], BAR)[0]
+        return np.array([(close_ns, *values, *quotes, symbol, stretch)], BAR)[0]
+
+    def _close_ns(self, stamp_ns: int) -> tuple[int, int]:
+        """(close, seconds that the bar is longer than the period) from its stamp."""
+        if self._clock.is_fixed:
+            return stamp_ns + self._offset_ns, 0
+        try:
+            spans = self._clock.spans(np.array([stamp_ns]))
+        except ConfigError as error:  # a date that the calendar does not reach
+            raise NoBar(str(error)) from None
+        if not spans.known[0]:
+            day = np.datetime64(stamp_ns, "ns").astype("datetime64[s]")
+            raise NoBar(f"{day}Z is in no session of {self._hours}")
+        stretch = stretch_flags(spans.open_ns, spans.close_ns, self._period_ns)
+        return int(spans.close_ns[0]), int(stretch[0])
 
     def _symbol(self, fields: dict[str, Any]) -> int:
         name = fields.get(self._columns.symbol)
