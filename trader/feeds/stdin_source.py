@@ -82,7 +82,7 @@ class StdinFeed:
         self._past = PipeHistory(start, config.period_ns)
         self._is_cut = False  # it ended in the middle of a line
         self._last_ns = 0
-        self._parser = BarParser(config)
+        self._parser = BarParser(config, tell)
         self._clock = clock
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
