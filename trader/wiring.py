@@ -18,6 +18,7 @@ import numpy as np
 
 from trader.config.load import LoadedConfig
 from trader.config.schema import Config
+from trader.config.sections.model import FileModel
 from trader.core.book import Inputs, Rules
 from trader.core.schema import (
     BROKER,
@@ -37,7 +38,8 @@ from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, load_history
 from trader.feeds.sessions import bars_per_year
-from trader.models.model import Model, load_model, predict_actions
+from trader.models.model import Model, open_model, predict_actions, start_early
+from trader.models.process import MOST_ROWS
 from trader.models.signals_file import SignalsModel
 from trader.user_code.targets import load_target
 
@@ -245,25 +247,26 @@ def prepare(
     """Load, check and compute everything up to the actions. Raises the errors of each part."""
     config = loaded.config
     paths = search_paths(config_files)
+    started = start_early(config)
     history = load_bars(config)
     bars = history.bar_set.bars
     check_drivers(config, bars)
     timing.lap("load_s")
     features = build_features(config, history.sessions, paths)
-    model = load_model(config, features.names, config.symbols, paths)
+    model = open_model(config, features.names, config.symbols, paths, started)
     timing.lap("model_s")
     matrix = features.batch(bars)
     timing.lap("features_s")
     chunk_rows: dict[str, Any] = {}
-    if config.model.type == "sklearn":
-        chunk_rows["chunk_rows"] = config.model.chunk_rows
+    if isinstance(config.model, FileModel):
+        chunk_rows["chunk_rows"] = min(config.model.chunk_rows, MOST_ROWS)
     report = None if progress is None else _model_progress(progress, len(bars))
-    actions, reasons = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
+    decided = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
-        model.tell_held(bars[reasons == Reason.WARMUP])
+        model.tell_held(bars[decided.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
-    return Prepared(rules, Inputs(bars, actions, reasons), history, features, model)
+    return Prepared(rules, Inputs(bars, decided.actions, decided.reasons), history, features, model)
 
 
 def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:

@@ -137,7 +137,7 @@ def test_chunks_do_not_matter(tmp_path):
     frame.sample(frac=1.0, random_state=1).to_csv(path, index=False)
     model = load(path, instruments=["A", "B", "C"])
     for chunk_rows in (1000, 7, 100_000):
-        actions, _ = predict_actions(model, bars, np.empty((3000, 0)), chunk_rows)
+        actions, _, _ = predict_actions(model, bars, np.empty((3000, 0)), chunk_rows)
         assert np.array_equal(actions, wanted)
     assert (model.signals, model.unmatched) == (3000, 0)
 

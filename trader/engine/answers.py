@@ -61,7 +61,8 @@ class StreamSignals:
 
     def _answer(self, bars: np.ndarray) -> Answer:
         matrix = feature_rows(self._stream, bars)
-        answer = Answer(*predict_rows(self._model, bars, matrix, self._rows))
+        decided = predict_rows(self._model, bars, matrix, self._rows)
+        answer = Answer(decided.actions, decided.reasons)
         self._rows += len(bars)
         return answer
 
@@ -102,7 +103,7 @@ class LiveSignals:
         bars = one.bars
         matrix, sha = await loop.run_in_executor(self._pool, self._features, bars)
         began_ns = self._now_ns()
-        actions, reasons = await self.model.predict(bars, matrix)
+        actions, reasons, _ = await self.model.predict(bars, matrix)
         now_ns = self._now_ns()
         if one.quarantined:
             bad = np.isin(bars["symbol"], one.quarantined) & (reasons == Reason.NONE)

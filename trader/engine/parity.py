@@ -25,7 +25,8 @@ from trader.journal.store import read_records
 from trader.models.model import Model, predict_actions
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
-OWN = (int(Reason.NONE), int(Reason.WARMUP))  # reasons that come out of the batch path itself
+# reasons that come out of the batch path itself
+OWN = (int(Reason.NONE), int(Reason.WARMUP), int(Reason.BELOW_THRESHOLD))
 STOPS = ("ORDER_ABORTED", "CANCEL_INTENT", "KILL")  # what a backtest cannot know of
 READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", *STOPS)
 
@@ -194,7 +195,8 @@ def _answers(
     keys = set(zip(bars["ts_ns"].tolist(), bars["symbol"].tolist(), strict=True))
     known = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
     traded = np.array([key in keys for key in known], bool)
-    return predict_actions(model, bars, matrix[traded])
+    decided = predict_actions(model, bars, matrix[traded])
+    return decided.actions, decided.reasons
 
 
 def _compare_actions(

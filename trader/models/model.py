@@ -2,14 +2,14 @@
 
 Law: a model is asked only about rows whose features are all defined; the others are HOLD with
 reason WARMUP. It is asked in chunks of bounded size, in order, and its answer is checked before
-anyone acts on it. One file per format implements `Model`; `load_model` alone knows them all.
+anyone acts on it. One file per format implements `Model`; the registry knows them all.
 """
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from trader.config.schema import Config
 from trader.core.schema import Reason
 from trader.errors import ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
+from trader.models.decisions import Decided, plain
+from trader.models.registry import model_type
+
+if TYPE_CHECKING:
+    from trader.models.child_model import StartedProcess
 
 CHUNK_ROWS = 65_536
 
@@ -27,8 +32,9 @@ class Model(Protocol):
     feature_names: tuple[str, ...]  # the columns of `features`, in order
     symbols: tuple[str, ...]  # names behind the bars' `symbol`
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Decided":
+        """int8 actions (n,) for BAR records (n,) and their float64 features (n, k); with reasons
+        and scores where the model has them.
 
         Raises `ModelError` if the model fails or answers nonsense (`AnswerError` with the row).
         """
@@ -45,27 +51,46 @@ def load_model(
     symbols: Sequence[str],
     search_paths: Sequence[Path] = (),
 ) -> Model:
-    """The model that `config.model` names.
+    """The model that `config.model` names, in this process.
 
     `search_paths` are put on the import path for `type: python`: the config's folder and the
     working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
     """
-    section = config.model
-    if section.type == "rule":
-        from trader.models.rule_model import RuleModel
+    found = model_type(config.model.type)
+    model: Model = found.factory(config, feature_names, symbols, search_paths)
+    return model
 
-        return RuleModel(section, feature_names, symbols)
-    if section.type == "python":
-        from trader.models.python_model import PythonModel
 
-        return PythonModel(section, feature_names, symbols, search_paths)
-    if section.type == "signals":
-        from trader.models.signals_file import SignalsModel
+def start_early(config: Config) -> "StartedProcess | None":
+    """The process of a model in a file, importing what it needs while the run reads its data.
 
-        return SignalsModel(config, feature_names, symbols)
-    from trader.models.sklearn_model import SklearnModel
+    None for a model that runs in this process. Hand it to `open_model`.
+    """
+    found = model_type(config.model.type)
+    if not found.is_file:
+        return None
+    from trader.models.child_model import StartedProcess
 
-    return SklearnModel(config, feature_names, symbols)
+    return StartedProcess(found.needs)
+
+
+def open_model(
+    config: Config,
+    feature_names: Sequence[str],
+    symbols: Sequence[str],
+    search_paths: Sequence[Path] = (),
+    started: "StartedProcess | None" = None,
+) -> Model:
+    """`load_model` for a history: a model in a file is loaded and asked in a process of its own.
+
+    Raises what `load_model` raises.
+    """
+    started = started or start_early(config)
+    if started is None:
+        return load_model(config, feature_names, symbols, search_paths)
+    from trader.models.child_model import ChildModel
+
+    return ChildModel(config, feature_names, symbols, search_paths, started)
 
 
 def predict_actions(
@@ -74,31 +99,31 @@ def predict_actions(
     features: np.ndarray,
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Actions int8 (n,) and reasons int16 (n,) of a whole history.
+) -> Decided:
+    """Actions, reasons and scores of a whole history.
 
     `progress` is called with the number of rows done after each chunk. What the model prints
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
     from 0 in `bars`.
     """
     rows = len(bars)
-    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    whole = _undecided(rows)
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
         for start in range(0, rows, chunk_rows):
             chunk = slice(start, min(start + chunk_rows, rows))
-            actions[chunk], reasons[chunk] = predict_rows(
-                model, bars[chunk], features[chunk], start
-            )
+            part = predict_rows(model, bars[chunk], features[chunk], start)
+            for column, values in zip(whole, part, strict=True):
+                column[chunk] = values
             if progress is not None:
                 progress(chunk.stop)
-    return actions, reasons
+    return whole
 
 
 def predict_rows(
     model: Model, bars: np.ndarray, features: np.ndarray, first_row: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Actions and reasons of a few rows at once: a chunk of a history, or one slice.
+) -> Decided:
+    """Actions, reasons and scores of a few rows at once: a chunk of a history, or one slice.
 
     `first_row` is the number of `bars[0]` in the history, for messages.
     """
@@ -107,11 +132,15 @@ def predict_rows(
         raise ModelError(
             f"the model takes {width} features of {rows} bars; it was given {features.shape}"
         )
-    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
-    for asked in _warm_parts(features, reasons):
+    whole = _undecided(rows)
+    for asked in _warm_parts(features, whole.reasons):
         try:
             answer = model.predict(bars[asked], features[asked])
-            actions[asked] = to_actions(answer, len(bars[asked]))
+            if isinstance(answer, Decided):
+                for column, values in zip(whole, answer, strict=True):
+                    column[asked] = values
+            else:
+                whole.actions[asked] = to_actions(answer, len(bars[asked]))
         except AnswerError as error:
             if error.row is None:
                 raise ModelError(error.complaint) from error
@@ -120,7 +149,11 @@ def predict_rows(
             raise ModelError(
                 f"row {first_row + row} (from 0; {where}): {error.complaint}"
             ) from error
-    return actions, reasons
+    return whole
+
+
+def _undecided(rows: int) -> Decided:
+    return plain(np.zeros(rows, np.int8))
 
 
 def _warm_parts(features: np.ndarray, reasons: np.ndarray) -> Iterator[slice | np.ndarray]:

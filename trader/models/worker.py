@@ -10,6 +10,7 @@ as in a backtest. An answer counts only for the question it was given to.
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -24,14 +25,22 @@ from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
 from trader.models.actions import AnswerError
 from trader.models.child import Setup, Status, text_of
+from trader.models.decisions import Decided
+from trader.models.memory import half_the_memory
 from trader.models.model import Model, predict_rows
 from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
 
 LOAD_TIMEOUT_S = 120.0
-OWN_REASONS = (int(Reason.NONE), int(Reason.WARMUP))
+OWN_REASONS = (
+    int(Reason.NONE),
+    int(Reason.WARMUP),
+    int(Reason.BELOW_THRESHOLD),
+    int(Reason.MODEL_INVALID),
+)
+ACTIONS = tuple(int(action) for action in TradingAction)
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
 CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
-Answered = tuple[np.ndarray, np.ndarray]  # actions int8 (n,), reasons int16 (n,)
+_log = logging.getLogger(__name__)
 
 
 class AskedModel(Protocol):
@@ -43,8 +52,8 @@ class AskedModel(Protocol):
         """Return once it can be asked. `ModelError` if it cannot be loaded."""
         ...
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
-        """Actions and reasons for BAR records (n,) and float64 features (n, k) of one slice."""
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Decided:
+        """What it wants done about BAR records (n,) and float64 features (n, k) of one slice."""
         ...
 
     def close(self) -> None:
@@ -64,18 +73,18 @@ class Health:
     def note_success(self) -> None:
         self.consecutive_failures = 0
 
+    def note_answer(self, decided: Decided) -> None:
+        """An answer that is none for any warm row (NaN, say) counts as a failure."""
+        asked = decided.reasons != Reason.WARMUP
+        if asked.any() and (decided.reasons[asked] == Reason.MODEL_INVALID).all():
+            self.note_failure(Reason.MODEL_INVALID, "an answer that is no number")
+        else:
+            self.note_success()
+
     def note_failure(self, reason: Reason, text: str) -> None:
         self.consecutive_failures += 1
         self.failures[reason] = self.failures.get(reason, 0) + 1
         self.last_error = text
-
-
-def half_the_memory() -> int | None:
-    """Half of the machine's memory in bytes: the most a model may take, unless told otherwise."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 class ModelWorker:
@@ -114,11 +123,11 @@ class ModelWorker:
         """Start the child and wait until its model is loaded."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._start)
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Decided:
         """See `AskedModel`. Never waits much longer than `timeout_s`."""
         reasons = cold_rows(features)
         if reasons.all():  # nobody to ask: no row is warm
-            return np.zeros(len(bars), np.int8), reasons
+            return held(reasons, Reason.NONE)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._predict, bars, features, reasons)
 
@@ -142,9 +151,13 @@ class ModelWorker:
             except (ChildGone, TooLate) as error:
                 child.kill()
                 late = f"the model is not loaded after {self._load_timeout_s:g} s"
-                raise ModelError(late if isinstance(error, TooLate) else str(error)) from None
+                if isinstance(error, TooLate):
+                    raise ModelError(late) from None
+                raise error.as_error("") if error.exit_code else ModelError(str(error)) from None
+            for notice in child.notices:
+                _log.warning("%s", notice)
 
-    def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Answered:
+    def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Decided:
         with self._lock:
             if self._closed:
                 return held(cold, Reason.MODEL_ERROR)
@@ -177,7 +190,7 @@ class ModelWorker:
             return False
         return True
 
-    def _replaced(self, cold: np.ndarray, reason: Reason, text: str) -> Answered:
+    def _replaced(self, cold: np.ndarray, reason: Reason, text: str) -> Decided:
         """The child is of no more use: kill it, start another, and answer HOLD meanwhile."""
         self.health.note_failure(reason, text)
         if self._child is not None:
@@ -192,13 +205,13 @@ class ModelWorker:
                 self.health.last_error = f"{text}; no replacement: {error}"
         return held(cold, reason)
 
-    def _judged(self, answer: Answer, cold: np.ndarray) -> Answered:
+    def _judged(self, answer: Answer, cold: np.ndarray) -> Decided:
         if answer.status == Status.ACTIONS and answer.rows == len(cold):
-            actions, reasons = answer.arrays
-            fault = nonsense_in(actions, reasons)
+            decided = answer.decided
+            fault = nonsense_in(decided.actions, decided.reasons)
             if fault is None:
-                self.health.note_success()
-                return actions, reasons
+                self.health.note_answer(decided)
+                return decided
             self.health.note_failure(Reason.MODEL_INVALID, fault)
             return held(cold, Reason.MODEL_INVALID)
         failed = answer.status == Status.FAILED
@@ -217,16 +230,16 @@ class ThreadModel:
         self._model = model
         self._timeout_s = timeout_s
         self._pool = pool
-        self._late: asyncio.Future[tuple[Answered, Reason, str]] | None = None
+        self._late: asyncio.Future[tuple[Decided, Reason, str]] | None = None
 
     async def start(self) -> None:
         """Nothing to do: it is loaded."""
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Decided:
         """See `AskedModel`."""
         cold = cold_rows(features)
         if cold.all():
-            return np.zeros(len(bars), np.int8), cold
+            return held(cold, Reason.NONE)
         if self._late is not None and not self._late.done():
             self.health.note_failure(Reason.MODEL_TIMEOUT, "still busy with an earlier bar")
             return held(cold, Reason.MODEL_TIMEOUT)
@@ -240,7 +253,7 @@ class ThreadModel:
             return held(cold, Reason.MODEL_TIMEOUT)
         answer, reason, text = asked.result()
         if reason == Reason.NONE:
-            self.health.note_success()
+            self.health.note_answer(answer)
             return answer
         self.health.note_failure(reason, text)
         return held(cold, reason)
@@ -248,15 +261,14 @@ class ThreadModel:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Answered, Reason, str]:
+    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Decided, Reason, str]:
         """Catches everything: SystemExit in a thread of the pool would end the event loop."""
         try:
             return predict_rows(self._model, bars, features), Reason.NONE, ""
         except BaseException as error:
             invalid = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
             reason = Reason.MODEL_INVALID if invalid else Reason.MODEL_ERROR
-            nothing = np.zeros(0, np.int8), np.zeros(0, np.int16)
-            return nothing, reason, text_of(error).decode()
+            return held(np.zeros(0, np.int16), reason), reason, text_of(error).decode()
 
 
 def cold_rows(features: np.ndarray) -> np.ndarray:
@@ -267,14 +279,15 @@ def cold_rows(features: np.ndarray) -> np.ndarray:
     return reasons
 
 
-def held(cold: np.ndarray, reason: Reason) -> Answered:
+def held(cold: np.ndarray, reason: Reason) -> Decided:
     """HOLD for every bar: WARMUP where it is, `reason` elsewhere."""
     reasons = np.where(cold == Reason.NONE, np.int16(reason), cold)
-    return np.full(len(cold), TradingAction.HOLD, np.int8), reasons
+    actions = np.full(len(cold), TradingAction.HOLD, np.int8)
+    return Decided(actions, reasons, np.full(len(cold), np.nan))
 
 
 def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
     """What is wrong with an answer that came through the pipe; None if nothing is."""
-    if not np.isin(actions, (0, 1, 2)).all():
+    if not np.isin(actions, ACTIONS).all():
         return "an answer that is no action"
     return None if np.isin(reasons, OWN_REASONS).all() else "a reason that is not a model's"
