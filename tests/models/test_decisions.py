@@ -78,6 +78,15 @@ def test_action_without_threshold_is_taken_where_it_is_the_likeliest():
     assert got == [(SELL, OK), (HOLD, OK), (HOLD, LOW)]
 
 
+def test_close_is_a_class_like_another():
+    labels = ("flat", "long", "short", "out")
+    classes = {"flat": "HOLD", "long": "BUY", "short": "SELL", "out": "CLOSE"}
+    rows = [[0.1, 0.2, 0.2, 0.5], [0.1, 0.4, 0.4, 0.1], [0.3, 0.3, 0.0, 0.4]]
+    assert decided(rows, labels, classes=classes) == [(3, OK), (HOLD, LOW), (3, OK)]
+    with_threshold = {"classes": classes, "threshold": {"close": 0.5, "buy": 0.3}}
+    assert decided(rows, labels, **with_threshold) == [(3, OK), (BUY, OK), (BUY, OK)]
+
+
 def test_margin_to_the_next_class():
     rows = [[0.4, 0.5, 0.1], [0.25, 0.625, 0.125], [0.5, 0.4, 0.1]]
     assert decided(rows, margin=0.25) == [(HOLD, LOW), (BUY, OK), (HOLD, OK)]

@@ -139,7 +139,7 @@ def test_xgboost_softmax_gives_all_classes_and_early_stopping_is_kept(tmp_path):
     assert soft.scores.min() > 1 / 3
     frame, labels = training_data()
     data = xgboost.DMatrix(frame, labels)
-    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3}, data, 20)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3, "nthread": 1}, data, 20)
     booster.set_attr(best_iteration="4")
     booster.save_model(str(tmp_path / "early.json"))
     early = answers(section_of(tmp_path / "early.json", "xgboost"))

@@ -19,8 +19,11 @@ from tests import hostile_models
 from trader.core.schema import BAR, Reason
 from trader.errors import ModelError
 from trader.models.child import Status, pack
+from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
+
+pytestmark = pytest.mark.process
 
 ROWS = 3
 BARS = np.zeros(ROWS, BAR)
@@ -321,12 +324,12 @@ class Scripted(ModelProcess):
 
 
 def test_model_worker_late_answer_of_an_earlier_question_is_never_taken() -> None:
-    old = pack(1, Status.ACTIONS, b"\x02\x00\x00" + bytes(8), 1)
-    new = pack(2, Status.ACTIONS, b"\x01\x00\x00" + bytes(8), 1)
+    old = pack(1, Status.ACTIONS, b"\x02\x00\x00", 1)
+    new = pack(2, Status.ACTIONS, b"\x01\x00\x00", 1)
     child = Scripted(old, new)
     child._write = lambda message, deadline_s: None  # type: ignore[method-assign]
     answer = child.ask(2, BARS[:1], GENTLE[:1], time.monotonic() + 1.0)
-    assert answer.decided.actions.tolist() == [1]
+    assert answer.prediction.actions.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -346,9 +349,12 @@ def test_model_worker_noise_in_the_pipe_is_recognised(noise: bytes) -> None:
 
 def test_model_worker_answers_are_checked_again_on_our_side() -> None:
     good = np.array([0, 1, 2], np.int8), np.array([0, 1, 0], np.int16)
-    assert nonsense_in(*good) is None
-    assert nonsense_in(np.array([3], np.int8), np.zeros(1, np.int16)) is not None
-    assert nonsense_in(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)) is not None
+    assert nonsense_in(Prediction(*good)) is None
+    assert nonsense_in(Prediction(np.array([4], np.int8), np.zeros(1, np.int16))) is not None
+    assert (
+        nonsense_in(Prediction(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)))
+        is not None
+    )
 
 
 @pytest.mark.parametrize(("deed", "said"), [("fail", "luck"), ("leave", "SystemExit")])

@@ -113,7 +113,7 @@ def test_answer_of_wrong_length_is_refused():
 
 def test_model_that_answers_int8_out_of_range_is_caught_again():
     """Whatever a `Model` says of itself, its answer is checked before it is acted on."""
-    model = RecordingModel(lambda bars, _: np.full(len(bars), 3, np.int8))
+    model = RecordingModel(lambda bars, _: np.full(len(bars), 4, np.int8))
     with pytest.raises(ModelError, match="row 0"):
         predict_rows(model, make_bars(2), make_features(2))
 

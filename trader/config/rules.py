@@ -4,11 +4,12 @@ Law: a rule only judges what the config says about itself; it opens no file. Key
 the whole config, so that a message can point at the line to change.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
-from trader.config.sections.model import FileModel
+from trader.config.sections.model import OutputRules
 
 if TYPE_CHECKING:
     from trader.config.schema import Config
@@ -17,7 +18,10 @@ Found = tuple[str, str]
 BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
+ACTING = ("buy", "sell", "close")  # keys of model.threshold
 BPS_OF_ALL = 10_000.0
+SECRET = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+SECRET_KEYS = ("apikey", "secret", "secretkey", "password", "privatekey", "token", "walletaddress")
 SIZE_KEY = {
     "target": "base_size",
     "increment": "base_size",
@@ -50,13 +54,41 @@ def _instruments(config: "Config") -> Iterator[Found]:
 
 def _feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
-    if feed.type != "stdin" and feed.path is None:
+    if feed.is_file and feed.path is None:
         yield "feed.path", f"is required for type {feed.type}"
-    if feed.type == "stdin" and feed.path is not None:
-        yield "feed.path", "has no meaning for type stdin; leave it out (or --set feed.path=none)"
+    if not feed.is_file and feed.path is not None:
+        yield (
+            "feed.path",
+            f"has no meaning for type {feed.type}; leave it out (or --set feed.path=none)",
+        )
+    yield from _market_feed(config)
     start_ns, end_ns = feed.start_ns, feed.end_ns
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
         yield "feed.end", "must be later than feed.start"
+
+
+def _market_feed(config: "Config") -> Iterator[Found]:
+    feed = config.feed
+    if feed.type == "ccxt" and feed.exchange is None:
+        yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
+    if feed.type != "ccxt" and feed.exchange is not None:
+        yield "feed.exchange", f"has no meaning for type {feed.type}; leave it out"
+    for key, value in feed.options.items():
+        is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
+        if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
+            yield (
+                f"feed.options.{key}",
+                "is a secret: write ${NAME}, with the value in the environment, never in a file",
+            )
+    names = feed.symbols
+    if isinstance(names, tuple) and len(names) != len(config.instruments):
+        yield (
+            "feed.symbols",
+            f"names {len(names)}, and there are {len(config.instruments)} instruments",
+        )
+    for name in names if isinstance(names, dict) else ():
+        if name not in config.symbols:
+            yield f"feed.symbols.{name}", "is not one of the instruments"
 
 
 def _hours(config: "Config") -> Iterator[Found]:
@@ -86,12 +118,12 @@ def _model(config: "Config") -> Iterator[Found]:
     model = config.model
     if model.type == "sklearn" and model.sha256 is None and config.train is None:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
-    if isinstance(model, FileModel):
+    if isinstance(model, OutputRules):
         yield from _output(model)
 
 
-def _output(model: FileModel) -> Iterator[Found]:
-    """Rules of how a file model's answer becomes an action."""
+def _output(model: OutputRules) -> Iterator[Found]:
+    """Rules of how a model's answer becomes an action."""
     decide, threshold = model.decide, model.threshold
     if decide is not None:
         for name in ("classes", "threshold", "margin"):
@@ -104,13 +136,13 @@ def _output(model: FileModel) -> Iterator[Found]:
             assert decide.sell_below is not None
             if not (decide.sell_below <= decide.buy_above):
                 yield "model.decide.sell_below", "must not be above buy_above: both would hold"
-    if threshold is not None and threshold.buy is None and threshold.sell is None:
+    if threshold is not None and threshold.model_dump() == dict.fromkeys(ACTING):
         yield "model.threshold", "needs buy, sell or both"
     if model.classes is not None:
         actions = set(model.classes.values())
         if not actions - {"HOLD"}:
             yield "model.classes", "name no class that means BUY or SELL"
-        for name in ("buy", "sell"):
+        for name in ACTING:
             wanted = threshold is not None and getattr(threshold, name) is not None
             if wanted and name.upper() not in actions:
                 yield f"model.threshold.{name}", f"no class of model.classes means {name.upper()}"
@@ -173,7 +205,7 @@ def _watchdog(config: "Config") -> Iterator[Found]:
 
 RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
     (("instruments",), _instruments),
-    (("feed",), _feed),
+    (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("features",), _features),
     (("model", "train"), _model),

@@ -38,6 +38,7 @@ class TradingAction(IntEnum, metaclass=_OfExactKinds):
     HOLD = 0
     BUY = 1
     SELL = 2
+    CLOSE = 3
 
     @classmethod
     def _missing_(cls, value: object) -> "TradingAction | None":
@@ -52,7 +53,7 @@ class TradingAction(IntEnum, metaclass=_OfExactKinds):
             return cls(value)  # type: ignore[arg-type]  # whatever it is: _OfExactKinds
         except ValueError:
             raise ValueError(
-                f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)"
+                f"not a trading action: {value!r} (use 0, 1, 2, 3 or HOLD, BUY, SELL, CLOSE)"
             ) from None
 
 
@@ -154,6 +155,7 @@ class Reason(IntEnum):
     MARKET_VOLATILITY = 108
     EXECUTION_REVIEW = 109
     SYSTEM_ERROR = 110
+    DATA_HISTORY = 111  # it closed before the run or its line was up
     # why a working order ended unfilled
     REPLACED = 120
     TIME_IN_FORCE = 121
@@ -193,6 +195,19 @@ class FillRule(IntEnum):
 
     NEXT_OPEN = 0
     SAME_CLOSE = 1
+
+
+class BarProof(IntEnum):
+    """How a live bar was known to be closed: the low bits of its flags."""
+
+    FLAG = 1  # the exchange's own flag
+    SUCCESSOR = 2  # the next bar began on the same unbroken stream
+    REST = 3  # asked for after its close
+    STATED = 4  # the source sends closed bars only
+
+
+BAR_PROOF_BITS = 0b1111
+BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
 class TimeInForce(IntEnum):
@@ -252,7 +267,15 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # reserved, 0
+    ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
+)
+
+REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not
+    ("score", "<f8"),  # the probability or value behind the action
+    ("limit_price", "<f8"),  # the entry is a limit order at this price
+    ("stop_loss", "<f8"),  # prices of the exits of this entry
+    ("take_profit", "<f8"),
+    ("size", "<f8"),  # units, instead of position_sizing
 )
 
 SESSION = _record(  # one unbroken stretch of trading hours; a lunch break makes two of one session

@@ -40,6 +40,7 @@ class Status(IntEnum):
     FAILED = 2  # it raised
     NONSENSE = 3  # it answered what is no action
     NOT_LOADED = 4
+    SCORED = 5  # actions, each with its score and nothing else beside it
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Setup:
 
 
 def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes:
-    """An answer as bytes, its length first. `body` is actions and reasons, or a text."""
+    """An answer as bytes, its length first. `body` is actions, reasons and requests, or a text."""
     message = HEADER.pack(number, status, rows) + body
     return LENGTH.pack(len(message)) + message
 
@@ -137,20 +138,23 @@ def _ask(model: Any, setup: Setup) -> Callable[[Any], Any]:
 
 def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
     from trader.models.actions import AnswerError
+    from trader.models.decisions import Decided
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            actions, reasons, scores = ask(what)
+            said = ask(what)
     except BaseException as error:
         cause = error if isinstance(error, AnswerError) else error.__cause__
         if isinstance(cause, AnswerError):
-            own = error is cause and cause.row is not None
-            text = cause.complaint.encode("utf-8", "backslashreplace") if own else text_of(error)
-            row = 0 if cause.row is None else cause.row + 1
-            return pack(number, Status.NONSENSE, text[:LONGEST_TEXT], row)
+            is_plain = error is cause and cause.row is not None
+            text = cause.complaint.encode("utf-8", "backslashreplace") if is_plain else b""
+            row = cause.row + 1 if is_plain and cause.row is not None else 0
+            return pack(number, Status.NONSENSE, text[:LONGEST_TEXT] or text_of(error), row)
         return pack(number, Status.FAILED, text_of(error))
-    body = actions.astype(np.int8).tobytes() + reasons.astype(np.int16).tobytes()
-    return pack(number, Status.ACTIONS, body + scores.astype(np.float64).tobytes(), len(actions))
+    body = said.actions.astype(np.int8).tobytes() + said.reasons.astype(np.int16).tobytes()
+    if isinstance(said, Decided):
+        return pack(number, Status.SCORED, body + said.scores.tobytes(), len(said.actions))
+    return pack(number, Status.ACTIONS, body + said.requests.tobytes(), len(said.actions))
 
 
 def not_loaded(error: BaseException) -> bytes:

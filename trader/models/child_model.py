@@ -21,7 +21,8 @@ from trader.models.actions import AnswerError
 from trader.models.child import Setup, Status
 from trader.models.decisions import Decided
 from trader.models.memory import half_the_memory
-from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
+from trader.models.model import CHUNK_ROWS, load_model
+from trader.models.process import MOST_ROWS, Answer, ChildGone, ModelProcess, TooLate
 from trader.models.shared_rows import SharedRows
 
 LOAD_TIMEOUT_S = 300.0
@@ -55,10 +56,9 @@ class ChildModel:
         search_paths: Sequence[Path],
         started: StartedProcess,
     ) -> None:
-        from trader.models.model import load_model
-
         self.feature_names = tuple(feature_names)
         self.symbols = tuple(symbols)
+        self.chunk_rows = min(getattr(config.model, "chunk_rows", CHUNK_ROWS), MOST_ROWS)
         self._started = started
         self._number = 0
         load = functools.partial(load_model, config, feature_names, symbols, search_paths)
@@ -106,7 +106,7 @@ class ChildModel:
 
 
 def _judged(answer: Answer, rows: int) -> Decided:
-    if answer.status == Status.ACTIONS and answer.rows == rows:
+    if answer.status == Status.SCORED and answer.rows == rows:
         return answer.decided
     if answer.status == Status.NONSENSE:
         raise AnswerError(answer.text, answer.row)

@@ -76,8 +76,8 @@ def _actions_by_name(path: str, labels: Sequence[Any], shown: str) -> np.ndarray
     except AnswerError as error:
         keys = ", ".join(f"{to_label(label)}: …" for label in labels)
         raise ModelError(
-            f"model.path {path}: its classes are {shown}, which are no actions (0 1 2 or HOLD BUY "
-            f"SELL); say what each means: model.classes: {{{keys}}}, each BUY, SELL or HOLD"
+            f"model.path {path}: its classes are {shown}, which are no actions (0 1 2 3 or HOLD "
+            f"BUY SELL CLOSE); say what each means: model.classes: {{{keys}}}, each BUY, SELL or HOLD"
         ) from error
     if len(set(codes.tolist())) != len(codes):
         raise ModelError(f"model.path {path}: its classes {shown} mean an action twice")
@@ -95,8 +95,8 @@ class Classes:
         }
         threshold = rules.threshold
         self._least = {
-            int(TradingAction.BUY): None if threshold is None else threshold.buy,
-            int(TradingAction.SELL): None if threshold is None else threshold.sell,
+            int(action): None if threshold is None else getattr(threshold, action.name.lower())
+            for action in (TradingAction.BUY, TradingAction.SELL, TradingAction.CLOSE)
         }
         self._margin = rules.margin
         for action, least in self._least.items():
@@ -148,7 +148,7 @@ class Classes:
         return _without_nonsense(decided, finite)
 
     def _by_action(self, values: np.ndarray) -> np.ndarray:
-        """float64 (3, n): the probability of each action; below any other where it has no class."""
+        """float64 (actions, n): the probability of each action; below any other where it has no class."""
         table = np.full((len(TradingAction), len(values)), -np.inf)
         for action in set(self._actions.tolist()):
             columns = np.flatnonzero(self._actions == action)

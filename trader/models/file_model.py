@@ -10,7 +10,6 @@ alone and among a million; the first rows, which are real ones, prove it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from trader.config.sections.model import (
     CatboostModel,
     LightgbmModel,
     OnnxModel,
+    OutputRules,
     SklearnModel,
     XgboostModel,
 )
@@ -31,7 +31,8 @@ from trader.errors import ModelError, TraderError
 from trader.models.actions import AnswerError
 from trader.models.decisions import Classes, Decided, by_number, plain
 from trader.models.file_kinds import wrong_kind
-from trader.models.model_card import card_path, feature_definitions, read_card
+from trader.models.fitted_on import FittedOn
+from trader.models.model_card import read_card
 from trader.models.pinned import read_pinned
 from trader.models.predictor import Predictor
 from trader.user_code.targets import what_failed
@@ -55,9 +56,9 @@ def load_predictor(section: FileSection, data: bytes) -> Predictor:
 
 def _predictor(section: FileSection, data: bytes) -> Predictor:
     if isinstance(section, SklearnModel):
-        from trader.models.sklearn_predictor import SklearnPredictor
+        from trader.models.sklearn_predictor import SklearnPredictor, load_estimator
 
-        return SklearnPredictor(section, data)
+        return SklearnPredictor(load_estimator(section, data), section, section.path)
     if isinstance(section, OnnxModel):
         from trader.models.onnx_predictor import OnnxPredictor
 
@@ -84,30 +85,22 @@ def _require_kind(section: FileSection, data: bytes) -> None:
         raise ModelError(said)
 
 
-class FileModel:
-    """A model out of a pinned file."""
+class PredictorModel:
+    """A predictor whose answers are made actions. Made with `_take`."""
 
-    def __init__(
-        self, config: Config, feature_names: Sequence[str], symbols: Sequence[str]
+    feature_names: tuple[str, ...]
+    symbols: tuple[str, ...]
+    path: str  # of the file, or another name of the model for messages
+    chunk_rows: int
+    notices: list[str]  # for the user, at the start
+
+    def _take(
+        self, predictor: Predictor, rules: OutputRules, card: Mapping[str, Any], config: Config
     ) -> None:
-        section = config.model
-        assert isinstance(section, FileSection), "load_model dispatches by type"
-        self.feature_names = tuple(feature_names)
-        self.symbols = tuple(symbols)
-        self.path = section.path
-        self.chunk_rows = section.chunk_rows
-        self.notices: list[str] = []  # for the user, at the start
-        self._section = section
-        self._is_proved = False
-        data = read_pinned(section.path, section.sha256)
-        if getattr(section, "allow_pickle", False):
-            self.notices.append(
-                f"{self.path}: model.allow_pickle lets this file run code when it is loaded; its "
-                f"SHA-256 is {section.sha256}"
-            )
-        self._predictor = load_predictor(section, data)
-        card = read_card(section.path, section.sha256) or {}
-        self._check_features(card, config)
+        """Check a predictor against the config and make it ours."""
+        self._predictor, self._rules, self._is_proved = predictor, rules, False
+        fit = FittedOn(self.path, predictor.signature, card)
+        self.notices += fit.check(self.feature_names, config)
         self._classes = self._rule()
 
     def check_history(self, bars: np.ndarray) -> None:
@@ -137,7 +130,7 @@ class FileModel:
                         f"the model answered with shape {answer.shape} for {rows} rows; one number "
                         "a row was expected"
                     )
-                return by_number(self._section, answer)
+                return by_number(self._rules, answer)
             assert self._classes is not None
             if signature.answer == "probabilities":
                 return self._classes.of_probabilities(answer, signature.are_probabilities)
@@ -195,23 +188,23 @@ class FileModel:
 
     def _rule(self) -> Classes | None:
         """What makes actions of the answers; None for a number."""
-        section, signature = self._section, self._predictor.signature
+        rules, signature = self._rules, self._predictor.signature
         if signature.answer == "number":
-            if section.decide is None:
+            if rules.decide is None:
                 raise ModelError(
                     f"model.path {self.path}: {signature.format} gives one number a row, not "
                     "classes; say what it means: model.decide: {buy_above: …, sell_below: …}"
                 )
             return None
-        if section.decide is not None:
+        if rules.decide is not None:
             self._predictor = _of_second_class(self._predictor, self.path)
             return None
         labels = signature.labels
-        if labels is None and section.classes is not None:
-            labels = tuple(section.classes)
+        if labels is None and rules.classes is not None:
+            labels = tuple(rules.classes)
         if labels is None:
             labels = (0, 1, 2)
-        rule = Classes(self.path, section, labels)
+        rule = Classes(self.path, rules, labels)
         if rule.needs_probabilities and signature.answer == "labels":
             raise ModelError(
                 f"model.path {self.path}: {signature.format} answers with classes alone, and "
@@ -219,35 +212,28 @@ class FileModel:
             )
         return rule
 
-    def _check_features(self, card: Mapping[str, Any], config: Config) -> None:
-        """`ModelError` unless the model was fitted on these features in this order.
 
-        The model's own names count, else those of its card. Their parameters only the card
-        knows: a difference there is told, for it may be meant.
-        """
-        signature = self._predictor.signature
-        names = signature.feature_names or card.get("features")
-        fitted = None if names is None else tuple(str(name) for name in names)
-        if fitted is not None and fitted != self.feature_names:
-            raise ModelError(_other_features(self.path, fitted, self.feature_names))
-        count = signature.feature_count
-        if count is not None and count != len(self.feature_names):
-            raise ModelError(
-                f"model.path {self.path}: was fitted on {count} features, and the config has "
-                f"{len(self.feature_names)}: {', '.join(self.feature_names)}"
-            )
-        if fitted is None:
+class FileModel(PredictorModel):
+    """A model out of a pinned file."""
+
+    def __init__(
+        self, config: Config, feature_names: Sequence[str], symbols: Sequence[str]
+    ) -> None:
+        section = config.model
+        assert isinstance(section, FileSection), "load_model dispatches by type"
+        self.feature_names = tuple(feature_names)
+        self.symbols = tuple(symbols)
+        self.path = section.path
+        self.chunk_rows = section.chunk_rows
+        self.notices = []
+        data = read_pinned(section.path, section.sha256)
+        if getattr(section, "allow_pickle", False):
             self.notices.append(
-                f"{self.path} does not say which features it was fitted on; their order cannot be "
-                "checked. Fit it on a DataFrame with column names"
+                f"{self.path}: model.allow_pickle lets this file run code when it is loaded; its "
+                f"SHA-256 is {section.sha256}"
             )
-        learned = card.get("feature_definitions", {})
-        for name, now in feature_definitions(config).items():
-            if name in learned and learned[name] != now:
-                self.notices.append(
-                    f"{card_path(Path(self.path))}: the model learned from {name} = "
-                    f"{learned[name]}, and the config has {now}"
-                )
+        card = read_card(section.path, section.sha256) or {}
+        self._take(load_predictor(section, data), section, card, config)
 
 
 def _of_second_class(predictor: Predictor, path: str) -> Predictor:
@@ -272,18 +258,3 @@ class SecondClass:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """See `Predictor`."""
         return self._inner.predict(features)[:, 1]
-
-
-def _other_features(path: str, fitted: Sequence[str], given: Sequence[str]) -> str:
-    missing = [name for name in fitted if name not in given]
-    extra = [name for name in given if name not in fitted]
-    if missing or extra:
-        parts = [f"missing: {', '.join(missing)}"] if missing else []
-        parts += [f"not the model's: {', '.join(extra)}"] if extra else []
-        why = "; ".join(parts)
-    else:
-        why = "the same features in another order; reorder them in the config"
-    return (
-        f"model.path {path}: was fitted on other features ({why})\n"
-        f"    the model's   {', '.join(fitted)}\n    the config's  {', '.join(given)}"
-    )

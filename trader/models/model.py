@@ -9,15 +9,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import Reason
+from trader.core.book import NO_REQUESTS
+from trader.core.schema import REQUEST, Reason
 from trader.errors import ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
-from trader.models.decisions import Decided, plain
+from trader.models.decisions import Decided
 from trader.models.registry import model_type
 
 if TYPE_CHECKING:
@@ -26,15 +27,31 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 65_536
 
 
+class Prediction(NamedTuple):
+    """What is said of some bars, row by row: the actions, and what comes beside them."""
+
+    actions: np.ndarray  # i1, TradingAction
+    reasons: np.ndarray  # i2, Reason: why a HOLD is not the model's own
+    requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
+
+
+class Rich(NamedTuple):
+    """A model's answer that says more than actions."""
+
+    actions: np.ndarray  # i1 (n,), as checked by `to_actions`
+    requests: np.ndarray  # REQUEST (n,)
+
+
 class Model(Protocol):
-    """Something that answers HOLD, BUY or SELL for each bar."""
+    """Something that answers HOLD, BUY, SELL or CLOSE for each bar."""
 
     feature_names: tuple[str, ...]  # the columns of `features`, in order
     symbols: tuple[str, ...]  # names behind the bars' `symbol`
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Decided":
-        """int8 actions (n,) for BAR records (n,) and their float64 features (n, k); with reasons
-        and scores where the model has them.
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich | Decided":
+        """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
+
+        `Rich` where scores, prices or sizes come beside them, `Decided` where scores and reasons.
 
         Raises `ModelError` if the model fails or answers nonsense (`AnswerError` with the row).
         """
@@ -97,33 +114,43 @@ def predict_actions(
     model: Model,
     bars: np.ndarray,
     features: np.ndarray,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Decided:
-    """Actions, reasons and scores of a whole history.
+) -> Prediction:
+    """What the model says of a whole history.
 
     `progress` is called with the number of rows done after each chunk. What the model prints
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
     from 0 in `bars`.
     """
     rows = len(bars)
-    whole = _undecided(rows)
+    if chunk_rows is None:  # a model in a file has its own, from the config
+        chunk_rows = int(getattr(model, "chunk_rows", CHUNK_ROWS))
+    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    requests = NO_REQUESTS
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
         for start in range(0, rows, chunk_rows):
             chunk = slice(start, min(start + chunk_rows, rows))
-            part = predict_rows(model, bars[chunk], features[chunk], start)
-            for column, values in zip(whole, part, strict=True):
-                column[chunk] = values
+            said = predict_rows(model, bars[chunk], features[chunk], start)
+            actions[chunk], reasons[chunk] = said.actions, said.reasons
+            if len(said.requests):
+                requests = requests if len(requests) else no_requests(rows)
+                requests[chunk] = said.requests
             if progress is not None:
                 progress(chunk.stop)
-    return whole
+    return Prediction(actions, reasons, requests)
+
+
+def no_requests(rows: int) -> np.ndarray:
+    """REQUEST records (rows,) that ask for nothing."""
+    return np.full(rows * len(REQUEST.names or ()), np.nan).view(REQUEST)
 
 
 def predict_rows(
     model: Model, bars: np.ndarray, features: np.ndarray, first_row: int = 0
-) -> Decided:
-    """Actions, reasons and scores of a few rows at once: a chunk of a history, or one slice.
+) -> Prediction:
+    """What the model says of a few rows at once: a chunk of a history, or one slice.
 
     `first_row` is the number of `bars[0]` in the history, for messages.
     """
@@ -132,15 +159,22 @@ def predict_rows(
         raise ModelError(
             f"the model takes {width} features of {rows} bars; it was given {features.shape}"
         )
-    whole = _undecided(rows)
-    for asked in _warm_parts(features, whole.reasons):
+    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    requests = NO_REQUESTS
+    for asked in _warm_parts(features, reasons):
         try:
             answer = model.predict(bars[asked], features[asked])
             if isinstance(answer, Decided):
-                for column, values in zip(whole, answer, strict=True):
-                    column[asked] = values
-            else:
-                whole.actions[asked] = to_actions(answer, len(bars[asked]))
+                actions[asked], reasons[asked] = answer.actions, answer.reasons
+                if not np.isnan(answer.scores).all():
+                    requests = no_requests(rows)
+                    requests["score"][asked] = answer.scores
+                continue
+            if isinstance(answer, Rich):
+                requests = no_requests(rows)
+                requests[asked] = answer.requests
+                answer = answer.actions
+            actions[asked] = to_actions(answer, len(bars[asked]))
         except AnswerError as error:
             if error.row is None:
                 raise ModelError(error.complaint) from error
@@ -149,11 +183,7 @@ def predict_rows(
             raise ModelError(
                 f"row {first_row + row} (from 0; {where}): {error.complaint}"
             ) from error
-    return whole
-
-
-def _undecided(rows: int) -> Decided:
-    return plain(np.zeros(rows, np.int8))
+    return Prediction(actions, reasons, requests)
 
 
 def _warm_parts(features: np.ndarray, reasons: np.ndarray) -> Iterator[slice | np.ndarray]:

@@ -18,15 +18,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError, TraderError
 from trader.models.child import HEADER, LENGTH, LONGEST_TEXT, Setup, Status
 from trader.models.decisions import Decided
+from trader.models.model import Prediction
 from trader.models.shared_rows import SharedMatrix
 
 MODULE = "trader.models.child"
 READ_BLOCK = 1 << 16
-BYTES_PER_ROW = 11  # action i1, reason i2, score f8
+BYTES_PER_ROW = 3  # action i1, reason i2
+SCORED_PER_ROW = BYTES_PER_ROW + 8  # and score f8
+MOST_PER_ROW = BYTES_PER_ROW + REQUEST.itemsize
 MOST_ROWS = 1 << 20  # of one answer
+_LONGEST = max(LONGEST_TEXT * 4, MOST_PER_ROW * MOST_ROWS)
 DEATH_S = 5.0  # for the kernel to reap a killed process
 
 
@@ -74,13 +79,21 @@ class Answer:
 
     @property
     def decided(self) -> Decided:
-        """Actions int8, reasons int16, scores float64, each (rows,)."""
+        """The arrays of an answer SCORED."""
         rows = self.rows
         return Decided(
             np.frombuffer(self.body, np.int8, rows),
             np.frombuffer(self.body, np.int16, rows, offset=rows),
-            np.frombuffer(self.body, np.float64, rows, offset=3 * rows),
+            np.frombuffer(self.body, np.float64, rows, offset=BYTES_PER_ROW * rows),
         )
+
+    @property
+    def prediction(self) -> Prediction:
+        """The arrays that were packed."""
+        actions = np.frombuffer(self.body, np.int8, self.rows)
+        reasons = np.frombuffer(self.body, np.int16, self.rows, offset=self.rows)
+        requests = np.frombuffer(self.body, REQUEST, offset=BYTES_PER_ROW * self.rows)
+        return Prediction(actions, reasons, requests)
 
 
 class ModelProcess:
@@ -208,11 +221,7 @@ class ModelProcess:
         if len(self._rest) < LENGTH.size:
             return None
         length = LENGTH.unpack_from(self._rest)[0]
-        if (
-            not HEADER.size
-            <= length
-            <= HEADER.size + max(LONGEST_TEXT * 4, BYTES_PER_ROW * MOST_ROWS)
-        ):
+        if not HEADER.size <= length <= HEADER.size + _LONGEST:
             raise ChildGone("the model wrote into our pipe")
         whole = LENGTH.size + length
         if len(self._rest) < whole:
@@ -220,8 +229,12 @@ class ModelProcess:
         message, self._rest = self._rest[LENGTH.size : whole], self._rest[whole:]
         number, status, rows = HEADER.unpack_from(message)
         body = message[HEADER.size :]
+        lengths = {
+            Status.ACTIONS: (rows * BYTES_PER_ROW, rows * MOST_PER_ROW),
+            Status.SCORED: (rows * SCORED_PER_ROW,),
+        }
         known = status in Status.__members__.values()
-        if not known or (status == Status.ACTIONS and len(body) != rows * BYTES_PER_ROW):
+        if not known or len(body) not in lengths.get(Status(status), (len(body),)):
             raise ChildGone("the model wrote into our pipe")
         return Answer(number, Status(status), rows, body)
 

@@ -55,6 +55,14 @@ def _signals(
     return SignalsModel(config, names, symbols)
 
 
+def _object(config: Config, names: Sequence[str], symbols: Sequence[str], _: Sequence[Path]) -> Any:
+    raise ConfigError(
+        "object means a fitted model given from Python: trader.backtest(config, model=clf); a "
+        "command needs a model file",
+        key="model.type",
+    )
+
+
 def _file(config: Config, names: Sequence[str], symbols: Sequence[str], _: Sequence[Path]) -> Any:
     from trader.models.file_model import FileModel
 
@@ -66,6 +74,7 @@ MODEL_TYPES: dict[str, ModelType] = {
     "rule": ModelType(sections.RuleModel, _rule),
     "python": ModelType(sections.PythonModel, _python),
     "signals": ModelType(sections.SignalsModel, _signals),
+    "object": ModelType(sections.ObjectModel, _object),
     "sklearn": ModelType(sections.SklearnModel, _file, True, SKLEARN_NEEDS),
     "onnx": ModelType(sections.OnnxModel, _file, True, ("onnxruntime",)),
     "lightgbm": ModelType(sections.LightgbmModel, _file, True, ("lightgbm",)),

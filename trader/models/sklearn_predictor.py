@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trader.config.sections.model import SklearnModel
+from trader.config.sections.model import OutputRules, SklearnModel
 from trader.errors import ModelError
 from trader.models.file_kinds import PICKLE, kind_of, wrong_kind
-from trader.models.predictor import Signature
+from trader.models.predictor import Answer, Signature
 from trader.models.skops_file import load_skops
 
 # their `predict` is not the likeliest class of their `predict_proba`
@@ -21,19 +21,17 @@ OWN_LIBRARIES = ("sklearn", "lightgbm", "xgboost", "catboost")
 
 
 class SklearnPredictor:
-    """A fitted estimator."""
+    """A fitted estimator of scikit-learn's kind."""
 
-    def __init__(self, section: SklearnModel, data: bytes) -> None:
-        self.path = section.path
-        model = _load(section, data)
+    def __init__(self, model: Any, rules: OutputRules, path: str) -> None:
         if not callable(getattr(model, "predict", None)):
             raise ModelError(
-                f"model.path {self.path}: holds a {type(model).__name__}, which is not a fitted "
+                f"model.path {path}: holds a {type(model).__name__}, which is not a fitted "
                 "classifier or regressor"
             )
         if _is_unfitted(model):
             raise ModelError(
-                f"model.path {self.path}: holds a {type(model).__name__} that was never fitted"
+                f"model.path {path}: holds a {type(model).__name__} that was never fitted"
             )
         _settle(model)
         self._model = model
@@ -41,11 +39,11 @@ class SklearnPredictor:
         names = getattr(model, "feature_names_in_", None)
         self._names = None if names is None else [str(name) for name in names]
         count = getattr(model, "n_features_in_", None)
-        labels = _labels(model, self.path)
-        self._ask, answer = _question(model, section, labels, self.path)
+        labels = _labels(model, path)
+        self._ask, answer = _question(model, rules, labels, path)
         self.signature = Signature(
             f"a {_described(model)}",
-            answer,  # type: ignore[arg-type]
+            answer,
             None if count is None else int(count),
             None if self._names is None else tuple(self._names),
             labels if answer != "number" else None,
@@ -65,7 +63,8 @@ class SklearnPredictor:
         return answer
 
 
-def _load(section: SklearnModel, data: bytes) -> Any:
+def load_estimator(section: SklearnModel, data: bytes) -> Any:
+    """The estimator in a file. Raises `ModelError`."""
     path = section.path
     kind = kind_of(data)
     if kind == PICKLE and section.allow_pickle:
@@ -118,14 +117,14 @@ def _is_unfitted(model: Any) -> bool:
 
 
 def _question(
-    model: Any, section: SklearnModel, labels: tuple[Any, ...] | None, path: str
-) -> tuple[Any, str]:
+    model: Any, rules: OutputRules, labels: tuple[Any, ...] | None, path: str
+) -> tuple[Any, Answer]:
     """Which method to ask, and what it answers."""
-    decides = section.decide is not None
-    wants_more = section.threshold is not None or section.margin is not None
+    decides = rules.decide is not None
+    wants_more = rules.threshold is not None or rules.margin is not None
     proba = getattr(model, "predict_proba", None)
     if labels is None:
-        if section.classes is not None:
+        if rules.classes is not None:
             return model.predict, "labels"
         return model.predict, "number"
     if decides:

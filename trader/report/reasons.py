@@ -78,6 +78,7 @@ NOTES: dict[Reason, Note] = {
     Reason.DATA_GAP: Note("bars were missing", "feed.quality.gap"),
     Reason.DATA_LATE: Note("the bar came too late", "execution.slice_grace_seconds"),
     Reason.DATA_REVISED: Note("the bar was changed afterwards", "feed.quality.revised"),
+    Reason.DATA_HISTORY: Note("the bar closed before the run or its line", "feed.trade_history"),
     Reason.DATA_STALE: Note("the newest bar was too old", "feed.max_age_bars"),
     Reason.DATA_INVALID: Note("the bar broke a rule of the data gate", "feed.quality"),
     Reason.POSITIONS_UNKNOWN: Note("positions were not known"),

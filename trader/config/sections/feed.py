@@ -1,17 +1,23 @@
 """Where bars come from: instruments, columns, quality, feed."""
 
-from typing import Annotated, Literal
+import difflib
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
 
 from trader.config.scalars import (
     Amount,
+    Count,
     CountFromOne,
     Moment,
     OrName,
     OrNone,
+    Param,
     Positive,
     Seconds,
+    Switch,
     Text,
     Zone,
     time_ns,
@@ -19,6 +25,38 @@ from trader.config.scalars import (
 from trader.config.sections.section import Section
 
 Policy = Literal["error", "warn", "drop"]
+FILES = ("csv", "parquet")
+MARKETS = ("ccxt", "alpaca")
+FRAME = "frame"  # a DataFrame given from Python
+BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
+ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
+
+
+class AnyFeed:
+    """Accepts the name of a feed that is built in or installed."""
+
+    def check(self, text: str) -> str:
+        if text not in BUILT_IN and text not in (known := self.known()):
+            near = difflib.get_close_matches(text, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}{hint}")
+        return text
+
+    def known(self) -> list[str]:
+        return [*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": self.known()}
+
+
+FeedType = Annotated[Text, AnyFeed()]
 
 
 class Instrument(Section):
@@ -68,11 +106,35 @@ class Quality(Section):
 class Feed(Section):
     """Where bars come from."""
 
-    type: Literal["csv", "parquet", "stdin"] = Field(description="Kind of source.")
+    type: FeedType = Field(
+        description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
+        "package adds; frame is a DataFrame given from Python."
+    )
     path: OrNone[Text] = Field(
         default=None,
         description="File, relative to the working directory; may contain {symbol}. "
         "Required for csv and parquet.",
+    )
+    exchange: OrNone[Text] = Field(
+        default=None, description="The exchange, as ccxt names it: binance, kraken, … For ccxt."
+    )
+    symbols: tuple[Text, ...] | dict[str, Text] = Field(
+        default={},
+        description="The source's names of the instruments, where they differ: a list in their "
+        "order, or a mapping of ours to its.",
+    )
+    options: dict[str, Param] = Field(
+        default={},
+        description="Handed to the source's library as they are; a secret is written ${NAME} and "
+        "comes from the environment.",
+    )
+    warmup_bars: Count = Field(
+        default=300, description="Closed bars of history that a live market begins with, in bars."
+    )
+    close_grace_seconds: Seconds = Field(
+        default=1.0,
+        description="Time after a bar's close, in seconds, from which a market's history is "
+        "believed to hold it.",
     )
     timestamp: Literal["open", "close"] = Field(
         default="open", description="Whether the source stamps the open or the close of a bar."
@@ -81,6 +143,22 @@ class Feed(Section):
         default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
     )
     columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
+    format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
+        default="auto",
+        description="Layout of the files; auto: recognised, and told; plain: names as in columns.",
+    )
+    separator: Literal["auto", ",", ";", "|", "tab"] = Field(
+        default="auto", description="What stands between two cells of a CSV."
+    )
+    decimal: Literal["auto", ".", ","] = Field(
+        default="auto", description="Decimal mark of the numbers of a text."
+    )
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        default="auto", description="Unit of stamps that are numbers, counted from 1970 in UTC."
+    )
+    date_order: Literal["auto", "day_first", "month_first"] = Field(
+        default="auto", description="Which number of 03/04/2024 is the day."
+    )
     start: OrNone[Moment] = Field(
         default=None,
         description="Use bars that open at or after this ISO time; naive: in timezone.",
@@ -88,6 +166,11 @@ class Feed(Section):
     end: OrNone[Moment] = Field(
         default=None,
         description="Use bars that close at or before this ISO time; naive: in timezone.",
+    )
+    trade_history: Switch = Field(
+        default=False,
+        description="Paper: decide on bars of a live feed that closed before the run or its line "
+        "was up; false: they warm features.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
@@ -98,6 +181,16 @@ class Feed(Section):
         description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
     )
     quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether bars are read from files."""
+        return self.type in FILES
+
+    @property
+    def is_market(self) -> bool:
+        """Whether bars come from a market over a network."""
+        return not self.is_file and self.type not in ("stdin", FRAME)
 
     @property
     def start_ns(self) -> int | None:

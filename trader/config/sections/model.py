@@ -22,7 +22,7 @@ from trader.config.scalars import (
 )
 from trader.config.sections.section import Section
 
-ActionWord = Annotated[Literal["BUY", "SELL", "HOLD"], BeforeValidator(to_word)]
+ActionWord = Annotated[Literal["BUY", "SELL", "HOLD", "CLOSE"], BeforeValidator(to_word)]
 
 
 class RuleModel(Section):
@@ -56,6 +56,9 @@ class Threshold(Section):
     )
     sell: OrNone[Share] = Field(
         default=None, description="SELL from this probability; none: where it is the likeliest."
+    )
+    close: OrNone[Share] = Field(
+        default=None, description="CLOSE from this probability; none: where it is the likeliest."
     )
 
 
@@ -140,6 +143,18 @@ class CatboostModel(FileModel):
     type: Literal["catboost"] = Field(description="A CatBoost model as cbm.")
 
 
+class ObjectModel(OutputRules):
+    """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
+
+    type: Literal["object"] = Field(description="A fitted object given from Python.")
+    made_of: OrNone[Text] = Field(default=None, description="The object's class, filled in.")
+    sha256: OrNone[Digest] = Field(
+        default=None,
+        description="SHA-256 of the object's own serialisation, filled in; none: it has none, and "
+        "the run cannot be reproduced.",
+    )
+
+
 Model = Annotated[
     RuleModel
     | PythonModel
@@ -148,16 +163,27 @@ Model = Annotated[
     | OnnxModel
     | LightgbmModel
     | XgboostModel
-    | CatboostModel,
+    | CatboostModel
+    | ObjectModel,
     Field(discriminator="type"),
 ]
-BUILT_IN = ("rule", "python", "signals", "sklearn", "onnx", "lightgbm", "xgboost", "catboost")
+BUILT_IN = (
+    "rule",
+    "python",
+    "signals",
+    "sklearn",
+    "onnx",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "object",
+)
 
 
 def of_a_package(value: object, validate: Callable[[object], object]) -> object:
     """A model section whose type an installed package registers (`trader.models`)."""
     kind = value.get("type") if isinstance(value, dict) else None
     found = None
-    if isinstance(kind, str) and kind not in BUILT_IN:
+    if isinstance(kind, str) and kind not in (*BUILT_IN, "object"):
         found = extension("trader.models", kind)
     return validate(value) if found is None else found[0].model_validate(value)

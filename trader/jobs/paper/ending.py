@@ -123,7 +123,7 @@ def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
     unrecorded = pending.unrecorded(lease.run_id, lease.folder, [cause])
     kills = lease.kills() or [unrecorded]
     if any(kill["kill_id"] == unrecorded["kill_id"] for kill in kills):
-        latch.raise_halt(lease.folder, cause)  # where there is a folder still
+        latch.raise_own_halt(lease.folder, cause)  # where there is a folder still
     return kills
 
 

@@ -131,6 +131,7 @@ def _ages(begun: Start) -> Ages:
     return Ages(
         config.feed.max_age_bars * config.bar_period_seconds,
         QUEUE_PERIODS * config.bar_period_seconds if hopeless_s is None else hopeless_s,
+        config.feed.trade_history,
     )
 
 

@@ -1,0 +1,355 @@
+"""The finaliser: whatever a market's line does, each bar leaves once, in order, as it was."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trader.core.schema import BarProof
+from trader.feeds.finaliser import BarFinaliser
+from trader.feeds.finality import (
+    TICK,
+    Ask,
+    Final,
+    Gap,
+    Gone,
+    Late,
+    Odd,
+    Page,
+    Revision,
+    Stale,
+    Terms,
+)
+from trader.feeds.source import Finality, Lost, RawBar, Row, Up
+
+S = 1_000_000_000
+PERIOD, GRACE = 60 * S, S
+START = 1_700_000_040 * S // PERIOD * PERIOD
+
+
+def bar(index, volume=10.0, close=100.5):
+    return RawBar(START + index * PERIOD, 100.0, 102.0, 99.0, close, volume)
+
+
+def at(index, seconds=0.0):
+    return START + index * PERIOD + round(seconds * S)
+
+
+def finaliser(finality=Finality.FLAG, late_s=120):
+    made = BarFinaliser(1, [START], Terms(PERIOD, finality, GRACE, late_s * S))
+    return made
+
+
+def begun(finality=Finality.FLAG, index=3):
+    """One whose history 0..index-1 is in and whose stream is up."""
+    made = finaliser(finality)
+    (ask,) = made.on(TICK, at(index, 2))
+    made.on(Up(0), at(index, 2))
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(i) for i in range(index)], at(index, 2))
+    outs = made.on(page, at(index, 2.1))
+    assert [out.bar for out in outs] == [bar(i) for i in range(index)]
+    assert all(out.is_history and out.proof == BarProof.REST for out in outs)
+    return made
+
+
+def of_kind(outs, kind):
+    return [out for out in outs if isinstance(out, kind)]
+
+
+def test_history_is_asked_for_before_anything_of_the_stream_leaves():
+    made = finaliser()
+    assert made.on(TICK, at(3, 2)) == [Ask(0, START, at(3))]
+    made.on(Up(0), at(3, 2))
+    assert made.on(Row(0, bar(3), True), at(4, 0.1)) == []  # flagged, and its history is not in
+    outs = made.on(Page(0, START, at(3), [bar(i) for i in range(3)], at(3, 2)), at(4, 0.2))
+    assert [out.bar.open_ns for out in of_kind(outs, Final)] == [at(i) for i in range(4)]
+    assert [out.is_history for out in of_kind(outs, Final)] == [True, True, True, False]
+
+
+def test_a_forming_row_never_leaves_however_old_it_is():
+    made = begun()
+    assert made.on(Row(0, bar(3), False), at(3, 30)) == []
+    assert of_kind(made.on(TICK, at(9)), Final) == []
+
+
+def test_the_flag_of_the_exchange_makes_a_bar_final():
+    made = begun()
+    (final,) = made.on(Row(0, bar(3), True), at(4, 0.05))
+    assert final == Final(0, bar(3), BarProof.FLAG, False)
+
+
+def test_a_successor_proves_nothing_where_the_exchange_flags():
+    made = begun(Finality.FLAG)
+    made.on(Row(0, bar(3), False), at(3, 59))
+    assert of_kind(made.on(Row(0, bar(4, 1.0), False), at(4, 0.5)), Final) == []
+
+
+def test_a_fresh_successor_on_the_same_stream_makes_a_bar_final():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3)), at(3, 30))
+    (final,) = made.on(Row(0, bar(4, 1.0)), at(4, 0.5))
+    assert final == Final(0, bar(3), BarProof.SUCCESSOR, False)
+
+
+def test_a_bar_known_from_the_snapshot_alone_is_asked_for():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3), is_snapshot=True), at(3, 30))
+    assert of_kind(made.on(Row(0, bar(4, 1.0)), at(4, 0.5)), Final) == []
+    (ask,) = of_kind(made.on(TICK, at(4, 1)), Ask)
+    assert (ask.start_ns, ask.end_ns) == (at(2), at(4))  # one bar of overlap
+
+
+def test_a_row_of_the_stream_before_a_reconnect_is_not_proven_by_one_after():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3, 5.0)), at(3, 30))
+    made.on(Lost(0, "1006"), at(3, 40))
+    made.on(Up(0), at(3, 50))
+    assert of_kind(made.on(Row(0, bar(4, 1.0)), at(4, 0.5)), Final) == []
+
+
+def test_a_late_final_row_is_fetched_and_traded():
+    made = begun()
+    assert made.on(TICK, at(4, 0.9)) == []
+    (ask,) = made.on(TICK, at(4, 1))
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3)], at(4, 1)), at(4, 1.2))
+    assert outs == [Final(0, bar(3), BarProof.REST, False)]
+
+
+def test_rest_asked_within_the_grace_proves_nothing():
+    made = begun()
+    (ask,) = made.on(TICK, at(4, 1))
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, [bar(3)], at(4, 0.5)), at(4, 1.2))
+    assert of_kind(outs, Final) == []
+
+
+def test_rest_that_is_behind_the_stream_is_asked_again():
+    made = begun()
+    made.on(Row(0, bar(3, 9.0), False), at(3, 59))
+    (ask,) = made.on(TICK, at(4, 1))
+    old = Page(0, ask.start_ns, ask.end_ns, [bar(3, 7.0)], at(4, 1))
+    assert of_kind(made.on(old, at(4, 1.2)), Final) == []
+    (ask,) = of_kind(made.on(TICK, at(4, 3)), Ask)
+    new = Page(0, ask.start_ns, ask.end_ns, [bar(3, 9.0)], at(4, 3))
+    assert of_kind(made.on(new, at(4, 3.1)), Final)[0].bar == bar(3, 9.0)
+
+
+def test_what_was_missed_while_the_line_was_down_is_history():
+    made = begun()
+    made.on(Lost(0, "1006"), at(3, 30))
+    outs = made.on(Up(0), at(6, 10))
+    assert outs == [Ask(0, at(2), at(6))]
+    assert made.on(Row(0, bar(6), True), at(7, 0.1)) == []  # after the hole, not before
+    rows = [bar(i) for i in range(2, 6)]
+    outs = of_kind(made.on(Page(0, at(2), at(6), rows, at(6, 10)), at(7, 0.2)), Final)
+    assert [(out.bar.open_ns, out.is_history) for out in outs] == [
+        (at(3), True),
+        (at(4), True),
+        (at(5), True),
+        (at(6), False),
+    ]
+
+
+def test_a_bar_is_empty_only_with_rest_on_both_sides_of_it():
+    made = begun()
+    (ask,) = made.on(TICK, at(4, 1))
+    assert made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], at(4, 1)), at(4, 1.1)) == []
+    (ask,) = made.on(Row(0, bar(5), True), at(6, 0.1))
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(5)], at(6, 0.1))
+    outs = made.on(page, at(6, 0.2))
+    assert outs[0] == Gap(0, at(3), 2)
+    assert outs[1].bar == bar(5)
+
+
+def test_questions_about_a_bar_that_rest_has_not_become_rarer():
+    made = begun()
+    asked, now = [], at(4)
+    while now < at(20):
+        for ask in of_kind(made.on(TICK, now), Ask):
+            asked.append(now)
+            made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], now), now)
+        now += S // 2
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] <= 2 * GRACE
+    assert gaps[-1] == 60 * S
+
+
+def test_what_was_final_stays_and_a_correction_is_told():
+    made = begun()
+    made.on(Row(0, bar(3), True), at(4, 0.1))
+    (told,) = made.on(Row(0, bar(3, close=101.0), True), at(4, 20))
+    assert told == Revision(0, bar(3), bar(3, close=101.0))
+    assert made.on(Row(0, bar(3, close=101.0), True), at(4, 21)) == []
+
+
+def test_old_forming_rows_and_repeated_rows_are_no_news():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3)), at(3, 30))
+    made.on(Row(0, bar(3, 4.0)), at(3, 31))  # behind what was seen
+    (final,) = made.on(Row(0, bar(4, 1.0)), at(4, 0.5))
+    assert final.bar == bar(3)
+    assert made.on(Row(0, bar(3)), at(4, 1)) == []
+    assert made.on(Row(0, bar(3, 4.0)), at(4, 1)) == []
+
+
+def test_a_bar_that_comes_after_its_gap_is_late():
+    made = begun()
+    (ask,) = made.on(Row(0, bar(4), True), at(5, 0.1))
+    made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(4)], at(5, 1)), at(5, 1.1))
+    assert made.on(Row(0, bar(3), True), at(5, 2)) == [Late(0, bar(3))]
+
+
+def test_a_line_that_owes_three_bars_is_stale():
+    made = begun()
+    told = []
+    for index in range(3, 6):
+        (ask,) = made.on(TICK, at(index + 1, 1))
+        rows = [bar(index - 1), bar(index)]
+        page = Page(0, ask.start_ns, ask.end_ns, rows, at(index + 1, 1))
+        told += of_kind(made.on(page, at(index + 1, 1.1)), Stale)
+    assert len(told) == 1
+
+
+def test_rows_that_can_be_no_bar_are_odd():
+    made = begun()
+    (odd,) = made.on(Row(0, bar(3)._replace(open_ns=at(3, 7)), True), at(4))
+    assert isinstance(odd, Odd)
+    (odd,) = made.on(Row(0, bar(9), False), at(4))
+    assert "future" in odd.why
+
+
+def test_a_symbol_that_is_gone_asks_no_more_and_holds_up_nobody():
+    made = BarFinaliser(2, [START, START], Terms(PERIOD, Finality.FLAG, GRACE, 120 * S))
+    assert len(made.on(TICK, at(3, 2))) == 2
+    made.on(Gone(1), at(3, 2))
+    made.on(Page(0, START, at(3), [bar(i) for i in range(3)], at(3, 2)), at(3, 3))
+    assert not made.is_catching_up
+    assert [ask.symbol for ask in of_kind(made.on(TICK, at(9)), Ask)] == [0]
+
+
+def test_a_history_that_begins_later_than_asked_for_is_no_gap():
+    made = finaliser()
+    (ask,) = made.on(TICK, at(9, 2))
+    rows = [bar(i) for i in range(5, 9)]
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, rows, at(9, 2)), at(9, 2.1))
+    assert [out.bar for out in outs] == rows
+
+
+@st.composite
+def markets(draw):
+    """A true history with empty minutes, how its exchange tells of a close, and a seed."""
+    count = draw(st.integers(8, 20))
+    missing = draw(st.sets(st.integers(1, count - 2), max_size=3))
+    return count, missing, draw(st.sampled_from(list(Finality))), draw(st.integers(0, 2**32))
+
+
+class Market:
+    """One true history, told over a line that drops, repeats, reorders and breaks."""
+
+    def __init__(self, count, missing, finality, seed):
+        self.random = Random(seed)
+        self.finality = finality
+        self.true = {
+            i: bar(i, 10.0 + i, 100.0 + self.random.choice([-1, 0, 1]))
+            for i in range(count)
+            if i not in missing
+        }
+        self.count, self.outs, self.asks, self.is_up = count, [], [], False
+        self.made = finaliser(finality)
+
+    def give(self, event, now):
+        outs = self.made.on(event, now)
+        self.asks += [(out, now) for out in outs if isinstance(out, Ask)]
+        self.outs += [(out, now) for out in outs]
+
+    def forming(self, index, share):
+        whole = self.true[index]
+        return whole._replace(volume=whole.volume * share, close=99.5, high=101.0)
+
+    def rows(self, index):
+        """What the stream sends of one bar, in order; a flagged stream may lose any of it."""
+        if self.finality == Finality.POLL or index not in self.true:
+            return []
+        stated = self.finality == Finality.STATED
+        flag = None if self.finality == Finality.SUCCESSOR else False
+        rows = [] if stated else [Row(0, self.forming(index, s), flag) for s in (0.2, 0.6)]
+        rows.append(Row(0, self.true[index], None if flag is None else True))
+        loses = self.finality != Finality.SUCCESSOR
+        rows = [row for row in rows if not (loses and self.random.random() < 0.3)]
+        rows += self.random.sample(rows, self.random.randint(0, len(rows)))  # repeats of old states
+        return rows
+
+    def answer(self, now):
+        while self.asks:
+            ask, asked = self.asks.pop(0)
+            begin, end = (ask.start_ns - START) // PERIOD, (ask.end_ns - START) // PERIOD
+            rows = [self.true[i] for i in range(begin, end + 1) if i in self.true and at(i) <= now]
+            rows = [
+                row
+                if at((row.open_ns - START) // PERIOD + 1) <= asked
+                else self.forming((row.open_ns - START) // PERIOD, 0.4)
+                for row in rows
+            ]
+            self.give(Page(0, ask.start_ns, ask.end_ns, rows, asked), now)
+
+    def run(self):
+        for index in range(3, self.count):
+            rows = self.rows(index)
+            if self.finality in (Finality.FLAG, Finality.STATED):
+                self.random.shuffle(rows)
+            for step, row in enumerate(rows or [None]):
+                now = at(index, 5 + step * 5) if row is None or not row.is_closed else at(index + 1)
+                if self.random.random() < 0.1:
+                    self.is_up = False
+                    self.give(Lost(0, "1006"), now)
+                if not self.is_up and self.random.random() < 0.6:
+                    self.is_up = True
+                    self.give(Up(0), now)
+                    if self.finality == Finality.SUCCESSOR and index in self.true:
+                        sent = [one.bar for one in rows[: step + 1]]
+                        newest = max(sent, key=lambda one: one.volume)
+                        self.give(Row(0, newest, None, True), now)
+                if row is not None and self.is_up:
+                    self.give(row, now)
+                if self.random.random() < 0.7:
+                    self.answer(now)
+                self.give(TICK, now)
+        end = at(self.count + 3)
+        for second in range(200):
+            self.give(TICK, end + second * S)
+            self.answer(end + second * S)
+
+
+@settings(max_examples=150)
+@given(markets())
+def test_any_telling_of_one_history_gives_that_history(market):
+    count, missing, finality, seed = market
+    told = Market(count, missing, finality, seed)
+    told.run()
+    finals = [out for out, _ in told.outs if isinstance(out, Final)]
+    opens = [final.bar.open_ns for final in finals]
+    assert opens == sorted(set(opens))  # once and in order
+    assert [final.bar for final in finals] == [told.true[i] for i in sorted(told.true)]
+    empty = {
+        gap.open_ns + i * PERIOD
+        for gap, _ in told.outs
+        if isinstance(gap, Gap)
+        for i in range(gap.bars)
+    }
+    assert empty == {at(i) for i in missing}
+    for final, now in [(out, now) for out, now in told.outs if isinstance(out, Final)]:
+        assert now >= final.bar.open_ns + PERIOD or final.proof == BarProof.FLAG
+    assert not [out for out, _ in told.outs if isinstance(out, Revision)]
+
+
+@pytest.mark.parametrize("finality", list(Finality))
+def test_rest_alone_gives_the_whole_history(finality):
+    told = Market(12, {4}, finality, 7)
+    for index in range(3, 12):
+        told.give(TICK, at(index, 30))
+        told.answer(at(index, 30))
+    told.run()
+    finals = [out for out, _ in told.outs if isinstance(out, Final)]
+    assert [final.bar for final in finals] == [told.true[i] for i in sorted(told.true)]

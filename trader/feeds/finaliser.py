@@ -1,0 +1,264 @@
+"""What is a closed bar: rows of a stream and pages of history in, final bars out.
+
+    Row · Up · Lost · Page · TICK  ─►  Final · Gap · Revision · Ask · Stale · Odd
+
+Law: pure: no clock and no I/O; the market's time comes in with every event. Each bar of a symbol
+leaves once and in order, proven closed by the market (never by time alone), or a Gap stands in its
+place. What was final stays: a later word against it is a Revision. A bar that closed while the
+line was down is history.
+
+How a bar is proven, best first: the exchange's own flag; the first row of the next bar on the
+same unbroken stream, which has also shown the bar change since it began; the bar as REST gives it
+when asked a grace after the close.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from trader.core.schema import BarProof
+from trader.feeds.finality import (
+    Ask,
+    Final,
+    Gap,
+    Input,
+    Late,
+    Line,
+    Odd,
+    Output,
+    Page,
+    Revision,
+    Seen,
+    Stale,
+    Terms,
+    Tick,
+    is_behind,
+)
+from trader.feeds.source import Finality, Lost, Notice, RawBar, Row, Up
+
+DISPUTES = 3  # pages that are behind the stream, after which the page is believed
+REMEMBERED = 64  # final bars of a symbol that a revision is compared with
+MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
+LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
+
+
+class BarFinaliser:
+    """The lines of every symbol of a feed."""
+
+    def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
+        """`start_ns`: for each symbol the open of the first bar that is wanted."""
+        self._terms = terms
+        self._lines = [Line(self._aligned(start_ns[i])) for i in range(symbols)]
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether a symbol still waits for the history before its stream."""
+        return any(line.is_catching_up for line in self._lines)
+
+    def on(self, event: Input, now_ns: int) -> list[Output]:
+        """Take one event at the market's time `now_ns`; what follows from it, in order."""
+        if isinstance(event, Tick):
+            return [out for i in range(len(self._lines)) for out in self._questions(i, now_ns)]
+        if isinstance(event, Notice):
+            return []
+        line, outs = self._lines[event.symbol], []
+        if isinstance(event, Row):
+            outs = self._row(event, line, now_ns)
+        elif isinstance(event, Page):
+            outs = self._page(event, line, now_ns)
+        elif isinstance(event, Up):
+            line.session += 1
+            line.up_ns, line.is_catching_up, line.ask_after_ns = now_ns, True, 0
+        elif isinstance(event, Lost):
+            line.up_ns = None
+        else:
+            line.is_gone, line.is_catching_up = True, False
+        outs += self._leaving(event.symbol, line, now_ns)
+        return outs + self._questions(event.symbol, now_ns)
+
+    def _aligned(self, ts_ns: int) -> int:
+        return ts_ns // self._terms.period_ns * self._terms.period_ns
+
+    # rows of the stream
+
+    def _row(self, row: Row, line: Line, now_ns: int) -> list[Output]:
+        bar, terms = row.bar, self._terms
+        if bar.open_ns % terms.period_ns:
+            return [Odd(row.symbol, bar, "it opens between two bars")]
+        if bar.open_ns > now_ns + terms.grace_ns:
+            return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
+        if bar.open_ns < line.next_ns:
+            return self._after_the_fact(row, line)
+        held = line.seen.get(bar.open_ns)
+        is_final = row.is_closed is True or terms.finality == Finality.STATED
+        if held is not None and held.proof is not None:
+            if is_final and held.bar != bar:
+                return [Revision(row.symbol, held.bar, bar)]
+            return []
+        if held is None or is_final or not is_behind(bar, held.bar):
+            proof = None
+            if is_final:
+                stated = terms.finality == Finality.STATED
+                proof = BarProof.STATED if stated else BarProof.FLAG
+            line.seen[bar.open_ns] = Seen(bar, proof, line.session, row.is_snapshot)
+        if terms.finality == Finality.SUCCESSOR and not row.is_snapshot and line.up_ns is not None:
+            self._prove_before(bar.open_ns, line)
+        return []
+
+    def _prove_before(self, open_ns: int, line: Line) -> None:
+        """A fresh row of a later bar: what the same stream showed of earlier ones is final."""
+        for at, held in line.seen.items():
+            proven = held.session == line.session and not held.is_primed
+            if at < open_ns and held.proof is None and proven:
+                line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
+
+    def _after_the_fact(self, row: Row, line: Line) -> list[Output]:
+        """A row of a bar that has left: the same again, an old state of it, or a revision."""
+        final = line.finals.get(row.bar.open_ns)
+        if final is None:
+            is_stated = row.is_closed or self._terms.finality == Finality.STATED
+            was_due = line.finals and row.bar.open_ns > next(iter(line.finals))
+            return [Late(row.symbol, row.bar)] if is_stated and was_due else []
+        if final == row.bar or row.is_closed is False:
+            return []
+        if row.is_closed is None and is_behind(row.bar, final):
+            return []
+        line.finals[row.bar.open_ns] = row.bar
+        return [Revision(row.symbol, final, row.bar)]
+
+    # pages of REST
+
+    def _page(self, page: Page, line: Line, now_ns: int) -> list[Output]:
+        line.is_asked = False
+        if line.up_ns is None or page.end_ns >= self._aligned(line.up_ns):
+            line.is_catching_up = False
+        outs: list[Output] = []
+        closed_ns = page.asked_ns - self._terms.grace_ns - self._terms.period_ns
+        closed = {bar.open_ns: bar for bar in page.bars if self._is_closed(bar, closed_ns)}
+        self._begin(closed, line)
+        for open_ns, bar in sorted(closed.items()):
+            if self._is_disputed(bar, line):
+                del closed[open_ns]
+            else:
+                outs += self._rest_bar(page.symbol, bar, line)
+        proven = (at for at, held in line.seen.items() if held.proof is not None)
+        newest = max([*closed, *proven], default=0)
+        at = max(line.next_ns, page.start_ns)
+        while at < min(page.end_ns, newest) and at <= closed_ns:
+            if not self._is_proven(line, at):
+                line.empty.add(at)
+            at += self._terms.period_ns
+        is_answered = line.next_ns in closed or line.next_ns in line.empty
+        line.wait_ns = 0 if is_answered else self._longer(line.wait_ns)
+        line.ask_after_ns = now_ns + line.wait_ns
+        return outs
+
+    def _begin(self, closed: Mapping[int, RawBar], line: Line) -> None:
+        """Of a line that has shown no bar yet: history may begin later than was asked for."""
+        if line.finals or not closed:
+            return
+        proven = [at for at, held in line.seen.items() if held.proof is not None]
+        line.next_ns = max(line.next_ns, min([*closed, *proven]))
+        line.seen = {at: held for at, held in line.seen.items() if at >= line.next_ns}
+
+    def _is_disputed(self, bar: RawBar, line: Line) -> bool:
+        """Whether the stream has shown a later state of the bar than the page: it is asked again,
+        a few times."""
+        held = line.seen.get(bar.open_ns)
+        is_news = held is not None and held.proof is None and held.session == line.session
+        if held is None or not is_news or not is_behind(bar, held.bar):
+            return False
+        line.disputes += 1
+        return line.disputes % DISPUTES > 0
+
+    def _is_closed(self, bar: RawBar, closed_ns: int) -> bool:
+        return bar.open_ns % self._terms.period_ns == 0 and bar.open_ns <= closed_ns
+
+    def _longer(self, wait_ns: int) -> int:
+        return min(max(2 * wait_ns, self._terms.grace_ns, 1_000_000), LONGEST_WAIT_NS)
+
+    def _rest_bar(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
+        held = line.seen.get(bar.open_ns)
+        final = line.finals.get(bar.open_ns) if bar.open_ns < line.next_ns else None
+        if held is not None and held.proof is not None:
+            final = held.bar
+        if final is not None:
+            if final == bar:
+                return []
+            if held is None:
+                line.finals[bar.open_ns] = bar
+            return [Revision(symbol, final, bar)]
+        if bar.open_ns < line.next_ns:
+            return []
+        line.seen[bar.open_ns] = Seen(bar, BarProof.REST, self._owed(bar, held), False)
+        return []
+
+    def _owed(self, bar: RawBar, held: Seen | None) -> int:
+        """0 where the stream had shown the bar as it is; -1 where it should have and had not."""
+        if self._terms.finality == Finality.SUCCESSOR and held is not None and held.bar == bar:
+            return 0
+        return -1
+
+    # what leaves
+
+    def _is_proven(self, line: Line, at: int) -> bool:
+        held = line.seen.get(at)
+        return held is not None and held.proof is not None
+
+    def _leaving(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
+        outs: list[Output] = []
+        period_ns = self._terms.period_ns
+        if line.is_catching_up:  # the history before it comes first
+            return outs
+        while True:
+            if self._is_proven(line, line.next_ns):
+                outs += self._final(symbol, line, now_ns)
+            elif line.next_ns in line.empty:
+                if outs and isinstance(outs[-1], Gap):
+                    outs[-1] = outs[-1]._replace(bars=outs[-1].bars + 1)
+                else:
+                    outs.append(Gap(symbol, line.next_ns, 1))
+                line.seen.pop(line.next_ns, None)
+            else:
+                return outs
+            line.empty.discard(line.next_ns)
+            line.next_ns += period_ns
+
+    def _final(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
+        held = line.seen.pop(line.next_ns)
+        assert held.proof is not None, "only what is proven leaves"
+        close_ns = line.next_ns + self._terms.period_ns
+        was_down = line.up_ns is None or close_ns <= line.up_ns
+        is_history = was_down or now_ns - close_ns > self._terms.late_ns
+        line.finals[line.next_ns] = held.bar
+        while len(line.finals) > REMEMBERED:
+            line.finals.popitem(last=False)
+        outs: list[Output] = [Final(symbol, held.bar, held.proof, is_history)]
+        if held.proof != BarProof.REST:
+            line.misses = 0
+        elif held.session < 0 and not was_down and self._terms.finality != Finality.POLL:
+            line.misses += 1
+            if line.misses % MISSES == 0:
+                outs.append(Stale(symbol, f"{line.misses} bars in a row came by REST only"))
+        return outs
+
+    # what is asked
+
+    def _due_ns(self, line: Line) -> int:
+        """When a line has to ask REST for the bar that leaves next."""
+        if line.is_asked or line.is_gone:
+            return 2**63 - 1
+        if line.is_catching_up:
+            return line.ask_after_ns
+        closed_ns = line.next_ns + self._terms.period_ns + self._terms.grace_ns
+        return max(closed_ns, line.ask_after_ns)
+
+    def _questions(self, symbol: int, now_ns: int) -> list[Output]:
+        line = self._lines[symbol]
+        if self._due_ns(line) > now_ns:
+            return []
+        end_ns = self._aligned(now_ns)
+        if line.next_ns >= end_ns and line.is_catching_up:  # nothing has closed since
+            line.is_catching_up = False
+            return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
+        line.is_asked = True
+        overlap = line.next_ns - self._terms.period_ns
+        return [Ask(symbol, overlap if overlap in line.finals else line.next_ns, end_ns)]

@@ -1,0 +1,133 @@
+"""What goes into the finaliser, what comes out of it, and what it remembers of a symbol."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from trader.core.schema import BarProof
+from trader.feeds.source import Event, Finality, RawBar
+
+
+class Page(NamedTuple):
+    """What REST said of the bars that open in [start, end), when asked at `asked_ns`."""
+
+    symbol: int
+    start_ns: int
+    end_ns: int
+    bars: Sequence[RawBar]
+    asked_ns: int
+
+
+class Gone(NamedTuple):
+    """A symbol that the market does not have any more."""
+
+    symbol: int
+
+
+class Tick(NamedTuple):
+    """Time went by."""
+
+
+TICK = Tick()
+Input = Event | Page | Gone | Tick
+
+
+class Final(NamedTuple):
+    """A closed bar, once."""
+
+    symbol: int
+    bar: RawBar
+    proof: BarProof
+    is_history: bool
+
+
+class Gap(NamedTuple):
+    """Bars that are not there: `bars` of them from the one that opens at `open_ns`."""
+
+    symbol: int
+    open_ns: int
+    bars: int
+
+
+class Revision(NamedTuple):
+    """The market says otherwise of a bar that was final."""
+
+    symbol: int
+    old: RawBar
+    new: RawBar
+
+
+class Ask(NamedTuple):
+    """REST must be asked for the bars that open in [start, end)."""
+
+    symbol: int
+    start_ns: int
+    end_ns: int
+
+
+class Stale(NamedTuple):
+    """The line of a symbol owes bars: make it anew."""
+
+    symbol: int
+    why: str
+
+
+class Late(NamedTuple):
+    """A bar that came after its Gap: it is recorded and nothing more."""
+
+    symbol: int
+    bar: RawBar
+
+
+class Odd(NamedTuple):
+    """A row that can be no bar."""
+
+    symbol: int
+    bar: RawBar
+    why: str
+
+
+Output = Final | Gap | Revision | Ask | Stale | Late | Odd
+
+
+class Terms(NamedTuple):
+    """What a finaliser goes by, in nanoseconds."""
+
+    period_ns: int
+    finality: Finality
+    grace_ns: int  # after a close, before REST is believed
+    late_ns: int  # after a close, from where on a bar is history however it came
+
+
+class Seen(NamedTuple):
+    """A bar that has not left yet; `proof` None: it may still be forming."""
+
+    bar: RawBar
+    proof: BarProof | None
+    session: int
+    is_primed: bool  # known from the stream's first snapshot only
+
+
+@dataclass
+class Line:
+    """One symbol."""
+
+    next_ns: int  # open of the bar that leaves next
+    seen: dict[int, Seen] = field(default_factory=dict)
+    empty: set[int] = field(default_factory=set)  # opens that REST has no bar for
+    finals: OrderedDict[int, RawBar] = field(default_factory=OrderedDict)
+    session: int = 0  # counts streams
+    up_ns: int | None = None  # since when the stream speaks
+    is_asked: bool = False
+    ask_after_ns: int = 0
+    wait_ns: int = 0  # before the next question about the same bar
+    is_catching_up: bool = True
+    misses: int = 0
+    disputes: int = 0
+    is_gone: bool = False
+
+
+def is_behind(bar: RawBar, later: RawBar) -> bool:
+    """Whether `bar` is an older state of the same bar: highs and volume only grow, lows fall."""
+    return bar.volume < later.volume or bar.high < later.high or bar.low > later.low
