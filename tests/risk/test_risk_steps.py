@@ -33,6 +33,7 @@ def desk(position=None, other=None, account=None, sessions=((OPENS, CLOSES),), *
     table = np.zeros(len(sessions), SESSION)
     for row, (opens, closes) in zip(table, sessions, strict=True):
         row["open_ns"], row["close_ns"] = opens, closes
+        row["session"] = (opens - NOW + DAY // 2) // DAY
     rules = make_rules(table, 2, **changes)
     book = new_book(rules)
     book.account[0]["ts_ns"] = NOW
@@ -480,13 +481,17 @@ SPLIT = ((NOW - 900, NOW - 300), (NOW + 300, NOW + 900))
         (-301, 0, {"sessions": SPLIT}, Reason.NONE),
         (0, 1, {"sessions": SPLIT}, Reason.MARKET_CLOSED),
         (300, 1, {"sessions": SPLIT}, Reason.NONE),
+        (-301, 0, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.NONE),  # lunch is no close
+        (300, 1, {"sessions": SPLIT, "open_guard_ns": 100}, Reason.NONE),
+        (899, 1, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.MARKET_CLOSED),
     ],
 )
 def test_market_hours(minute, cursor, different, reason):
     account = {"ts_ns": NOW + minute, "session_cursor": cursor}
     different = {"account": account, **different}
     book, rules = desk(**different)
-    found = told(risk.check_market_hours(book.account[0], rules.sessions, rules.limits[0]))
+    limits, period_ns = rules.limits[0], rules.broker[0]["period_ns"]
+    found = told(risk.check_market_hours(book.account[0], rules.sessions, limits, period_ns))
     assert found == (reason, 0.0, 0.0)
     approved = 10.0 if reason is Reason.NONE else 0.0
     assert judged(10.0, **different) == (approved, *found)

@@ -19,6 +19,7 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.core.sessions import instant_session
 from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
@@ -178,6 +179,9 @@ def request(book, rules, symbol, decision, out):
             account, position, book.orders[symbol], approved, account["decisions"]
         )
         order["symbol"] = symbol
+        order["session"] = instant_session(
+            rules.sessions, account["session_cursor"], account["ts_ns"]
+        )
         count_order(account, position)
 
 

@@ -21,6 +21,7 @@ import math
 from trader.core.costs import commission_amount, expected_price, quoted_price
 from trader.core.exposure import exposure_of_others, worst_qty
 from trader.core.jit import inlined
+from trader.core.markethours import check_market_hours
 from trader.core.rounding import (
     is_lot_multiple,
     is_money_within,
@@ -56,8 +57,6 @@ DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
 GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
 BUYING_POWER = int(Reason.BUYING_POWER)
-MARKET_CLOSED = int(Reason.MARKET_CLOSED)
-CALENDAR_UNKNOWN = int(Reason.CALENDAR_UNKNOWN)
 
 PASSED = (NONE, 0.0, 0.0)
 
@@ -215,23 +214,6 @@ def check_concentration(book, rules, symbol, qty):
 
 
 @inlined
-def check_market_hours(account, sessions, limits):
-    """Step 6: (reason, observed, limit). Trading hours are [open + guard, close − guard)."""
-    ts_ns = account["ts_ns"]
-    row = account["session_cursor"]
-    if row >= len(sessions) or ts_ns < sessions[0]["open_ns"]:
-        return CALENDAR_UNKNOWN, 0.0, 0.0
-    if ts_ns == sessions[row]["close_ns"] and row + 1 < len(sessions):
-        if sessions[row + 1]["open_ns"] == ts_ns:  # 24x7: one day ends as the next begins
-            row += 1
-    opens = sessions[row]["open_ns"] + limits["open_guard_ns"]
-    closes = sessions[row]["close_ns"] - limits["close_guard_ns"]
-    if not (opens <= ts_ns and ts_ns < closes):
-        return MARKET_CLOSED, 0.0, 0.0
-    return PASSED
-
-
-@inlined
 def opening_verdict(book, rules, symbol, qty):
     """Every check that judges an opening order, as far as step 5; `qty` is the whole order."""
     account = book.account[0]
@@ -279,7 +261,9 @@ def pre_trade(book, rules, symbol, qty, closing):
         if reason != NONE:
             return 0.0, reason, observed, limit
     if approved != 0.0:
-        reason, observed, limit = check_market_hours(account, rules.sessions, rules.limits[0])
+        reason, observed, limit = check_market_hours(
+            account, rules.sessions, rules.limits[0], rules.broker[0]["period_ns"]
+        )
         if reason != NONE:
             return 0.0, reason, observed, limit
     return approved, kept[0], kept[1], kept[2]

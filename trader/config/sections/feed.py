@@ -17,6 +17,7 @@ from trader.config.scalars import (
     Param,
     Positive,
     Seconds,
+    SecondsOrZero,
     Switch,
     Text,
     Zone,
@@ -96,6 +97,9 @@ class Quality(Section):
     ohlc: Policy = Field(default="error", description="High below low, or open or close outside.")
     price: Policy = Field(default="error", description="A price that is not finite or not above 0.")
     volume: Policy = Field(default="error", description="A volume that is not finite or below 0.")
+    no_session: Policy = Field(
+        default="error", description="A bar of a day or more on a date without a session."
+    )
     jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
     max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
     max_bad_bars: CountFromOne = Field(
@@ -167,10 +171,16 @@ class Feed(Section):
         default=None,
         description="Use bars that close at or before this ISO time; naive: in timezone.",
     )
-    trade_history: Switch = Field(
-        default=False,
+    trade_history: OrNone[Switch] = Field(
+        default=None,
         description="Paper: decide on bars of a live feed that closed before the run or its line "
-        "was up; false: they warm features.",
+        "was up; false: they warm features; none: false, but a pipe whose first bar is more than "
+        "30 days (and 400 bars) old is a recording, played back and traded.",
+    )
+    clock_tolerance_seconds: SecondsOrZero = Field(
+        default=2.0,
+        description="Paper: a live bar that closes more than this ahead of now is still forming, "
+        "and is not taken.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
