@@ -77,7 +77,7 @@ def _actions_by_name(path: str, labels: Sequence[Any], shown: str) -> np.ndarray
         keys = ", ".join(f"{to_label(label)}: …" for label in labels)
         raise ModelError(
             f"model.path {path}: its classes are {shown}, which are no actions (0 1 2 3 or HOLD "
-            f"BUY SELL CLOSE); say what each means: model.classes: {{{keys}}}, each BUY, SELL or HOLD"
+            f"BUY SELL CLOSE); say what each means: model.classes: {{{keys}}}"
         ) from error
     if len(set(codes.tolist())) != len(codes):
         raise ModelError(f"model.path {path}: its classes {shown} mean an action twice")
@@ -148,7 +148,7 @@ class Classes:
         return _without_nonsense(decided, finite)
 
     def _by_action(self, values: np.ndarray) -> np.ndarray:
-        """float64 (actions, n): the probability of each action; below any other where it has no class."""
+        """float64 (actions, n): the probability of each action; −inf where no class means it."""
         table = np.full((len(TradingAction), len(values)), -np.inf)
         for action in set(self._actions.tolist()):
             columns = np.flatnonzero(self._actions == action)
