@@ -168,22 +168,6 @@ def _param_key(key: object) -> object:
     return to_number(text) if _NUMBER.fullmatch(text) else text
 
 
-def to_label(value: object) -> str:
-    """A class of a model as text: `1` for 1, 1.0 and "1", `true` for True, a name as it is."""
-    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
-        return "true" if value else "false"
-    text = value if isinstance(value, str) else str(value)
-    if _NUMBER.fullmatch(text):
-        number = Decimal(text)
-        return str(int(number)) if number == int(number) else str(float(text))
-    return text.lower() if text in ("True", "False") else text
-
-
-def to_word(value: object) -> object:
-    """A fixed word in capitals, written in any case."""
-    return value.upper() if isinstance(value, str) else value
-
-
 def _plain_param(text: str) -> object:
     if text in ("true", "false"):
         return text == "true"
@@ -293,7 +277,6 @@ Digest = Annotated[str, BeforeValidator(to_text), AfterValidator(_digest)]
 Hours = Annotated[str, BeforeValidator(to_text), AfterValidator(_hours)]
 Zone = Annotated[str, BeforeValidator(to_text), AfterValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(to_switch)]
-Label = Annotated[str, BeforeValidator(to_label)]
 Number = Annotated[float, BeforeValidator(to_number)]
 Positive = Annotated[float, Field(gt=0), BeforeValidator(to_number)]
 Amount = Annotated[float, Field(ge=0), BeforeValidator(to_number)]

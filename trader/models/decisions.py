@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trader.config.scalars import to_label
+from trader.config.labels import to_label
 from trader.config.sections.model import OutputRules
 from trader.core.schema import Reason, TradingAction
 from trader.errors import ConfigError, ModelError

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from trader.config.extensions import extension
+from trader.config.labels import Label, to_word
 from trader.config.scalars import (
     CountFromOne,
     Digest,
-    Label,
     Number,
     OrNone,
     Param,
@@ -18,7 +18,6 @@ from trader.config.scalars import (
     Switch,
     Target,
     Text,
-    to_word,
 )
 from trader.config.sections.section import Section
 
