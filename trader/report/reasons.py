@@ -63,7 +63,9 @@ NOTES: dict[Reason, Note] = {
         "too much of equity in one symbol", "risk.max_position_concentration"
     ),
     Reason.GROSS_EXPOSURE_LIMIT: Note("total exposure was too large", "risk.max_gross_exposure"),
-    Reason.BUYING_POWER: Note("there was not enough cash", "risk.allow_margin"),
+    Reason.BUYING_POWER: Note(
+        "all positions and orders would be worth more than equity", "risk.allow_margin"
+    ),
     Reason.MARKET_CLOSED: Note("the market was closed", "risk.market_hours"),
     Reason.CALENDAR_UNKNOWN: Note("the calendar does not know the date", "risk.market_hours"),
     Reason.VOLUME_PARTICIPATION: Note(
@@ -75,6 +77,11 @@ NOTES: dict[Reason, Note] = {
     Reason.CROSSED_BOOK: Note("the bid was above the ask", "throttle.max_spread_bps"),
     Reason.THROTTLED_TO_ZERO: Note("throttles left less than one lot", "throttle"),
     Reason.BELOW_MIN_SIZE: Note("what was left was too small", "risk.min_order_size"),
+    Reason.TRIMMED_TO_CASH: Note(
+        "what could be paid with costs was ordered, and no more", "risk.allow_margin"
+    ),
+    Reason.BELOW_LOT_SIZE: Note("the size wanted was less than one lot", "instruments.lot_size"),
+    Reason.NO_EQUITY: Note("equity fell to zero or below"),
     Reason.DATA_GAP: Note("bars were missing", "feed.quality.gap"),
     Reason.DATA_LATE: Note("the bar came too late", "execution.slice_grace_seconds"),
     Reason.DATA_REVISED: Note("the bar was changed afterwards", "feed.quality.revised"),
