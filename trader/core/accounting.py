@@ -9,6 +9,7 @@ import math
 
 from trader.core.jit import inlined
 from trader.core.rounding import money_noise, nearest_lot
+from trader.core.sessions import bar_row, session_cursor
 
 
 @inlined
@@ -87,17 +88,17 @@ def mark_to_market(account, positions):
 
 
 @inlined
-def enter_session(account, sessions):
-    """Move on to the session of `account["ts_ns"]`; True if it is another one.
+def enter_session(account, sessions, period_ns):
+    """Move on to the session of the bars that close at `account["ts_ns"]`; True if it is another.
 
-    A bar that closes with the session belongs to it; one outside trading hours belongs to the
-    session that opens next. The baseline of the daily loss is the last equity before it, so an
-    overnight gap counts to the day it opens.
+    Which session that is, `core.sessions` decides. The baseline of the daily loss is the last
+    equity before it, so an overnight gap counts to the day it opens.
     """
-    row = account["session_cursor"]
-    while row < len(sessions) and sessions[row]["close_ns"] < account["ts_ns"]:
-        row += 1
-    account["session_cursor"] = row
+    cursor = session_cursor(sessions, account["session_cursor"], account["ts_ns"])
+    account["session_cursor"] = cursor
+    row = bar_row(sessions, cursor, account["ts_ns"], period_ns)
+    if row < 0:
+        row = cursor
     if row >= len(sessions) or sessions[row]["session"] == account["session"]:
         return False
     account["session"] = sessions[row]["session"]

@@ -17,6 +17,7 @@ from trader.core.rounding import (
     tick_against,
 )
 from trader.core.schema import FillRule, OrderStatus
+from trader.core.sessions import bar_open_ns
 
 SAME_CLOSE = int(FillRule.SAME_CLOSE)
 INTENT = int(OrderStatus.INTENT)
@@ -77,10 +78,14 @@ def place_order(account, position, orders, qty, decision):
 
 @inlined
 def fill_basis(broker, position, bar):
-    """(price before slippage, time, volume) of the fill rule. `position` has not seen `bar` yet."""
+    """(price before slippage, time, volume) of the fill rule. `position` has not seen `bar` yet.
+
+    Bars of one symbol that overlap do not fill before the close at which was decided.
+    """
     if broker["fill"] == SAME_CLOSE:
         return position["mark"], position["mark_ns"], position["volume"]
-    return bar["open"], bar["ts_ns"] - broker["period_ns"], bar["volume"]
+    open_ns = bar_open_ns(bar, broker["period_ns"])
+    return bar["open"], max(open_ns, position["mark_ns"]), bar["volume"]
 
 
 @inlined

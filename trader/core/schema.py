@@ -97,6 +97,7 @@ class Reason(IntEnum):
     SHORT_NOT_ALLOWED = 5
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
+    BELOW_THRESHOLD = 8
     # trading state
     HALTED = 10
     KILLED = 11
@@ -142,6 +143,10 @@ class Reason(IntEnum):
     CROSSED_BOOK = 94
     THROTTLED_TO_ZERO = 95
     BELOW_MIN_SIZE = 96
+    # money
+    TRIMMED_TO_CASH = 97
+    BELOW_LOT_SIZE = 98
+    NO_EQUITY = 99
     # data and system (paper)
     DATA_GAP = 100
     DATA_LATE = 101
@@ -206,6 +211,7 @@ class BarProof(IntEnum):
 
 
 BAR_PROOF_BITS = 0b1111
+BAR_STRETCH_SHIFT = 8  # the bits above: signed seconds by which a bar is longer than the period
 BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
@@ -266,7 +272,7 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
+    ("flags", "<i4"),  # of a live market: BarProof, BAR_HISTORY; above: the stretch
 )
 
 REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not

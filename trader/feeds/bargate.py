@@ -16,6 +16,7 @@ import numpy as np
 from trader.config.sections.feed import Quality
 from trader.feeds.quality import RULES, exact
 from trader.feeds.series import FLOAT_NOISE
+from trader.hours.periods import BarClock
 
 NEVER = -(2**63)
 
@@ -59,7 +60,7 @@ class _Series:
         self.latest_ns = NEVER  # newest close seen, of a sane bar or not
         self.first: tuple[float, ...] = ()  # values of the first bar of that close
         self.close = math.nan  # of the last accepted bar
-        self.open_time: int | None = None  # trading time at which it opened
+        self.open_time: int | None = None  # trading time at which it opened; or its close
         self.refused_jumps = 0  # in a row
 
 
@@ -67,8 +68,14 @@ class BarGate:
     """Judges the bars of a run, in the order they come."""
 
     def __init__(
-        self, n_symbols: int, period_ns: int, quality: Quality, sessions: np.ndarray | None
+        self,
+        n_symbols: int,
+        period_ns: int,
+        quality: Quality,
+        sessions: np.ndarray | None,
+        clock: BarClock | None = None,
     ) -> None:
+        self._clock = None if clock is None or clock.is_fixed else clock
         self.counts = dict.fromkeys(RULES, 0)
         self.missing_bars = 0
         self.equal_by_last_bit = 0  # bars of which a price lies outside by float noise alone
@@ -140,6 +147,12 @@ class BarGate:
 
     def _missing(self, series: _Series, ts_ns: int) -> int:
         """Bars missing since the last accepted one, in trading time."""
+        if self._clock is not None:
+            last, series.open_time = series.open_time, ts_ns
+            if last is None:
+                return 0
+            before, now = self._clock.numbers(np.array([last, ts_ns])).tolist()
+            return max(now - before - 1, 0)
         opened = self._trading_time(ts_ns - self._period_ns)
         before, series.open_time = series.open_time, opened
         if before is None:

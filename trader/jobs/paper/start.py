@@ -22,7 +22,7 @@ from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, Tell, open_feed
 from trader.feeds.pipe_history import FeedEnd, recording_age_ns
-from trader.feeds.sessions import session_table
+from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
@@ -123,9 +123,13 @@ def _no_rules() -> Rules:
 
 
 def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
-    """Trading hours from a run's first bar to about a year from now."""
-    last_ns = max(first_ns, clock.now_ns()) + CALENDAR_AHEAD_NS
-    return session_table(config.risk.market_hours, first_ns, last_ns)
+    """Trading hours from a run's first bar to about a year from now, or as far as they are known.
+
+    `ConfigError` where the calendar has ended by now.
+    """
+    hours, latest_ns = config.risk.market_hours, max(first_ns, clock.now_ns())
+    ahead_ns = min(latest_ns + CALENDAR_AHEAD_NS, last_known_ns(hours, latest_ns))
+    return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
 def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
