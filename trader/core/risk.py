@@ -18,8 +18,8 @@ plus this order.
 
 import math
 
-from trader.core.costs import commission_amount, expected_price, quoted_price
-from trader.core.exposure import exposure_of_others, worst_qty
+from trader.core.costs import quoted_price
+from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
 from trader.core.jit import inlined
 from trader.core.markethours import check_market_hours
 from trader.core.rounding import (
@@ -29,7 +29,13 @@ from trader.core.rounding import (
     is_size_within,
     money_noise,
 )
-from trader.core.schema import MAX_WORKING_ORDERS, NS_PER_SECOND, Reason, SlippageType, TradingState
+from trader.core.schema import (
+    MAX_WORKING_ORDERS,
+    NS_PER_SECOND,
+    Reason,
+    SlippageType,
+    TradingState,
+)
 
 ACTIVE = int(TradingState.ACTIVE)
 HALTED_STATE = int(TradingState.HALTED)
@@ -54,9 +60,8 @@ ORDER_SIZE_LIMIT = int(Reason.ORDER_SIZE_LIMIT)
 ORDER_NOTIONAL_LIMIT = int(Reason.ORDER_NOTIONAL_LIMIT)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
-CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
-GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
 BUYING_POWER = int(Reason.BUYING_POWER)
+TRIMMED_TO_CASH = int(Reason.TRIMMED_TO_CASH)
 
 PASSED = (NONE, 0.0, 0.0)
 
@@ -187,33 +192,6 @@ def check_losses(account, limits):
 
 
 @inlined
-def check_concentration(book, rules, symbol, qty):
-    """Step 5: (reason, observed, limit): one symbol, all together, and what can be paid for."""
-    limits = rules.limits[0]
-    broker = rules.broker[0]
-    position = book.positions[symbol]
-    equity = book.account[0]["equity"]
-    size = abs(worst_qty(position, qty))
-    if not (equity > 0.0):
-        return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
-    notional = size * position["mark"]
-    if not is_money_within(notional, limits["max_position_concentration"] * equity):
-        return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
-    if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
-        return PASSED
-    others = exposure_of_others(book.positions, symbol)
-    gross = others + notional
-    if not is_money_within(gross, limits["max_gross_exposure"] * equity):
-        return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
-    if limits["allow_margin"] == 0:
-        price = expected_price(broker, position, qty)
-        needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
-        if not is_money_within(needed, equity):
-            return BUYING_POWER, needed, equity
-    return PASSED
-
-
-@inlined
 def opening_verdict(book, rules, symbol, qty):
     """Every check that judges an opening order, as far as step 5; `qty` is the whole order."""
     account = book.account[0]
@@ -240,7 +218,8 @@ def pre_trade(book, rules, symbol, qty, closing):
     """What of an order passes: (approved qty, reason, observed, limit).
 
     `closing` is the part of `qty` (same sign, possibly 0) that only reduces the position.
-    Approved is `qty`, `closing` where only the opening part was refused, or 0.
+    Approved is `qty`, less of it where it was trimmed to what can be paid, `closing` where only
+    the opening part was refused, or 0.
     """
     account = book.account[0]
     position = book.positions[symbol]
@@ -254,7 +233,11 @@ def pre_trade(book, rules, symbol, qty, closing):
     kept = PASSED
     if closing != qty:
         kept = opening_verdict(book, rules, symbol, qty)
-        if kept[0] != NONE:
+        if kept[0] == BUYING_POWER and is_trimmed(book, rules, symbol):
+            approved = payable_qty(book, rules, symbol, qty)
+            if abs(approved) > abs(closing):
+                kept = TRIMMED_TO_CASH, kept[1], kept[2]
+        if kept[0] != NONE and kept[0] != TRIMMED_TO_CASH:
             approved = closing
     if approved != 0.0 and approved == closing:
         reason, observed, limit = check_order_size(position, approved, rules.limits[0])

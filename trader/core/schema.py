@@ -97,6 +97,7 @@ class Reason(IntEnum):
     SHORT_NOT_ALLOWED = 5
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
+    BELOW_THRESHOLD = 8
     # trading state
     HALTED = 10
     KILLED = 11
@@ -142,6 +143,10 @@ class Reason(IntEnum):
     CROSSED_BOOK = 94
     THROTTLED_TO_ZERO = 95
     BELOW_MIN_SIZE = 96
+    # money
+    TRIMMED_TO_CASH = 97
+    BELOW_LOT_SIZE = 98
+    NO_EQUITY = 99
     # data and system (paper)
     DATA_GAP = 100
     DATA_LATE = 101

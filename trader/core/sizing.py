@@ -17,6 +17,7 @@ PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 NO_VOLATILITY = int(Reason.NO_VOLATILITY)
 
 
@@ -78,7 +79,7 @@ def requested_qty(action, sizing, position, size, lot_size):
         target = sign * lots_down(size, lot_size)
         if not short_allowed and target < 0.0:
             target = 0.0
-        if sizing["mode"] != TARGET and current * target > 0.0:
+        if sizing["mode"] != TARGET and current * sign > 0.0:
             off = abs(target - current)
             if is_within_threshold(off, sizing["rebalance_threshold"], target):
                 return 0.0, AT_TARGET
@@ -88,6 +89,8 @@ def requested_qty(action, sizing, position, size, lot_size):
         return qty, NONE
     if sign < 0.0 and not short_allowed and current <= 0.0:
         return 0.0, SHORT_NOT_ALLOWED
+    if lots_down(size, lot_size) == 0.0 and (current == 0.0 or sizing["mode"] == INCREMENT):
+        return 0.0, BELOW_LOT_SIZE
     return 0.0, AT_TARGET
 
 
