@@ -63,10 +63,10 @@ def read_files(config: Config) -> Files:
     """The rows of every file of `config.feed`, as they are."""
     reader = READERS.get(config.feed.type)
     if reader is None:
-        raise ConfigError(
-            f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
-            key="feed.type",
-        )
+        remedy = f"a backtest needs {' or '.join(READERS)}"
+        if config.feed.is_market:
+            remedy = "`trader data download -c FILE` fetches it, and prints how to backtest on it"
+        raise ConfigError(f"{config.feed.type} has no history here: {remedy}", key="feed.type")
     check_policies(config)
     rows = []
     sources = []

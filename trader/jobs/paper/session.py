@@ -79,13 +79,18 @@ async def _paper(
         if begun.history is not None:
             for warning in begun.history.quality.to_dict()["warnings"]:
                 say(f"data: {warning}")
-        await first_bar(begun)
-        warm_up(begun.rules)
-        opened = open_run(begun, held)
-        ending.callback(opened.desk.pool.shutdown, wait=False)
-        if asked.new and cut is not None:
-            forget(held.lease.home, cut.parent.name)
-        ended = await _run(begun, opened, held, (hooks, watcher, say))
+        try:
+            await first_bar(begun)
+            for note in begun.notes:
+                say(note)
+            warm_up(begun.rules)
+            opened = open_run(begun, held)
+            ending.callback(opened.desk.pool.shutdown, wait=False)
+            if asked.new and cut is not None:
+                forget(held.lease.home, cut.parent.name)
+            ended = await _run(begun, opened, held, (hooks, watcher, say))
+        finally:
+            await begun.feed.aclose()
         held.over = ended.stopped.how == END
         return ended
 

@@ -20,10 +20,13 @@ from trader.engine.recover import Recovered, recovered
 from trader.engine.replay import replay
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Tell, open_feed
+from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed, Tell, open_feed
 from trader.feeds.sessions import session_table
+from trader.feeds.source import InstrumentFacts
+from trader.feeds.venue_feed import VenueFeed
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
+from trader.jobs.paper.facts import require_same_facts, rules_with_facts
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
 from trader.journal.audit.verify import verify
 from trader.journal.records import JournalError, Record
@@ -58,6 +61,7 @@ class Start:
     path: Path | None = None
     found: Recovered = field(default_factory=Recovered)
     first_ns: int = 0  # close of the run's first bar
+    facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
@@ -101,11 +105,17 @@ async def first_bar(begun: Start) -> None:
 
     Raises `DataError` where the feed ends without one. Nothing for any other run.
     """
-    if begun.history is not None or begun.found.slices:
+    if begun.history is not None:
+        return
+    if isinstance(begun.feed, VenueFeed):
+        begun.facts = await begun.feed.connect()
+    if begun.found.slices:
+        require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
     begun.first_ns = int(first.bar["ts_ns"])
-    begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    begun.rules = rules_with_facts(rules, begun)
 
 
 def _no_rules() -> Rules:
@@ -220,7 +230,7 @@ class _Begun:
     def skipped(self) -> int:
         return self._feed.skipped
 
-    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
+    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
         while self._seen:
             yield self._seen.pop(0)
         async for item in self._rest:
@@ -233,7 +243,7 @@ class _Begun:
 async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
     """The feed, nothing of it lost, and its first bar. `DataError` if it ends without one."""
     items = aiter(feed)
-    seen: list[LiveBar | BadBar] = []
+    seen: list[LiveBar | BadBar | FeedNotice] = []
     async for item in items:
         seen.append(item)
         if isinstance(item, LiveBar):
