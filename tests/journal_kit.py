@@ -14,6 +14,7 @@ from trader.core.book import (
     DECISIONS,
     EVENTS,
     FILLS,
+    NO_REQUESTS,
     THROTTLES,
     Inputs,
     Rules,
@@ -81,15 +82,21 @@ class PaperRun:
         self.client_ids: dict[int, str] = {}
 
     def feed(
-        self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray | None = None
+        self,
+        bars: np.ndarray,
+        actions: np.ndarray,
+        reasons: np.ndarray | None = None,
+        requests: np.ndarray = NO_REQUESTS,
     ) -> None:
         """One slice: record what is acted on, act, record what came of it, send."""
         reasons = np.zeros(len(bars), np.int16) if reasons is None else reasons
-        answer = build.ModelAnswer(bars["symbol"], actions, reasons, "f" * 64, 250_000)
+        answer = build.ModelAnswer(bars["symbol"], actions, reasons, requests, "f" * 64, 250_000)
         self.journal.append([build.bars(bars), build.actions(bars[0]["ts_ns"], answer)])
         first = int(self.book.account[0]["decisions"])
         self.out.counts[:] = 0
-        on_slice(self.book, self.rules, Inputs(bars, actions, reasons), 0, len(bars), self.out)
+        on_slice(
+            self.book, self.rules, Inputs(bars, actions, reasons, requests), 0, len(bars), self.out
+        )
         intents = self._intents()
         self.journal.append([*self._happened(), self._outcome(first), *intents])
         self.journal.append([e for intent in intents for e in self._send(intent)], durable=False)

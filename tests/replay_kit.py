@@ -16,7 +16,7 @@ from trader.engine.recorded import rules_details
 from trader.feeds.sessions import session_table
 from trader.jobs.verify import CONFIG
 from trader.journal import entries as build
-from trader.models.model import load_model, predict_rows
+from trader.models.model import Prediction, load_model, predict_rows
 from trader.wiring import build_features, build_rules
 
 SYMBOLS = ("ACME", "BTC/USD")
@@ -64,7 +64,7 @@ class RecordedRun(PaperRun):
         super().__init__(folder, rules, folder.name, start)
         self.symbols = config.symbols
 
-    def answers(self, bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self, bars: np.ndarray) -> Prediction:
         """What the streaming features and the model say of a slice."""
         rows = np.array([self.features.update(bar) for bar in bars])
         return predict_rows(self.model, bars, rows)
@@ -72,8 +72,7 @@ class RecordedRun(PaperRun):
     def trade(self, count: int | None = None) -> "RecordedRun":
         """Feed the first `count` slices (all)."""
         for part in slices(self.bars)[:count]:
-            actions, reasons = self.answers(part)
-            self.feed(part, actions, reasons)
+            self.feed(part, *self.answers(part))
         return self
 
 

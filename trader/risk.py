@@ -63,8 +63,8 @@ class Order:
         if isinstance(self.side, Side):
             return float(self.side)
         action = TradingAction.parse(self.side)
-        if action is TradingAction.HOLD:
-            raise ValueError("an order buys or sells; HOLD is no order")
+        if action not in (TradingAction.BUY, TradingAction.SELL):
+            raise ValueError(f"an order buys or sells; {action.name} is no order")
         return 1.0 if action is TradingAction.BUY else -1.0
 
 

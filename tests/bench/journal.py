@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.core_kit import always_open, make_rules, random_bars
 from tests.journal_kit import PaperRun, StepClock, limited_rules, slices, start_of
 from trader.core import schema
+from trader.core.book import NO_REQUESTS
 from trader.journal import entries as build
 from trader.journal.audit.verify import verify
 from trader.journal.log import Journal
@@ -56,7 +57,7 @@ def wide_slice() -> dict[str, list[Entry]]:
     bars["bid"] = bars["ask"] = np.nan
     bars["symbol"] = np.arange(SYMBOLS)
     zeros = np.zeros(SYMBOLS, np.int16)
-    answer = build.ModelAnswer(bars["symbol"], zeros + 1, zeros, "f" * 64, 1)
+    answer = build.ModelAnswer(bars["symbol"], zeros + 1, zeros, NO_REQUESTS, "f" * 64, 1)
     decisions = np.zeros(SYMBOLS, schema.DECISION)
     decisions["approved_qty"] = chance.uniform(1, 100, SYMBOLS)
     nothing = np.zeros(0, schema.THROTTLE), np.zeros(0, schema.EVENT)

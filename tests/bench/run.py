@@ -171,7 +171,7 @@ def pipeline(run, loaded):
 
     bars = run.inputs.bars
     matrix = run.features.batch(bars)
-    actions, reasons = predict_actions(run.model, bars, matrix)
+    actions, reasons, _ = predict_actions(run.model, bars, matrix)
     tally = DecisionTally()
     keeper = RowKeeper(len(bars), (tally.add,))
     record = run_history(run.rules, Inputs(bars, actions, reasons), keeper)
@@ -256,7 +256,7 @@ def bench_model(run, loaded, rule_s: float) -> None:
 
     def whole() -> None:
         features = run.features.batch(bars)
-        actions, reasons = predict_actions(model, bars, features)
+        actions, reasons, _ = predict_actions(model, bars, features)
         run_history(run.rules, Inputs(bars, actions, reasons), RowKeeper(len(bars)))
 
     whole()

@@ -10,7 +10,7 @@ ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| \d"
 
 def test_every_named_test_exists():
     named = set(re.findall(r"`(test_\w+)`", PAGE))
-    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     missing = {name for name in named if not re.search(rf"def {name}\(", sources)}
     assert not missing
     assert len(named) > 35

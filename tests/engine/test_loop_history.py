@@ -90,7 +90,7 @@ def test_bars_that_are_no_slice_are_refused_before_any_state_is_touched():
     engine = SliceEngine(rules, RowKeeper(20))
     before = engine.book.account.tobytes()
     with pytest.raises(ValueError, match="no slice"):
-        engine.take(inputs.bars[:2], inputs.actions[:2], inputs.reasons[:2])
+        engine.take(Inputs(inputs.bars[:2], inputs.actions[:2], inputs.reasons[:2]))
     assert engine.book.account.tobytes() == before
 
 

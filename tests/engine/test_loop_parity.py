@@ -43,7 +43,7 @@ def three_digests(
     rules: Rules, bars: np.ndarray, features: FeatureSet, model: Model
 ) -> tuple[str, str, str]:
     """Of the batch engine, of the loop with a journal, and of that journal's replay."""
-    actions, reasons = predict_actions(model, bars, features.batch(bars))
+    actions, reasons, _ = predict_actions(model, bars, features.batch(bars))
     batch = run_history(rules, Inputs(bars, actions, reasons), RowKeeper(len(bars)))
     folder = Path(tempfile.mkdtemp(dir=MEMORY))
     try:

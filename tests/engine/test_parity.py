@@ -13,6 +13,8 @@ from trader.core.schema import Reason, TradingState
 from trader.engine.replay import replay
 from trader.journal import entries as build
 
+pytestmark = pytest.mark.process
+
 RUN = "20240101T000000Z-paper-demo"
 
 
@@ -42,7 +44,7 @@ def test_an_action_the_model_would_not_take_is_found(
 ) -> None:
     run = RecordedRun(home / RUN)
     for number, part in enumerate(slices(run.bars)):
-        actions, reasons = run.answers(part)
+        actions, reasons, _ = run.answers(part)
         if number == 40:
             actions = (actions + 1) % 3
         run.feed(part, actions.astype(np.int8), reasons)
@@ -77,7 +79,7 @@ def test_a_hold_from_outside_the_model_is_taken_as_recorded_and_counted(
 ) -> None:
     run = RecordedRun(home / RUN)
     for number, part in enumerate(slices(run.bars)):
-        actions, reasons = run.answers(part)
+        actions, reasons, _ = run.answers(part)
         if number == 40:
             actions, reasons = np.zeros_like(actions), np.full_like(reasons, Reason.MODEL_TIMEOUT)
         run.feed(part, actions, reasons)
@@ -139,7 +141,7 @@ def test_bars_seen_before_the_first_decision_warm_the_features(
         run.answers(part)
         run.journal.append([build.bars(part, "history")])
     for part in parts[20:]:
-        actions, reasons = run.answers(part)
+        actions, reasons, _ = run.answers(part)
         assert not reasons.any()
         run.feed(part, actions, reasons)
     run.end()

@@ -41,7 +41,7 @@ def test_one_digest_on_made_up_markets(seed, symbols, short):
         sessions, symbols, allow_short=int(short), max_daily_loss=40.0, max_spread_bps=15.0,
         max_volume_participation=0.2, commission_value=1.0, max_fill_participation=0.1,
     )  # fmt: skip
-    actions, reasons = predict_actions(model, bars, features.batch(bars))
+    actions, reasons, _ = predict_actions(model, bars, features.batch(bars))
     batch = run_history(rules, Inputs(bars, actions, reasons), RowKeeper(len(bars)))
     inputs = Inputs(bars, actions, reasons)
     by_slice = run_history_with_loop(rules, inputs, features, model, RowKeeper(len(bars)))

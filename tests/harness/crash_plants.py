@@ -16,6 +16,7 @@ from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.recover import RecordedSlice, Recovered, Recovery
+from trader.engine.slice_takers import slice_inputs
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
@@ -49,7 +50,7 @@ def late_intent() -> None:
         reached("before_inputs")
         await self._append(self.inputs(bars, answer))
         reached("after_inputs")
-        self.step(bars, answer.actions, answer.reasons)
+        self.step(slice_inputs(bars, answer))
         outputs, intents = self.outputs()
         outcomes = self.pass_gate(intents)
         await self._append(outputs)

@@ -162,7 +162,7 @@ def run_trial(state, disk, ledger, chance, by_command):
     pid = start_runner(disk.home, state, ledger, chance)
     try:
         if state == "starting" and disk.kind != "normal":
-            wait_until(lambda: os.path.exists(os.path.join(disk.home, "runs", "sender")))
+            wait_until(lambda: os.path.exists(os.path.join(disk.home, "registry", "live-sender")))
         bring_into_state(state, pid, ledger, chance)
         disk.break_down()
         do_kill = kill_by_command if by_command else kill_by_fork

@@ -14,6 +14,7 @@ LEVELS = {
     "core": 1,
     "config": 1,
     "moments": 1.2,
+    "tables": 1.3,
     "user_code": 1.5,
     "engine": 3,
     "wiring": 4,
@@ -24,7 +25,7 @@ LEVELS = {
 }
 LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}
-CORE_FLOOR = {"schema", "rounding", "jit", "costs"}  # what the leaves stand on
+CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure"}  # what the leaves stand on
 CORE_TOP = {"batch": 2, "step": 1}  # above everything else in the core
 NOT_IN_CORE = {"pandas", "sklearn", "asyncio", "time", "datetime", "random", "logging"}
 NOT_IN_CORE |= {"yaml", "rich", "typer"}
@@ -92,7 +93,7 @@ def broken_core_rule(module: str, target: str) -> str | None:
     if {module, target} <= CORE_LEAVES:
         return "the leaves of the core do not see each other"
     if module in CORE_LEAVES and target not in CORE_FLOOR:
-        return "a leaf of the core stands on schema, rounding, costs and jit"
+        return "a leaf of the core stands on schema, rounding, costs, exposure and jit"
     if CORE_TOP.get(target, 0) > CORE_TOP.get(module, 0):
         return "batch → step → the rest of the core"
     return None

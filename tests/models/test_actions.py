@@ -61,7 +61,7 @@ def test_no_rows_need_no_answers():
 @pytest.mark.parametrize(
     ("answer", "row", "message"),
     [
-        (np.array([0, 1, 3, 7]), 2, "3"),
+        (np.array([0, 1, 4, 7]), 2, "4"),
         (np.array([0, 1, -1, 7]), 2, "-1"),
         (np.array([2**63, 1, 1, 1], np.uint64), 0, "9223372036854775808"),
         (np.array([0.0, 1.0, np.nan, 0.5]), 2, "nan"),
@@ -71,7 +71,7 @@ def test_no_rows_need_no_answers():
         (np.array([1e308, 1.0, 1.0, 1.0]), 0, "1e+308"),
         (np.array([True, False, True, False]), 0, "True"),
         (np.array([1 + 0j, 0, 0, 0]), 0, "1"),
-        (np.array(["BUY", "SELL", "CLOSE", "?"]), 2, "CLOSE"),
+        (np.array(["BUY", "SELL", "FLAT", "?"]), 2, "FLAT"),
         (np.array(["BUY", "SELL", "1", "BUY"]), 2, "'1'"),
         (np.array([b"BUY", b"SELL", b"BUY", b"BUY"]), 0, "b'BUY'"),
         (np.array(["2020-01-01"] * 4, "datetime64[D]"), 0, "2020"),

@@ -19,8 +19,11 @@ from tests import hostile_models
 from trader.core.schema import BAR, Reason
 from trader.errors import ModelError
 from trader.models.child import Status, pack
+from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
+
+pytestmark = pytest.mark.process
 
 ROWS = 3
 BARS = np.zeros(ROWS, BAR)
@@ -49,14 +52,14 @@ def serve(
 
 
 async def is_buying(worker: AskedModel) -> None:
-    actions, reasons = await worker.predict(BARS, GENTLE)
+    actions, reasons, _ = await worker.predict(BARS, GENTLE)
     assert actions.tolist() == [1] * ROWS
     assert reasons.tolist() == [0] * ROWS
     assert worker.health.consecutive_failures == 0
 
 
 async def is_held(worker: AskedModel, reason: Reason) -> None:
-    actions, reasons = await worker.predict(BARS, PROVOKING)
+    actions, reasons, _ = await worker.predict(BARS, PROVOKING)
     assert actions.tolist() == [0] * ROWS
     assert reasons.tolist() == [reason] * ROWS
 
@@ -65,7 +68,7 @@ async def until_buying(worker: ModelWorker) -> None:
     """The replacement loads in the background; until then HOLD, and that is no new failure."""
     failures = worker.health.consecutive_failures
     for _ in range(200):
-        actions, reasons = await worker.predict(BARS, GENTLE)
+        actions, reasons, _ = await worker.predict(BARS, GENTLE)
         if actions.all():
             assert worker.health.consecutive_failures == 0
             return
@@ -169,7 +172,7 @@ def test_model_worker_nonsense_is_invalid_through_the_pipe() -> None:
 def test_model_worker_that_forks_answers_once() -> None:
     async def scenario(worker: ModelWorker) -> None:
         for _ in range(5):
-            actions, _ = await worker.predict(BARS, PROVOKING)
+            actions, _, _ = await worker.predict(BARS, PROVOKING)
             assert actions.tolist() == [1] * ROWS
         await is_buying(worker)
 
@@ -178,7 +181,7 @@ def test_model_worker_that_forks_answers_once() -> None:
 
 def test_model_worker_stdout_stays_clean(capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario(worker: ModelWorker) -> None:
-        actions, _ = await worker.predict(BARS, PROVOKING)
+        actions, _, _ = await worker.predict(BARS, PROVOKING)
         assert actions.all()
 
     serve("chatter", scenario)
@@ -202,11 +205,11 @@ def test_model_worker_does_not_block_the_loop() -> None:
 def test_model_worker_marks_cold_rows_and_asks_about_the_others() -> None:
     async def scenario(worker: ModelWorker) -> None:
         features = np.array([[np.nan], [0.0], [0.0]])
-        actions, reasons = await worker.predict(BARS, features)
+        actions, reasons, _ = await worker.predict(BARS, features)
         assert actions.tolist() == [0, 1, 1]
         assert reasons.tolist() == [Reason.WARMUP, 0, 0]
         features[1] = 1.0
-        actions, reasons = await worker.predict(BARS, features)
+        actions, reasons, _ = await worker.predict(BARS, features)
         assert actions.tolist() == [0, 0, 0]
         assert reasons.tolist() == [Reason.WARMUP, Reason.MODEL_ERROR, Reason.MODEL_ERROR]
 
@@ -215,7 +218,7 @@ def test_model_worker_marks_cold_rows_and_asks_about_the_others() -> None:
 
 def test_model_worker_with_nothing_warm_is_not_asked() -> None:
     worker = ModelWorker(functools.partial(hostile_models.make, "fail"), HASTY_S)
-    actions, reasons = asyncio.run(worker.predict(BARS, np.full((ROWS, 1), np.nan)))
+    actions, reasons, _ = asyncio.run(worker.predict(BARS, np.full((ROWS, 1), np.nan)))
     assert worker.pid is None
     assert not actions.any()
     assert reasons.tolist() == [Reason.WARMUP] * ROWS
@@ -224,7 +227,7 @@ def test_model_worker_with_nothing_warm_is_not_asked() -> None:
 def test_model_worker_large_slices_cross_the_pipes() -> None:
     async def scenario(worker: ModelWorker) -> None:
         for rows in (50_000, 1):
-            actions, reasons = await worker.predict(np.zeros(rows, BAR), np.zeros((rows, 1)))
+            actions, reasons, _ = await worker.predict(np.zeros(rows, BAR), np.zeros((rows, 1)))
             assert actions.all()
             assert len(actions) == len(reasons) == rows
 
@@ -235,7 +238,7 @@ def test_model_worker_a_question_too_large_for_a_hung_child_times_out() -> None:
     async def scenario(worker: ModelWorker) -> None:
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGSTOP)
-        actions, reasons = await worker.predict(np.zeros(50_000, BAR), np.zeros((50_000, 40)))
+        actions, reasons, _ = await worker.predict(np.zeros(50_000, BAR), np.zeros((50_000, 40)))
         assert not actions.any()
         assert (reasons == Reason.MODEL_TIMEOUT).all()
 
@@ -326,7 +329,7 @@ def test_model_worker_late_answer_of_an_earlier_question_is_never_taken() -> Non
     child = Scripted(old, new)
     child._write = lambda message, deadline_s: None  # type: ignore[method-assign]
     answer = child.ask(2, BARS[:1], GENTLE[:1], time.monotonic() + 1.0)
-    assert answer.arrays[0].tolist() == [1]
+    assert answer.prediction.actions.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -346,9 +349,12 @@ def test_model_worker_noise_in_the_pipe_is_recognised(noise: bytes) -> None:
 
 def test_model_worker_answers_are_checked_again_on_our_side() -> None:
     good = np.array([0, 1, 2], np.int8), np.array([0, 1, 0], np.int16)
-    assert nonsense_in(*good) is None
-    assert nonsense_in(np.array([3], np.int8), np.zeros(1, np.int16)) is not None
-    assert nonsense_in(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)) is not None
+    assert nonsense_in(Prediction(*good)) is None
+    assert nonsense_in(Prediction(np.array([4], np.int8), np.zeros(1, np.int16))) is not None
+    assert (
+        nonsense_in(Prediction(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)))
+        is not None
+    )
 
 
 @pytest.mark.parametrize(("deed", "said"), [("fail", "luck"), ("leave", "SystemExit")])

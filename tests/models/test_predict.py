@@ -46,7 +46,7 @@ def test_rows_with_undefined_features_are_warmup_and_never_shown(cold, chunk_row
     bars, features = make_bars(10), make_features(10)
     features[cold, np.arange(len(cold)) % 2] = NAN
     model = RecordingModel()
-    actions, reasons = predict_actions(model, bars, features, chunk_rows)
+    actions, reasons, _ = predict_actions(model, bars, features, chunk_rows)
     warm = [row for row in range(10) if row not in cold]
     assert (actions.dtype, reasons.dtype) == (np.int8, np.int16)
     assert np.flatnonzero(actions == TradingAction.BUY).tolist() == warm
@@ -64,27 +64,27 @@ def test_rows_with_undefined_features_are_warmup_and_never_shown(cold, chunk_row
 def test_infinite_features_are_defined_and_shown():
     features = make_features(3)
     features[1] = [np.inf, -np.inf]
-    actions, reasons = predict_actions(RecordingModel(), make_bars(3), features)
+    actions, reasons, _ = predict_actions(RecordingModel(), make_bars(3), features)
     assert actions.tolist() == [1, 1, 1]
     assert reasons.tolist() == [0, 0, 0]
 
 
 def test_no_features_means_every_bar_is_warm():
     model = make_model({"type": "rule", "buy": "close > 0", "sell": "false"}, ())
-    actions, reasons = predict_actions(model, make_bars(3), np.empty((3, 0)))
+    actions, reasons, _ = predict_actions(model, make_bars(3), np.empty((3, 0)))
     assert actions.tolist() == [1, 1, 1]
     assert reasons.tolist() == [0, 0, 0]
 
 
 def test_no_bars_give_no_actions():
-    actions, reasons = predict_actions(RecordingModel(), make_bars(0), make_features(0))
+    actions, reasons, _ = predict_actions(RecordingModel(), make_bars(0), make_features(0))
     assert actions.shape == reasons.shape == (0,)
 
 
 def test_one_cold_feature_that_no_rule_uses_still_holds():
     model = make_model({"type": "rule", "buy": "a == a", "sell": "false"})
     features = np.array([[1.0, NAN], [1.0, 2.0]])
-    actions, reasons = predict_actions(model, make_bars(2), features)
+    actions, reasons, _ = predict_actions(model, make_bars(2), features)
     assert actions.tolist() == [0, 1]
     assert reasons.tolist() == [Reason.WARMUP, Reason.NONE]
 
@@ -113,7 +113,7 @@ def test_answer_of_wrong_length_is_refused():
 
 def test_model_that_answers_int8_out_of_range_is_caught_again():
     """Whatever a `Model` says of itself, its answer is checked before it is acted on."""
-    model = RecordingModel(lambda bars, _: np.full(len(bars), 3, np.int8))
+    model = RecordingModel(lambda bars, _: np.full(len(bars), 4, np.int8))
     with pytest.raises(ModelError, match="row 0"):
         predict_rows(model, make_bars(2), make_features(2))
 

@@ -48,7 +48,7 @@ def test_function_gets_features_in_config_order_and_answers_for_each_row(folder)
         """,
     )
     features = make_features(50)
-    actions, _ = predict_actions(model, make_bars(50), features, chunk_rows=7)
+    actions, _, _ = predict_actions(model, make_bars(50), features, chunk_rows=7)
     assert actions.tolist() == np.where(features[:, 0] > features[:, 1], 1, 2).tolist()
 
 

@@ -314,7 +314,7 @@ def test_row_alone_equals_row_in_many_blocks():
     count = 2 * BLOCK_ROWS + 17
     bars, features = make_bars(count), make_features(count)
     model = rule("a / b > 0.3 * close / 100", "a * b - abs(a) < -0.7")
-    whole, _ = predict_actions(model, bars, features)
+    whole, _, _ = predict_actions(model, bars, features)
     assert set(whole.tolist()) == {HOLD, BUY, SELL}
     for i in [0, 1, BLOCK_ROWS - 1, BLOCK_ROWS, count - 1, *range(3, count, 997)]:
         assert model.predict(bars[i : i + 1], features[i : i + 1])[0] == whole[i]

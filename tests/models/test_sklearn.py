@@ -68,6 +68,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
     estimator = fitted(ESTIMATORS[kind]())
@@ -76,13 +77,14 @@ def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
     features[:20] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        actions, reasons = predict_actions(model, make_bars(ROWS), features)
+        actions, reasons, _ = predict_actions(model, make_bars(ROWS), features)
     expected = estimator.predict(pd.DataFrame(features[20:], columns=list(NAMES)))
     assert np.array_equal(actions[20:], expected)
     assert set(expected.tolist()) == {0, 1, 2}
     assert (reasons[:20] == Reason.WARMUP).all()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_row_alone_in_a_slice_and_in_a_history_get_one_answer(tmp_path, kind):
     model = load(save_skops(tmp_path / "m.skops", fitted(ESTIMATORS[kind]())))
@@ -446,6 +448,7 @@ def test_infinite_feature_names_row_and_feature(tmp_path, value):
 # --- files that are equal for equal models --------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_equal_models_give_equal_bytes_that_load_back(kind):
     first, second = fitted(ESTIMATORS[kind]()), fitted(ESTIMATORS[kind]())

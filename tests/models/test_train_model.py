@@ -131,6 +131,7 @@ def test_model_learns_what_is_there_to_learn():
     assert 0.4 < trained.facts["in_sample"]["majority_class_share"] < 0.6
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("estimator", "params"),
     [
@@ -154,7 +155,7 @@ def test_same_inputs_give_the_same_bytes_and_load_without_trusting_more(
     section = {"type": "sklearn", "path": str(path), "sha256": card["sha256"]}
     model = load_model(make_config(section), NAMES, ("ACME",))
     features = make_features(100, seed=4)
-    actions, _ = predict_actions(model, make_bars(100), features)
+    actions, _, _ = predict_actions(model, make_bars(100), features)
     expected = first.estimator.predict(pd.DataFrame(features, columns=list(NAMES)))
     assert np.array_equal(actions, expected)
 

@@ -52,12 +52,12 @@ def check(side="BUY", size=100.0, price=100.0, portfolio=None, **changes):
 # --- actions ---
 
 ACCEPTED = [
-    *[(value, TradingAction(value)) for value in (0, 1, 2)],
+    *[(value, TradingAction(value)) for value in (0, 1, 2, 3)],
     *[(kind(1), TradingAction.BUY) for kind in (np.int8, np.int64, np.uint8)],
     *[(name, TradingAction.SELL) for name in ("SELL", "sell", "Sell", " sell ")],
     *[(action, action) for action in TradingAction],
 ]
-REFUSED = [3, -1, np.int64(7), True, np.bool_(True), 1.0, np.float64(1), math.nan, None]
+REFUSED = [4, -1, np.int64(7), True, np.bool_(True), 1.0, np.float64(1), math.nan, None]
 REFUSED += [Decimal(1), Fraction(1), 1 + 0j, np.float32(0), False, np.False_]
 REFUSED += ["LONG", "", "1", b"BUY", [1], (1,), object(), 2**70]
 
@@ -88,6 +88,7 @@ def test_trading_action_enum_integration():
         ("HOLD", 0),
         ("BUY", 1),
         ("SELL", 2),
+        ("CLOSE", 3),
     ]
     assert TradingAction("buy") is TradingAction.BUY
     actions = np.array([TradingAction.BUY, TradingAction.HOLD, TradingAction.SELL, 0], np.int8)

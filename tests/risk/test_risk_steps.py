@@ -345,15 +345,16 @@ def test_position_size(qty, different, verdict):
         (-10.0, {"max_order_notional": 1_000.0, "position": {"ask": 128.0}}, PASSED),
         (-10.0, {"max_order_notional": 999.0, "position": {"ask": 128.0}},
          (Reason.ORDER_NOTIONAL_LIMIT, 1_000.0, 999.0)),
-        # and 25 % more where the collar lets the price go so far
-        (-10.0, {"max_order_notional": 1_250.0, "price_collar": 0.25}, PASSED),
-        (-10.0, {"max_order_notional": 1_249.0, "price_collar": 0.25},
-         (Reason.ORDER_NOTIONAL_LIMIT, 1_250.0, 1_249.0)),
+        # whatever the collar and the slippage would still let it cost
+        (-49.0, {"max_order_notional": 4_900.0, "price_collar": 0.25, "slippage_value": 50.0},
+         PASSED),
+        (-3.0, {"max_order_notional": 0.3, "position": {"mark": 0.1}}, PASSED),
+        (-1.0, {"max_order_notional": 99.99}, (Reason.ORDER_NOTIONAL_LIMIT, 100.0, 99.99)),
     ],
 )  # fmt: skip
 def test_order_size(qty, different, verdict):
     book, rules = desk(**different)
-    found = risk.check_order_size(book.positions[0], qty, rules.limits[0], rules.broker[0])
+    found = risk.check_order_size(book.positions[0], qty, rules.limits[0])
     assert told(found) == verdict
     approved = qty if verdict is PASSED else 0.0
     assert judged(qty, **different)[:2] == (approved, verdict[0])

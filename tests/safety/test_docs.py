@@ -23,7 +23,7 @@ NAMED = set(re.findall(r"[A-Za-z_.]+", PAGE))
 
 def test_every_code_outcome_event_and_file_is_explained():
     outcomes = {barrier.HALTED, barrier.ENDED, barrier.DEAD, barrier.NOT_STOPPED}
-    files = {statedir.KILLS, statedir.REARMS, statedir.RUNS, records.AUDIT, records.UNRECORDED}
+    files = {statedir.KILLS, statedir.REARMS, statedir.REGISTRY, records.AUDIT, records.UNRECORDED}
     for name, number in latch.CODES.items():
         assert f"`{name}` {number}" in PAGE
     assert {*outcomes, *files, *events.EVENTS, *events.StopReport._fields} <= NAMED

@@ -150,16 +150,16 @@ def test_state_folder_on_a_remote_disk_is_refused(trader_home, monkeypatch):
         arm(str(trader_home), "r1", INFO)
 
 
-@pytest.mark.parametrize("at", ["home", "runs", "latch.lock", "gate.lock"])
+@pytest.mark.parametrize("at", ["home", "registry", "latch.lock", "gate.lock"])
 def test_state_folder_that_cannot_be_used_is_explained(tmp_path, at):
     home = tmp_path / "home"
     if at == "home":
         home.write_text("a file")
-    elif at == "runs":
+    elif at == "registry":
         home.mkdir()
-        (home / "runs").write_text("a file")
+        (home / "registry").write_text("a file")
     else:
-        place = home if at == "latch.lock" else home / "runs" / "r1"
+        place = home if at == "latch.lock" else home / "registry" / "live-r1"
         (place / at).mkdir(parents=True)
     with pytest.raises(TraderError, match=r"cannot be used: E.*nothing is traded without it"):
         arm(str(home), "r1", INFO)
@@ -189,11 +189,11 @@ def test_run_that_is_over_for_good_leaves_no_folder_for_a_kill_to_look_at(trader
     lease.open_gate()
     lease.write_status({"ts_ns": 1})
     lease.close(over=True)
-    assert os.listdir(trader_home / "runs") == []
+    assert os.listdir(trader_home / "registry") == []
     with held_run(trader_home, "r2") as lease:
         die(lease)
     runs.forget(str(trader_home), "r2")  # for a fresh one in its place
-    assert os.listdir(trader_home / "runs") == []
+    assert os.listdir(trader_home / "registry") == []
 
 
 def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
@@ -201,10 +201,11 @@ def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
     order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
     stop.shut(stop.Stop(str(trader_home), order))
     lease.close(over=True)
-    assert os.listdir(trader_home / "runs") == ["r1"]
+    assert os.listdir(trader_home / "registry") == ["live-r1"]
     assert rearm.rearm(str(trader_home), order.kill_id, "seen")["armed"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("taken", ["unlink", "replace"])
 def test_runner_whose_lock_was_taken_away_is_alive_all_the_same(
     trader_home, tmp_path, capfd, taken
@@ -212,7 +213,7 @@ def test_runner_whose_lock_was_taken_away_is_alive_all_the_same(
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
         wait_for(lambda: ledger.read()[0] > 0)
-        lock = trader_home / "runs" / "sender" / "run.lock"
+        lock = trader_home / "registry" / "live-sender" / "run.lock"
         lock.unlink()
         if taken == "replace":
             lock.touch()
@@ -239,7 +240,7 @@ def test_rearm_of_a_run_whose_folder_has_gone_is_one(trader_home):
     with held_run(trader_home, "r1"):
         order = stop.StopOrder("enough", latch.CODES["MANUAL_STOP"], "r1")
         stop.shut(stop.Stop(str(trader_home), order))
-    shutil.rmtree(trader_home / "runs" / "r1")
+    shutil.rmtree(trader_home / "registry" / "live-r1")
     done = rearm.rearm(str(trader_home), order.kill_id, "it had ended")
     assert (done["armed"], done["pending"]) == (True, [])
 
@@ -299,6 +300,7 @@ def test_latch_of_one_run_in_a_fallback_binds_that_run_only(trader_home, monkeyp
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.process
 def test_forked_child_does_not_keep_a_dead_runner_alive(trader_home, tmp_path):
     code = """
 import os, sys, time
@@ -322,6 +324,7 @@ os._exit(0)
         os.killpg(process.pid, 9)
 
 
+@pytest.mark.process
 def test_killed_run_that_could_not_cancel_is_told_to_cancel_first(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
@@ -338,6 +341,7 @@ def test_killed_run_that_could_not_cancel_is_told_to_cancel_first(trader_home, t
         assert not held.cancel_first
 
 
+@pytest.mark.process
 def test_run_that_crashed_without_a_kill_need_not_cancel(trader_home, tmp_path, capfd):
     _, document = kill_here(capfd, "--reason", "long ago")
     rearm.rearm(str(trader_home), document["kill_id"], "go on")
@@ -466,6 +470,7 @@ def test_damaged_entry_is_no_process(trader_home, content):
         assert runs.Run(str(trader_home), "r1").runner is None
 
 
+@pytest.mark.process
 def test_two_first_starts_at_once_both_get_an_armed_folder(tmp_path):
     code = """
 import sys
@@ -480,6 +485,7 @@ held.close()
         assert [process.wait(timeout=20) for process in both] == [0, 0]
 
 
+@pytest.mark.process
 def test_command_line_shows_the_refusal_and_exit_code_7(trader_home):
     shut(trader_home, "seen from the command line")
     code = """

@@ -18,6 +18,8 @@ from tests.safety_kit import held_run, kill_here, runner_process, trader, wait_f
 from trader.errors import KilledError
 from trader.safety import latch, records, runs, status
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "kill-switch.md").read_text("utf-8")
 ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d", line)]
@@ -25,7 +27,7 @@ ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d
 
 def test_every_requirement_has_its_tests_and_they_exist():
     assert [row[0].strip() for row in ROWS] == [f"K{number}" for number in range(1, 13)]
-    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     for number, what, tests in ROWS:
         named = re.findall(r"`(test_\w+)`", tests)
         assert named, (number, what)
@@ -48,7 +50,7 @@ def other_boot(trader_home, tmp_path, monkeypatch, capfd):
     record = trader_home / "kills" / f"{document['kill_id']}.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "ts_mono_ns": 2**61}))
     stranger = subprocess.Popen(["sleep", "60"])
-    with (trader_home / "runs" / "sender" / latch.PAGE).open("r+b") as page:
+    with (trader_home / "registry" / "live-sender" / latch.PAGE).open("r+b") as page:
         page.seek(latch.RUNNER_AT)
         page.write(runs.encode_runner(runs.Runner(stranger.pid, "of another boot", runs.OPEN, 1)))
         page.seek(latch.HEARTBEAT_AT)
@@ -119,7 +121,8 @@ def wriggle(who):
             tried["rearm"] = "done"
         except Exception as error:
             tried["rearm"] = f"{type(error).__name__}: {error}"
-    folders = [home, *(os.path.join(home, "runs", name) for name in os.listdir(home + "/runs"))]
+    registry = os.path.join(home, "registry")
+    folders = [home, *(os.path.join(registry, name) for name in os.listdir(registry))]
     for folder in folders:
         tried["arm_if_new"] = arming.arm_if_new(folder)
         with contextlib.suppress(FileNotFoundError):

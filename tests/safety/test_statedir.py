@@ -46,8 +46,8 @@ def test_folders_in_a_group_folder_are_the_groups(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     home.chmod(0o770)
-    statedir.make_folder(str(home / "runs"))
-    assert os.stat(home / "runs").st_mode & 0o7777 == 0o2770
+    statedir.make_folder(str(home / "registry"))
+    assert os.stat(home / "registry").st_mode & 0o7777 == 0o2770
     statedir.share_with_group(str(home))
     assert os.stat(home).st_mode & 0o7777 == 0o2770
     statedir.share_with_group(str(tmp_path))
@@ -143,6 +143,7 @@ def child(code="import time; time.sleep(60)"):
     return subprocess.Popen([sys.executable, "-c", code])
 
 
+@pytest.mark.process
 def test_sigkill_reaches_that_very_process_and_no_other():
     process = child()
     started = processes.start_token(process.pid)
@@ -156,6 +157,7 @@ def test_sigkill_reaches_that_very_process_and_no_other():
     assert processes.kill_process(process.pid, started) == processes.GONE
 
 
+@pytest.mark.process
 def test_sigkill_works_where_there_are_no_process_handles(monkeypatch):
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     process = child()
@@ -184,6 +186,7 @@ def test_process_that_ends_between_the_look_and_the_signal_is_gone(monkeypatch):
     assert processes.kill_process(pid, processes.start_token(pid)) == processes.GONE
 
 
+@pytest.mark.process
 def test_suspended_and_ended_processes_are_seen():
     process = child()
     os.kill(process.pid, signal.SIGSTOP)
@@ -198,6 +201,7 @@ def test_suspended_and_ended_processes_are_seen():
     assert not processes.is_stopped(process.pid)
 
 
+@pytest.mark.process
 def test_start_time_is_asked_of_ps_where_there_is_no_proc(monkeypatch, tmp_path):
     shim = tmp_path / "ps"
     shim.write_text('#!/bin/sh\n[ "$4" = 42 ] && echo "Mon Nov 23 09:00:00 2026"\n')
@@ -252,22 +256,22 @@ def test_user_without_a_name_is_a_number():
 
 
 def test_foreign_files_in_the_runs_folder_are_passed_over(trader_home):
-    (trader_home / "runs").mkdir()
-    (trader_home / "runs" / ".hidden").mkdir()
-    (trader_home / "runs" / "with blank").mkdir()
-    (trader_home / "runs" / "r1").mkdir()
+    (trader_home / "registry").mkdir()
+    (trader_home / "registry" / ".hidden").mkdir()
+    (trader_home / "registry" / "live-with blank").mkdir()
+    (trader_home / "registry" / "live-r1").mkdir()
     assert [run.run_id for run in runs.all_runs(str(trader_home))] == ["r1"]
     assert pending.pending_kills(str(trader_home)) == []  # an empty folder is no stop
 
 
 def test_what_was_there_before_a_folder_was_opened_to_its_group_becomes_the_groups(tmp_path):
     home = tmp_path / "home"
-    statedir.make_folder(str(home / "runs" / "one"))
+    statedir.make_folder(str(home / "registry" / "one"))
     (home / "kill.page").write_bytes(b"")
     home.chmod(0o770)
     statedir.share_with_group(str(home))
     gid = os.stat(home).st_gid
-    for path in (home, home / "runs", home / "runs" / "one"):
+    for path in (home, home / "registry", home / "registry" / "one"):
         assert os.stat(path).st_mode & 0o7777 == 0o2770
         assert os.stat(path).st_gid == gid
     assert os.stat(home / "kill.page").st_gid == gid

@@ -25,6 +25,8 @@ from trader.safety import (
     stop,
 )
 
+pytestmark = pytest.mark.process
+
 SOMEBODY = 12345
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
@@ -210,17 +212,17 @@ def test_headline_names_what_is_stopped(trader_home, capfd):
 
 def test_hang_of_a_dead_run_is_pointed_to(trader_home):
     with held_run(trader_home, "demo") as lease:
-        (trader_home / "runs" / "demo" / "hang.txt").write_text("Thread 0x1")
+        (trader_home / "registry" / "live-demo" / "hang.txt").write_text("Thread 0x1")
         die(lease)
         (run,) = status.collect()["runs"]
-        assert run["why"].endswith(f"after it hung: {trader_home}/runs/demo/hang.txt")
+        assert run["why"].endswith(f"after it hung: {trader_home}/registry/live-demo/hang.txt")
 
 
 @pytest.mark.parametrize("pid", [99999999999999999999, -1, 0, 2**31])
 def test_number_that_is_no_process_is_never_signalled(trader_home, capfd, pid):
     with held_run(trader_home) as lease:
         lease.open_gate()
-        place = os.path.join(trader_home, "runs", "r1")
+        place = os.path.join(trader_home, "registry", "live-r1")
         entry = runs.read_json(os.path.join(place, runs.ENTRY))
         runs.write_json(os.path.join(place, runs.ENTRY), {**entry, "pid": pid})
         with open(os.path.join(place, latch.PAGE), "r+b") as page:
@@ -284,7 +286,7 @@ def test_rearm_that_cannot_be_printed_is_done_all_the_same(trader_home, capfd):
 def test_runs_that_ended_before_the_last_boot_are_not_in_the_answer(trader_home, capfd):
     with held_run(trader_home, "old") as lease:
         lease.open_gate()
-    with open(trader_home / "runs" / "old" / latch.PAGE, "r+b") as page:
+    with open(trader_home / "registry" / "live-old" / latch.PAGE, "r+b") as page:
         page.seek(latch.HEARTBEAT_AT)
         page.write(runs.encode_heartbeat(2**62))  # the clock of then was further
     assert kill_here(capfd, "--reason", "x")[1]["runs"] == []

@@ -8,7 +8,7 @@ import typer
 
 
 def command(context: typer.Context) -> None:
-    """Stop every run (or --run ID) at once: --reason TEXT."""
+    """Stop every run (or --run ID) at once: -r TEXT says why."""
     from trader.safety.kill import main
 
     raise typer.Exit(main(context.args))

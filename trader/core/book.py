@@ -17,12 +17,14 @@ from trader.core.schema import (
     MAX_WORKING_ORDERS,
     ORDER,
     POSITION,
+    REQUEST,
     THROTTLE,
     TradingState,
 )
 
 # indices into Out.counts
 DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS = range(5)
+NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
 EVENTS_PER_SLICE = 8  # account-wide events one slice can cause, beside those per order
 
 
@@ -52,6 +54,7 @@ class Inputs(NamedTuple):
     bars: np.ndarray  # BAR, (n,)
     actions: np.ndarray  # i1, TradingAction
     reasons: np.ndarray  # i2, Reason: NONE, or why a HOLD is not the model's own
+    requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
 
 
 class Out(NamedTuple):

@@ -7,9 +7,9 @@ import math
 
 from trader.core import execution, risk, sizing, throttle
 from trader.core.book import DECISIONS
-from trader.core.costs import affordable_size
+from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down
+from trader.core.rounding import is_size_within, lots_down
 from trader.core.rows import write_throttle
 from trader.core.schema import (
     NS_PER_SECOND,
@@ -22,6 +22,8 @@ from trader.core.schema import (
 from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
+CLOSE = int(TradingAction.CLOSE)
+AT_TARGET = int(Reason.AT_TARGET)
 NONE = int(Reason.NONE)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
@@ -45,6 +47,8 @@ def decide(book, rules, inputs, index, out):
     qty = 0.0
     if account["trading_state"] == REDUCING and is_flattening(account, rules.limits[0]):
         qty = flattening_qty(book.positions[symbol])
+    elif action == CLOSE:
+        qty, reason = leaving_qty(book, rules, symbol, out)
     elif action != HOLD:
         qty, reason = wanted_qty(book, rules, symbol, action, out)
     row = out.counts[DECISIONS]
@@ -76,6 +80,21 @@ def is_flattening(account, limits):
 def flattening_qty(position):
     """Signed qty that closes what no working order is closing yet."""
     return sizing.closing_qty(position, 0.0 - position["qty"])
+
+
+@inlined
+def leaving_qty(book, rules, symbol, out):
+    """(signed qty, reason) that makes the symbol flat, after withdrawing what would open it."""
+    position = book.positions[symbol]
+    orders = book.orders[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    if position["working_orders"] > 0:
+        for index in range(position["working_orders"]):
+            if not (orders[index]["qty"] * position["qty"] < 0.0):
+                cancel_order(book.account[0], orders[index], REPLACED, out)
+        execution.recount_working(position, orders, lot_size)
+    qty = within_order_size(rules, position, flattening_qty(position), lot_size)
+    return qty, NONE if qty != 0.0 else AT_TARGET
 
 
 @inlined
@@ -127,12 +146,10 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    if limits["max_order_notional"] < math.inf and position["mark"] > 0.0:
-        price = position["mark"]
-        if limits["price_collar"] < math.inf:
-            price *= 1.0 + limits["price_collar"]
+    price = quoted_price(position, qty)
+    if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
-    if abs(qty) <= largest or sizing.closing_qty(position, qty) != qty:
+    if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
         return qty
     return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 

@@ -38,6 +38,7 @@ class TradingAction(IntEnum, metaclass=_OfExactKinds):
     HOLD = 0
     BUY = 1
     SELL = 2
+    CLOSE = 3
 
     @classmethod
     def _missing_(cls, value: object) -> "TradingAction | None":
@@ -52,7 +53,7 @@ class TradingAction(IntEnum, metaclass=_OfExactKinds):
             return cls(value)  # type: ignore[arg-type]  # whatever it is: _OfExactKinds
         except ValueError:
             raise ValueError(
-                f"not a trading action: {value!r} (use 0, 1, 2 or HOLD, BUY, SELL)"
+                f"not a trading action: {value!r} (use 0, 1, 2, 3 or HOLD, BUY, SELL, CLOSE)"
             ) from None
 
 
@@ -266,6 +267,14 @@ BAR = _record(
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
     ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
+)
+
+REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not
+    ("score", "<f8"),  # the probability or value behind the action
+    ("limit_price", "<f8"),  # the entry is a limit order at this price
+    ("stop_loss", "<f8"),  # prices of the exits of this entry
+    ("take_profit", "<f8"),
+    ("size", "<f8"),  # units, instead of position_sizing
 )
 
 SESSION = _record(  # one unbroken stretch of trading hours; a lunch break makes two of one session

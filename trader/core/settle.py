@@ -33,8 +33,11 @@ def settle(book, rules, bar, out):
     if broker["max_fill_participation"] < math.inf:
         capacity = broker["max_fill_participation"] * basis[2]
     orders = book.orders[symbol]
+    executions_allowed = rules.limits[0]["max_executions_without_review"]
     for index in range(position["working_orders"]):
         order = orders[index]
+        if not (account["executions"] < executions_allowed):
+            break  # the review is due: `watch` halts on this slice, and cancels what is left
         if broker["time_in_force"] == DAY and order["session"] != account["session"]:
             cancel_order(account, order, TIME_IN_FORCE, out)
             continue

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from trader.core.book import NO_REQUESTS
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND, Reason, TradingAction
 from trader.engine.slices import Slice
 from trader.features.feature_set import FeatureSet, FeatureStream
@@ -26,10 +27,11 @@ NEVER_ASKED = 0
 
 
 class Answer(NamedTuple):
-    """Actions int8 (n,) and reasons int16 (n,) for the bars of one slice."""
+    """What was said of the bars of one slice; arrays run with them."""
 
-    actions: np.ndarray
-    reasons: np.ndarray
+    actions: np.ndarray  # i1, TradingAction
+    reasons: np.ndarray  # i2, Reason
+    requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
     features_sha: str = ""  # of the feature matrix's bytes; "" where nobody records it
     latency_ns: int = NEVER_ASKED  # of the model
 
@@ -103,7 +105,7 @@ class LiveSignals:
         bars = one.bars
         matrix, sha = await loop.run_in_executor(self._pool, self._features, bars)
         began_ns = self._now_ns()
-        actions, reasons = await self.model.predict(bars, matrix)
+        actions, reasons, requests = await self.model.predict(bars, matrix)
         now_ns = self._now_ns()
         if one.quarantined:
             bad = np.isin(bars["symbol"], one.quarantined) & (reasons == Reason.NONE)
@@ -112,9 +114,10 @@ class LiveSignals:
         history = (bars["flags"] & BAR_HISTORY) != 0
         if history.any() and not self._ages.trades_history:
             actions, reasons = overruled(actions, reasons, own & history, Reason.DATA_HISTORY)
+            self._is_live = True  # what is to come is of now, and its silence counts
         elif one.due_ns is not None and self._is_stale(one.due_ns, now_ns):
             actions, reasons = overruled(actions, reasons, own, Reason.DATA_STALE)
-        return Answer(actions, reasons, sha, now_ns - began_ns)
+        return Answer(actions, reasons, requests, sha, now_ns - began_ns)
 
     def _is_stale(self, due_ns: int, now_ns: int) -> bool:
         """Whether a slice is too old to act on. Before the first that is not, it is history."""

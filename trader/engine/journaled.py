@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from trader.core.book import snapshot
+from trader.core.book import Inputs, snapshot
 from trader.core.schema import EventKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
 from trader.engine.refusals import refused_entries
+from trader.engine.slice_takers import slice_inputs
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import Refused
 from trader.engine.snapshots import SnapshotRhythm
@@ -49,7 +50,7 @@ class JournaledSlices:
         reached("before_inputs")
         await self._append(self.inputs(bars, answer))
         reached("after_inputs")
-        self.step(bars, answer.actions, answer.reasons)
+        self.step(slice_inputs(bars, answer))
         outputs, intents = self.outputs()
         await self._append(outputs)
         reached("after_outputs")
@@ -161,10 +162,10 @@ class JournaledSlices:
         said = build.ModelAnswer(bars["symbol"], *answer)
         return [build.bars(bars), build.actions(int(bars[0]["ts_ns"]), said)]
 
-    def step(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
+    def step(self, inputs: Inputs) -> None:
         """The slice through the core."""
         self._forget()
-        self.engine.take(bars, actions.astype(np.int8), reasons.astype(np.int16))
+        self.engine.take(inputs)
         self._rhythm.begin(self.engine.book)
 
     def outputs(self) -> tuple[list[Entry], list[Entry]]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trader.core.book import Inputs, Rules
-from trader.core.schema import BAR, DECISION, Reason, TradingAction, TradingState
+from trader.core.schema import BAR, DECISION, REQUEST, Reason, TradingAction, TradingState
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Diverged, Divergence, Where
@@ -22,7 +22,7 @@ from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
 from trader.journal.store import read_records
-from trader.models.model import Model, predict_actions
+from trader.models.model import Model, Prediction, no_requests, predict_actions
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 OWN = (int(Reason.NONE), int(Reason.WARMUP))  # reasons that come out of the batch path itself
@@ -65,6 +65,7 @@ class Recorded:
     seen: list[np.ndarray] = field(default_factory=list)  # BAR, also bars not traded on
     bars: list[np.ndarray] = field(default_factory=list)  # BAR
     actions: list[np.ndarray] = field(default_factory=list)  # ACTION_ROW, in the bars' order
+    requests: list[np.ndarray] = field(default_factory=list)  # REQUEST, the same
     asked: list[Record] = field(default_factory=list)  # the ACTION records
     decided: list[Record] = field(default_factory=list)  # the DECISION records
     fills: list[Record] = field(default_factory=list)
@@ -131,12 +132,15 @@ def _is_later(rows: np.ndarray, bars: list[np.ndarray]) -> bool:
 def _add(run: Recorded, bars: np.ndarray, asked: Record, decided: Record) -> None:
     bars = bars[np.argsort(bars["symbol"], kind="stable")]
     actions = readback.actions_of(asked)
-    actions = actions[np.argsort(actions["symbol"], kind="stable")]
+    order = np.argsort(actions["symbol"], kind="stable")
+    actions = actions[order]
+    requests = readback.requests_of(asked)
     if not np.array_equal(actions["symbol"], bars["symbol"]):
         raise JournalError(f"record {asked.seq}: actions are not for the bars before them")
     run.seen.append(bars)
     run.bars.append(bars)
     run.actions.append(actions)
+    run.requests.append(requests[order] if len(requests) else no_requests(len(actions)))
     run.asked.append(asked)
     run.decided.append(decided)
 
@@ -166,25 +170,24 @@ def _compare(
     recorded = _joined(run.actions, ACTION_ROW)
     report.bars = len(bars)
     report.recorded_bars = len(bars) + run.later_bars
-    actions, reasons = _answers(run, bars, features, model)
+    actions, reasons, requests = _answers(run, bars, features, model)
     outside = ~np.isin(recorded["reason"], OWN)
     codes, counts = np.unique(recorded["reason"][outside], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         report.held_from_outside[Reason(code).name] = count
     actions[outside], reasons[outside] = recorded["action"][outside], recorded["reason"][outside]
-    _compare_actions(run, (actions, reasons), symbols)
+    requests = _requests(run, requests, outside)
+    _compare_actions(run, Prediction(actions, reasons, requests), symbols)
     kept: list[np.ndarray] = []
     keeper = RowKeeper(max(len(bars), 1), (lambda rows: kept.append(rows.copy()),))
-    result = run_history(rules, Inputs(bars, actions, reasons), keeper)
+    result = run_history(rules, Inputs(bars, actions, reasons, requests), keeper)
     report.digest = result.digest
     _compare_slices(run, (_joined(kept, DECISION), result.fills, result.equity), symbols)
     report.decisions, report.fills = len(bars), len(result.fills)
 
 
-def _answers(
-    run: Recorded, bars: np.ndarray, features: BatchFeatures, model: Model
-) -> tuple[np.ndarray, np.ndarray]:
-    """Actions and reasons of the batch path for the bars that were traded on."""
+def _answers(run: Recorded, bars: np.ndarray, features: BatchFeatures, model: Model) -> Prediction:
+    """What the batch path says of the bars that were traded on."""
     seen = _joined(run.seen, BAR)
     order = np.lexsort((seen["symbol"], seen["ts_ns"]))
     seen = seen[order]
@@ -197,12 +200,10 @@ def _answers(
     return predict_actions(model, bars, matrix[traded])
 
 
-def _compare_actions(
-    run: Recorded, answers: tuple[np.ndarray, np.ndarray], symbols: tuple[str, ...]
-) -> None:
-    actions, reasons = answers
+def _compare_actions(run: Recorded, answers: Prediction, symbols: tuple[str, ...]) -> None:
+    actions, reasons, requests = answers
     row = 0
-    for recorded, record in zip(run.actions, run.asked, strict=True):
+    for slice_at, (recorded, record) in enumerate(zip(run.actions, run.asked, strict=True)):
         rows = slice(row, row + len(recorded))
         row = rows.stop
         for index in np.flatnonzero(
@@ -212,6 +213,19 @@ def _compare_actions(
             theirs = int(recorded[index]["action"]), int(recorded[index]["reason"])
             name = symbols[int(recorded[index]["symbol"])]
             Where(record, symbols).differs("action", _answer(*theirs), _answer(*mine), name)
+        theirs_asked = run.requests[slice_at]
+        mine_asked = requests[rows] if len(requests) else no_requests(len(recorded))
+        Where(record, symbols).require_rows("request", theirs_asked, mine_asked)
+
+
+def _requests(run: Recorded, made: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """What came beside the actions, where it was from outside the model as recorded."""
+    recorded = _joined(run.requests, REQUEST)
+    if not len(made) and not np.any(recorded.view(np.float64) == recorded.view(np.float64)):
+        return made
+    made = made if len(made) else no_requests(len(recorded))
+    made[outside] = recorded[outside]
+    return made
 
 
 def _compare_slices(

@@ -16,6 +16,7 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
+    NO_REQUESTS,
     Inputs,
     Rules,
     new_book,
@@ -29,7 +30,7 @@ from trader.engine.digest import RunDigest
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.journal import readback
 from trader.journal.records import Record
-from trader.journal.rows import require_layouts
+from trader.journal.rows import ACTION_ROW, require_layouts
 
 TRADED = "slice"  # `use` of the bars that were traded on
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
@@ -60,6 +61,7 @@ class _Slice:
 
     bars: list[np.ndarray]
     actions: np.ndarray | None = None
+    requests: np.ndarray | None = None
 
 
 class Rebuild:
@@ -105,6 +107,7 @@ class Rebuild:
             where.differs("bars of the slice", "none", "one a symbol")
         assert self._slice is not None
         self._slice.actions = readback.actions_of(record)
+        self._slice.requests = readback.requests_of(record)
 
     def _resume(self, data: dict[str, Any], record: Record, where: Where) -> None:
         rules = recorded_rules(record)
@@ -238,15 +241,16 @@ def _inputs(ready: _Slice, where: Where) -> Inputs:
     """Core inputs of a recorded slice, in symbol order."""
     bars = np.concatenate(ready.bars)
     bars = bars[np.argsort(bars["symbol"], kind="stable")]
-    answered = (
-        {int(row["symbol"]): row for row in ready.actions} if ready.actions is not None else {}
-    )
-    rows = [answered.get(int(symbol)) for symbol in bars["symbol"]]
-    if None in rows or len(answered) != len(bars):
-        where.differs("actions of the slice", len(answered), f"one for each of {len(bars)} bars")
-    actions = np.array([row["action"] for row in rows if row is not None], np.int8)
-    reasons = np.array([row["reason"] for row in rows if row is not None], np.int16)
-    return Inputs(bars, actions, reasons)
+    said = np.empty(0, ACTION_ROW) if ready.actions is None else ready.actions
+    order = np.argsort(said["symbol"], kind="stable")
+    if not np.array_equal(said["symbol"][order], bars["symbol"]):
+        where.differs("actions of the slice", len(said), f"one for each of {len(bars)} bars")
+    requests = NO_REQUESTS if ready.requests is None else ready.requests
+    if len(requests) not in (0, len(said)):
+        where.differs("requests of the slice", len(requests), f"none, or {len(said)}")
+    requests = requests[order] if len(requests) else requests
+    actions, reasons = (said[name][order].copy() for name in ("action", "reason"))
+    return Inputs(bars, actions, reasons, requests)
 
 
 def row_text(row: np.ndarray) -> str:

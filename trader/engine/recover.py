@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.book import Inputs
 from trader.core.schema import Reason
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
@@ -27,7 +28,7 @@ from trader.journal.records import Entry, Record
 
 TRADED = "slice"
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
-OVER = "end"  # reason of the RUN_END of a feed that has ended; any other end is taken up again
+OVER = ("end", "caught_up")  # reasons of a RUN_END that nothing follows; others are taken up again
 
 
 @dataclass
@@ -37,8 +38,14 @@ class RecordedSlice:
     bars: np.ndarray
     actions: np.ndarray
     reasons: np.ndarray
+    requests: np.ndarray
     wall_ns: int
     has_outputs: bool = False
+
+    @property
+    def inputs(self) -> Inputs:
+        """The same as inputs of the core."""
+        return Inputs(self.bars, self.actions, self.reasons, self.requests)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Recovered:
     @property
     def is_over(self) -> bool:
         """Whether the feed had ended: there is nothing to go on with."""
-        return self.end == OVER
+        return self.end in OVER
 
 
 def recovered(records: Iterator[Record]) -> Recovered:
@@ -114,7 +121,8 @@ def recovered(records: Iterator[Record]) -> Recovered:
         elif kind == "ACTION":
             answer = readback.actions_of(record)
             asked = answer["action"].copy(), answer["reason"].copy()
-            last = RecordedSlice(bars, *asked, record.wall_ns)
+            requests = readback.requests_of(record)
+            last = RecordedSlice(bars, *asked, requests, record.wall_ns)
             found.steps.append(last)
             found.quarantine.accept()
             found.quarantine.held(bars["symbol"].tolist())
@@ -237,7 +245,7 @@ class Recovery:
 
     def _slice(self, recorded: RecordedSlice) -> None:
         slices, found = self._slices, self._found
-        slices.step(recorded.bars, recorded.actions, recorded.reasons)
+        slices.step(recorded.inputs)
         outputs, intents = slices.outputs()
         if not recorded.has_outputs:  # the last one
             self._journal.append([*self._missing, *outputs])

@@ -9,11 +9,17 @@ from typing import Protocol
 
 import numpy as np
 
-from trader.core.book import Rules
+from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason
 from trader.engine.answers import Answer
 from trader.engine.sliceengine import Gate, SliceEngine
 from trader.engine.slices import Refused
+
+
+def slice_inputs(bars: np.ndarray, answer: Answer) -> Inputs:
+    """What the core takes in of one slice."""
+    actions, reasons = answer.actions.astype(np.int8), answer.reasons.astype(np.int16)
+    return Inputs(bars, actions, reasons, answer.requests)
 
 
 class SliceTaker(Protocol):
@@ -51,7 +57,7 @@ class PlainSlices:
 
     async def take(self, bars: np.ndarray, answer: Answer) -> None:
         """See `SliceTaker`."""
-        self.engine.take(bars, answer.actions, answer.reasons)
+        self.engine.take(slice_inputs(bars, answer))
         self.engine.pass_gate(self._gate)
 
     async def note(self, refused: Sequence[Refused]) -> None:

@@ -55,13 +55,15 @@ class SliceEngine:
         self._last_ns = -(2**63)
         self.slices = 0
 
-    def take(self, bars: np.ndarray, actions: np.ndarray, reasons: np.ndarray) -> None:
-        """BAR records (n,) of one instant in symbol order, int8 actions and int16 reasons (n,).
+    def take(self, inputs: Inputs) -> None:
+        """BAR records (n,) of one instant in symbol order, with an action and a reason each.
 
         ValueError if they are not one instant, later than the one before: our own bug, and no
         state was touched.
         """
-        if not (len(bars) == len(actions) == len(reasons)) or len(bars) == 0:
+        bars = inputs.bars
+        rows = {len(inputs.actions), len(inputs.reasons), len(inputs.requests) or len(bars)}
+        if rows != {len(bars)} or len(bars) == 0:
             raise ValueError("a slice has one action and one reason a bar, and at least one bar")
         ts_ns = int(bars[0]["ts_ns"])
         if not (ts_ns > self._last_ns and (len(bars) == 1 or _is_slice(bars))):
@@ -70,7 +72,7 @@ class SliceEngine:
             self._hand_over()
         self._last_ns = ts_ns
         self._before[:] = self._out.counts
-        on_slice(self.book, self.rules, Inputs(bars, actions, reasons), 0, len(bars), self._out)
+        on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)
         self.slices += 1
 
     def pass_gate(self, gate: Gate | None = None) -> None:
@@ -189,7 +191,7 @@ def warm_up(rules: Rules) -> None:
     bars = np.zeros(1, BAR)
     for field in ("open", "high", "low", "close"):
         bars[field] = 1.0
-    engine.take(bars, np.zeros(1, np.int8), np.zeros(1, np.int16))
+    engine.take(Inputs(bars, np.zeros(1, np.int8), np.zeros(1, np.int16)))
     submit(engine.book, 0)
     abort(engine.book, rules, 0, int(Reason.KILLED), engine._out)
     engine.cancel(0, 0, Reason.KILLED)

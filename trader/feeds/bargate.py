@@ -15,6 +15,7 @@ import numpy as np
 
 from trader.config.sections.feed import Quality
 from trader.feeds.quality import RULES, exact
+from trader.feeds.series import FLOAT_NOISE
 
 NEVER = -(2**63)
 
@@ -70,6 +71,7 @@ class BarGate:
     ) -> None:
         self.counts = dict.fromkeys(RULES, 0)
         self.missing_bars = 0
+        self.equal_by_last_bit = 0  # bars of which a price lies outside by float noise alone
         self._period_ns = period_ns
         self._quality = quality
         self._series = [_Series() for _ in range(n_symbols)]
@@ -97,6 +99,9 @@ class BarGate:
             return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
         rule = broken_rule(values)
+        if rule == "ohlc" and is_noise(values):
+            self.equal_by_last_bit += 1
+            rule = "" if 0.0 <= values[4] < math.inf else "volume"
         if rule == "ohlc" and self._quality.ohlc == "warn":
             self.counts[rule] += 1
             if 0.0 <= values[4] < math.inf:
@@ -168,6 +173,13 @@ def broken_rule(values: tuple[float, ...]) -> str:
     if not (low <= opened <= high and low <= close <= high):
         return "ohlc"
     return "" if 0.0 <= volume < math.inf else "volume"
+
+
+def is_noise(values: tuple[float, ...]) -> bool:
+    """Whether open and close lie between low and high but for the noise of floats."""
+    opened, high, low, close = values[:4]
+    slack = FLOAT_NOISE * high
+    return low - slack <= min(opened, close) and max(opened, close) <= high + slack
 
 
 def _equal(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -14,8 +14,17 @@ from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
-from trader.feeds.series import Series, finding, is_positive, jump_text, values_text, wild
+from trader.feeds.series import (
+    Series,
+    finding,
+    is_positive,
+    jump_text,
+    outside_range,
+    values_text,
+    wild,
+)
 from trader.feeds.sessions import off_grid, trading_time_ns
+from trader.feeds.splits import split_sentences
 from trader.moments import iso_utc
 
 GAPS_LISTED = 20
@@ -52,6 +61,8 @@ class DataGate:
         return [self._clean(series) for series in self._by_symbol(raw, symbol)]
 
     def _note_file(self, raw: RawRows) -> None:
+        if raw.recognised:
+            self.report.recognised.append(raw.recognised)
         if raw.is_open_ended:
             self.report.open_ended.append(str(raw.path))
         for name in raw.extra_columns:
@@ -68,16 +79,8 @@ class DataGate:
                     key="feed.path",
                 )
             index = names.index(symbol) if symbol is not None else 0
-            return [
-                Series(
-                    index,
-                    names[index],
-                    raw,
-                    np.arange(len(raw), dtype=np.int32),
-                    raw.stamps_ns,
-                    True,
-                )
-            ]
+            whole = np.arange(len(raw), dtype=np.int32)
+            return [Series(index, names[index], raw, whole, raw.stamps_ns, True)]
         order = np.argsort(raw.symbols.codes, kind="stable")
         counts = np.bincount(raw.symbols.codes, minlength=len(raw.symbols.names))
         parts = []
@@ -157,9 +160,9 @@ class DataGate:
             values = series.column(name)
             bad |= ~(is_positive(values) | np.isnan(values))
         series = self._reject("price", series, bad)
-        opens, high, low, close = (series.column(name) for name in PRICES)
-        inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
-        series = self._reject("ohlc", series, ~inside)
+        outside, noise = outside_range(series)
+        self.report.equal_by_last_bit += noise
+        series = self._reject("ohlc", series, outside)
         volume = series.column("volume")
         return self._reject("volume", series, ~((volume >= 0.0) & (volume < np.inf)))
 
@@ -180,6 +183,7 @@ class DataGate:
             jumps = np.concatenate([[False], np.abs(close[1:] / close[:-1] - 1.0) > most])
         if not jumps.any():
             return series
+        self.report.splits += split_sentences(series, jumps)
         self._judge("jump", series, jumps, lambda row: jump_text(close, row))
         return self._dropped("jump", series, jumps)
 

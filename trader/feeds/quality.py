@@ -69,6 +69,9 @@ class QualityReport:
     extra_columns: list[str] = field(default_factory=list)
     beside_ticks: list[str] = field(default_factory=list)  # sentences
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
+    recognised: list[str] = field(default_factory=list)  # sentences: how files were read
+    splits: list[str] = field(default_factory=list)  # sentences: jumps that look like one
+    equal_by_last_bit: int = 0  # bars whose high or low lies beside another price by float noise
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
         """Count rows of one class and keep the first EXAMPLES of them."""
@@ -128,6 +131,12 @@ class QualityReport:
             for kind in RULES
             if self.counts[kind] and getattr(self.policies, kind) != "error"
         ]
+        found[:0] = self.splits
+        if self.equal_by_last_bit:
+            found.append(
+                f"{self.equal_by_last_bit:,} bars have a high or low that is off by the last bit "
+                "of a price; taken as equal to it"
+            )
         if self.crossed_quotes:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")
         if self.off_grid:
@@ -151,6 +160,7 @@ class QualityReport:
     def to_dict(self) -> dict[str, Any]:
         """What data_quality.json holds."""
         return {
+            "recognised": self.recognised,
             "warnings": self.warnings,
             "classes": {
                 kind: {
@@ -172,5 +182,7 @@ class QualityReport:
             "unknown_symbols": self.unknown_symbols,
             "extra_columns": self.extra_columns,
             "open_ended": self.open_ended,
+            "splits": self.splits,
+            "equal_by_last_bit": self.equal_by_last_bit,
             "symbols": self.symbols,
         }

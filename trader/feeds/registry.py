@@ -47,15 +47,8 @@ def _ccxt(terms: SourceTerms) -> BarSource:
     return CcxtSource(terms)
 
 
-def _alpaca(terms: SourceTerms) -> BarSource:
-    from trader.feeds.alpaca_source import AlpacaSource
-
-    return AlpacaSource(terms)
-
-
 MARKETS: dict[str, MarketType] = {
     "ccxt": MarketType(AnyOptions, _ccxt),
-    "alpaca": MarketType(AnyOptions, _alpaca),
 }
 
 

@@ -14,6 +14,8 @@ from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
 from trader.moments import iso_utc
 
+FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
+
 
 @dataclass
 class Series:
@@ -52,6 +54,21 @@ class Series:
 
 def is_positive(values: np.ndarray) -> np.ndarray:
     return (values > 0.0) & (values < np.inf)
+
+
+def outside_range(series: Series) -> tuple[np.ndarray, int]:
+    """Where open or close lies outside low to high, and of how many rows float noise alone does.
+
+    Prices multiplied by a dividend factor are off by a few units of the last place.
+    """
+    opens, high, low, close = (series.column(name) for name in PRICES)
+    inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
+    if inside.all():
+        return ~inside, 0
+    slack = FLOAT_NOISE * high
+    nearly = (low - slack <= opens) & (opens <= high + slack)
+    nearly &= (low - slack <= close) & (close <= high + slack)
+    return ~(nearly | inside), int(np.count_nonzero(nearly & ~inside))
 
 
 def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:

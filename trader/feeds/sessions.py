@@ -4,6 +4,7 @@ Law: the core and the gate never ask a calendar; they get this table, in UTC nan
 and without overlap. A lunch break makes two rows of one session. `24x7` is one row per UTC day.
 """
 
+import bisect
 import difflib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,12 @@ def _four_years(market_hours: str) -> np.ndarray:
     return _exchange_table(market_hours, first, last)
 
 
+def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
+    """Whether SESSION rows say that trading hours hold `ts_ns`."""
+    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
+    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
+
+
 def trading_time_ns(sessions: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
     """Trading nanoseconds from the table's start up to each time: flat while closed."""
     opens = np.ascontiguousarray(sessions["open_ns"])
@@ -120,9 +127,18 @@ def trading_time_ns(sessions: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
     clock = np.empty(len(ts_ns), np.int64)
     for start in range(0, len(ts_ns), BLOCK):  # in blocks: four arrays of a long history are much
         part = ts_ns[start : start + BLOCK]
-        row = np.maximum(np.searchsorted(opens, part, "right") - 1, 0)
+        row = np.maximum(_rows_of(opens, part), 0)
         clock[start : start + BLOCK] = before[row] + np.clip(part - opens[row], 0, lengths[row])
     return clock
+
+
+def _rows_of(opens: np.ndarray, ts_ns: np.ndarray) -> np.ndarray:
+    """Of each time the last opening at or before it, −1 where there is none; fast in order."""
+    if len(ts_ns) and (ts_ns[1:] >= ts_ns[:-1]).all():
+        firsts = np.searchsorted(ts_ns, opens, "left")
+        lengths = np.diff(np.concatenate([[0], firsts, [len(ts_ns)]]))
+        return np.repeat(np.arange(-1, len(opens)), lengths)
+    return np.searchsorted(opens, ts_ns, "right") - 1
 
 
 def off_grid(sessions: np.ndarray, ts_ns: np.ndarray, period_ns: int) -> int:
@@ -133,7 +149,7 @@ def off_grid(sessions: np.ndarray, ts_ns: np.ndarray, period_ns: int) -> int:
     count = 0
     for start in range(0, len(ts_ns), BLOCK):
         part = ts_ns[start : start + BLOCK]
-        row = np.maximum(np.searchsorted(opens, part, "right") - 1, 0)
+        row = np.maximum(_rows_of(opens, part), 0)
         inside = (part >= opens[row]) & (part < closes[row])
         count += int(np.count_nonzero(inside & ((part - opens[row]) % period_ns != 0)))
     return count

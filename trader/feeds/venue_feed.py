@@ -11,7 +11,6 @@ gets it. No bar waits for ever for another symbol's history.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -27,17 +26,17 @@ from trader.feeds.finality import (
     Ask,
     Final,
     Gap,
-    Gone,
     Input,
     Late,
     Odd,
     Output,
-    Page,
     Revision,
     Stale,
     Terms,
 )
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
+from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
     BarSource,
     InstrumentFacts,
@@ -55,15 +54,8 @@ TICK_S = 0.1
 CLOCK_EVERY_S = 60.0
 CATCH_UP_S = 10.0  # for which bars of other symbols wait for one that was cut off
 OPEN_TRIES = 4
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
-AT_ONCE = 4  # questions to REST
 
 Item = LiveBar | BadBar | FeedNotice
-
-
-def longer_wait(wait_s: float, chance: random.Random) -> float:
-    """The next wait after one of `wait_s`: twice as long, never the same for two programs."""
-    return min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S) * chance.uniform(0.75, 1.25)
 
 
 class VenueFeed:
@@ -79,7 +71,9 @@ class VenueFeed:
     ) -> None:
         """`after_ns`: the close of the last bar that a run which goes on has traded on."""
         self.history: BarSet | None = None
-        self.skipped = 0
+        self.skipped = self.forming = 0
+        self.untraded = 0  # bars of before the start and of holes
+        self.end = FeedEnd.LOST
         self.facts: Sequence[InstrumentFacts] = ()
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
@@ -89,9 +83,8 @@ class VenueFeed:
         self._time = VenueClock(source, clock)
         self._queue: asyncio.Queue[Input | SourceError] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._chance = random.Random()
-        self._quiet_until_s = self._ticks_at_s = 0.0
+        self._asker = RestAsker(source, config.symbols, self._time, self._queue.put_nowait)
+        self._ticks_at_s = 0.0
         self._waiting: list[Final] = []
         self._waits_since_s: float | None = None
         self._is_begun = self._is_closed = False
@@ -116,7 +109,7 @@ class VenueFeed:
                     tries += 1
                     if tries >= OPEN_TRIES or error.remedy in (Remedy.NEVER, Remedy.GONE):
                         raise DataError(f"{self._source.name}: {error.text}") from None
-                    wait_s = max(longer_wait(wait_s, self._chance), error.after_s)
+                    wait_s = max(longer_wait(wait_s), error.after_s)
                     self._tell(f"{self._source.name}: {error.text}; again in {wait_s:.0f} s")
                     await asyncio.sleep(wait_s)
             self._time.require_close()
@@ -214,34 +207,6 @@ class VenueFeed:
                 self._queue.put_nowait(Notice("CLOCK_OFFSET", alert))
             was_off = bool(alert)
 
-    async def _fetch(self, ask: Ask) -> None:
-        loop, wait_s, failures = asyncio.get_running_loop(), 0.0, 0
-        while True:
-            await asyncio.sleep(max(self._quiet_until_s - loop.time(), 0.0))
-            asked_ns = self._time.now_ns()
-            try:
-                async with self._slots:
-                    bars = await self._source.history(ask.symbol, ask.start_ns, ask.end_ns)
-            except SourceError as error:
-                failures += 1
-                if error.remedy == Remedy.GONE:
-                    self._queue.put_nowait(Notice("SYMBOL_GONE", self._said(ask, error.text)))
-                    self._queue.put_nowait(Gone(ask.symbol))
-                    return
-                wait_s = max(longer_wait(wait_s, self._chance), error.after_s)
-                if error.remedy == Remedy.WAIT:
-                    self._quiet_until_s = max(self._quiet_until_s, loop.time() + wait_s)
-                if failures == 1:
-                    text = f"{error.text}; asked again from {wait_s:.0f} s on"
-                    self._queue.put_nowait(Notice("FEED_REFUSES", self._said(ask, text)))
-                await asyncio.sleep(wait_s)
-                continue
-            self._queue.put_nowait(Page(ask.symbol, ask.start_ns, ask.end_ns, bars, asked_ns))
-            return
-
-    def _said(self, ask: Ask, text: str) -> str:
-        return f"{self._config.symbols[ask.symbol]}: {text}"
-
     def _notices(self, event: Input) -> Iterator[FeedNotice]:
         """What is worth a word of what the source told; once for a line of many symbols."""
         if isinstance(event, Notice):
@@ -260,7 +225,7 @@ class VenueFeed:
         if isinstance(out, Final):
             self._waiting.append(out)
         elif isinstance(out, Ask):
-            self._spawn(self._fetch(out))
+            self._spawn(self._asker.ask(out))
         elif isinstance(out, Stale):
             yield FeedNotice("FEED_MUTE", out.why, out.symbol)
             self._spawn(self._source.reconnect(out.symbol, out.why))
@@ -290,6 +255,7 @@ class VenueFeed:
         ready, self._waiting = self._waiting, []
         for final in sorted(ready, key=lambda one: (one.bar.open_ns, one.symbol)):
             self.proofs[final.proof.name] = self.proofs.get(final.proof.name, 0) + 1
+            self.untraded += final.is_history
             flags = int(final.proof) | (BAR_HISTORY if final.is_history else 0)
             yield self._live(final.symbol, final.bar, flags)
 

@@ -95,20 +95,23 @@ class ModelAnswer:
     symbols: np.ndarray  # i4
     actions: np.ndarray  # i1, TradingAction
     reasons: np.ndarray  # i2, Reason
+    requests: np.ndarray  # REQUEST (n,), or (0,) where every action came alone
     features_sha: str  # of the feature matrix's bytes
     latency_ns: int
 
 
 def actions(ts_ns: int, answer: ModelAnswer) -> Entry:
-    """ACTION: one row (symbol, action, reason) per bar of the slice."""
+    """ACTION: one row (symbol, action, reason) per bar, and a row of `requests` where any came."""
     rows = zip(
         answer.symbols.tolist(), answer.actions.tolist(), answer.reasons.tolist(), strict=True
     )
-    payload = {
+    payload: dict[str, Any] = {
         "rows": list(rows),
         "features_sha": answer.features_sha,
         "latency_ns": int(answer.latency_ns),
     }
+    if len(answer.requests):
+        payload["requests"] = to_rows(answer.requests)
     return Entry(RecordType.ACTION, payload, int(ts_ns))
 
 

@@ -27,6 +27,11 @@ def actions_of(record: Record) -> np.ndarray:
     return from_rows(record.data["rows"], ACTION_ROW)
 
 
+def requests_of(record: Record) -> np.ndarray:
+    """REQUEST array that runs with `actions_of`; empty where every action came alone."""
+    return from_rows(record.data.get("requests", []), schema.REQUEST)
+
+
 def outcome_of(record: Record) -> SliceOutcome:
     """What `entries.decisions` was given, of a DECISION record."""
     data = record.data

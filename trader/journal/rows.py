@@ -22,6 +22,7 @@ LAYOUTS: dict[str, np.dtype] = {
     "ACCOUNT": schema.ACCOUNT,
     "ORDER": schema.ORDER,
     "FILL": schema.FILL,
+    "REQUEST": schema.REQUEST,
 }
 ACTION_ROW = np.dtype([("symbol", "<i4"), ("action", "<i1"), ("reason", "<i2")])
 LAYOUTS["ACTION"] = ACTION_ROW

@@ -1,7 +1,7 @@
 """Turns what a model answered into int8 actions, or says which row is at fault.
 
-Law: one answer a row, each of them HOLD, BUY or SELL: 0, 1, 2, or the names in any case. Whole
-floats (0.0, 1.0, 2.0 in a float array) are accepted, because many networks answer in floats;
+Law: one answer a row, HOLD, BUY, SELL or CLOSE: 0 to 3, or the names in any case. Whole floats
+(0.0 to 3.0 in a float array) are accepted, because many networks answer in floats;
 booleans, fractions, NaN and everything else are errors. Nothing is rounded, cut or filled in.
 """
 
@@ -14,7 +14,8 @@ from trader.core.schema import TradingAction
 from trader.errors import ModelError
 from trader.moments import iso_utc
 
-ALLOWED = "use 0, 1, 2 or HOLD, BUY, SELL"
+ALLOWED = "use 0, 1, 2, 3 or HOLD, BUY, SELL, CLOSE"
+LARGEST = max(TradingAction)
 MAX_SPELLINGS = 12  # of names in a string array, before it is read value by value
 _NAMES = {action.name: int(action) for action in TradingAction}
 
@@ -99,11 +100,11 @@ def _shape_hint(values: np.ndarray, rows: int) -> str:
 
 def _from_numbers(values: np.ndarray) -> np.ndarray:
     low, high = values.min(), values.max()
-    if low >= 0 and high <= 2:  # NaN fails both
+    if low >= 0 and high <= LARGEST:  # NaN fails both
         actions = values.astype(np.int8)
         if values.dtype.kind != "f" or np.array_equal(actions, values):
             return actions
-    good = (values == 0) | (values == 1) | (values == 2)
+    good = np.isin(values, [int(action) for action in TradingAction])
     row = int(np.argmin(good))
     _refuse(values[row], row)
 

@@ -50,7 +50,7 @@ class Setup:
 
 
 def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes:
-    """An answer as bytes, its length first. `body` is actions and reasons, or a text."""
+    """An answer as bytes, its length first. `body` is actions, reasons and requests, or a text."""
     message = HEADER.pack(number, status, rows) + body
     return LENGTH.pack(len(message)) + message
 
@@ -115,12 +115,12 @@ def _answer(predict_rows: Callable[..., Any], model: object, question: Any) -> b
     number, bars, features = question
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            actions, reasons = predict_rows(model, bars, features)
+            said = predict_rows(model, bars, features)
     except BaseException as error:
         nonsense = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
         return pack(number, Status.NONSENSE if nonsense else Status.FAILED, text_of(error))
-    body = actions.astype(np.int8).tobytes() + reasons.astype(np.int16).tobytes()
-    return pack(number, Status.ACTIONS, body, len(actions))
+    body = said.actions.astype(np.int8).tobytes() + said.reasons.astype(np.int16).tobytes()
+    return pack(number, Status.ACTIONS, body + said.requests.tobytes(), len(said.actions))
 
 
 def text_of(error: BaseException) -> bytes:

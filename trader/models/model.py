@@ -9,26 +9,44 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import Reason
-from trader.errors import ModelError
+from trader.core.book import NO_REQUESTS
+from trader.core.schema import REQUEST, Reason
+from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
 
 CHUNK_ROWS = 65_536
 
 
+class Prediction(NamedTuple):
+    """What is said of some bars, row by row: the actions, and what comes beside them."""
+
+    actions: np.ndarray  # i1, TradingAction
+    reasons: np.ndarray  # i2, Reason: why a HOLD is not the model's own
+    requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
+
+
+class Rich(NamedTuple):
+    """A model's answer that says more than actions."""
+
+    actions: np.ndarray  # i1 (n,), as checked by `to_actions`
+    requests: np.ndarray  # REQUEST (n,)
+
+
 class Model(Protocol):
-    """Something that answers HOLD, BUY or SELL for each bar."""
+    """Something that answers HOLD, BUY, SELL or CLOSE for each bar."""
 
     feature_names: tuple[str, ...]  # the columns of `features`, in order
     symbols: tuple[str, ...]  # names behind the bars' `symbol`
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich":
         """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
+
+        `Rich` where scores, prices or sizes come beside them.
 
         Raises `ModelError` if the model fails or answers nonsense (`AnswerError` with the row).
         """
@@ -59,6 +77,12 @@ def load_model(
         from trader.models.python_model import PythonModel
 
         return PythonModel(section, feature_names, symbols, search_paths)
+    if section.type == "object":
+        raise ConfigError(
+            "object means a fitted model given from Python: trader.backtest(config, model=clf); "
+            "a command needs a model file",
+            key="model.type",
+        )
     if section.type == "signals":
         from trader.models.signals_file import SignalsModel
 
@@ -74,8 +98,8 @@ def predict_actions(
     features: np.ndarray,
     chunk_rows: int = CHUNK_ROWS,
     progress: Callable[[int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Actions int8 (n,) and reasons int16 (n,) of a whole history.
+) -> Prediction:
+    """What the model says of a whole history.
 
     `progress` is called with the number of rows done after each chunk. What the model prints
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
@@ -83,22 +107,30 @@ def predict_actions(
     """
     rows = len(bars)
     actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    requests = NO_REQUESTS
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
         for start in range(0, rows, chunk_rows):
             chunk = slice(start, min(start + chunk_rows, rows))
-            actions[chunk], reasons[chunk] = predict_rows(
-                model, bars[chunk], features[chunk], start
-            )
+            said = predict_rows(model, bars[chunk], features[chunk], start)
+            actions[chunk], reasons[chunk] = said.actions, said.reasons
+            if len(said.requests):
+                requests = requests if len(requests) else no_requests(rows)
+                requests[chunk] = said.requests
             if progress is not None:
                 progress(chunk.stop)
-    return actions, reasons
+    return Prediction(actions, reasons, requests)
+
+
+def no_requests(rows: int) -> np.ndarray:
+    """REQUEST records (rows,) that ask for nothing."""
+    return np.full(rows * len(REQUEST.names or ()), np.nan).view(REQUEST)
 
 
 def predict_rows(
     model: Model, bars: np.ndarray, features: np.ndarray, first_row: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Actions and reasons of a few rows at once: a chunk of a history, or one slice.
+) -> Prediction:
+    """What the model says of a few rows at once: a chunk of a history, or one slice.
 
     `first_row` is the number of `bars[0]` in the history, for messages.
     """
@@ -108,9 +140,14 @@ def predict_rows(
             f"the model takes {width} features of {rows} bars; it was given {features.shape}"
         )
     actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
+    requests = NO_REQUESTS
     for asked in _warm_parts(features, reasons):
         try:
             answer = model.predict(bars[asked], features[asked])
+            if isinstance(answer, Rich):
+                requests = no_requests(rows)
+                requests[asked] = answer.requests
+                answer = answer.actions
             actions[asked] = to_actions(answer, len(bars[asked]))
         except AnswerError as error:
             if error.row is None:
@@ -120,7 +157,7 @@ def predict_rows(
             raise ModelError(
                 f"row {first_row + row} (from 0; {where}): {error.complaint}"
             ) from error
-    return actions, reasons
+    return Prediction(actions, reasons, requests)
 
 
 def _warm_parts(features: np.ndarray, reasons: np.ndarray) -> Iterator[slice | np.ndarray]:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trader.core.schema import REQUEST
 from trader.models.child import HEADER, LENGTH, LONGEST_TEXT, Setup, Status
+from trader.models.model import Prediction
 
 MODULE = "trader.models.child"
 READ_BLOCK = 1 << 16
 BYTES_PER_ROW = 3  # action i1, reason i2
+MOST_PER_ROW = BYTES_PER_ROW + REQUEST.itemsize
 DEATH_S = 5.0  # for the kernel to reap a killed process
 
 
@@ -46,10 +49,12 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Actions int8 (rows,), reasons int16 (rows,)."""
+    def prediction(self) -> Prediction:
+        """The arrays that were packed."""
         actions = np.frombuffer(self.body, np.int8, self.rows)
-        return actions, np.frombuffer(self.body, np.int16, self.rows, offset=self.rows)
+        reasons = np.frombuffer(self.body, np.int16, self.rows, offset=self.rows)
+        requests = np.frombuffer(self.body, REQUEST, offset=BYTES_PER_ROW * self.rows)
+        return Prediction(actions, reasons, requests)
 
 
 class ModelProcess:
@@ -154,7 +159,7 @@ class ModelProcess:
         if len(self._rest) < LENGTH.size:
             return None
         length = LENGTH.unpack_from(self._rest)[0]
-        if not HEADER.size <= length <= HEADER.size + max(LONGEST_TEXT * 4, BYTES_PER_ROW << 20):
+        if not HEADER.size <= length <= HEADER.size + max(LONGEST_TEXT * 4, MOST_PER_ROW << 20):
             raise ChildGone("the model wrote into our pipe")
         whole = LENGTH.size + length
         if len(self._rest) < whole:
@@ -162,8 +167,9 @@ class ModelProcess:
         message, self._rest = self._rest[LENGTH.size : whole], self._rest[whole:]
         number, status, rows = HEADER.unpack_from(message)
         body = message[HEADER.size :]
+        lengths = rows * BYTES_PER_ROW, rows * MOST_PER_ROW
         known = status in Status.__members__.values()
-        if not known or (status == Status.ACTIONS and len(body) != rows * BYTES_PER_ROW):
+        if not known or (status == Status.ACTIONS and len(body) not in lengths):
             raise ChildGone("the model wrote into our pipe")
         return Answer(number, Status(status), rows, body)
 

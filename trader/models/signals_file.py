@@ -16,6 +16,7 @@ from trader.core.schema import TradingAction
 from trader.errors import ModelError
 from trader.models.signals_table import SignalRows, read_signals
 from trader.moments import iso_utc
+from trader.tables.dialect import Dialect
 
 QUARTER_NS = 900_000_000_000  # time zones differ by quarters of an hour
 SAMPLE = 20_000  # signals tried when looking for the cause of a mismatch
@@ -34,7 +35,9 @@ class SignalsModel:
         self.path = config.model.path
         self._stamp = config.feed.timestamp
         self._period_ns = config.period_ns
-        rows = read_signals(self.path, symbols, config.feed.timezone)
+        feed = config.feed
+        dialect = Dialect(feed.timezone, time_unit=feed.time_unit, date_order=feed.date_order)
+        rows = read_signals(self.path, symbols, dialect)
         self.signals = len(rows.stamp_ns)  # rows of the file
         self.unmatched = 0  # of them, how many met no bar; known after `check_history`
         self._unknown = rows.unknown

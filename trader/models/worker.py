@@ -24,14 +24,14 @@ from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
 from trader.models.actions import AnswerError
 from trader.models.child import Setup, Status, text_of
-from trader.models.model import Model, predict_rows
+from trader.models.model import Model, Prediction, predict_rows
 from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
 
 LOAD_TIMEOUT_S = 120.0
+ACTIONS = tuple(int(action) for action in TradingAction)
 OWN_REASONS = (int(Reason.NONE), int(Reason.WARMUP))
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
 CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
-Answered = tuple[np.ndarray, np.ndarray]  # actions int8 (n,), reasons int16 (n,)
 
 
 class AskedModel(Protocol):
@@ -43,8 +43,8 @@ class AskedModel(Protocol):
         """Return once it can be asked. `ModelError` if it cannot be loaded."""
         ...
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
-        """Actions and reasons for BAR records (n,) and float64 features (n, k) of one slice."""
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Prediction:
+        """What it says of BAR records (n,) and float64 features (n, k) of one slice."""
         ...
 
     def close(self) -> None:
@@ -114,11 +114,11 @@ class ModelWorker:
         """Start the child and wait until its model is loaded."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._start)
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Prediction:
         """See `AskedModel`. Never waits much longer than `timeout_s`."""
         reasons = cold_rows(features)
         if reasons.all():  # nobody to ask: no row is warm
-            return np.zeros(len(bars), np.int8), reasons
+            return Prediction(np.zeros(len(bars), np.int8), reasons)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._predict, bars, features, reasons)
 
@@ -144,7 +144,7 @@ class ModelWorker:
                 late = f"the model is not loaded after {self._load_timeout_s:g} s"
                 raise ModelError(late if isinstance(error, TooLate) else str(error)) from None
 
-    def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Answered:
+    def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Prediction:
         with self._lock:
             if self._closed:
                 return held(cold, Reason.MODEL_ERROR)
@@ -177,7 +177,7 @@ class ModelWorker:
             return False
         return True
 
-    def _replaced(self, cold: np.ndarray, reason: Reason, text: str) -> Answered:
+    def _replaced(self, cold: np.ndarray, reason: Reason, text: str) -> Prediction:
         """The child is of no more use: kill it, start another, and answer HOLD meanwhile."""
         self.health.note_failure(reason, text)
         if self._child is not None:
@@ -192,13 +192,13 @@ class ModelWorker:
                 self.health.last_error = f"{text}; no replacement: {error}"
         return held(cold, reason)
 
-    def _judged(self, answer: Answer, cold: np.ndarray) -> Answered:
+    def _judged(self, answer: Answer, cold: np.ndarray) -> Prediction:
         if answer.status == Status.ACTIONS and answer.rows == len(cold):
-            actions, reasons = answer.arrays
-            fault = nonsense_in(actions, reasons)
+            said = answer.prediction
+            fault = nonsense_in(said)
             if fault is None:
                 self.health.note_success()
-                return actions, reasons
+                return said
             self.health.note_failure(Reason.MODEL_INVALID, fault)
             return held(cold, Reason.MODEL_INVALID)
         failed = answer.status == Status.FAILED
@@ -217,16 +217,16 @@ class ThreadModel:
         self._model = model
         self._timeout_s = timeout_s
         self._pool = pool
-        self._late: asyncio.Future[tuple[Answered, Reason, str]] | None = None
+        self._late: asyncio.Future[tuple[Prediction, Reason, str]] | None = None
 
     async def start(self) -> None:
         """Nothing to do: it is loaded."""
 
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Answered:
+    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Prediction:
         """See `AskedModel`."""
         cold = cold_rows(features)
         if cold.all():
-            return np.zeros(len(bars), np.int8), cold
+            return Prediction(np.zeros(len(bars), np.int8), cold)
         if self._late is not None and not self._late.done():
             self.health.note_failure(Reason.MODEL_TIMEOUT, "still busy with an earlier bar")
             return held(cold, Reason.MODEL_TIMEOUT)
@@ -248,14 +248,14 @@ class ThreadModel:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Answered, Reason, str]:
+    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Prediction, Reason, str]:
         """Catches everything: SystemExit in a thread of the pool would end the event loop."""
         try:
             return predict_rows(self._model, bars, features), Reason.NONE, ""
         except BaseException as error:
             invalid = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
             reason = Reason.MODEL_INVALID if invalid else Reason.MODEL_ERROR
-            nothing = np.zeros(0, np.int8), np.zeros(0, np.int16)
+            nothing = Prediction(np.zeros(0, np.int8), np.zeros(0, np.int16))
             return nothing, reason, text_of(error).decode()
 
 
@@ -267,14 +267,14 @@ def cold_rows(features: np.ndarray) -> np.ndarray:
     return reasons
 
 
-def held(cold: np.ndarray, reason: Reason) -> Answered:
+def held(cold: np.ndarray, reason: Reason) -> Prediction:
     """HOLD for every bar: WARMUP where it is, `reason` elsewhere."""
     reasons = np.where(cold == Reason.NONE, np.int16(reason), cold)
-    return np.full(len(cold), TradingAction.HOLD, np.int8), reasons
+    return Prediction(np.full(len(cold), TradingAction.HOLD, np.int8), reasons)
 
 
-def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
+def nonsense_in(said: Prediction) -> str | None:
     """What is wrong with an answer that came through the pipe; None if nothing is."""
-    if not np.isin(actions, (0, 1, 2)).all():
+    if not np.isin(said.actions, ACTIONS).all():
         return "an answer that is no action"
-    return None if np.isin(reasons, OWN_REASONS).all() else "a reason that is not a model's"
+    return None if np.isin(said.reasons, OWN_REASONS).all() else "a reason that is not a model's"

@@ -2,14 +2,15 @@
 
 Law: one pass over the EQUITY records in blocks that stay in the processor's cache, no copy of
 the whole history, no pandas. Drawdown is measured on every slice (not on daily closes), against
-the highest equity so far, the starting equity included. A trading state lasts from its slice to
-the next one.
+the highest equity so far, the starting equity included; what is below the tolerance of money is
+none. A trading state lasts from its slice to the next one.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from trader.core.rounding import money_noises
 from trader.core.schema import SESSION, TradingState
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
@@ -50,13 +51,15 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
         ts_ns = block["ts_ns"]
         values = np.ascontiguousarray(block["equity"])
         peaks = _running_peaks(values, peak)
-        drawdown = (peaks - values) / peaks
+        falls = peaks - values
+        is_below = falls > money_noises(peaks)
+        drawdown = np.where(is_below, falls, 0.0) / peaks
         if np.isnan(drawdown).any():  # of a peak that is no number; the others count
             drawdown = np.nan_to_num(drawdown, nan=0.0, posinf=np.inf)
         deepest = int(drawdown.argmax())
         if drawdown[deepest] > worst:
             worst, worst_ns = float(drawdown[deepest]), int(ts_ns[deepest])
-        at_peak = np.flatnonzero(values >= peaks)
+        at_peak = np.flatnonzero(~is_below)
         longest = max(longest, _longest_below(ts_ns, at_peak, peak_ns, was_below))
         if at_peak.size:
             peak_ns = int(ts_ns[at_peak[-1]])

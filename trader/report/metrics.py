@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.rounding import money_noise
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
 from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns
@@ -82,6 +83,9 @@ def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str,
     """Everything read off the equity curve. Calmar is CAGR over the intraday drawdown."""
     curve = equity.curve
     final = curve.final_equity if curve else equity.start
+    profit = final - equity.start
+    if abs(profit) <= money_noise(equity.start):
+        profit = 0.0
     returns = daily_returns(equity.by_session, equity.start)
     ratios, why = annual_ratios(returns, sessions_per_year)
     undefined |= why
@@ -98,8 +102,8 @@ def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str,
     return {
         "start_equity": float(equity.start),
         "final_equity": final,
-        "profit": final - equity.start,
-        "total_return": final / equity.start - 1.0,
+        "profit": profit,
+        "total_return": profit / equity.start,
         "cagr": ratios["cagr"],
         "volatility": ratios["volatility"],
         "sharpe": ratios["sharpe"],

@@ -159,6 +159,8 @@ def _told(target: barrier.Target) -> dict[str, object]:
 
 def _afterwards(done: stop.Stop, targets: list[barrier.Target], code: int, ack_ns: int) -> None:
     """Steps 6 to 8. The order is stopped by now; what goes wrong here is told on stderr."""
+    if done.order.reason == kill_args.NO_REASON:
+        _say(2, f"trader kill: {kill_args.NO_REASON}; -r TEXT keeps yours with the stop\n")
     for failure in done.failures():
         _say(2, f"trader kill: {failure}\n")
     for folder in done.fallbacks:

@@ -1,8 +1,8 @@
 """What the words after `trader kill` mean, or why they cannot be meant.
 
 Law: standard library only, and as light as the command. Decides nothing but that: a reason may be
-any text, a code its name or number, a run the beginning of its id; whatever is doubtful is refused,
-because the answer to a stop that was not meant must be that nothing was stopped.
+any text or none, a code its name or number, a run the beginning of its id. A stop never refuses
+for a missing reason; what is doubtful about its scope or code is refused: nothing was stopped.
 """
 
 import argparse
@@ -13,6 +13,8 @@ from typing import NamedTuple, NoReturn
 from trader.safety import codes, latch, pending, runs, statedir
 
 _TAKES_TEXT = ("--reason", "--code", "--run")
+_SHORT = {"-r": "--reason"}
+NO_REASON = "no reason given"
 _MARK = "="  # before each text, so that argparse takes none for an option or for its own "--"
 
 
@@ -48,7 +50,8 @@ def parse(argv: Sequence[str], home: str) -> Asked | None:
     wrong = _refusal(found) or unknown
     if wrong:
         raise Refused(f"trader kill: error: {wrong}\n")
-    return Asked(found.reason, _code(found), run_id, found.flatten, found.json)
+    reason = found.reason if found.reason.strip() else NO_REASON
+    return Asked(reason, _code(found), run_id, found.flatten, found.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,8 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "9 stopped, not durable; 10 a run could not be stopped.",
         allow_abbrev=False,
     )
-    parser.add_argument("--reason", type=_unmarked, required=True,
-                        help="why, in your words; it is kept")  # fmt: skip
+    parser.add_argument("-r", "--reason", type=_unmarked, nargs="?", const="", default="",
+                        metavar="TEXT", help="why, in your words; it is kept (default: "
+                        f"{NO_REASON})")  # fmt: skip
     parser.add_argument("--code", type=_unmarked, help=f"one of {', '.join(latch.CODES)}, or its "
                         "number (default MANUAL_STOP, or the one the reason names)")  # fmt: skip
     parser.add_argument("--run", type=_unmarked, action="append", default=[], metavar="ID",
@@ -76,6 +80,7 @@ def _joined(argv: Sequence[str]) -> list[str]:
     words, rest = [], list(argv)
     while rest:
         name, equals, text = rest.pop(0).partition("=")
+        name = _SHORT.get(name, name)
         if name in _TAKES_TEXT and (equals or rest):
             words.append(f"{name}={_MARK}{text if equals else rest.pop(0)}")
         else:
@@ -88,9 +93,7 @@ def _unmarked(word: str) -> str:
 
 
 def _refusal(asked: argparse.Namespace) -> str:
-    """Why a reason or a code cannot be meant; "" when they can."""
-    if not asked.reason.strip():
-        return "--reason is empty; say why: trader kill --reason TEXT"
+    """Why a code cannot be meant; "" when it can."""
     if asked.code is not None and not codes.given_code(asked.code):
         import difflib
 

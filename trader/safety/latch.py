@@ -30,6 +30,7 @@ CODES = {
 }
 CODE_NAMES = {number: name for name, number in CODES.items()}
 
+BY_TRADER = "by trader: "  # begins a HALT that no person made and no kill has a record of
 PAGE, PERMIT, HALT = "kill.page", "PERMIT", "HALT"
 ARMED, KILLED, DAMAGED, MISSING = "armed", "killed", "damaged", "missing"
 
@@ -225,6 +226,14 @@ def raise_halt(folder: str, text: str) -> str:
     finally:
         os.close(fd)
     return ""
+
+
+def raise_own_halt(folder: str, why: str) -> str:
+    """`raise_halt` by a run that found a stop without a record: HALT then says that no person did.
+
+    `why` is one line of what it found.
+    """
+    return raise_halt(folder, BY_TRADER + why)
 
 
 def flush(folder: str, done: Channels) -> None:

@@ -24,9 +24,11 @@ from trader.safety import (
     runs,
     statedir,
     stop,
+    takeover,
     trip,
 )
 
+LOST_LATCH = "it has a journal and no PERMIT: the state folder was lost, or TRADER_HOME changed"
 LOCK_WAIT_S = 1.0  # `trader status` and `trader kill` look at the lock for a moment
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -211,8 +213,8 @@ class Lease:
             if not info.resumes:
                 arming.arm_if_new(self.folder)
             elif pending.is_new(self.folder):
-                # The journal was armed once; that its PERMIT is gone was not `trader`'s doing.
-                latch.raise_halt(self.folder, "a journal exists, and PERMIT does not")
+                # It was armed once; that its PERMIT is gone was not `trader`'s doing.
+                latch.raise_own_halt(self.folder, LOST_LATCH)
 
     def _was_killed_since(self, before: dict[str, Any] | None) -> bool:
         """Whether the process before us left without a goodbye and was killed after it began."""
@@ -240,10 +242,11 @@ def arm(home: str, run_id: str, info: RunInfo) -> Lease:
     then `open_gate`.
     """
     try:
-        folder = statedir.run_folder(home, run_id)
+        statedir.run_folder(home, run_id)
         statedir.make_folder(home)
         statedir.share_with_group(home)
-        statedir.make_folder(folder)
+        takeover.take_over(home)
+        statedir.make_folder(statedir.run_folder(home, run_id))
         unsafe = statedir.unsafe_because(home)
         if unsafe:
             raise UsageError(unsafe)

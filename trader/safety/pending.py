@@ -10,6 +10,7 @@ from typing import Any
 
 from trader.safety import latch, records, runs, statedir
 
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 TOUCHED_NS = 2_000_000_000  # between a kill and its HALT, on a slow disk
 
 
@@ -117,13 +118,30 @@ def unrecorded(scope: str, folder: str, causes: list[str]) -> dict[str, Any]:
         "pid": None,
         "rearm": None,
     }
+    by_trader = halted_by_trader(folder)
+    if by_trader:
+        kill.update(code="SYSTEM_ERROR", reason=f"in {folder}: {by_trader}", source="engine")
     try:
         made = os.lstat(os.path.join(folder, latch.HALT))
     except OSError:
         return kill
     kill.update(ts_ns=made.st_mtime_ns, at=records.timestamp(made.st_mtime_ns))
-    kill.update(uid=made.st_uid, user=records.user_name(made.st_uid))
+    if not by_trader:
+        kill.update(uid=made.st_uid, user=records.user_name(made.st_uid))
     return kill
+
+
+def halted_by_trader(folder: str) -> str:
+    """Why a run of ours made HALT in a folder; "" where a kill or a person did."""
+    try:
+        fd = os.open(os.path.join(folder, latch.HALT), _READ)
+        try:
+            line = os.pread(fd, latch.TEXT_BYTES, 0).decode("utf-8", "replace").partition("\n")[0]
+        finally:
+            os.close(fd)
+    except OSError:  # also a folder of that name, which reading refuses
+        return ""
+    return line.removeprefix(latch.BY_TRADER) if line.startswith(latch.BY_TRADER) else ""
 
 
 def explain(kills: list[dict[str, Any]], home: str) -> str:

@@ -4,8 +4,9 @@ Law: standard library only. A run is alive exactly while its `run.lock` is held;
 of it with the process, so nothing here can be stale. Its process is written twice, in place in the
 run's page (which needs no free disk space) and in `run.json` (for people and `trader status`).
 
-    runs/<run_id>/  kill.page PERMIT HALT  run.lock gate.lock  run.json status.json  hang.txt
-                    left.json: the run.json of a process that has said goodbye
+    registry/live-<run_id>/  kill.page PERMIT HALT  run.lock gate.lock  run.json status.json
+        hang.txt: where the hard watchdog wrote tracebacks
+        left.json: the run.json of a process that has said goodbye
 """
 
 import contextlib
@@ -23,6 +24,7 @@ RUN_LOCK, GATE_LOCK = "run.lock", "gate.lock"
 ENTRY, STATUS = "run.json", "status.json"
 LEFT = "left.json"
 HANG = "hang.txt"  # where the hard watchdog writes tracebacks
+FILES = (latch.PAGE, latch.PERMIT, latch.HALT, RUN_LOCK, GATE_LOCK, ENTRY, STATUS, LEFT, HANG)
 HELD, FREE, UNKNOWN = "held", "free", "unknown"
 STARTING, OPEN, ENDED = 1, 2, 3  # of the gate
 SILENT_NS = 1_000_000_000  # ten heartbeats
@@ -46,13 +48,13 @@ class Runner:
 
 
 class Run:
-    """One folder under `runs/`, as found now."""
+    """One run of the registry, as found now."""
 
     __slots__ = ("entry", "folder", "heartbeat_ns", "lock", "run_id", "runner")
 
     def __init__(self, home: str, run_id: str) -> None:
         self.run_id = run_id
-        self.folder = os.path.join(home, statedir.RUNS, run_id)
+        self.folder = statedir.run_folder(home, run_id)
         self.lock = lock_state(os.path.join(self.folder, RUN_LOCK))
         self.entry = read_json(os.path.join(self.folder, ENTRY)) or {}
         self.runner, self.heartbeat_ns = self._from_page()
@@ -126,14 +128,14 @@ class Run:
 
 
 def all_runs(home: str, errors: list[str] | None = None) -> list[Run]:
-    """Every run folder of a state folder, in name order. What cannot be listed goes to `errors`."""
+    """Every run of a state folder, in name order. What cannot be listed goes to `errors`."""
     try:
-        names = sorted(os.listdir(os.path.join(home, statedir.RUNS)))
+        names = statedir.registered(home)
     except OSError as error:
-        if errors is not None and os.path.lexists(os.path.join(home, statedir.RUNS)):
-            errors.append(f"runs: {latch.reason_of(error)}")
+        if errors is not None:
+            errors.append(f"registry: {latch.reason_of(error)} ({error.filename})")
         return []
-    return [Run(home, name) for name in names if statedir.is_run_name(name)]
+    return [Run(home, name) for name in names]
 
 
 def is_listed(run: Run) -> bool:
@@ -171,22 +173,29 @@ def forget(home: str, run_id: str) -> None:
 
 
 def retire(home: str, run_id: str) -> None:
-    """Removes the folder of a run that will never go on: `trader kill` looks at each there is.
+    """Removes the entry of a run that will never go on: `trader kill` looks at each there is.
 
-    One with a stop in it stays as it is until the re-arm. Called by who holds the run, or knows
-    that nobody does.
+    One with a stop in it stays as it is until the re-arm; so does one that holds anything that the
+    registry did not make. Called by who holds the run, or knows that nobody does.
     """
-    folder = os.path.join(home, statedir.RUNS, run_id)
+    folder = statedir.registry_folder(home, run_id)
     if latch.inspect(folder).causes:
         return
-    gone = os.path.join(home, statedir.RUNS, f".gone-{run_id}")  # no name of a run
+    gone = os.path.join(home, statedir.REGISTRY, f".gone-{run_id}")  # no name of an entry
     try:
+        if not all(map(is_ours, os.listdir(folder))):
+            return
         os.rename(folder, gone)  # at once: nobody sees half a run
-        for name in os.listdir(gone):
+        for name in filter(is_ours, os.listdir(gone)):
             os.unlink(os.path.join(gone, name))
         os.rmdir(gone)
     except OSError:
         pass  # it stays, and costs a look each time
+
+
+def is_ours(name: str) -> bool:
+    """Whether the registry makes files of that name: those of an entry, and drafts of them."""
+    return name in FILES or any(name.startswith(f"{made}.") for made in (latch.PAGE, ENTRY, STATUS))
 
 
 def lock_state(path: str) -> str:

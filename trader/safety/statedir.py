@@ -16,7 +16,13 @@ import zlib
 from collections.abc import Mapping
 
 GROUP_MODE = 0o2770  # with the bit that hands the folder's group on
-RUNS, KILLS, REARMS, SPOOL = "runs", "kills", "rearms", "audit-spool"
+REGISTRY, KILLS, REARMS, SPOOL = "registry", "kills", "rearms", "audit-spool"
+ENTRY_PREFIX = "live-"  # of a run's folder in the registry: no run folder has such a name
+# Whatever stands in a state folder. It may be any folder: nothing else in it is ours.
+OURS = (REGISTRY, KILLS, REARMS, SPOOL, "claims", "kill.page", "PERMIT", "HALT", "latch.lock",
+        "audit.jsonl")  # fmt: skip
+OLD_REGISTRY = "runs"  # of the versions before
+OLD_MARK = "kill.page"  # in each entry of theirs
 # On these a lock or a write may not be what another process sees at the same moment.
 REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "ncpfs")
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -50,12 +56,57 @@ def _user_folder() -> str:
 
 
 def run_folder(home: str, run_id: str) -> str:
-    """`runs/<run_id>` of a state folder. ValueError for a name that is no folder name."""
+    """The registry's folder of a run in a state folder; the old place while it is only there.
+
+    ValueError for a name that is no folder name.
+    """
     if not is_run_name(run_id):
         raise ValueError(
             f"not a run id: {run_id!r} (1 to 128 letters, digits, '.', '_', '-'; no leading '.')"
         )
-    return os.path.join(home, RUNS, run_id)
+    folder = registry_folder(home, run_id)
+    old = old_folder(home, run_id)
+    is_old = os.path.lexists(os.path.join(old, OLD_MARK)) and not os.path.lexists(folder)
+    return old if is_old else folder
+
+
+def registry_folder(home: str, run_id: str) -> str:
+    """`registry/live-<run_id>` of a state folder."""
+    return os.path.join(home, REGISTRY, ENTRY_PREFIX + run_id)
+
+
+def old_folder(home: str, run_id: str) -> str:
+    """Where the versions before had it: `runs/<run_id>`, which may be a run folder as well."""
+    return os.path.join(home, OLD_REGISTRY, run_id)
+
+
+def registered(home: str) -> list[str]:
+    """Run ids in the registry, in name order. OSError where it cannot be listed."""
+    found = {
+        name.removeprefix(ENTRY_PREFIX)
+        for name in _names(os.path.join(home, REGISTRY))
+        if name.startswith(ENTRY_PREFIX)
+    }
+    return sorted(filter(is_run_name, found.union(old_entries(home))))
+
+
+def old_entries(home: str) -> list[str]:
+    """Run ids that the versions before registered. OSError where their place cannot be listed."""
+    place = os.path.join(home, OLD_REGISTRY)
+    if not os.path.isdir(place):  # or a file of that name, which is somebody else's
+        return []
+    return [
+        name
+        for name in sorted(_names(place))
+        if is_run_name(name) and os.path.lexists(os.path.join(place, name, OLD_MARK))
+    ]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def is_run_name(run_id: str) -> bool:
@@ -100,9 +151,11 @@ def share_with_group(home: str) -> None:
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != os.getuid() or mode & 0o077 != 0o070 or mode == GROUP_MODE:
         return
-    for folder, folders, files in os.walk(home):  # goes through no link
-        for name in folders + files:
-            _hand_to_group(os.path.join(folder, name), found.st_gid)
+    for name in sorted(set(OURS).intersection(os.listdir(home))):  # not what else is in there
+        _hand_to_group(os.path.join(home, name), found.st_gid)
+        for folder, folders, files in os.walk(os.path.join(home, name)):  # goes through no link
+            for inside in folders + files:
+                _hand_to_group(os.path.join(folder, inside), found.st_gid)
     os.chmod(home, GROUP_MODE)
 
 

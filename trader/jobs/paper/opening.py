@@ -260,7 +260,7 @@ def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
             continue
         if kill_id.startswith(records.UNRECORDED):
             place = lease.home if kill_id == records.UNRECORDED else lease.folder
-            latch.raise_halt(place, "the journal holds a stop")
+            latch.raise_own_halt(place, "the journal holds a stop that this state folder had lost")
             continue
         is_of_all = data.get("scope") == records.EVERYTHING
         record = {

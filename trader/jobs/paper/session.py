@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 
 from trader.engine.hooks import Hooks
 from trader.engine.loop import Stopped
+from trader.engine.recover import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
 from trader.jobs.paper.claim import claimed
 from trader.jobs.paper.ending import Ended, finish, stop
+from trader.jobs.paper.feed_end import end_of_feed
 from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
 from trader.jobs.paper.opening import Opened, leave, open_run
 from trader.jobs.paper.os_signals import Terminated, cancelling
@@ -91,7 +93,7 @@ async def _paper(
             ended = await _run(begun, opened, held, (hooks, watcher, say))
         finally:
             await begun.feed.aclose()
-        held.over = ended.stopped.how == END
+        held.over = ended.stopped.how in OVER
         return ended
 
 
@@ -132,6 +134,8 @@ async def _traded(
     """Trade and stop; an error in between stops, too, with the latch tripped."""
     try:
         stopped = await trade(begun, opened, parts, watcher)
+        if stopped.how == END:
+            stopped = end_of_feed(begun)
     except JournalError:
         raise
     except asyncio.CancelledError:  # a kill or a signal before `trade` listened to it

@@ -16,11 +16,20 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
-from trader.engine.recover import Recovered, recovered
+from trader.engine.recover import OVER, Recovered, recovered
 from trader.engine.replay import replay
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed, Tell, open_feed
+from trader.feeds.live import (
+    BadBar,
+    FeedNotice,
+    LiveBar,
+    LiveFeed,
+    Resumed,
+    Tell,
+    open_feed,
+)
+from trader.feeds.pipe_history import FeedEnd, recording_age_ns
 from trader.feeds.sessions import session_table
 from trader.feeds.source import InstrumentFacts
 from trader.feeds.venue_feed import VenueFeed
@@ -85,8 +94,7 @@ def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = Non
     model = model_hash(order)
     found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
-    last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
-    feed = open_feed(config, clock, asked.pace, last_ns, tell)
+    feed = open_feed(config, clock, asked.pace, _had(found, config.period_ns), tell)
     begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
     begun.path, begun.found = path, found
     if feed.history is not None:
@@ -116,6 +124,15 @@ async def first_bar(begun: Start) -> None:
     begun.first_ns = int(first.bar["ts_ns"])
     rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
     begun.rules = rules_with_facts(rules, begun)
+
+
+def _had(found: Recovered, period_ns: int) -> Resumed:
+    """What the run that goes on knows of its feed."""
+    if not found.slices:
+        return Resumed()
+    last = found.slices[-1]
+    last_ns = int(last.bars[0]["ts_ns"])
+    return Resumed(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
 
 
 def _no_rules() -> Rules:
@@ -152,7 +169,7 @@ def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
     for path in journals_of(order)[:1]:
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
-        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] in OVER
         has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
         return None if is_over and has_results else path
     return None
@@ -229,6 +246,18 @@ class _Begun:
     @property
     def skipped(self) -> int:
         return self._feed.skipped
+
+    @property
+    def forming(self) -> int:
+        return self._feed.forming
+
+    @property
+    def untraded(self) -> int:
+        return self._feed.untraded
+
+    @property
+    def end(self) -> FeedEnd:
+        return self._feed.end
 
     async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
         while self._seen:

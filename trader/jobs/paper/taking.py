@@ -10,7 +10,6 @@ never began leaves no folder behind.
 import asyncio
 import contextlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -92,7 +91,17 @@ def never_began(new: Path | None) -> bool:
 def take_away_unbegun(new: Path | None) -> None:
     """Leave no folder of a run in which there is nothing to find."""
     if new is not None and never_began(new):
-        shutil.rmtree(new, ignore_errors=True)
+        _take_away(new)
+
+
+def _take_away(folder: Path) -> None:
+    """Remove what a start that ended before its journal has made, and nothing else."""
+    with contextlib.suppress(OSError):
+        for name in (CONFIG, f"{FILE_NAME}.lock"):
+            (folder / name).unlink(missing_ok=True)
+        for draft in folder.glob(f"{FILE_NAME}.new*"):
+            draft.unlink()
+        folder.rmdir()  # holds something of the user's: then it stays
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
@@ -114,7 +123,7 @@ def forget_unbegun(folders: Iterable[Path]) -> None:
             if run.alive or run.entry.get("run_dir") != str(folder):  # not listed yet: it starts
                 continue
             runs.forget(home, folder.name)
-            shutil.rmtree(folder)
+            _take_away(folder)
 
 
 @contextlib.contextmanager

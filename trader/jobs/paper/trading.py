@@ -5,7 +5,6 @@ wrote (model, features, hooks) is called on the event loop.
 """
 
 import asyncio
-import bisect
 import functools
 import os
 import signal
@@ -32,6 +31,7 @@ from trader.engine.supervise import (
     supervise,
 )
 from trader.feeds.bargate import BarGate
+from trader.feeds.sessions import is_open
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import Opened, seen_bars
 from trader.jobs.paper.start import Start
@@ -129,7 +129,7 @@ def _ages(begun: Start) -> Ages:
     return Ages(
         config.feed.max_age_bars * config.bar_period_seconds,
         QUEUE_PERIODS * config.bar_period_seconds if hopeless_s is None else hopeless_s,
-        config.feed.trade_history,
+        bool(config.feed.trade_history),
     )
 
 
@@ -204,12 +204,6 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
             FeedWatch(parts.loop, (parts.slices, parts.signals), begun.clock, limits, open_at).look
         )
     return looks
-
-
-def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
-    """Whether SESSION rows say that trading hours hold `ts_ns`."""
-    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
-    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
 
 
 def _listen(loop: ExecutionLoop) -> None:
