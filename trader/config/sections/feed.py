@@ -68,6 +68,10 @@ class Instrument(Section):
     lot_size: Positive = Field(
         default=1.0, description="Quantities are multiples of this, in units."
     )
+    allow_negative_prices: Switch = Field(
+        default=False,
+        description="Whether prices may be zero or less (spreads, power, a future near delivery).",
+    )
 
 
 InstrumentOrName = Annotated[Instrument, OrName("symbol")]
