@@ -97,6 +97,7 @@ class Reason(IntEnum):
     SHORT_NOT_ALLOWED = 5
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
+    BELOW_THRESHOLD = 8
     # trading state
     HALTED = 10
     KILLED = 11

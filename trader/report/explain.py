@@ -45,7 +45,9 @@ def why_no_trades(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-HOLDS_MADE_FOR_THE_MODEL = frozenset({"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR"})
+HOLDS_MADE_FOR_THE_MODEL = frozenset(
+    {"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR", "BELOW_THRESHOLD"}
+)
 
 
 def _most_frequent(risk: Mapping[str, Any]) -> list[tuple[str, str, int]]:

@@ -22,7 +22,7 @@ NOTES: dict[Reason, Note] = {
     Reason.MODEL_TIMEOUT: Note(
         "the model took too long to answer", "execution.model_timeout_seconds"
     ),
-    Reason.MODEL_INVALID: Note("the model's answer was not an action", "model"),
+    Reason.MODEL_INVALID: Note("the model's answer was no action, or not a number", "model"),
     Reason.AT_TARGET: Note("the position was already there", "position_sizing"),
     Reason.SHORT_NOT_ALLOWED: Note(
         "SELL with nothing held, and shorts are off", "position_sizing.allow_short"
@@ -31,6 +31,7 @@ NOTES: dict[Reason, Note] = {
         "volatility to size by was not known yet", "position_sizing.volatility_window"
     ),
     Reason.MODEL_ERROR: Note("the model raised an error", "model"),
+    Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
     Reason.HALTED: Note("trading was halted by a limit", "risk"),
     Reason.KILLED: Note("the run was killed"),
     Reason.REDUCE_ONLY: Note("only reducing orders were let through", "risk"),
