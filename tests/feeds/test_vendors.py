@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import zipfile
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from tests.feeds_kit import config_of
 from trader.core.schema import BAR
 from trader.errors import ConfigError, DataError
 from trader.feeds.feed import load_history
+from trader.feeds.jsonbar import BarParser
 
 NO_LIMIT = "throttle.max_volume_participation=none"
 UTC = "feed.timezone=UTC"
@@ -330,3 +332,43 @@ def test_split_that_nobody_adjusted_for_is_said_first(tmp_path):
     path.write_text("Date,Open,High,Low,Close,Volume\n" + "".join(spike))
     found = load_history(config_of(path, UTC, "bar_period_seconds=86400")).quality.warnings
     assert not any("split of" in warning for warning in found)
+
+
+def lines_of(rename: Callable[[str], str], value: Callable[[float], object], stamp: str) -> bytes:
+    rows = []
+    for when, row in frame().iterrows():
+        fields: dict[str, object] = {rename(name): value(v) for name, v in row.items()}
+        fields[rename("timestamp")] = (
+            int(when.timestamp()) * 1000 if stamp == "ms" else when.strftime(stamp)
+        )
+        rows.append(json.dumps(fields))
+    return ("\n".join(rows) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("rename", "value", "stamp"),
+    [
+        (str, float, "%Y-%m-%dT%H:%M:%SZ"),
+        (str.capitalize, str, "ms"),
+        (lambda name: {"timestamp": "t"}.get(name, name[0]), str, "%Y.%m.%d %H:%M"),
+    ],
+    ids=["plain", "texts, ms", "letters, dots"],
+)
+def test_lines_of_a_stream_give_the_same_bits(tmp_path, rename, value, stamp):
+    told: list[str] = []
+    config = config_of(tmp_path / "bars.csv", NO_LIMIT, UTC)
+    parser = BarParser(config, told.append)
+    bars = [parser.parse(line, 0) for line in lines_of(rename, value, stamp).splitlines()]
+    assert b"".join(bar.tobytes() for bar in bars) == expected().tobytes()
+    assert len(told) == {"plain": 0, "ms": 2}.get("plain" if rename is str else stamp, 1)
+
+
+def test_number_of_another_unit_than_the_first_is_no_stamp(tmp_path):
+    parser = BarParser(config_of(tmp_path / "bars.csv", NO_LIMIT))
+    fields = {"open": 1, "high": 1, "low": 1, "close": "1", "time": 1_709_562_600}
+    assert parser.parse(json.dumps(fields).encode(), 0)["volume"] == 0.0
+    fields["time"] *= 1000
+    assert (
+        "looks like ms, those before it like s"
+        in parser.parse(json.dumps(fields).encode(), 0).reason
+    )

@@ -16,6 +16,7 @@ LEVELS = {
     "moments": 1.2,
     "tables": 1.3,
     "user_code": 1.5,
+    "hours": 1.6,
     "engine": 3,
     "wiring": 4,
     "jobs": 5,
@@ -25,7 +26,8 @@ LEVELS = {
 }
 LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}
-CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure"}  # what the leaves stand on
+# what the leaves stand on
+CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure", "sessions", "markethours"}
 CORE_TOP = {"batch": 2, "step": 1}  # above everything else in the core
 NOT_IN_CORE = {"pandas", "sklearn", "asyncio", "time", "datetime", "random", "logging"}
 NOT_IN_CORE |= {"yaml", "rich", "typer"}

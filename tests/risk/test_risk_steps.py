@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.core_kit import DAY, make_rules
-from trader.core import risk
+from trader.core import exposure, risk
 from trader.core.book import new_book
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -33,6 +33,7 @@ def desk(position=None, other=None, account=None, sessions=((OPENS, CLOSES),), *
     table = np.zeros(len(sessions), SESSION)
     for row, (opens, closes) in zip(table, sessions, strict=True):
         row["open_ns"], row["close_ns"] = opens, closes
+        row["session"] = (opens - NOW + DAY // 2) // DAY
     rules = make_rules(table, 2, **changes)
     book = new_book(rules)
     book.account[0]["ts_ns"] = NOW
@@ -108,12 +109,12 @@ def test_worst_case_counts_the_working_orders_of_the_same_side_only():
 def test_exposure_of_others_takes_the_worse_side_of_each_at_its_own_price():
     other = {"qty": -30.0, "working_buy": 100.0, "working_sell": 20.0, "mark": 7.0}
     book, _ = desk(position={"qty": 50.0}, other=other)
-    assert risk.exposure_of_others(book.positions, 0) == 70.0 * 7.0
-    assert risk.exposure_of_others(book.positions, 1) == 5_000.0
+    assert exposure.exposure_of_others(book.positions, 0) == 70.0 * 7.0
+    assert exposure.exposure_of_others(book.positions, 1) == 5_000.0
     book, _ = desk(other={"qty": -30.0, "working_sell": 60.0, "mark": 7.0})
-    assert risk.exposure_of_others(book.positions, 0) == 90.0 * 7.0
+    assert exposure.exposure_of_others(book.positions, 0) == 90.0 * 7.0
     book, _ = desk(other={"qty": NAN})
-    assert math.isnan(risk.exposure_of_others(book.positions, 0))
+    assert math.isnan(exposure.exposure_of_others(book.positions, 0))
 
 
 def test_exposure_of_others_adds_every_symbol_up():
@@ -121,7 +122,7 @@ def test_exposure_of_others_adds_every_symbol_up():
     book = new_book(rules)
     for index, place in enumerate(book.positions):
         place["qty"], place["mark"] = 10.0, 10.0**index
-    assert risk.exposure_of_others(book.positions, 1) == 10.0 + 1_000.0 + 10_000.0
+    assert exposure.exposure_of_others(book.positions, 1) == 10.0 + 1_000.0 + 10_000.0
 
 
 # --- step 0: trading state ---
@@ -480,13 +481,17 @@ SPLIT = ((NOW - 900, NOW - 300), (NOW + 300, NOW + 900))
         (-301, 0, {"sessions": SPLIT}, Reason.NONE),
         (0, 1, {"sessions": SPLIT}, Reason.MARKET_CLOSED),
         (300, 1, {"sessions": SPLIT}, Reason.NONE),
+        (-301, 0, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.NONE),  # lunch is no close
+        (300, 1, {"sessions": SPLIT, "open_guard_ns": 100}, Reason.NONE),
+        (899, 1, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.MARKET_CLOSED),
     ],
 )
 def test_market_hours(minute, cursor, different, reason):
     account = {"ts_ns": NOW + minute, "session_cursor": cursor}
     different = {"account": account, **different}
     book, rules = desk(**different)
-    found = told(risk.check_market_hours(book.account[0], rules.sessions, rules.limits[0]))
+    limits, period_ns = rules.limits[0], rules.broker[0]["period_ns"]
+    found = told(risk.check_market_hours(book.account[0], rules.sessions, limits, period_ns))
     assert found == (reason, 0.0, 0.0)
     approved = 10.0 if reason is Reason.NONE else 0.0
     assert judged(10.0, **different) == (approved, *found)

@@ -9,6 +9,7 @@ import math
 
 from trader.core.jit import inlined
 from trader.core.rounding import money_noise, nearest_lot
+from trader.core.sessions import bar_row, session_cursor
 
 
 @inlined
@@ -48,7 +49,10 @@ def mark_position(position, bar, volumes, returns):
     seen = position["bars"]
     if seen > 0:
         volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
-        returns[(seen - 1) & (len(returns) - 1)] = bar["close"] / position["mark"] - 1.0
+        moved = math.nan  # of a price at or below zero no fraction is defined
+        if position["mark"] > 0.0 and bar["close"] > 0.0:
+            moved = bar["close"] / position["mark"] - 1.0
+        returns[(seen - 1) & (len(returns) - 1)] = moved
     position["reference"] = position["mark"]
     position["mark"] = bar["close"]
     position["mark_ns"] = bar["ts_ns"]
@@ -87,17 +91,17 @@ def mark_to_market(account, positions):
 
 
 @inlined
-def enter_session(account, sessions):
-    """Move on to the session of `account["ts_ns"]`; True if it is another one.
+def enter_session(account, sessions, period_ns):
+    """Move on to the session of the bars that close at `account["ts_ns"]`; True if it is another.
 
-    A bar that closes with the session belongs to it; one outside trading hours belongs to the
-    session that opens next. The baseline of the daily loss is the last equity before it, so an
-    overnight gap counts to the day it opens.
+    Which session that is, `core.sessions` decides. The baseline of the daily loss is the last
+    equity before it, so an overnight gap counts to the day it opens.
     """
-    row = account["session_cursor"]
-    while row < len(sessions) and sessions[row]["close_ns"] < account["ts_ns"]:
-        row += 1
-    account["session_cursor"] = row
+    cursor = session_cursor(sessions, account["session_cursor"], account["ts_ns"])
+    account["session_cursor"] = cursor
+    row = bar_row(sessions, cursor, account["ts_ns"], period_ns)
+    if row < 0:
+        row = cursor
     if row >= len(sessions) or sessions[row]["session"] == account["session"]:
         return False
     account["session"] = sessions[row]["session"]

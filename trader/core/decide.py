@@ -19,6 +19,7 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.core.sessions import instant_session
 from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
@@ -30,6 +31,7 @@ DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 REPLACED = int(Reason.REPLACED)
 THROTTLED_TO_ZERO = int(Reason.THROTTLED_TO_ZERO)
 BELOW_MIN_SIZE = int(Reason.BELOW_MIN_SIZE)
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 CROSSED_BOOK = int(Reason.CROSSED_BOOK)
 REDUCING = int(TradingState.REDUCING)
 FLATTEN = int(OnBreach.FLATTEN)
@@ -44,13 +46,13 @@ def decide(book, rules, inputs, index, out):
     symbol = inputs.bars[index]["symbol"]
     action = inputs.actions[index]
     reason = inputs.reasons[index] + 0
-    qty = 0.0
+    qty = size = 0.0
     if account["trading_state"] == REDUCING and is_flattening(account, rules.limits[0]):
         qty = flattening_qty(book.positions[symbol])
     elif action == CLOSE:
         qty, reason = leaving_qty(book, rules, symbol, out)
     elif action != HOLD:
-        qty, reason = wanted_qty(book, rules, symbol, action, out)
+        qty, reason, size = wanted_qty(book, rules, symbol, action, out)
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -63,6 +65,9 @@ def decide(book, rules, inputs, index, out):
     decision["approved_qty"] = 0.0
     decision["observed"] = 0.0
     decision["limit"] = 0.0
+    if reason == BELOW_LOT_SIZE:
+        decision["observed"] = size
+        decision["limit"] = rules.instruments[symbol]["lot_size"]
     if qty != 0.0:
         request(book, rules, symbol, decision, out)
     account["decisions"] += 1
@@ -99,7 +104,7 @@ def leaving_qty(book, rules, symbol, out):
 
 @inlined
 def wanted_qty(book, rules, symbol, action, out):
-    """(signed qty, reason) the action asks for, after withdrawing orders of the other side."""
+    """(signed qty, reason, size wanted) of the action; orders of the other side are withdrawn."""
     position = book.positions[symbol]
     size = wanted_size(book, rules, symbol)
     lot_size = rules.instruments[symbol]["lot_size"]
@@ -114,7 +119,7 @@ def wanted_qty(book, rules, symbol, action, out):
                 cancel_order(account, orders[index], REPLACED, out)
         execution.recount_working(position, orders, lot_size)
         qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    return within_order_size(rules, position, qty, lot_size), reason
+    return within_order_size(rules, position, qty, lot_size), reason, size
 
 
 @inlined
@@ -128,7 +133,7 @@ def wanted_size(book, rules, symbol):
     equity = book.account[0]["equity"]
     affordable = math.inf
     if rules.limits[0]["allow_margin"] == 0:
-        affordable = affordable_size(rules.broker[0], position, equity)
+        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0), equity)
     value = math.nan
     if mode == VOLATILITY_TARGET:
         value = throttle.volatility(
@@ -146,7 +151,7 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    price = quoted_price(position, qty)
+    price = abs(quoted_price(position, qty))
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
@@ -178,6 +183,9 @@ def request(book, rules, symbol, decision, out):
             account, position, book.orders[symbol], approved, account["decisions"]
         )
         order["symbol"] = symbol
+        order["session"] = instant_session(
+            rules.sessions, account["session_cursor"], account["ts_ns"]
+        )
         count_order(account, position)
 
 

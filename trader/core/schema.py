@@ -97,6 +97,7 @@ class Reason(IntEnum):
     SHORT_NOT_ALLOWED = 5
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
+    BELOW_THRESHOLD = 8
     # trading state
     HALTED = 10
     KILLED = 11
@@ -131,6 +132,7 @@ class Reason(IntEnum):
     CONCENTRATION_LIMIT = 70
     GROSS_EXPOSURE_LIMIT = 71
     BUYING_POWER = 72
+    PRICE_NOT_POSITIVE = 73
     # step 6, market hours
     MARKET_CLOSED = 80
     CALENDAR_UNKNOWN = 81
@@ -142,6 +144,10 @@ class Reason(IntEnum):
     CROSSED_BOOK = 94
     THROTTLED_TO_ZERO = 95
     BELOW_MIN_SIZE = 96
+    # money
+    TRIMMED_TO_CASH = 97
+    BELOW_LOT_SIZE = 98
+    NO_EQUITY = 99
     # data and system (paper)
     DATA_GAP = 100
     DATA_LATE = 101
@@ -206,6 +212,7 @@ class BarProof(IntEnum):
 
 
 BAR_PROOF_BITS = 0b1111
+BAR_STRETCH_SHIFT = 8  # the bits above: signed seconds by which a bar is longer than the period
 BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
@@ -266,7 +273,7 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
+    ("flags", "<i4"),  # of a live market: BarProof, BAR_HISTORY; above: the stretch
 )
 
 REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not
@@ -287,6 +294,7 @@ INSTRUMENT = _record(
     ("tick_size", "<f8"),  # 0 rounds nothing
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
+    ("allow_negative_prices", "<i8"),  # prices may be 0 or less
 )
 
 LIMITS = _record(  # +inf where the config says `none`

@@ -10,6 +10,7 @@ from trader.core import accounting, execution
 from trader.core.jit import inlined
 from trader.core.rows import write_fill, write_order_event
 from trader.core.schema import EventKind, Reason, TimeInForce
+from trader.core.sessions import instant_session
 
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
@@ -29,6 +30,9 @@ def settle(book, rules, bar, out):
     broker = rules.broker[0]
     instrument = rules.instruments[symbol]
     basis = execution.fill_basis(broker, position, bar)
+    session = 0
+    if broker["time_in_force"] == DAY:  # of the instant at which this bar would fill
+        session = instant_session(rules.sessions, account["session_cursor"], basis[1])
     capacity = math.inf
     if broker["max_fill_participation"] < math.inf:
         capacity = broker["max_fill_participation"] * basis[2]
@@ -38,7 +42,7 @@ def settle(book, rules, bar, out):
         order = orders[index]
         if not (account["executions"] < executions_allowed):
             break  # the review is due: `watch` halts on this slice, and cancels what is left
-        if broker["time_in_force"] == DAY and order["session"] != account["session"]:
+        if broker["time_in_force"] == DAY and order["session"] != session:
             cancel_order(account, order, TIME_IN_FORCE, out)
             continue
         if execution.is_outside_collar(
@@ -49,7 +53,7 @@ def settle(book, rules, bar, out):
         qty = execution.fill_qty(order, capacity, instrument["lot_size"])
         if qty != 0.0:
             capacity -= abs(qty)
-            price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+            price = execution.fill_price(broker, qty, basis, position, instrument)
             commission = execution.charge_commission(broker, order, qty, price)
             realized = accounting.apply_fill(
                 account, position, qty, price, commission, instrument["lot_size"]

@@ -28,7 +28,7 @@ from trader.tables.textfile import TextFile, decimal_of
 
 def read_csv(path: Path, config: Config) -> RawRows:
     """The rows of one text file."""
-    dialect, wanted, notes = dialect_of(config.feed), wanted_columns(config), Notes(path)
+    dialect, wanted, notes = dialect_of(config), wanted_columns(config), Notes(path)
     content = content_of(path, notes)
     check_text(path, content)
     layout = layout_of(path, content, dialect, wanted.mapping.values(), notes)

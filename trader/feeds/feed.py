@@ -23,6 +23,7 @@ from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
+from trader.hours.periods import bar_clock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,8 @@ def judged(config: Config, files: Files) -> BarSet:
     rows, files.rows = files.rows, []
     first = min(int(raw.stamps_ns.min()) for raw, _ in rows)
     last = max(int(raw.stamps_ns.max()) for raw, _ in rows)
+    ends = bar_clock(config).spans(np.array([first, last]))
+    first, last = min(first, int(ends.open_ns[0])), max(last, int(ends.close_ns[1]))
     sessions = session_table(config.risk.market_hours, first, last)
     gate = DataGate(config, sessions)
     parts: list[np.ndarray] = []

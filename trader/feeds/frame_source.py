@@ -47,7 +47,7 @@ def read_frame(frame: "pd.DataFrame", config: Config) -> tuple[RawRows, SourceFi
     notes = Notes(NAME)
     found = _found_columns(flat, config, notes)
     codes = None if found.symbols is None else found.symbols.codes
-    of = Stamped(Places(NAME, FIRST_ROW), dialect_of(config.feed), notes, codes)
+    of = Stamped(Places(NAME, FIRST_ROW), dialect_of(config), notes, codes)
     stamps = stamps_of(_arrow(found.stamps), of, found.clock)
     volumes_of(found.numbers, None, len(stamps), notes)
     rows = RawRows(

@@ -120,8 +120,8 @@ def open_feed(
 
     `pace` is a multiple of real time for a replay of files, None for no wait; stdin has its own
     pace. Bars that a `resumed` run has are left out. `tell` gets a line for each long wait of a
-    replay, and for the first bar of a pipe that has not closed yet. Raises `ConfigError` and
-    `DataError` as `load_history` does.
+    replay, for the first bar of a pipe that has not closed yet, and for what was recognised of a
+    pipe's lines. Raises `ConfigError` and `DataError` as `load_history` does.
     """
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed

@@ -41,7 +41,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     header = file.schema_arrow.names
     if file.metadata.num_rows == 0:
         raise DataError(f"{path}: columns and no rows")
-    notes, dialect, wanted = Notes(path), dialect_of(config.feed), wanted_columns(config)
+    notes, dialect, wanted = Notes(path), dialect_of(config), wanted_columns(config)
     named = _without_tickers(header, path, notes)  # the name that says what it is → the column's
     index = stored_index(file.schema_arrow)
     plan = plan_columns(path, [*named], wanted, notes, index)

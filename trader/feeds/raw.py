@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from trader.config.schema import Config
-from trader.config.sections.feed import Feed
 from trader.errors import ConfigError, DataError
+from trader.hours.periods import has_session_bars, stamp_zone
 from trader.tables.dialect import Dialect, Notes
 from trader.tables.names import MOMENTS, ColumnPlan, Wanted, plain_name
 from trader.tables.symbols import SymbolColumn
@@ -107,15 +107,23 @@ def wanted_columns(config: Config) -> Wanted:
     return Wanted(mapping, required, optional, reasons, config.feed.format == "plain")
 
 
-def dialect_of(feed: Feed) -> Dialect:
+def dialect_of(config: Config) -> Dialect:
     """How the config says the files are to be read."""
+    feed = config.feed
     return Dialect(
-        feed.timezone, feed.format, feed.separator, feed.decimal, feed.time_unit, feed.date_order
+        stamp_zone(config),
+        feed.format,
+        feed.separator,
+        feed.decimal,
+        feed.time_unit,
+        feed.date_order,
     )
 
 
 def check_stamp(config: Config, path: Path, plan: ColumnPlan) -> None:
     """`ConfigError` where a stamp's own name says that it is not what feed.timestamp says."""
+    if has_session_bars(config):
+        return  # a day is its session, whichever end of it is stamped
     name = plan.names["timestamp"]
     is_open = plain_name(name) in MOMENTS[0]
     wanted = "close" if plan.marks_close else "open" if is_open else config.feed.timestamp

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.schema import BAR
-from trader.errors import DataError
+from trader.config.schema import Config
+from trader.core.schema import BAR, NS_PER_SECOND
+from trader.errors import ConfigError, DataError
 from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
+from trader.hours.periods import BarClock, stretch_flags
 from trader.moments import iso_utc
 
 FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
@@ -52,8 +54,19 @@ class Series:
         return Series(self.symbol, self.name, self.raw, self.rows[order], self.stamps_ns[order])
 
 
-def is_positive(values: np.ndarray) -> np.ndarray:
+def is_price(values: np.ndarray, may_be_negative: bool) -> np.ndarray:
+    """Where a value is a finite number above 0, or any finite one where the instrument says so."""
+    if may_be_negative:
+        return np.isfinite(values)
     return (values > 0.0) & (values < np.inf)
+
+
+def jumps_beyond(close: np.ndarray, most: float) -> np.ndarray:
+    """Closes further than the fraction `most` from the one before; of one at or below 0, none."""
+    before, after = close[:-1], close[1:]
+    defined = (before > 0.0) & (after > 0.0)
+    moved = np.divide(after, before, out=np.ones(len(before)), where=defined)
+    return np.concatenate([[False], np.abs(moved - 1.0) > most])
 
 
 def outside_range(series: Series) -> tuple[np.ndarray, int]:
@@ -65,7 +78,7 @@ def outside_range(series: Series) -> tuple[np.ndarray, int]:
     inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
     if inside.all():
         return ~inside, 0
-    slack = FLOAT_NOISE * high
+    slack = FLOAT_NOISE * np.maximum(np.abs(high), np.abs(low))
     nearly = (low - slack <= opens) & (opens <= high + slack)
     nearly &= (low - slack <= close) & (close <= high + slack)
     return ~(nearly | inside), int(np.count_nonzero(nearly & ~inside))
@@ -76,7 +89,8 @@ def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
     bad = np.zeros(len(close), bool)
     kept, run = close[0], 0
     for row in range(1, len(close)):
-        if abs(close[row] / kept - 1.0) > most and run < patience:
+        is_defined = close[row] > 0.0 and kept > 0.0
+        if is_defined and abs(close[row] / kept - 1.0) > most and run < patience:
             bad[row] = True
             run += 1
         else:
@@ -101,6 +115,62 @@ def finding(kind: str, series: Series, row: int, detail: Callable[[int], str]) -
         series.name,
         iso_utc(int(series.stamps_ns[row])),
         detail(row),
+    )
+
+
+def records(
+    series: Series, clock: BarClock, period_ns: int, offset_ns: int
+) -> tuple[np.ndarray, int]:
+    """(BAR of a series, how many reached into the next one); stamps + `offset_ns` are closes.
+
+    No bar closes after the next one of its symbol opens: where its length is a number of seconds
+    and the stamps are closer, it ends where the next begins.
+    """
+    bars = np.empty(len(series.rows), BAR)
+    closes = series.stamps_ns + offset_ns
+    opens = clock.opens(closes)
+    late = closes[:-1] > opens[1:]
+    overlapping = int(np.count_nonzero(late)) if offset_ns else 0
+    if overlapping:
+        closes[:-1] = np.minimum(closes[:-1], opens[1:])
+    bars["ts_ns"] = closes
+    bars["flags"] = stretch_flags(opens, closes, period_ns)
+    names = (*PRICES, "volume", "bid", "ask")
+    if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
+        columns = series.raw.release()
+        for name in names:
+            values = columns.pop(name, None)
+            bars[name] = np.nan if values is None else series.rows_of(values)
+    else:
+        for name in names:
+            bars[name] = series.column(name)
+    bars["symbol"] = series.symbol
+    return bars, overlapping
+
+
+def check_period(config: Config, series: Series, opens_ns: np.ndarray) -> None:
+    """Bars that mostly overlap the next are bars of another period than the config's."""
+    steps = np.diff(opens_ns)
+    short = (steps > 0) & (steps < config.period_ns)
+    if config.bar_unit is None and 2 * int(np.count_nonzero(short)) > len(steps) > 0:
+        raise _other_period(config, series.raw, series.name, float(np.median(steps[short])))
+
+
+def check_unit(config: Config, raw: RawRows, written_ns: np.ndarray) -> None:
+    """Rows that mostly fall into the same day, week or month as the one before are no such bars."""
+    codes = np.zeros(len(raw), np.int32) if raw.symbols is None else raw.symbols.codes
+    order = np.lexsort((raw.stamps_ns, codes))
+    same = (np.diff(raw.stamps_ns[order]) == 0) & (np.diff(codes[order]) == 0)
+    steps = np.abs(np.diff(written_ns[order]))[same]
+    if 2 * len(steps) > len(raw) - 1 > 0 and steps.any():
+        raise _other_period(config, raw, "its symbols", float(np.median(steps[steps > 0])))
+
+
+def _other_period(config: Config, raw: RawRows, name: str, step_ns: float) -> ConfigError:
+    return ConfigError(
+        f"is {config.bar_period_seconds:g}, but the bars of {name} in {raw.path} are "
+        f"{step_ns / NS_PER_SECOND:g} s apart",
+        key="bar_period_seconds",
     )
 
 

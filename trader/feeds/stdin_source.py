@@ -22,6 +22,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
+from trader.core.sessions import bar_open_ns
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
 from trader.feeds.live import BadBar, FeedClock, LiveBar, Resumed, Tell
@@ -81,7 +82,7 @@ class StdinFeed:
         self._past = PipeHistory(start, config.period_ns)
         self._is_cut = False  # it ended in the middle of a line
         self._last_ns = 0
-        self._parser = BarParser(config)
+        self._parser = BarParser(config, tell)
         self._clock = clock
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
@@ -170,7 +171,7 @@ class StdinFeed:
         if ahead_s > self._apart_s:
             self._leave_out(ahead_s)
             return None
-        if not self._is_wanted(close_ns):
+        if not self._is_wanted(close_ns, int(bar_open_ns(bar, self._range[2]))):
             return None
         return LiveBar(bar, received_ns, close_ns)
 
@@ -189,9 +190,9 @@ class StdinFeed:
             item.bar["flags"] |= BAR_HISTORY
         return self._past.caught_up
 
-    def _is_wanted(self, close_ns: int) -> bool:
-        start_ns, end_ns, period_ns = self._range
-        if start_ns is not None and close_ns - period_ns < start_ns:
+    def _is_wanted(self, close_ns: int, open_ns: int) -> bool:
+        start_ns, end_ns, _ = self._range
+        if start_ns is not None and open_ns < start_ns:
             return False
         if self._after_ns is not None and close_ns <= self._after_ns:
             self.skipped += 1

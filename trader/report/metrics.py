@@ -15,7 +15,7 @@ import numpy as np
 from trader.core.rounding import money_noise
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
-from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns
+from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns, short_span_warning
 from trader.report.roundtrips import RoundTrips
 
 NO_TRADES = "no round trip was closed"
@@ -65,7 +65,7 @@ Values = dict[str, Any]
 def performance(
     equity: EquityFacts, fills: np.ndarray, trips: RoundTrips, market: MarketFacts
 ) -> Values:
-    """All metrics of a run by name, in the order they are shown, with `undefined` last."""
+    """All metrics of a run by name, as they are shown; `undefined` and `warnings` are the last."""
     undefined: dict[str, str] = {}
     values = _returns(equity, market.sessions_per_year, undefined)
     values["buy_and_hold_return"] = _buy_and_hold(market, undefined)
@@ -76,7 +76,14 @@ def performance(
             values[name] = None
             undefined[name] = NOT_A_NUMBER
     values["undefined"] = undefined
+    values["warnings"] = _warnings(values)
     return values
+
+
+def _warnings(values: Values) -> dict[str, str]:
+    """What to know of a figure, by its name."""
+    warning = short_span_warning(values["trading_days"], values["sessions_per_year"])
+    return {"cagr": warning} if warning and values["cagr"] is not None else {}
 
 
 def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]) -> Values:

@@ -32,6 +32,16 @@ def daily_returns(session_equity: np.ndarray, start_equity: float) -> np.ndarray
         return returns
 
 
+def short_span_warning(sessions: int, sessions_per_year: float) -> str:
+    """What to know of a yearly figure that was made from less than a year; "" from a year on."""
+    if sessions >= math.floor(sessions_per_year):
+        return ""
+    return (
+        f"annualised from {sessions} sessions of about {sessions_per_year:.0f} in a year: what a "
+        "year of them would make, and no forecast"
+    )
+
+
 def annual_ratios(
     returns: np.ndarray, sessions_per_year: float
 ) -> tuple[dict[str, float | None], dict[str, str]]:

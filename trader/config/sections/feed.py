@@ -68,6 +68,10 @@ class Instrument(Section):
     lot_size: Positive = Field(
         default=1.0, description="Quantities are multiples of this, in units."
     )
+    allow_negative_prices: Switch = Field(
+        default=False,
+        description="Whether prices may be zero or less (spreads, power, a future near delivery).",
+    )
 
 
 InstrumentOrName = Annotated[Instrument, OrName("symbol")]
@@ -97,6 +101,9 @@ class Quality(Section):
     ohlc: Policy = Field(default="error", description="High below low, or open or close outside.")
     price: Policy = Field(default="error", description="A price that is not finite or not above 0.")
     volume: Policy = Field(default="error", description="A volume that is not finite or below 0.")
+    no_session: Policy = Field(
+        default="error", description="A bar of a day or more on a date without a session."
+    )
     jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
     max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
     max_bad_bars: CountFromOne = Field(

@@ -43,7 +43,9 @@ class Risk(Section):
     max_position_concentration: OrNone[Amount] = Field(
         description="|position| × price as a fraction of equity, per symbol."
     )
-    market_hours: Hours = Field(description="24x7, or a code of exchange_calendars such as XNYS.")
+    market_hours: Hours = Field(
+        description="24x7, FX, or a code of exchange_calendars such as XNYS."
+    )
     max_position_notional: OrNone[Amount] = Field(
         default=None, description="|position| × price per symbol, in account currency."
     )
@@ -93,7 +95,9 @@ class Risk(Section):
         default=0.0, description="No orders in the last seconds of a session."
     )
     allow_margin: Switch = Field(
-        default=False, description="Whether orders may take cash below zero."
+        default=False,
+        description="Whether positions and orders together, long and short, may be worth more than "
+        "equity. Without it no order takes cash below zero.",
     )
 
 

@@ -203,7 +203,8 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
     if begun.feed.untraded:
         text = f"{begun.feed.untraded} × bars of before the start: they warmed features"
         document["warnings"].append(f"{text}, and nothing was decided on them (feed.trade_history)")
-    return {**document, "missing_bars": gate.missing_bars}
+    counted = {"missing_bars": gate.missing_bars, "equal_by_last_bit": gate.equal_by_last_bit}
+    return {**document, **counted}
 
 
 def _market(begun: Start, opened: Opened, record: RunRecord) -> MarketFacts:

@@ -16,7 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
-from trader.engine.recover import OVER, Recovered, recovered
+from trader.engine.recover import Recovered, recovered
 from trader.engine.replay import replay
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
@@ -30,23 +30,23 @@ from trader.feeds.live import (
     open_feed,
 )
 from trader.feeds.pipe_history import FeedEnd, recording_age_ns
-from trader.feeds.sessions import session_table
 from trader.feeds.source import InstrumentFacts
 from trader.feeds.venue_feed import VenueFeed
+from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.facts import require_same_facts, rules_with_facts
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
+from trader.jobs.paper.which_run import known_heads
 from trader.journal.audit.verify import verify
 from trader.journal.records import JournalError, Record
-from trader.journal.store import FILE_NAME, read_records
-from trader.report.artifacts import CONFIG, MANIFEST
+from trader.journal.store import read_records
+from trader.report.artifacts import CONFIG
 from trader.report.compare import changed_keys
-from trader.report.folder import run_id_stem
 from trader.wiring import build_rules, check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
-STAMP_LENGTH = len("20240304T143000Z")
+KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
 @dataclass(frozen=True)
@@ -141,46 +141,27 @@ def _no_rules() -> Rules:
 
 
 def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
-    """Trading hours from a run's first bar to about a year from now."""
-    last_ns = max(first_ns, clock.now_ns()) + CALENDAR_AHEAD_NS
-    return session_table(config.risk.market_hours, first_ns, last_ns)
+    """Trading hours from a run's first bar to about a year from now, or as far as they are known.
 
-
-def runs_of_this_name(order: Order) -> list[Path]:
-    """The folders of this config's paper runs, the newest first."""
-    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    found = []
-    for folder in order.parent.absolute().glob(f"*{stem}*"):
-        name = folder.name
-        number = name[STAMP_LENGTH:].removeprefix(stem)  # of several runs of one second
-        if not number or (number.startswith("-") and number[1:].isdecimal()):
-            found.append((name[:STAMP_LENGTH], int(number[1:] or 1), folder))
-        # else it is of another config, whose name begins with ours
-    return [folder for *_, folder in sorted(found, reverse=True)]
-
-
-def journals_of(order: Order) -> list[Path]:
-    """The journals of those that have one."""
-    paths = [folder / FILE_NAME for folder in runs_of_this_name(order)]
-    return [path for path in paths if path.exists()]
-
-
-def cut_off(order: Order) -> Path | None:
-    """The journal of the newest run of this name, unless its feed had ended."""
-    for path in journals_of(order)[:1]:
-        ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
-        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] in OVER
-        has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
-        return None if is_over and has_results else path
-    return None
+    `ConfigError` where the calendar has ended by now.
+    """
+    hours, latest_ns = config.risk.market_hours, max(first_ns, clock.now_ns())
+    ahead_ns = min(latest_ns + CALENDAR_AHEAD_NS, last_known_ns(hours, latest_ns))
+    return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
 def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
     """What the journal holds, once it is shown to be whole, ours and reproducible."""
     name = path.parent.name
-    report = verify(path)
+    report = verify(path, known_heads(order, name))
     if not report.ok:
         first = report.problems[0]
+        if first.kind in ("truncated", "anchor"):
+            raise VerificationError(
+                f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
+                "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
+                "with new cash, with --new"
+            )
         raise VerificationError(
             f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
             f"`trader audit verify {name}`, and start a fresh run with --new"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals
 from trader.engine.hooks import EVENTS, Hooks
 from trader.engine.loop import ExecutionLoop, Stopped
@@ -32,11 +33,12 @@ from trader.engine.supervise import (
 )
 from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
+from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import Opened, seen_bars
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
-from trader.models.model import load_model
+from trader.models.model import load_model, open_model
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
 from trader.wiring import build_features, load_hooks, search_paths
@@ -85,12 +87,18 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     paths = search_paths(begun.order.config_files)
     features = build_features(config, begun.rules.sessions, paths)
     stream = features.stream()
-    gate = BarGate(len(config.symbols), config.period_ns, config.feed.quality, begun.rules.sessions)
+    quality, hours = config.feed.quality, begun.rules.sessions
+    may_be_negative = [one.allow_negative_prices for one in config.instruments]
+    gate = BarGate(
+        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
+    )
     seen = seen_bars(begun)
     if seen is not None:
         stream.warm_up(seen)
     _show(gate, begun)
-    load = functools.partial(load_model, config, features.names, config.symbols, paths)
+    in_process = config.execution.model_isolation == "process"
+    open_or_load = load_model if in_process else open_model
+    load = functools.partial(open_or_load, config, features.names, config.symbols, paths)
     pool = ThreadPoolExecutor(config.execution.feature_max_workers, thread_name_prefix="signals")
     model = _model(config, load, pool)
     try:
@@ -198,12 +206,20 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
         lost_s = config.feed.disconnect_after_seconds
         if lost_s is None:
             lost_s = config.feed.max_age_bars * config.bar_period_seconds
+            if config.bar_unit is not None:  # a closed market sends no bar, however long it is
+                lost_s += longest_closure_s(begun.rules.sessions)
         limits = FeedLimits(lost_s, config.kill.connectivity_after_seconds)
         open_at = functools.partial(is_open, begun.rules.sessions)
         looks.append(
             FeedWatch(parts.loop, (parts.slices, parts.signals), begun.clock, limits, open_at).look
         )
     return looks
+
+
+def longest_closure_s(sessions: np.ndarray) -> float:
+    """The longest time between two stretches of trading hours, in seconds."""
+    closed = sessions["open_ns"][1:] - sessions["close_ns"][:-1]
+    return float(closed.max(initial=0)) / NS_PER_SECOND
 
 
 def _listen(loop: ExecutionLoop) -> None:

@@ -49,6 +49,7 @@ CUT_BY = {
     Reason.VOLATILITY,
     Reason.ABSOLUTE_CAP,
     Reason.CROSSED_BOOK,
+    Reason.TRIMMED_TO_CASH,
 }
 OPENING_REFUSED = {
     Reason.REDUCE_ONLY,
