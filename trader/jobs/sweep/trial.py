@@ -124,8 +124,9 @@ class Workshop:
             loaded = self.config(params)
             values, sums, folds = self._run(loaded.config)
         except TraderError as error:
-            is_key = isinstance(error, ConfigError) and loaded is not None
-            told = loaded.explain(error) if is_key else str(error)  # type: ignore[union-attr,arg-type]
+            told = str(error)
+            if isinstance(error, ConfigError) and loaded is not None:
+                told = loaded.explain(error)
             span = (began, time.monotonic())
             return Outcome(number, params, "failed", told, span=span)
         span = (began, time.monotonic())
