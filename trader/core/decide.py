@@ -1,56 +1,83 @@
-"""Decide: action → requested qty → six steps → four throttles → intent, as one DECISION row.
+"""Decide: action → requested qty → six steps → four throttles → intents, as one DECISION row.
 
-Law: a refusal is a row, never an exception; a denied order changes nothing but counters.
+Law: a refusal is a row, never an exception; a denied order changes nothing but counters. One
+decision may send several orders: what it decided, and the exits of what that opens.
 """
 
 import math
 
-from trader.core import execution, risk, sizing, throttle
+from trader.core import execution, exits, orders, risk, sizing, throttle
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down
+from trader.core.rounding import lots_down, tick_against
 from trader.core.rows import write_throttle
 from trader.core.schema import (
+    MAX_WORKING_ORDERS,
     NS_PER_SECOND,
+    Leg,
     OnBreach,
+    OrderKind,
+    OrderStatus,
+    OrderType,
     Reason,
     SizingMode,
     TradingAction,
     TradingState,
 )
-from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
+BUY = int(TradingAction.BUY)
 CLOSE = int(TradingAction.CLOSE)
-AT_TARGET = int(Reason.AT_TARGET)
 NONE = int(Reason.NONE)
+AT_TARGET = int(Reason.AT_TARGET)
+COOLDOWN = int(Reason.COOLDOWN)
+REQUEST_INVALID = int(Reason.REQUEST_INVALID)
+ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
+MAX_HOLDING = int(Reason.MAX_HOLDING)
+PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
 THROTTLED_TO_ZERO = int(Reason.THROTTLED_TO_ZERO)
 BELOW_MIN_SIZE = int(Reason.BELOW_MIN_SIZE)
 CROSSED_BOOK = int(Reason.CROSSED_BOOK)
+WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
 REDUCING = int(TradingState.REDUCING)
+HALTED = int(TradingState.HALTED)
 FLATTEN = int(OnBreach.FLATTEN)
 PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
+KIND_ENTRY = int(OrderKind.ENTRY)
+KIND_SIGNAL = int(OrderKind.SIGNAL)
+KIND_FLATTEN = int(OrderKind.FLATTEN)
+KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
+UNKNOWN = int(OrderStatus.UNKNOWN)
+MARKET = int(OrderType.MARKET)
+LIMIT = int(OrderType.LIMIT)
+STOP = int(OrderType.STOP)
+STOP_LIMIT = int(OrderType.STOP_LIMIT)
+LEG_CLOSING = int(Leg.CLOSING)
 
 
 @inlined
 def decide(book, rules, inputs, index, out):
-    """One action → request → pre-trade check → throttle → intent, written as one DECISION."""
+    """One action → request → pre-trade check → throttle → intents, written as one DECISION."""
     account = book.account[0]
     symbol = inputs.bars[index]["symbol"]
+    position = book.positions[symbol]
     action = inputs.actions[index]
     reason = inputs.reasons[index] + 0
+    limits = rules.limits[0]
     qty = 0.0
-    if account["trading_state"] == REDUCING and is_flattening(account, rules.limits[0]):
-        qty = flattening_qty(book.positions[symbol])
-    elif action == CLOSE:
-        qty, reason = leaving_qty(book, rules, symbol, out)
+    kind = KIND_ENTRY
+    if account["trading_state"] == REDUCING and is_flattening(account, limits):
+        qty, kind = flattening_qty(position), KIND_FLATTEN
+    elif is_held_too_long(position, rules.exits[0]):
+        qty, kind = flattening_qty(position), KIND_MAX_HOLDING
+        qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
     elif action != HOLD:
-        qty, reason = wanted_qty(book, rules, symbol, action, out)
+        qty, reason = wanted_qty(book, rules, symbol, action, inputs, index, out)
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -63,8 +90,22 @@ def decide(book, rules, inputs, index, out):
     decision["approved_qty"] = 0.0
     decision["observed"] = 0.0
     decision["limit"] = 0.0
+    rests = position["qty"] != 0.0 and is_naked(account, position, rules.exits[0])
     if qty != 0.0:
-        request(book, rules, symbol, decision, out)
+        request(book, rules, symbol, decision, kind, out)
+    approved = decision["approved_qty"]
+    terms = (account["decisions"], position["qty"], math.nan, math.nan)
+    parent = 0
+    if approved != 0.0:
+        parent, opening = place(book, rules, symbol, approved, kind, inputs, index)
+        _, _, stop, target = asked_beside(inputs, index)
+        if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
+            terms = (account["decisions"], opening, stop, target)
+            rests = True
+    if rests:
+        exits.place_exits(book, rules, symbol, parent, terms, out)
+        lot_size = rules.instruments[symbol]["lot_size"]
+        orders.recount(account, position, book.orders[symbol], lot_size, out)
     account["decisions"] += 1
 
 
@@ -77,44 +118,151 @@ def is_flattening(account, limits):
 
 
 @inlined
+def is_held_too_long(position, rules):
+    """Whether a position has been held for as many bars as the exits allow."""
+    most = rules["max_holding_bars"]
+    if most == 0 or position["qty"] == 0.0:
+        return False
+    return position["bars"] - position["entry_bar"] >= most
+
+
+@inlined
+def is_naked(account, position, rules):
+    """Whether what is held has lost its exits: after a restart, a re-arm, a refusal by the gate."""
+    if rules["legs"] == 0 or position["exits"] > 0 or account["trading_state"] == HALTED:
+        return False
+    return position["working_orders"] + rules["legs"] <= MAX_WORKING_ORDERS
+
+
+@inlined
 def flattening_qty(position):
     """Signed qty that closes what no working order is closing yet."""
     return sizing.closing_qty(position, 0.0 - position["qty"])
 
 
 @inlined
-def leaving_qty(book, rules, symbol, out):
-    """(signed qty, reason) that makes the symbol flat, after withdrawing what would open it."""
+def wanted_qty(book, rules, symbol, action, inputs, index, out):
+    """(signed qty, reason) the action asks for, after withdrawing orders of the other side."""
     position = book.positions[symbol]
-    orders = book.orders[symbol]
+    size, limit_price, stop, target = asked_beside(inputs, index)
+    if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
+        return 0.0, REQUEST_INVALID
+    if size != size:
+        size = wanted_size(book, rules, symbol)
+    qty, reason = asked_qty(rules, symbol, action, position, size)
+    if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
+        qty, reason = asked_qty(rules, symbol, action, position, size)
+    if qty == 0.0:
+        return qty, reason
+    closing = sizing.closing_qty(position, qty)
+    if qty != closing:
+        price = entry_price(rules, symbol, position, qty, limit_price)
+        sign = 1.0 if qty > 0.0 else -1.0
+        refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
+        if refusal != NONE:
+            qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
-    if position["working_orders"] > 0:
-        for index in range(position["working_orders"]):
-            if not (orders[index]["qty"] * position["qty"] < 0.0):
-                cancel_order(book.account[0], orders[index], REPLACED, out)
-        execution.recount_working(position, orders, lot_size)
-    qty = within_order_size(rules, position, flattening_qty(position), lot_size)
-    return qty, NONE if qty != 0.0 else AT_TARGET
+    return within_order_size(rules, position, qty, lot_size), reason
 
 
 @inlined
-def wanted_qty(book, rules, symbol, action, out):
-    """(signed qty, reason) the action asks for, after withdrawing orders of the other side."""
-    position = book.positions[symbol]
-    size = wanted_size(book, rules, symbol)
+def asked_beside(inputs, index):
+    """(size, limit_price, stop_loss, take_profit) that came with an action; NaN where not."""
+    if len(inputs.requests) == 0:
+        return math.nan, math.nan, math.nan, math.nan
+    asked = inputs.requests[index]
+    return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+
+
+@inlined
+def is_absent_or_positive(value):
+    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
+    return value != value or (value > 0.0 and value < math.inf)
+
+
+@inlined
+def asked_qty(rules, symbol, action, position, size):
+    """(signed qty, reason) of an action, given what is held and works."""
+    if action == CLOSE:
+        qty = flattening_qty(position)
+        return qty, NONE if qty != 0.0 else AT_TARGET
     lot_size = rules.instruments[symbol]["lot_size"]
-    settings = rules.sizing[0]
-    qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    opposing = position["working_sell"] if qty > 0.0 else position["working_buy"]
-    if qty != 0.0 and opposing > 0.0:
-        account = book.account[0]
-        orders = book.orders[symbol]
-        for index in range(position["working_orders"]):
-            if orders[index]["qty"] * qty < 0.0:
-                cancel_order(account, orders[index], REPLACED, out)
-        execution.recount_working(position, orders, lot_size)
-        qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    return within_order_size(rules, position, qty, lot_size), reason
+    return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)
+
+
+@inlined
+def withdraw(book, rules, symbol, action, qty, out):
+    """End working orders that an action goes against; True if there was one. Exits stay."""
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    account = book.account[0]
+    found = False
+    for index in range(position["working_orders"]):
+        order = table[index]
+        if orders.is_exit(order) or order["status"] == UNKNOWN:
+            continue
+        against = order["qty"] * qty < 0.0
+        if action == CLOSE:
+            against = not (order["qty"] * position["qty"] < 0.0)
+        if against:
+            orders.end_order(account, order, REPLACED, out)
+            found = True
+    if found:
+        lot_size = rules.instruments[symbol]["lot_size"]
+        orders.recount(account, position, table, lot_size, out)
+    return found
+
+
+@inlined
+def entry_refusal(book, rules, symbol, sign, terms):
+    """Why nothing may be opened now, before any check of risk; NONE if it may."""
+    position = book.positions[symbol]
+    rest = rules.exits[0]["cooldown_bars"]
+    if rest > 0:
+        is_reversal = position["qty"] * sign < 0.0
+        if is_reversal or position["bars"] - position["exit_bar"] <= rest:
+            return COOLDOWN
+    for index in range(position["working_orders"]):
+        if book.orders[symbol][index]["status"] == UNKNOWN:
+            return ORDER_UNKNOWN
+    price, stop, target = terms
+    collar = rules.limits[0]["price_collar"]
+    if price != position["mark"] and collar < math.inf:
+        if execution.is_outside_collar(price, position["mark"], collar):
+            return PRICE_COLLAR
+    legs = exits.legs_wanted(rules, stop, target)
+    if legs > 0 and position["working_orders"] + legs + 2 > MAX_WORKING_ORDERS:
+        return WORKING_ORDERS_FULL
+    return exits.exits_refusal(book, rules, symbol, sign, terms)
+
+
+@inlined
+def entry_price(rules, symbol, position, qty, limit_price):
+    """Price an order that opens is expected to fill at: its own, or the last."""
+    if limit_price == limit_price:
+        return limit_price
+    limit, stop = entry_levels(rules, symbol, position, qty)
+    kind = rules.entry[0]["type"]
+    if kind == LIMIT:
+        return limit
+    return stop if kind == STOP or kind == STOP_LIMIT else position["mark"]
+
+
+@inlined
+def entry_levels(rules, symbol, position, qty):
+    """(limit price, stop price) of an entry by `orders.entry`, on ticks; 0 for what it has not."""
+    entry = rules.entry[0]
+    tick_size = rules.instruments[symbol]["tick_size"]
+    sign = 1.0 if qty > 0.0 else -1.0
+    close = position["mark"]
+    away = close * entry["offset_bps"] / 10_000.0
+    if entry["type"] == LIMIT:
+        return tick_against(close - sign * away, 0.0 - qty, tick_size), 0.0
+    stop = tick_against(close + sign * away, qty, tick_size)
+    if entry["type"] == STOP:
+        return 0.0, stop
+    beyond = stop * entry["limit_offset_bps"] / 10_000.0
+    return tick_against(stop + sign * beyond, qty, tick_size), stop
 
 
 @inlined
@@ -157,30 +305,92 @@ def within_order_size(rules, position, qty, lot_size):
 
 
 @inlined
-def request(book, rules, symbol, decision, out):
-    """Check, throttle and place the decision's requested qty; the outcome goes into it."""
-    account = book.account[0]
+def request(book, rules, symbol, decision, kind, out):
+    """Check and throttle the decision's requested qty; the outcome goes into it."""
     position = book.positions[symbol]
     qty = decision["requested_qty"]
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
-    if approved != 0.0:
+    if approved != 0.0 and kind != KIND_MAX_HOLDING:
         outcome = throttled(book, rules, symbol, (approved, closing), out)
         approved = outcome[0]
         decision["throttle"] = outcome[1]
         if outcome[2] != NONE:
             if reason == NONE or approved == 0.0:
                 reason, observed, limit = outcome[2], outcome[3], outcome[4]
-    decision["reason"] = reason
+    if reason == NONE and kind == KIND_MAX_HOLDING:
+        reason = MAX_HOLDING
+    if reason != NONE or kind != KIND_ENTRY:
+        decision["reason"] = reason
     decision["observed"] = observed
     decision["limit"] = limit
     decision["approved_qty"] = approved
-    if approved != 0.0:
-        order = execution.place_order(
-            account, position, book.orders[symbol], approved, account["decisions"]
-        )
-        order["symbol"] = symbol
-        count_order(account, position)
+
+
+@inlined
+def place(book, rules, symbol, approved, kind, inputs, index):
+    """Enter the intents of an approved qty; (order id, signed part that opens)."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    _, limit_price, _, _ = asked_beside(inputs, index)
+    closing = sizing.closing_qty(position, approved)
+    opening = approved - closing
+    decision = account["decisions"]
+    is_limit = limit_price == limit_price
+    entry_type = LIMIT if is_limit else rules.entry[0]["type"]
+    if rules.entry[0]["type"] == STOP_LIMIT:
+        entry_type = STOP_LIMIT
+    main = approved
+    if closing != 0.0 and opening != 0.0 and entry_type != MARKET:
+        enter(book, rules, symbol, (closing, closing, decision, kind), LEG_CLOSING)
+        main = opening
+    part = closing if main == approved else 0.0
+    order = enter(book, rules, symbol, (main, part, decision, kind), 0)
+    count_order(account, position)
+    if main != part or is_limit:
+        dress(order, rules, symbol, position, (entry_type if main != part else LIMIT, limit_price))
+    return order["order_id"], opening
+
+
+@inlined
+def enter(book, rules, symbol, terms, leg):
+    """Enter one intent; `terms` is (signed qty, its closing part, decision, OrderKind)."""
+    qty, closing, decision, kind = terms
+    position = book.positions[symbol]
+    order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
+    orders.add_working(position, qty)
+    order["symbol"] = symbol
+    order["closing"] = closing
+    order["time_in_force"] = rules.broker[0]["time_in_force"]
+    order["leg"] = leg
+    order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
+    return order
+
+
+@inlined
+def dress(order, rules, symbol, position, terms):
+    """Make an intent the type of order it is sent as.
+
+    `terms` is (OrderType, limit price or NaN). A limit is rounded to the tick that is better for
+    us, a stop to the worse one.
+    """
+    kind, limit_price = terms
+    entry = rules.entry[0]
+    order["type"] = kind
+    if entry["time_in_force"] >= 0:
+        order["time_in_force"] = entry["time_in_force"]
+        order["bars_left"] = entry["bars"]
+    if kind == MARKET:
+        return
+    position["resting"] += 1
+    limit, stop = entry_levels(rules, symbol, position, order["qty"])
+    if limit_price == limit_price:
+        tick_size = rules.instruments[symbol]["tick_size"]
+        limit = tick_against(limit_price, 0.0 - order["qty"], tick_size)
+    if kind == LIMIT or kind == STOP_LIMIT:
+        order["limit_price"] = limit
+    if kind == STOP or kind == STOP_LIMIT:
+        order["stop_price"] = stop
 
 
 @inlined

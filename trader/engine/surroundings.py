@@ -12,6 +12,7 @@ class SentOrder(NamedTuple):
     order_id: str
     decision: int
     qty: float
+    leg: int = 0  # which of its decision's orders
 
 
 class Passed(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trader.core import schema
-from trader.core.schema import KillSwitchReason, Reason
+from trader.core.schema import KillSwitchReason, OrderKind, Reason
 from trader.journal.records import (
     FORMAT_VERSION,
     Entry,
@@ -23,6 +23,7 @@ from trader.journal.records import (
 )
 from trader.journal.rows import layouts, to_fields, to_rows
 
+EXIT_KINDS = (OrderKind.STOP_LOSS, OrderKind.TAKE_PROFIT, OrderKind.TRAILING_STOP)
 SNAPSHOT_COMPRESSION = 1  # a state is mostly zeros; the fastest level is within 10 % of the best
 
 
@@ -139,14 +140,19 @@ def decisions(outcome: SliceOutcome, cause: int | None = None) -> Entry:
 
 
 def order_intent(client_id: str, symbol: str, order: np.void, cause: int) -> Entry:
-    """ORDER_INTENT of an ORDER row; `cause` leads to its DECISION. Always durable."""
+    """ORDER_INTENT of an ORDER row; `cause` leads to its DECISION. Always durable.
+
+    Its purpose is `decision`, or `exit` where it rests beside a position and only closes.
+    """
     payload = {
         "client_order_id": client_id,
         "symbol": symbol,
         "qty": float(order["qty"]),
         "decision": int(order["decision"]),
         "order_id": int(order["order_id"]),
-        "purpose": "decision",
+        "leg": int(order["leg"]),
+        "parent": int(order["parent"]),
+        "purpose": "exit" if order["kind"] in EXIT_KINDS else "decision",
         "order": list(to_rows(np.array([order], schema.ORDER))[0]),
     }
     return Entry(RecordType.ORDER_INTENT, payload, int(order["ts_ns"]), cause)

@@ -286,14 +286,15 @@ def fault_in(kind: str, payload: Any) -> str | None:
     return None
 
 
-def client_order_id(run_lineage: str, symbol: str, ts_ns: int, decision: int) -> str:
+def client_order_id(run_lineage: str, symbol: str, ts_ns: int, decision: int, leg: int = 0) -> str:
     """The id an order carries to the broker: 20 hex digits, the same on every replay.
 
-    A hash of run lineage, symbol, slice close time and decision number, each length-prefixed, so
-    that a resend after a crash is recognised as the order it is.
+    A hash of run lineage, symbol, slice close time, decision number and (but for 0) leg, each
+    length-prefixed, so that a resend after a crash is recognised as the order it is.
     """
     digest = hashlib.sha256(b"trader-order/1")
-    for part in (run_lineage, symbol, str(ts_ns), str(decision)):
+    legs = (str(leg),) if leg else ()
+    for part in (run_lineage, symbol, str(ts_ns), str(decision), *legs):
         raw = part.encode("utf-8", "surrogateescape")
         digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest.hexdigest()[:20]
