@@ -20,7 +20,7 @@ PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py s
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
 
-.PHONY: help setup demo test check format bench golden kill-bench audit-bench coverage mutation crash sim build clean
+.PHONY: help setup demo quick test trials check format bench golden kill-bench audit-bench coverage mutation crash sim build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,8 +37,17 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## run a backtest of the bundled example
 	$(RUN) backtest -c configs/demo.yaml
 
-test: $(STAMP) ## run the tests
+quick: $(STAMP) ## the tests that start no process, P=room for one folder; the inner loop
+	TRADER_TEST_TIER=quick $(PYTEST) -q -m "not process and not trials" $(if $(P),tests/$(P),tests)
+
+test: $(STAMP) ## run the tests; under six minutes on two cores
 	$(PYTEST)
+
+trials: $(STAMP) ## the long harnesses with fresh seeds, N=cycles: crashes, kills, simulated days
+	$(PYTEST) -m trials
+	$(PY) tests/harness/crash.py --count $(or $(N),2000)
+	$(PY) tests/harness/sim.py --days 300
+	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
 
 check: $(STAMP) ## lint, format, types, import rules, house limits
 	$(PY) -m ruff check .

@@ -1,6 +1,12 @@
-"""What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data."""
+"""What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data.
+
+Three tiers: `make quick` (nothing here starts a process or waits for one), `make test` (all but
+the long harnesses), `make trials` (these, with fresh seeds). A file whose tests start processes
+says `pytestmark = pytest.mark.process`; in the quick tier a test that starts one without it fails.
+"""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,8 +15,11 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("TRADER_REAL_DATA", ROOT.parent / "shared" / "data"))
 
+QUICK = os.environ.get("TRADER_TEST_TIER") == "quick"
+
 settings.register_profile(
     "trader",
+    max_examples=15 if QUICK else 100,
     deadline=None,  # machines differ; speed is measured by `make bench`
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
@@ -50,3 +59,17 @@ def real_data():
 def golden_rewrite(request):
     """Whether golden files are written anew instead of compared."""
     return request.config.getoption("--golden-rewrite")
+
+
+@pytest.fixture(autouse=True)
+def no_process_in_the_quick_tier(request, monkeypatch):
+    """A test of the quick tier that starts a process fails: it belongs into another tier."""
+    if not QUICK:
+        return
+
+    def refuse(*_args, **_named):
+        pytest.fail("this test starts a process: mark it `process`", pytrace=True)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
+    monkeypatch.setattr(os, "posix_spawn", refuse)

@@ -35,7 +35,7 @@ from trader.core.schema import (
 )
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
-from trader.feeds.feed import BarSet, load_history
+from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.feeds.sessions import bars_per_year
 from trader.models.model import Model, load_model, predict_actions
 from trader.models.signals_file import SignalsModel
@@ -176,10 +176,35 @@ def _instruments(config: Config) -> np.ndarray:
     return instruments
 
 
-def load_bars(config: Config) -> History:
+@dataclass(frozen=True)
+class Given:
+    """What a caller from Python has in memory already."""
+
+    frame: Any = None  # a pandas DataFrame of bars, in place of the feed
+    model: Any = None  # a fitted object, in place of a model file
+
+
+NOTHING = Given()
+
+
+def load_bars(config: Config, given: Given = NOTHING) -> History:
     """The config's history through the data gate, with its trading hours."""
-    bar_set = load_history(config)
+    if given.frame is not None:
+        bar_set = frame_history(config, given.frame)
+    else:
+        bar_set = load_history(config)
     return History(bar_set, bar_set.sessions)
+
+
+def build_model(
+    config: Config, features: Sequence[str], paths: Sequence[Path], given: Given = NOTHING
+) -> Model:
+    """The model that the config names, or the one given."""
+    if given.model is not None:
+        from trader.models.object_model import load_object
+
+        return load_object(given.model, config, features, config.symbols)
+    return load_model(config, features, config.symbols, paths)
 
 
 def check_drivers(config: Config, bars: np.ndarray) -> None:
@@ -241,16 +266,17 @@ def prepare(
     config_files: Sequence[Path],
     timing: Timing,
     progress: Progress | None = None,
+    given: Given = NOTHING,
 ) -> Prepared:
     """Load, check and compute everything up to the actions. Raises the errors of each part."""
     config = loaded.config
     paths = search_paths(config_files)
-    history = load_bars(config)
+    history = load_bars(config, given)
     bars = history.bar_set.bars
     check_drivers(config, bars)
     timing.lap("load_s")
     features = build_features(config, history.sessions, paths)
-    model = load_model(config, features.names, config.symbols, paths)
+    model = build_model(config, features.names, paths, given)
     timing.lap("model_s")
     matrix = features.batch(bars)
     timing.lap("features_s")

@@ -10,6 +10,8 @@ import pytest
 from tests.journal_kit import edit, finished_run, records_of, resealed, rewrite
 from trader.cli import app
 
+pytestmark = pytest.mark.process
+
 EXIT = {"clean": 0, "usage": 2, "corrupt": 8}
 
 

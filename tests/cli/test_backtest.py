@@ -16,6 +16,8 @@ import pytest
 
 from tests.harness import warm
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 FILLS = ("timestamp", "symbol", "side", "qty", "price", "commission", "slippage")
 FILLS += ("realized_pnl", "order_id")

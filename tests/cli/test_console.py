@@ -116,12 +116,14 @@ console.out().print("result", style="red")
 """
 
 
+@pytest.mark.process
 def test_terminal_shows_bars_logs_and_colour():
     got = on_terminal(BARS)
     for part in ("features", "100%", "model", "a line", "\x1b[31mresult"):
         assert part in got
 
 
+@pytest.mark.process
 def test_no_color_is_honoured_on_a_terminal():
     assert "\x1b[31m" not in on_terminal(BARS, NO_COLOR="1")
 
@@ -138,6 +140,7 @@ print("the result")
 """
 
 
+@pytest.mark.process
 def test_what_is_written_late_reaches_stdout_and_no_other_file(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", STRANGER],

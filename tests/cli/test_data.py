@@ -7,6 +7,8 @@ import pytest
 
 from tests.feeds_kit import GOOD, HEADER, ROOT, config_file, csv_text, minutes, trader
 
+pytestmark = pytest.mark.process
+
 BAD_ROW = "2024-03-04T14:34:00Z,1,2,1,2.5,5\n"
 
 

@@ -79,6 +79,7 @@ def test_installation_without_the_example_says_so(tmp_path, monkeypatch):
         init.example_root()
 
 
+@pytest.mark.process
 def test_wheel_carries_the_example(tmp_path):
     pytest.importorskip("hatchling")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

@@ -165,6 +165,7 @@ def test_damaged_run_is_named_below_the_others(trader_runs, home):
         damaged.rmdir()
 
 
+@pytest.mark.process
 def test_runs_in_a_real_process_prints_plain_text_into_a_pipe(home):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C"}
     done = subprocess.run(

@@ -46,6 +46,7 @@ def raising(error):
     return command
 
 
+@pytest.mark.process
 def test_help_lists_every_command_with_its_line():
     shown = trader("--help")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -55,6 +56,7 @@ def test_help_lists_every_command_with_its_line():
     assert "kill" in dict(app.COMMANDS)
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy():
     code = "import sys; from trader.cli import app; app.run(['--help']); print(*sys.modules)"
     shown = subprocess.run(
@@ -90,6 +92,7 @@ def test_every_command_file_is_in_the_table():
     assert commands == {place.split(":")[0].rpartition(".")[2] for _, place in app.COMMANDS}
 
 
+@pytest.mark.process
 def test_version_is_the_package_version():
     shown = trader("--version")
     assert (shown.returncode, shown.stdout) == (0, f"trader {__version__}\n")
@@ -202,6 +205,7 @@ def test_system_error_names_the_file_and_no_internals(capsys):
     assert capsys.readouterr().err.startswith("error: Permission denied: /root/x (traceback in ")
 
 
+@pytest.mark.process
 def test_reader_that_left_is_no_error():
     read, write = os.pipe()
     os.close(read)
@@ -216,6 +220,7 @@ def test_reader_that_left_is_no_error():
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.process
 def test_pipe_broken_elsewhere_is_an_error():
     code = (
         "from trader.cli import outcome\n"

@@ -66,6 +66,7 @@ def test_schema_prints_the_json_schema():
     assert schema["additionalProperties"] is False
 
 
+@pytest.mark.process
 def test_loading_a_config_imports_nothing_heavy(tmp_path):
     path = write(tmp_path, DEMO)
     code = (
@@ -81,6 +82,7 @@ def test_loading_a_config_imports_nothing_heavy(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 def test_a_bad_config_exits_3_with_the_message_on_stderr(tmp_path):
     path = write(tmp_path, demo(("cash: 100000", "cash: .inf")))
     done = subprocess.run(

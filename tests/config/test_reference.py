@@ -124,6 +124,7 @@ def test_the_example_of_the_page_loads(tmp_path):
     assert load(write(tmp_path, example)).config == load(write(tmp_path, DEMO)).config
 
 
+@pytest.mark.process
 def test_the_command_rewrites_the_tables_in_place(tmp_path):
     page = PAGE.read_text(encoding="utf-8")
     stale = write(tmp_path, page.replace("| `seed` |", "| `sad` |"), "config.md")

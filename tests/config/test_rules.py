@@ -12,9 +12,14 @@ BROKEN = [  # overrides, key, message
     (["feed.type=stdin"], "feed.path", "has no meaning for type stdin"),
     (["feed.start=2020-01-02", "feed.end=2020-01-02"], "feed.end", "later than feed.start"),
     (
-        ["bar_period_seconds=86400", "risk.market_hours=XNYS"],
-        "risk.market_hours",
-        "each close is outside trading hours; write 24x7; got 'XNYS'",
+        ["bar_period_seconds=172800", "risk.market_hours=XNYS"],
+        "bar_period_seconds",
+        "bars above a day are a week or a month; write day, week or month",
+    ),
+    (
+        ["bar_period_seconds=day", "risk.open_guard_seconds=60"],
+        "risk.open_guard_seconds",
+        "has no meaning with bars of a day or more",
     ),
     (["features.9a={type: sma}"], "features.9a", "not beginning with a digit"),
     (["features.close={type: sma}"], "features.close", "is a field of the bar"),
@@ -74,6 +79,10 @@ def test_a_contradiction_names_the_key_to_change(tmp_path, overrides, key, messa
     [
         ["bar_period_seconds=86400"],
         ["bar_period_seconds=86400", "risk.market_hours=24/7"],
+        ["bar_period_seconds=86400", "risk.market_hours=XNYS"],
+        ["bar_period_seconds=week", "risk.market_hours=XNYS"],
+        ["bar_period_seconds=month", "risk.market_hours=fx"],
+        ["bar_period_seconds=172800"],
         ["bar_period_seconds=3600", "risk.market_hours=XNYS"],
         ["model={type: sklearn, path: m.skops}", "train={estimator: a.B}"],
         ["feed.start=2020-01-01T00:00Z", "feed.end=2020-01-01T00:00:01Z"],

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
@@ -89,7 +91,9 @@ def test_an_edit_in_a_called_file_alone_is_not_run_from_the_old_cache(tmp_path):
     assert approved() == 10.0
     risk = copy / "trader" / "core" / "risk.py"
     rule = risk.read_text()
-    denied = rule.replace('if not (size <= limits["max_position_size"]):', "if size > 0.0:")
+    denied = rule.replace(
+        'if not is_size_within(size, limits["max_position_size"]):', "if size > 0.0:"
+    )
     assert denied != rule
     risk.write_text(denied)
     assert approved() == 0.0

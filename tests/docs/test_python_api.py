@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import trader
 from trader import errors
+
+pytestmark = pytest.mark.process
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -34,6 +38,13 @@ def test_the_loop_of_the_page_gives_the_digest_of_the_backtest(tmp_path: Path):
     assert (how, digest) == ("end", expected["digest"])
     assert abs(float(equity) - expected["final_equity"]) < 1e-6
     assert int(fills) == expected["fills"]
+
+
+def test_the_backtest_of_the_page_runs(tmp_path: Path):
+    (block,) = [code for code in BLOCKS if "trader.load_run" in code]
+    said(tmp_path, "-m", "trader", "init", "demo")
+    (tmp_path / "demo" / "page.py").write_text(block + "\nprint(len(run.trades))\n")
+    assert int(said(tmp_path / "demo", "page.py")) > 0
 
 
 def test_the_stop_of_the_page_stops_and_tells_both_callbacks(tmp_path: Path):

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.process
 def test_the_output_shown_is_the_output(tmp_path):
     shown = re.search(r"```text\n(.*?)\n```", TEXT, re.DOTALL)
     assert shown is not None

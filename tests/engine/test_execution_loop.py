@@ -142,11 +142,11 @@ def test_a_second_limit_under_the_first_is_told_too_and_one_without_a_policy_kil
     assert [one["reason"] for one in run.told("limit_breach")] == [
         "DAILY_LOSS_LIMIT", "DRAWDOWN_LIMIT",
     ]  # fmt: skip
-    run = LiveRun(tmp_path, items, rules={"max_executions_without_review": 0.0})
+    run = LiveRun(tmp_path, items, rules={"max_executions_without_review": 1.0})
     run.run()
     (told,) = run.told("limit_breach")
     assert (told["reason"], told["observed"], told["limit"], told["policy"]) == (
-        "EXECUTION_REVIEW", 1.0, 0.0, "kill",
+        "EXECUTION_REVIEW", 1.0, 1.0, "kill",
     )  # fmt: skip
 
 

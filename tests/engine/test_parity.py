@@ -13,6 +13,8 @@ from trader.core.schema import Reason, TradingState
 from trader.engine.replay import replay
 from trader.journal import entries as build
 
+pytestmark = pytest.mark.process
+
 RUN = "20240101T000000Z-paper-demo"
 
 

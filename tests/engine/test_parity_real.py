@@ -12,6 +12,8 @@ from trader.engine.batch import RowKeeper, run_history
 from trader.jobs.verify import parity_run, replay_run
 from trader.wiring import Timing, prepare
 
+pytestmark = pytest.mark.process
+
 SLICES = [
     ("COINBASE_BTCUSD_1m.csv", "2016-10-07", "2016-10-07T06:00", 60),
     ("COINBASE_BTCUSD_1m.csv", "2016-10-08", "2016-10-08T06:00", 60),

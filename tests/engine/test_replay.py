@@ -285,6 +285,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("own_rules", [True, False])
 def test_replay_of_a_true_run_prints_pass_and_its_digest(
     home: Path, capsys: pytest.CaptureFixture[str], own_rules: bool
@@ -302,6 +303,7 @@ def test_replay_of_a_true_run_prints_pass_and_its_digest(
     assert document["divergence"] is None
 
 
+@pytest.mark.process
 def test_replay_of_a_forgery_exits_8_and_shows_both_values(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +319,7 @@ def test_replay_of_a_forgery_exits_8_and_shows_both_values(
     assert found["recomputed"] != "5"
 
 
+@pytest.mark.process
 def test_replay_of_an_edited_journal_exits_8_and_says_where(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,6 +338,7 @@ def test_replay_of_an_unknown_run_is_a_usage_error(
     assert "nope" in err
 
 
+@pytest.mark.process
 def test_a_config_that_was_changed_is_not_taken_for_the_runs_own(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -305,6 +305,7 @@ def in_mode(*words: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_kernels_give_the_same_bits_compiled_interpreted_and_without_numba():
     compiled = in_mode("compiled")
     assert len(compiled.splitlines()) == len(TYPES) + 1

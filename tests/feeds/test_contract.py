@@ -20,8 +20,9 @@ from trader.core.schema import BAR
 from trader.errors import DataError, UsageError
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, open_feed
-from trader.feeds.stdin_source import CLOCKS_APART_S, LONGEST_LINE, LineSplitter, StdinFeed
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, open_feed
+from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
+from trader.feeds.stdin_source import LONGEST_LINE, LineSplitter, StdinFeed
 
 SYMBOLS = ("ACME", "BTC/USD")
 MINUTE = 60 * 10**9
@@ -80,7 +81,7 @@ def csv_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFee
     path = folder / "bars.csv.gz"
     lines = [",".join(table[0]), *(",".join(str(v) for v in row.values()) for row in table)]
     path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
-    return open_feed(config_of(folder, "csv", path), clock, 60.0, after_ns)
+    return open_feed(config_of(folder, "csv", path), clock, 60.0, Resumed(after_ns))
 
 
 def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -90,14 +91,14 @@ def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> Liv
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
     path = folder / "bars.parquet"
     frame.to_parquet(path)
-    return open_feed(config_of(folder, "parquet", path), clock, None, after_ns)
+    return open_feed(config_of(folder, "parquet", path), clock, None, Resumed(after_ns))
 
 
 def stdin_file_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
     path = folder / "bars.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
     descriptor = os.open(path, os.O_RDONLY)
-    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, after_ns)
+    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, Resumed(after_ns))
 
 
 def stdin_pipe_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -117,7 +118,7 @@ def piped(
                 stream.write(block)
 
     threading.Thread(target=write, daemon=True).start()
-    return StdinFeed(config_of(folder, "stdin", None), clock, reader, after_ns)
+    return StdinFeed(config_of(folder, "stdin", None), clock, reader, Resumed(after_ns))
 
 
 Opener = Callable[[Path, VirtualClock, int | None], LiveFeed]
@@ -295,7 +296,9 @@ BAD_LINES = [
     (line(symbol=3), "3 is no instrument"),
     (without("symbol"), "no 'symbol'"),
     (without("close"), "no 'close'"),
-    (line(close="100.0"), "close is '100.0', not a number"),
+    (line(close="100,0"), "close is '100,0', not a number"),
+    (line(close="nan"), "close is 'nan', not a number"),
+    (line(close="1_0"), "close is '1_0'"),
     (line(close=None), "close is None"),
     (line(close=True), "close is True"),
     (line(close=""), "close is ''"),
@@ -306,7 +309,9 @@ BAD_LINES = [
     (line(close=0).replace(b'"close": 0', b'"close": ' + b"9" * 5000), "not one JSON object"),
     (line(bid="x"), "bid is 'x'"),
     (line().replace(b'"open"', b'"close"'), "a key stands twice"),
-    (line(timestamp=1_709_562_600), "no ISO-8601 time"),
+    (line(timestamp=17), "timestamp 17 is a number that does not say its unit; set feed.time_unit"),
+    (line(timestamp=True), "no ISO-8601 time"),
+    (line(timestamp=-1), "timestamp is -1, no time"),
     (line(timestamp="yesterday"), "no ISO-8601 time"),
     (line(timestamp="2024-02-30T00:00:00Z"), "day is out of range"),
     (line(timestamp="2016-12-31T23:59:60Z"), "second must be in 0..59"),
@@ -488,13 +493,107 @@ def test_closing_while_the_reader_waits_for_input_returns(tmp_path: Path) -> Non
 
 def test_a_bar_of_the_future_is_refused_by_name_and_one_of_now_is_not(tmp_path: Path) -> None:
     close_ns = 1_709_562_600_000_000_000 + MINUTE  # of the first row
-    ahead_ns = MINUTE + CLOCKS_APART_S * 10**9
+    tolerance_ns = 2 * 10**9
     (row, *_) = rows()
-    for now_ns, is_taken in ((close_ns - ahead_ns, True), (close_ns - ahead_ns - 1, False)):
-        clock = VirtualClock(now_ns)
-        (item,) = taken(piped(tmp_path, clock, [json.dumps(row).encode()]))
-        assert isinstance(item, LiveBar if is_taken else BadBar)
-    assert (item.symbol, "2024-03-04T14:31:00Z, 65 s from now" in item.reason) == (0, True)
+    outcomes = (
+        (close_ns - tolerance_ns, LiveBar, 0),
+        (close_ns - tolerance_ns - 1, None, 1),
+        (close_ns - tolerance_ns - MINUTE, None, 1),
+        (close_ns - tolerance_ns - MINUTE - 1, BadBar, 0),
+    )
+    for now_ns, kind, forming in outcomes:
+        feed = piped(tmp_path, VirtualClock(now_ns), [json.dumps(row).encode() + b"\n"])
+        items = taken(feed)
+        assert [type(item) for item in items] == ([kind] if kind else [])
+        assert feed.forming == forming
+    (item,) = items
+    assert (item.symbol, "2024-03-04T14:31:00Z, 62 s from now" in item.reason) == (0, True)
+
+
+def test_a_candle_that_is_forming_is_left_out_and_its_true_values_are_taken(tmp_path: Path) -> None:
+    close_ns = 1_709_562_600_000_000_000 + MINUTE
+    clock = VirtualClock(close_ns - 30 * 10**9)
+    (row, *_) = rows()
+    told: list[str] = []
+    reader, writer = os.pipe()
+    feed = StdinFeed(config_of(tmp_path, "stdin", None), clock, reader, tell=told.append)
+
+    async def run() -> list[object]:
+        items = []
+
+        async def take() -> None:
+            async for item in feed:
+                items.append(item)
+
+        task = asyncio.create_task(take())
+        for change in (0.5, 0.75):  # as it forms
+            os.write(writer, json.dumps({**row, "close": row["close"] + change}).encode() + b"\n")
+        while feed.forming < 2:
+            await asyncio.sleep(0.01)
+        clock.time_ns = close_ns
+        os.write(writer, json.dumps(row).encode() + b"\n")
+        os.close(writer)
+        await task
+        return items
+
+    (item,) = asyncio.run(asyncio.wait_for(run(), 30))
+    assert isinstance(item, LiveBar)
+    assert item.bar["close"] == row["close"]
+    assert len(told) == 1
+    assert "closes 30.0 s from now: it is still forming" in told[0]
+
+
+NOW_NS = 1_709_562_600_000_000_000  # when the first row opens; all close later
+
+
+@pytest.mark.parametrize(
+    ("started_ns", "wanted", "was_live", "history", "end"),
+    [
+        (NOW_NS + 3 * MINUTE, None, None, 3, FeedEnd.LOST),
+        (NOW_NS + 3 * MINUTE, False, None, 3, FeedEnd.LOST),
+        (NOW_NS + 3 * MINUTE, True, None, 0, FeedEnd.LOST),
+        (NOW_NS + 10 * MINUTE, True, None, 0, FeedEnd.OVER),
+        (NOW_NS + 10 * MINUTE, None, None, 5, FeedEnd.LOST),
+        (NOW_NS + 31 * 1440 * MINUTE, None, None, 0, FeedEnd.OVER),
+        (NOW_NS + 31 * 1440 * MINUTE, False, None, 5, FeedEnd.LOST),
+        (NOW_NS + 31 * 1440 * MINUTE, None, True, 5, FeedEnd.LOST),
+        (NOW_NS + 10 * MINUTE, None, False, 0, FeedEnd.OVER),
+        (NOW_NS + 3 * MINUTE, None, False, 0, FeedEnd.CAUGHT_UP),
+    ],
+)
+def test_what_closed_before_the_start_is_history_unless_it_is_asked_for_or_a_recording(
+    started_ns: int, wanted: bool | None, was_live: bool | None, history: int, end: FeedEnd
+) -> None:
+    past = PipeHistory(PipeStart(started_ns, wanted, was_live), MINUTE)
+    marks = []
+    for minute in range(1, 6):
+        mark = past.is_history(NOW_NS + minute * MINUTE)
+        if past.caught_up:
+            break
+        marks.append(mark)
+    assert (sum(marks), marks) == (history, [True] * history + [False] * (len(marks) - history))
+    assert past.count == history
+    assert past.caught_up == (end == FeedEnd.CAUGHT_UP)
+    assert past.is_recording == (end == FeedEnd.OVER)
+
+
+@pytest.mark.parametrize(
+    ("rest", "end"), [("", FeedEnd.OVER), ('{"timestamp": "2024-03-04T14:5', FeedEnd.CUT)]
+)
+def test_a_pipe_that_ends_in_the_middle_of_a_line_was_cut(
+    tmp_path: Path, rest: str, end: FeedEnd
+) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows()) + rest
+    feed = piped(tmp_path, VirtualClock(), [text.encode()])
+    taken(feed)
+    assert feed.end == end
+
+
+def test_a_last_line_without_a_line_end_is_a_bar_where_it_is_one(tmp_path: Path) -> None:
+    text = "\n".join(json.dumps(row) for row in rows())
+    feed = piped(tmp_path, VirtualClock(), [text.encode()])
+    assert all(isinstance(item, LiveBar) for item in taken(feed))
+    assert feed.end == FeedEnd.OVER
 
 
 def test_bars_that_a_run_has_traded_past_are_counted(tmp_path: Path) -> None:

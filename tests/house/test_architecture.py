@@ -14,7 +14,9 @@ LEVELS = {
     "core": 1,
     "config": 1,
     "moments": 1.2,
+    "tables": 1.3,
     "user_code": 1.5,
+    "hours": 1.6,
     "engine": 3,
     "wiring": 4,
     "jobs": 5,
@@ -24,7 +26,8 @@ LEVELS = {
 }
 LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}
-CORE_FLOOR = {"schema", "rounding", "jit", "costs"}  # what the leaves stand on
+# what the leaves stand on
+CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure", "sessions", "markethours"}
 CORE_TOP = {"batch": 2, "apply": 1}  # above everything else in the core
 NOT_IN_CORE = {"pandas", "sklearn", "asyncio", "time", "datetime", "random", "logging"}
 NOT_IN_CORE |= {"yaml", "rich", "typer"}
@@ -92,7 +95,7 @@ def broken_core_rule(module: str, target: str) -> str | None:
     if {module, target} <= CORE_LEAVES:
         return "the leaves of the core do not see each other"
     if module in CORE_LEAVES and target not in CORE_FLOOR:
-        return "a leaf of the core stands on schema, rounding, costs and jit"
+        return "a leaf of the core stands on schema, rounding, costs, exposure and jit"
     if CORE_TOP.get(target, 0) > CORE_TOP.get(module, 0):
         return "batch → apply → the rest of the core"
     return None

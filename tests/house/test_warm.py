@@ -15,7 +15,10 @@ from tests.harness import warm
 from tests.paper_kit import Paper, bar
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descriptors over a socket")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform != "linux", reason="descriptors over a socket"),
+]
 
 
 @pytest.fixture

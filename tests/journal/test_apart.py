@@ -16,9 +16,12 @@ from trader.journal.audit import verify as verify_module
 from trader.journal.audit.verify import verify, verify_here
 from trader.journal.records import Record
 
-pytestmark = pytest.mark.skipif(
-    not verify_module.has_cores(), reason="one core, or no fork: one process reads"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        not verify_module.has_cores(), reason="one core, or no fork: one process reads"
+    ),
+]
 MIDDLE = 50
 
 

@@ -14,6 +14,8 @@ from trader.journal.anchor import Checkpoint, parse_anchor
 from trader.journal.audit.verify import verify_here
 from trader.journal.courier import MOST_WAITING, CommandAnchor, Courier, to_syslog
 
+pytestmark = pytest.mark.process
+
 HEAD = Checkpoint("run-1", 7, b"r" * 32, b"h" * 32)
 LONG_S = 60.0  # of a wait that ends much earlier unless something is broken
 

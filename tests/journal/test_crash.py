@@ -18,6 +18,8 @@ from trader.journal.audit.verify import verify_here
 from trader.journal.log import Journal
 from trader.journal.records import JournalError
 
+pytestmark = pytest.mark.process
+
 RULES = make_rules(always_open(0, 1), 2)
 KILLS = 40
 

@@ -17,6 +17,8 @@ from trader.journal.audit.findings import Report
 from trader.journal.audit.verify import verify, verify_here
 from trader.journal.lineage import newest_parent
 
+pytestmark = pytest.mark.process
+
 CORRUPT = 8
 
 

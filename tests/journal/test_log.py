@@ -162,6 +162,7 @@ def test_a_journal_with_a_hole_is_not_appended_to(journal):
     assert error.value.exit_code == 8
 
 
+@pytest.mark.process
 def test_a_second_writer_is_refused_in_this_process_and_in_another(journal):
     with pytest.raises(JournalError, match=f"written by process {os.getpid()}"):
         Journal.open(journal.path, StepClock())
@@ -170,6 +171,7 @@ def test_a_second_writer_is_refused_in_this_process_and_in_another(journal):
     assert run_child(lambda: Journal.open(journal.path, StepClock())) == "done"
 
 
+@pytest.mark.process
 def test_a_forked_child_may_not_use_its_parents_journal(journal):
     assert run_child(lambda: journal.append([note()])) == "JournalError"
     assert journal.append([note()]) == 2
@@ -193,6 +195,7 @@ def run_child(work):
         return pipe.read()
 
 
+@pytest.mark.process
 def test_the_lock_of_a_dead_writer_is_free(tmp_path):
     path = tmp_path / "journal.sqlite"
     assert run_child(lambda: Journal.create(path, start_of(RULES), StepClock())) == "done"

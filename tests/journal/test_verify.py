@@ -54,6 +54,7 @@ def head_anchor(run):
     return [Anchor(run.journal.head.hash, run.journal.head.seq)]
 
 
+@pytest.mark.process
 def test_a_clean_run_verifies_and_says_its_tail_is_not_anchored(original):
     report = verify(original.path)
     assert (report.ok, report.problems, report.run_id) == (True, [], "run-1")
@@ -293,6 +294,7 @@ def test_single_bit_flips_of_the_raw_file_are_seen_or_change_nothing(original, t
     assert verify_here(path).ok
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.9, 0.999])
 def test_a_file_cut_short_is_corrupt(path, share):
     size = path.stat().st_size
@@ -302,6 +304,7 @@ def test_a_file_cut_short_is_corrupt(path, share):
     assert report.problems[0].kind in ("storage", "hash")
 
 
+@pytest.mark.process
 def test_garbage_and_another_database_are_corrupt(tmp_path):
     path = tmp_path / "journal.sqlite"
     path.write_bytes(b"garbage" * 1000)
@@ -318,6 +321,7 @@ def test_a_missing_file_is_a_journal_error(tmp_path):
         verify_here(tmp_path / "journal.sqlite")
 
 
+@pytest.mark.process
 def test_a_reader_that_crashes_means_a_damaged_file(path, monkeypatch):
     crash = f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})"
     monkeypatch.setattr(verify_module, "READER", ("-c", crash))
@@ -326,6 +330,7 @@ def test_a_reader_that_crashes_means_a_damaged_file(path, monkeypatch):
     assert "crashed (signal 11)" in report.problems[0].text
 
 
+@pytest.mark.process
 def test_a_reader_that_hangs_proves_nothing_either_way(path, monkeypatch):
     monkeypatch.setattr(verify_module, "READER", ("-c", "import time; time.sleep(60)"))
     with pytest.raises(TraderError, match="nothing is proven") as error:
@@ -333,12 +338,14 @@ def test_a_reader_that_hangs_proves_nothing_either_way(path, monkeypatch):
     assert error.value.exit_code == 1
 
 
+@pytest.mark.process
 def test_a_reader_that_cannot_start_is_a_journal_error(path, monkeypatch):
     monkeypatch.setattr(verify_module, "READER", ("-c", "raise SystemExit('no such thing')"))
     with pytest.raises(JournalError, match="no such thing"):
         verify(path)
 
 
+@pytest.mark.process
 def test_verifying_works_from_any_folder_and_while_the_run_writes(tmp_path, monkeypatch):
     run = paper_run(tmp_path / "run", 4)
     monkeypatch.chdir("/")

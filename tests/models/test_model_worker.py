@@ -23,6 +23,8 @@ from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
 
+pytestmark = pytest.mark.process
+
 ROWS = 3
 BARS = np.zeros(ROWS, BAR)
 GENTLE = np.zeros((ROWS, 1))

@@ -50,6 +50,9 @@ ROWS = "2018-03-10T00:00:00Z,ACME,BUY\n2018-03-10T00:02:00Z,ACME,sell\n"
         'timestamp,"symbol","action"\n' + ROWS.replace("ACME", '"ACME"'),
         HEAD + ROWS + "2018-03-10T00:01:00Z,ACME,HOLD\n",
         HEAD + ROWS + "2018-03-10T00:01:00Z,OTHER,BUY\n",
+        (HEAD + ROWS).replace(",", ";"),
+        (HEAD + ROWS).replace(",", "\t").encode("utf-16"),
+        "time,symbol,action\n1520640000,ACME,1.0\n1520640120,ACME,2.0\n",
     ],
     ids=repr,
 )
@@ -145,24 +148,26 @@ def test_chunks_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no readable CSV"),
-        (HEAD, "holds no signals"),
-        (b"\xff\xfe\x00garbage\n", "no readable CSV"),
-        ("timestamp,symbol\n2018-03-10T00:00Z,ACME\n", "no column 'action'"),
-        ("time,symbol,action\n2018-03-10T00:00Z,ACME,BUY\n", "no column 'timestamp'"),
+        ("", "the file is empty"),
+        (HEAD, "a header and no rows"),
+        (b"\xff\xfe\x00garbage\n", "not UTF-16"),
+        ("timestamp,symbol,signal\n2018-03-10T00:00Z,ACME,1\n", "column 'action'.*symbol, signal "),
+        ("when,symbol,action\n2018-03-10T00:00Z,ACME,BUY\n", "missing column 'timestamp'"),
+        ("timestamp,timestamp,action\n1,2,BUY\n", "column 'timestamp' stands twice"),
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,FLAT\n", r"row 2 \(from 0; line 4\).*'FLAT'"),
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,4\n", r"line 4\).*'4'"),
-        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,1.0\n", r"line 4\).*'1\.0'"),
+        (HEAD + ROWS + "2018-03-10T00:03Z,ACME,1.5\n", r"line 4\).*'1\.5'"),
+        (HEAD + "\n\n" + ROWS + "2018-03-10T00:03Z,ACME,WAIT\n", r"row 2 \(from 0; line 6\)"),
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,\n", r"line 4\): action is empty"),
         (HEAD + ROWS + ",ACME,BUY\n", r"line 4\): timestamp is empty"),
         (HEAD + ROWS + "2018-03-10T00:03Z,,BUY\n", r"line 4\): symbol is empty"),
-        (HEAD + ROWS + "soon,ACME,BUY\n", r"line 4\): a time with an offset among"),
-        (HEAD + ROWS + "2018-13-10T00:00Z,ACME,BUY\n", r"line 4\).*no ISO 8601 time"),
-        (HEAD + ROWS + "2018-03-10T00:03,ACME,BUY\n", r"line 4\): a time with an offset among"),
+        (HEAD + ROWS + "soon,ACME,BUY\n", r"line 4\).*'soon' is no ISO-8601"),
+        (HEAD + ROWS + "2018-13-10T00:00Z,ACME,BUY\n", r"line 4\).*no ISO-8601 time"),
+        (HEAD + ROWS + "2018-03-10T00:03,ACME,BUY\n", r"line 4\).*has no time zone; set feed"),
         (HEAD + ROWS.replace("Z", ""), r"line 2\).*no time zone; set feed.timezone"),
         (HEAD + ROWS + "2018-03-10T00:02:00Z,ACME,BUY\n", r"line 4\): BUY.*line 3\) makes SELL"),
-        (HEAD + ROWS + "2018-03-10T00:03Z,ACME\n", "Row #4: Expected 3 columns, got 2"),
-        (HEAD + "9999-01-01T00:00Z,ACME,BUY\n", "outside the years"),
+        (HEAD + ROWS + "2018-03-10T00:03Z,ACME\n", "line 4: 2 cells where the header has 3"),
+        (HEAD + "9999-01-01T00:00Z,ACME,BUY\n", "the year 9999 is out of reach"),
     ],
     ids=repr,
 )
@@ -182,14 +187,14 @@ def test_first_of_several_clashes_in_file_order_is_told(tmp_path):
 def test_local_time_that_happens_twice_or_never_is_refused(tmp_path):
     for time in ("2018-11-04T01:30", "2018-03-11T02:30"):
         path = write(tmp_path / "signals.csv", f"timestamp,action\n{time},BUY\n")
-        with pytest.raises(ModelError, match="twice or never in America/New_York"):
+        with pytest.raises(ModelError, match=r"(twice|does not exist).* in America/New_York"):
             load(path, {"timezone": "America/New_York"})
 
 
 def test_bad_parquet_is_model_error(tmp_path):
     path = tmp_path / "signals.parquet"
     pq.write_table(pa.table({"timestamp": [1.5], "action": ["BUY"]}), path)
-    with pytest.raises(ModelError, match="timestamp is of type double"):
+    with pytest.raises(ModelError, match="number that does not say its unit"):
         load(path)
     times = pa.array([START], pa.timestamp("ns", "UTC"))
     pq.write_table(pa.table({"timestamp": times, "action": [0.5]}), path)
@@ -202,7 +207,7 @@ def test_bad_parquet_is_model_error(tmp_path):
     with pytest.raises(ModelError, match="action is empty"):
         load(path)
     path.write_bytes(b"PAR1 and then nothing of the kind")
-    with pytest.raises(ModelError, match="no readable CSV or Parquet"):
+    with pytest.raises(ModelError, match="not a whole Parquet file"):
         load(path)
 
 
@@ -212,7 +217,7 @@ def test_missing_file_and_missing_symbol_column_are_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot be read: Is a directory"):
         load(tmp_path)
     path = write(tmp_path / "s.csv", "timestamp,action\n2018-03-10T00:00Z,BUY\n")
-    with pytest.raises(ModelError, match="no column 'symbol'"):
+    with pytest.raises(ModelError, match="missing column 'symbol'"):
         load(path, instruments=["ACME", "BETA"])
 
 

@@ -68,6 +68,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
     estimator = fitted(ESTIMATORS[kind]())
@@ -83,6 +84,7 @@ def test_fitted_classifier_answers_as_scikit_learn_does(tmp_path, kind):
     assert (reasons[:20] == Reason.WARMUP).all()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_row_alone_in_a_slice_and_in_a_history_get_one_answer(tmp_path, kind):
     model = load(save_skops(tmp_path / "m.skops", fitted(ESTIMATORS[kind]())))
@@ -446,6 +448,7 @@ def test_infinite_feature_names_row_and_feature(tmp_path, value):
 # --- files that are equal for equal models --------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_equal_models_give_equal_bytes_that_load_back(kind):
     first, second = fitted(ESTIMATORS[kind]()), fitted(ESTIMATORS[kind]())

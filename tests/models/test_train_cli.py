@@ -61,6 +61,7 @@ def run(*arguments):
     return app.run(["train", "-c", "run.yaml", *map(str, arguments)])
 
 
+@pytest.mark.process
 def test_train_in_a_process_of_its_own_then_use_the_model(folder):
     done = subprocess.run(
         [sys.executable, "-m", "trader", "train", "-c", "run.yaml"],
@@ -105,6 +106,7 @@ def test_card_tells_span_rows_data_and_config(folder, capsys):
     assert card["rows"] == {"in_span": 1440, "not_warm": 29, "beyond_horizon": 5, "used": 1406}
 
 
+@pytest.mark.process
 def test_training_twice_gives_the_same_file_in_any_process(folder, capsys):
     assert run("--out", "a.skops") == 0
     text = "from trader.cli import app; app.run('train -c run.yaml --out b.skops'.split())"

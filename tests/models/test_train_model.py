@@ -131,6 +131,7 @@ def test_model_learns_what_is_there_to_learn():
     assert 0.4 < trained.facts["in_sample"]["majority_class_share"] < 0.6
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("estimator", "params"),
     [

@@ -53,6 +53,7 @@ def test_what_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.process
 def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback(tmp_path: Path):
     (tmp_path / "typer.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"

@@ -10,6 +10,8 @@ import pytest
 
 from tests.paper_kit import Paper, bar, stamp
 
+pytestmark = pytest.mark.process
+
 
 def now_bar(price: float = 60.0, **changes: Any) -> str:
     """A bar that closes this second."""

@@ -4,8 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.paper_kit import Paper, bar
 from trader.engine.hooks import EVENTS
+
+pytestmark = pytest.mark.process
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "paper.md").read_text("utf-8")
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 
+pytestmark = pytest.mark.process
+
 RULE = "model: {type: rule, buy: level > 50, sell: level < 50}"
 LEVEL = "level: {type: sma, period: 2}"
 SLOW_MODEL = """

@@ -6,7 +6,11 @@ import sqlite3
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.paper_kit import Paper, bar
+
+pytestmark = pytest.mark.process
 
 WEEK = 7 * 24 * 60
 BOUND_MB = 24.0

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness import kill_start
+
+pytestmark = pytest.mark.process
 
 
 def test_a_kill_at_any_moment_of_a_start_is_obeyed_and_the_run_goes_on_after_the_rearm(

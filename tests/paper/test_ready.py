@@ -14,6 +14,7 @@ from trader.jobs.paper import ready
 HEAVY = ("numpy", "numba", "pandas", "pydantic", "asyncio")
 
 
+@pytest.mark.process
 def test_the_first_look_imports_nothing_that_takes_long():
     code = f"import sys, trader.jobs.paper.ready; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(

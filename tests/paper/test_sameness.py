@@ -100,6 +100,7 @@ def test_the_manifest_has_the_hashes_of_the_user_s_code(python: Path):
     assert "code_sha256" not in model_facts(plain.loaded, model_files(plain))
 
 
+@pytest.mark.process
 def test_a_run_whose_model_s_code_has_changed_does_not_go_on(tmp_path: Path):
     paper = Paper(tmp_path / "run", (RULE, "model: {type: python, target: 'own:predict'}"))
     source = paper.folder / "own.py"

@@ -147,6 +147,7 @@ def test_events_from_many_threads_while_it_is_drawn_are_all_counted():
     assert "1800 denied" in drawn(view)
 
 
+@pytest.mark.process
 def test_on_a_terminal_the_view_is_live_and_stdout_carries_the_result_alone(tmp_path: Path):
     paper = Paper(tmp_path / "run")
     ours, theirs = pty.openpty()

@@ -18,6 +18,8 @@ from tests.safety_kit import held_run
 from trader.jobs.paper.opening import put_back
 from trader.safety import stop
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:

@@ -13,6 +13,8 @@ import pytest
 from tests.harness.warm import as_from_a_terminal
 from tests.paper_kit import Paper, bar
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS = ("model_isolation: thread", "model_isolation: process")
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:

@@ -209,6 +209,7 @@ finally:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("limit_bytes", [0, 2_000, 6_000])
 def test_disk_that_fills_up_is_a_clear_error_and_leaves_nothing(tmp_path, limit_bytes):
     """A real limit on file size in a real process; writes fail as on a full disk."""

@@ -33,6 +33,7 @@ def desk(position=None, other=None, account=None, sessions=((OPENS, CLOSES),), *
     table = np.zeros(len(sessions), SESSION)
     for row, (opens, closes) in zip(table, sessions, strict=True):
         row["open_ns"], row["close_ns"] = opens, closes
+        row["session"] = (opens - NOW + DAY // 2) // DAY
     rules = make_rules(table, 2, **changes)
     book = new_book(rules)
     book.account[0]["ts_ns"] = NOW
@@ -345,15 +346,16 @@ def test_position_size(qty, different, verdict):
         (-10.0, {"max_order_notional": 1_000.0, "position": {"ask": 128.0}}, PASSED),
         (-10.0, {"max_order_notional": 999.0, "position": {"ask": 128.0}},
          (Reason.ORDER_NOTIONAL_LIMIT, 1_000.0, 999.0)),
-        # and 25 % more where the collar lets the price go so far
-        (-10.0, {"max_order_notional": 1_250.0, "price_collar": 0.25}, PASSED),
-        (-10.0, {"max_order_notional": 1_249.0, "price_collar": 0.25},
-         (Reason.ORDER_NOTIONAL_LIMIT, 1_250.0, 1_249.0)),
+        # whatever the collar and the slippage would still let it cost
+        (-49.0, {"max_order_notional": 4_900.0, "price_collar": 0.25, "slippage_value": 50.0},
+         PASSED),
+        (-3.0, {"max_order_notional": 0.3, "position": {"mark": 0.1}}, PASSED),
+        (-1.0, {"max_order_notional": 99.99}, (Reason.ORDER_NOTIONAL_LIMIT, 100.0, 99.99)),
     ],
 )  # fmt: skip
 def test_order_size(qty, different, verdict):
     book, rules = desk(**different)
-    found = risk.check_order_size(book.positions[0], qty, rules.limits[0], rules.broker[0])
+    found = risk.check_order_size(book.positions[0], qty, rules.limits[0])
     assert told(found) == verdict
     approved = qty if verdict is PASSED else 0.0
     assert judged(qty, **different)[:2] == (approved, verdict[0])
@@ -479,13 +481,17 @@ SPLIT = ((NOW - 900, NOW - 300), (NOW + 300, NOW + 900))
         (-301, 0, {"sessions": SPLIT}, Reason.NONE),
         (0, 1, {"sessions": SPLIT}, Reason.MARKET_CLOSED),
         (300, 1, {"sessions": SPLIT}, Reason.NONE),
+        (-301, 0, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.NONE),  # lunch is no close
+        (300, 1, {"sessions": SPLIT, "open_guard_ns": 100}, Reason.NONE),
+        (899, 1, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.MARKET_CLOSED),
     ],
 )
 def test_market_hours(minute, cursor, different, reason):
     account = {"ts_ns": NOW + minute, "session_cursor": cursor}
     different = {"account": account, **different}
     book, rules = desk(**different)
-    found = told(risk.check_market_hours(book.account[0], rules.sessions, rules.limits[0]))
+    limits, period_ns = rules.limits[0], rules.broker[0]["period_ns"]
+    found = told(risk.check_market_hours(book.account[0], rules.sessions, limits, period_ns))
     assert found == (reason, 0.0, 0.0)
     approved = 10.0 if reason is Reason.NONE else 0.0
     assert judged(10.0, **different) == (approved, *found)

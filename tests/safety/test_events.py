@@ -530,6 +530,7 @@ def test_events_of_a_run_reach_the_callbacks(trader_home):
     assert found == {"order_denied": "POSITION_LIMIT", "limit_breach": "DAILY_LOSS_LIMIT"}
 
 
+@pytest.mark.process
 def test_module_function_works_where_nothing_was_ever_set_up(tmp_path):
     code = "from trader.safety.events import emergency_stop; print(emergency_stop('x').durable)"
     environ = {**os.environ, "TRADER_HOME": str(tmp_path / "new")}

@@ -13,6 +13,8 @@ from tests.harness.disks import run_mount
 from tests.harness.sender import Ledger
 from tests.safety_kit import is_silent, runner_process, wait_for
 
+pytestmark = pytest.mark.process
+
 THAWED_AFTER_S = 60  # by a process of its own, whatever becomes of the test
 
 

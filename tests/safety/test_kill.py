@@ -48,6 +48,7 @@ def home_of(path):
     return str(path)
 
 
+@pytest.mark.process
 def test_kill_imports_only_the_standard_library_and_the_light_modules(trader_home):
     modules = imported_by(trader_home, "-m", "trader", "kill", "--reason", "import test")
     assert "trader.safety.kill" in modules
@@ -68,6 +69,7 @@ def imported_by(home, *words):
     return set(re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s*(\S+)$", told, re.MULTILINE))
 
 
+@pytest.mark.process
 def test_kill_of_nothing_latches_a_state_folder_that_did_not_exist(tmp_path):
     home = tmp_path / "not" / "yet"
     done = run_kill(home, "--reason", "no runner", "--json", cwd="/")
@@ -82,6 +84,7 @@ def test_kill_of_nothing_latches_a_state_folder_that_did_not_exist(tmp_path):
     assert [item["kill_id"] for item in pending.pending_kills(str(home))] == [document["kill_id"]]
 
 
+@pytest.mark.process
 def test_human_answer_names_everything_a_person_needs(trader_home):
     done = run_kill(trader_home, "--reason", "fat finger \x1b[31m")
     text = done.stdout.decode()
@@ -189,6 +192,7 @@ def test_reason_may_begin_with_a_dash(trader_home, capfd, reason):
     assert (code, document["reason"]) == (0, reason)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("reason", "kept"),
     [
@@ -215,6 +219,7 @@ def test_reason_of_a_megabyte_is_kept_whole_in_the_record(trader_home, capfd):
     assert latch.inspect(str(trader_home)).page == latch.KILLED
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "| true", ">/dev/full"])
 def test_closed_full_and_broken_streams_do_not_keep_it_from_stopping(trader_home, closed):
     line = f"{sys.executable} -m trader kill --reason 'no terminal' {closed}"
@@ -225,6 +230,7 @@ def test_closed_full_and_broken_streams_do_not_keep_it_from_stopping(trader_home
     assert len(records.all_kills(str(trader_home))) == 1
 
 
+@pytest.mark.process
 def test_pipe_that_nobody_reads_does_not_keep_it_from_finishing(trader_home):
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
@@ -262,6 +268,7 @@ def test_audit_line_says_who_what_and_how_it_went(trader_home, capfd):
     assert entry["ack_mono_ns"] >= entry["page_mono_ns"] >= entry["ts_mono_ns"]
 
 
+@pytest.mark.process
 def test_one_run_is_stopped_and_the_other_goes_on(trader_home, tmp_path, capfd):  # K12
     home = str(trader_home)
     other = Ledger(tmp_path / "b")
@@ -280,6 +287,7 @@ def test_one_run_is_stopped_and_the_other_goes_on(trader_home, tmp_path, capfd):
     assert pending.pending_kills(home, "a") == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("state", ["busy", "idle"])
 def test_healthy_runner_leaves_by_itself_with_exit_code_7(trader_home, tmp_path, capfd, state):
     ledger = Ledger(tmp_path / "ledger")
@@ -292,6 +300,7 @@ def test_healthy_runner_leaves_by_itself_with_exit_code_7(trader_home, tmp_path,
     assert (code, run["run_id"], run["was"], run["outcome"]) == (0, "sender", "running", "halted")
 
 
+@pytest.mark.process
 def test_dead_runner_is_told_from_a_live_one(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
@@ -309,6 +318,7 @@ def test_runner_that_ended_well_is_not_listed(trader_home, capfd):
     assert kill_here(capfd, "--reason", "x")[1]["runs"] == []
 
 
+@pytest.mark.process
 def test_runner_that_will_not_leave_is_ended_after_its_time(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "gil", tmp_path / "ledger") as runner:
@@ -359,6 +369,7 @@ def hangs(monkeypatch, module, name, home):
     return never
 
 
+@pytest.mark.process
 def test_disk_that_hangs_on_the_first_write_keeps_no_run_from_being_ended(
     trader_home, tmp_path, capfd, monkeypatch
 ):
@@ -480,6 +491,7 @@ def test_ctrl_c_while_waiting_ends_the_waiting_and_not_the_audit(trader_home, ca
     assert records.audited_ids(str(trader_home)) == {document["kill_id"]}
 
 
+@pytest.mark.process
 def test_signals_do_not_end_the_stop_half_way(trader_home, tmp_path):
     """SIGINT, SIGTERM and SIGHUP all the way through: acknowledged, or not begun."""
     import time
@@ -507,12 +519,14 @@ def test_main_works_from_a_thread(trader_home):
     assert is_latched(trader_home)
 
 
+@pytest.mark.process
 def test_module_can_be_run_by_itself(trader_home):
     words = [sys.executable, "-m", "trader.safety.kill", "--reason", "without the command line"]
     assert run_kill(trader_home, command=words).returncode == 0
     assert is_latched(trader_home)
 
 
+@pytest.mark.process
 def test_command_line_of_typer_reaches_the_same_code(trader_home):
     code = "import sys; from trader.cli.app import run; sys.exit(run(sys.argv[1:]))"
     words = [sys.executable, "-c", code, "kill", "--reason", "typer"]
@@ -558,6 +572,7 @@ def test_signal_handlers_are_put_back(trader_home):
             signal.signal(number, handler)
 
 
+@pytest.mark.process
 def test_closed_standard_streams_are_plugged_so_that_no_file_takes_their_place(trader_home):
     code = """
 import os
@@ -626,6 +641,7 @@ def test_the_account_is_whole_lines(trader_home, capfd):
     assert out.count("\n") == len(out.splitlines())
 
 
+@pytest.mark.process
 def test_each_step_is_told_with_its_own_microseconds(trader_home, capfd, monkeypatch):
     taken = []
     account = kill._account
@@ -680,6 +696,7 @@ def test_file_run_as_a_program_is_the_command(trader_home, monkeypatch):
     assert records.all_kills(str(trader_home))[0]["reason"] == "as a program"
 
 
+@pytest.mark.process
 def test_suspended_runner_outside_the_gate_is_past_its_barrier_and_ended_when_its_time_is_up(
     trader_home, tmp_path, capfd
 ):

@@ -205,6 +205,7 @@ def test_run_that_is_over_stays_while_a_stop_is_told_in_its_folder(trader_home):
     assert rearm.rearm(str(trader_home), order.kill_id, "seen")["armed"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("taken", ["unlink", "replace"])
 def test_runner_whose_lock_was_taken_away_is_alive_all_the_same(
     trader_home, tmp_path, capfd, taken
@@ -299,6 +300,7 @@ def test_latch_of_one_run_in_a_fallback_binds_that_run_only(trader_home, monkeyp
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.process
 def test_forked_child_does_not_keep_a_dead_runner_alive(trader_home, tmp_path):
     code = """
 import os, sys, time
@@ -322,6 +324,7 @@ os._exit(0)
         os.killpg(process.pid, 9)
 
 
+@pytest.mark.process
 def test_killed_run_that_could_not_cancel_is_told_to_cancel_first(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
@@ -338,6 +341,7 @@ def test_killed_run_that_could_not_cancel_is_told_to_cancel_first(trader_home, t
         assert not held.cancel_first
 
 
+@pytest.mark.process
 def test_run_that_crashed_without_a_kill_need_not_cancel(trader_home, tmp_path, capfd):
     _, document = kill_here(capfd, "--reason", "long ago")
     rearm.rearm(str(trader_home), document["kill_id"], "go on")
@@ -466,6 +470,7 @@ def test_damaged_entry_is_no_process(trader_home, content):
         assert runs.Run(str(trader_home), "r1").runner is None
 
 
+@pytest.mark.process
 def test_two_first_starts_at_once_both_get_an_armed_folder(tmp_path):
     code = """
 import sys
@@ -480,6 +485,7 @@ held.close()
         assert [process.wait(timeout=20) for process in both] == [0, 0]
 
 
+@pytest.mark.process
 def test_command_line_shows_the_refusal_and_exit_code_7(trader_home):
     shut(trader_home, "seen from the command line")
     code = """

@@ -153,6 +153,7 @@ def test_rearming_everything_leaves_the_kill_of_one_run(armed):
     assert rearm.rearm(armed, one, "and r1")["armed"]
 
 
+@pytest.mark.process
 def test_pages_of_the_runs_that_lived_then_are_armed_again(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
@@ -195,6 +196,7 @@ def test_rearm_is_refused_when_the_runs_cannot_be_listed(armed):
         rearm.rearm(armed, kill_id, "who knows")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to be somebody else")
 def test_only_the_owner_may_rearm_and_the_group_may_stop(tmp_path):  # K9
     """uid 65534 in the group of a folder that its owner has opened to the group."""
@@ -318,6 +320,7 @@ def test_no_folder_to_rearm_is_a_usage_error(tmp_path):
         rearm.rearm(str(tmp_path / "none"), "x", "why")
 
 
+@pytest.mark.process
 def test_command_rearms_and_its_refusals_have_exit_codes(armed):
     kill_id = shut(armed)
     second = shut(armed, code=1)
@@ -356,24 +359,28 @@ def interleave(what, folder, *words):
     return json.loads(done.stdout)
 
 
+@pytest.mark.process
 def test_halted_wins_over_1000_interleavings_of_two_kills_and_a_rearm(tmp_path):
     found = interleave("race", tmp_path, "1000")
     assert (found["cases"], found["failures"]) == (1000, [])
     assert 0 < found["opened"] < 1000  # the re-arm came before, during and after
 
 
+@pytest.mark.process
 def test_rearm_cut_off_at_any_call_leaves_it_halted_or_through(tmp_path):
     found = interleave("crash", tmp_path, "6")
     assert found["cases"] > 100
     assert found["failures"] == []
 
 
+@pytest.mark.process
 def test_kill_cut_off_at_any_call_is_not_acknowledged_unless_it_is_halted(tmp_path):
     found = interleave("cut", tmp_path, "8")
     assert found["cases"] > 100
     assert found["failures"] == []
 
 
+@pytest.mark.process
 def test_kill_with_any_disk_call_failing_tells_the_truth(tmp_path):
     found = interleave("faults", tmp_path)
     assert found["cases"] > 30
@@ -381,6 +388,7 @@ def test_kill_with_any_disk_call_failing_tells_the_truth(tmp_path):
     assert set(found["codes"]) == {"0", "9", "10", "50"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_rearm_and_status_work_with_closed_streams(armed, closed):
     kill_id = shut(armed)

@@ -18,6 +18,8 @@ from tests.safety_kit import held_run, kill_here, runner_process, trader, wait_f
 from trader.errors import KilledError
 from trader.safety import latch, records, runs, status
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "kill-switch.md").read_text("utf-8")
 ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d", line)]

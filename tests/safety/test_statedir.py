@@ -143,6 +143,7 @@ def child(code="import time; time.sleep(60)"):
     return subprocess.Popen([sys.executable, "-c", code])
 
 
+@pytest.mark.process
 def test_sigkill_reaches_that_very_process_and_no_other():
     process = child()
     started = processes.start_token(process.pid)
@@ -156,6 +157,7 @@ def test_sigkill_reaches_that_very_process_and_no_other():
     assert processes.kill_process(process.pid, started) == processes.GONE
 
 
+@pytest.mark.process
 def test_sigkill_works_where_there_are_no_process_handles(monkeypatch):
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     process = child()
@@ -184,6 +186,7 @@ def test_process_that_ends_between_the_look_and_the_signal_is_gone(monkeypatch):
     assert processes.kill_process(pid, processes.start_token(pid)) == processes.GONE
 
 
+@pytest.mark.process
 def test_suspended_and_ended_processes_are_seen():
     process = child()
     os.kill(process.pid, signal.SIGSTOP)
@@ -198,6 +201,7 @@ def test_suspended_and_ended_processes_are_seen():
     assert not processes.is_stopped(process.pid)
 
 
+@pytest.mark.process
 def test_start_time_is_asked_of_ps_where_there_is_no_proc(monkeypatch, tmp_path):
     shim = tmp_path / "ps"
     shim.write_text('#!/bin/sh\n[ "$4" = 42 ] && echo "Mon Nov 23 09:00:00 2026"\n')

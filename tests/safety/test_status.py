@@ -32,6 +32,7 @@ ACCOUNT = {
 }
 
 
+@pytest.mark.process
 def test_nothing_there_is_told_as_such(trader_home):
     found = json.loads(trader(trader_home, "status", "--json").stdout)
     assert (found["latched"], found["kills"], found["runs"]) == (False, [], [])
@@ -154,6 +155,7 @@ def test_run_that_a_limit_has_halted_says_which(trader_home):
         assert (run["state"], run["why"]) == ("running", "DAILY_LOSS_LIMIT")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("state", ["gil", "sigstop", "dead"])
 def test_hung_stopped_and_dead_runs_are_told_apart(trader_home, tmp_path, state):
     import signal
@@ -182,6 +184,7 @@ def test_hung_stopped_and_dead_runs_are_told_apart(trader_home, tmp_path, state)
         assert run["why"]
 
 
+@pytest.mark.process
 def test_dead_run_under_a_kill_tells_both(trader_home, tmp_path, capfd):
     ledger = Ledger(tmp_path / "ledger")
     with runner_process(trader_home, "busy", tmp_path / "ledger") as runner:
@@ -244,6 +247,7 @@ def test_files_of_others_cannot_write_to_the_terminal_or_break_it(trader_home):
     assert "\x1b" not in text
 
 
+@pytest.mark.process
 def test_watch_shows_it_again_and_again(trader_home):
     words = [sys.executable, "-m", "trader", "status", "--watch", "--interval", "0.1", "--json"]
     environ = {**os.environ, "TRADER_HOME": str(trader_home)}

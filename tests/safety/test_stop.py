@@ -201,6 +201,7 @@ def keep_gate(lease):
     return fd
 
 
+@pytest.mark.process
 def test_runner_inside_the_gate_past_its_deadline_is_ended(trader_home):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     held, lease = holding(trader_home, processes.start_token(process.pid), process.pid)
@@ -217,6 +218,7 @@ def test_runner_inside_the_gate_past_its_deadline_is_ended(trader_home):
     assert (target.outcome, target.trouble) == (barrier.ENDED, "")
 
 
+@pytest.mark.process
 def test_run_still_held_after_sigkill_is_not_stopped(trader_home, monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     held, _ = holding(trader_home, processes.start_token(process.pid), process.pid)

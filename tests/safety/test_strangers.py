@@ -25,6 +25,8 @@ from trader.safety import (
     stop,
 )
 
+pytestmark = pytest.mark.process
+
 SOMEBODY = 12345
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")

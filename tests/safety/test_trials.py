@@ -17,6 +17,8 @@ from tests.safety_kit import ROOT, held_run, kill_here, run_kill, runner_process
 from trader.errors import KilledError, TraderError
 from trader.safety import pending, rearm, statedir, stop
 
+pytestmark = pytest.mark.process
+
 BENCH = ROOT / "tests" / "harness" / "kill_bench.py"
 
 

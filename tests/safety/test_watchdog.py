@@ -76,6 +76,7 @@ def test_silent_loop_trips_system_error(trader_home, lease):
     assert lease.stop_cause()
 
 
+@pytest.mark.process
 def test_python_loop_that_hangs_is_tripped_by_the_thread(trader_home):
     process = hang(trader_home, 0.3, 30, "loop")
     try:
@@ -88,6 +89,7 @@ def test_python_loop_that_hangs_is_tripped_by_the_thread(trader_home):
     assert pending.pending_kills(str(trader_home))[0]["source"] == "watchdog"
 
 
+@pytest.mark.process
 def test_c_code_that_keeps_the_gil_is_ended_with_a_traceback_on_disk(trader_home):
     process = hang(trader_home, 0.3, 0.8, "gil")
     process.stdout.readline()

@@ -13,6 +13,8 @@ import pytest
 from tests.harness import desk
 from tests.harness.disks import run_mount, why_no_mount
 
+pytestmark = pytest.mark.process
+
 SAME = ("digest", "bars", "slices", "orders", "fills", "denied", "throttled", "final_equity")
 
 SLOW = "6000"  # times real time: the 60 bars take 0.6 s

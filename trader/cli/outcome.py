@@ -100,7 +100,7 @@ def explaining(loaded: "LoadedConfig") -> Iterator[None]:
 
 
 def _say_what_is_logged() -> None:
-    """`warning: …` on stderr for every record of ours; Python alone would print the bare text."""
+    """`warning: …`, `info: …` on stderr for every record of ours; Python would print bare text."""
     import logging
 
     class Teller(logging.Handler):
@@ -109,7 +109,8 @@ def _say_what_is_logged() -> None:
 
     ours = logging.getLogger("trader")
     if not any(type(handler).__name__ == Teller.__name__ for handler in ours.handlers):
-        ours.addHandler(Teller(logging.WARNING))
+        ours.addHandler(Teller(logging.INFO))
+        ours.setLevel(logging.INFO)
 
 
 def _failed(error: Exception) -> int:

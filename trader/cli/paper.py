@@ -82,7 +82,9 @@ def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
     yield f"journal head {ended.head}"
     if ended.stopped.how != "end":
         yield one_line(f"{ended.run_id}: {ended.stopped.how}; {ended.stopped.text}")
-        first = "after the re-arm " if ended.is_latched else ""
+        if ended.stopped.how == "caught_up":
+            return
+        first = "after the re-arm " if ended.is_latched else "the run is not over: "
         yield f"{first}start it again to go on where it is, or with --new for a fresh run"
 
 

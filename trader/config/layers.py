@@ -53,7 +53,7 @@ def environment_layer(environ: Mapping[str, str], tree: Node) -> tuple[Node | No
             message = "a config variable is TRADER__SECTION__KEY, with a key after each '__'"
             problems.append(Problem(place, "", message))
             continue
-        node, found = _assignment(_known_keys(words, tree), environ[name], place)
+        node, found = assignment(_known_keys(words, tree), environ[name], place)
         problems += found
         layer = node if layer is None else merged(layer, node)
     return layer, problems
@@ -80,13 +80,13 @@ def override_layer(overrides: Iterable[str]) -> tuple[Node | None, list[Problem]
         keys = key.strip().split(".")
         if not equals or not all(keys):
             raise UsageError(f"--set {option}: write it as --set section.key=value")
-        node, found = _assignment(keys, text, Place(SET_RANK, "--set"))
+        node, found = assignment(keys, text, Place(SET_RANK, "--set"))
         problems += found
         layer = node if layer is None else merged(layer, node)
     return layer, problems
 
 
-def _assignment(keys: list[str], text: str, place: Place) -> tuple[Node, list[Problem]]:
+def assignment(keys: list[str], text: str, place: Place) -> tuple[Node, list[Problem]]:
     """A tree that holds only `text` at `keys`: flow YAML if it looks like it, else as it stands."""
     text = text.strip()
     node: Node | None = None

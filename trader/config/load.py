@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from trader.config import resolved
 from trader.config.layers import environment_layer, merged, override_layer
 from trader.config.problems import Keys, schema_problems
+from trader.config.python_values import python_layer, tree_of
 from trader.config.schema import Config
 from trader.config.yaml_nodes import MAX_BYTES, Node, Place, Problem, parse, place_of
 from trader.errors import ConfigError
@@ -69,22 +71,42 @@ class LoadedConfig:
         return dict(_flat(self.tree))
 
 
+Source = str | Path | Mapping[str, Any]  # a file, or the config itself from Python
+Overrides = Iterable[str] | Mapping[str, Any]  # `section.key=value`, or key → value
+
+
 def load_config(
-    paths: str | Path | Sequence[str | Path],
-    overrides: Iterable[str] = (),
+    paths: Source | Sequence[Source],
+    overrides: Overrides = (),
     environ: Mapping[str, str] = os.environ,
 ) -> LoadedConfig:
-    """Reads `paths` in order, then the environment, then `overrides` (`section.key=value`).
+    """Reads `paths` in order, then the environment, then `overrides`.
 
     Raises `ConfigError` that lists every problem, `UsageError` for an override without `=`.
     """
-    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    files = sources_of(paths)
     tree, problems = _file_tree(files)
     if tree is None:
         raise _error(problems)
-    for layer, found in (environment_layer(environ, tree), override_layer(overrides)):
+    for layer, found in (environment_layer(environ, tree), _asked(overrides)):
         problems += found
         tree = merged(tree, layer) if layer is not None else tree
+    return checked_tree(tree, problems)
+
+
+def _asked(overrides: Overrides) -> tuple[Node | None, list[Problem]]:
+    if isinstance(overrides, Mapping):
+        return python_layer(overrides)
+    return override_layer(overrides)
+
+
+def sources_of(config: Source | Sequence[Source]) -> list[Source]:
+    """The files and mappings of a config, in order."""
+    return [config] if isinstance(config, (str, Path, Mapping)) else list(config)
+
+
+def checked_tree(tree: Node, problems: list[Problem]) -> LoadedConfig:
+    """The config that a whole tree says; `ConfigError` for `problems` and all it adds to them."""
     raw = tree.raw
     assert isinstance(raw, dict), "every layer is a mapping"
     try:
@@ -96,14 +118,20 @@ def load_config(
     return LoadedConfig(config, tree)
 
 
-def _file_tree(paths: Sequence[str | Path]) -> tuple[Node | None, list[Problem]]:
+def _file_tree(paths: Sequence[Source]) -> tuple[Node | None, list[Problem]]:
     """All files merged; no tree if one of them cannot be read, for the rest would mislead."""
     if not paths:
         raise ConfigError("no config file is given; name one with -c FILE")
     trees: list[Node] = []
     problems: list[Problem] = []
     for rank, path in enumerate(paths):
+        if isinstance(path, Mapping):
+            tree, found = tree_of(path, Place(rank, "config"))
+            problems += found
+            trees.append(tree)
+            continue
         source = Place(rank, str(path))
+        node: Node | None
         try:
             node, found = parse(_text(Path(path), source), source)
         except _UnreadableError as error:

@@ -90,12 +90,21 @@ def _market_feed(config: "Config") -> Iterator[Found]:
 
 
 def _hours(config: "Config") -> Iterator[Found]:
-    hours = config.risk.market_hours
-    if config.bar_period_seconds >= SECONDS_PER_DAY and hours != ALWAYS_OPEN:
+    hours, period_s = config.risk.market_hours, config.bar_period_seconds
+    if period_s < SECONDS_PER_DAY:
+        return
+    if hours != ALWAYS_OPEN and config.bar_unit is None:
         yield (
-            "risk.market_hours",
-            f"{hours} with bars of a day or more: each close is outside trading hours; write 24x7",
+            "bar_period_seconds",
+            f"is {period_s:g}: with the sessions of {hours}, bars above a day are a week or a "
+            "month; write day, week or month",
         )
+    for name in ("open_guard_seconds", "close_guard_seconds"):
+        if getattr(config.risk, name) > 0:
+            yield (
+                f"risk.{name}",
+                "has no meaning with bars of a day or more: every order fills at an open",
+            )
 
 
 def _features(config: "Config") -> Iterator[Found]:

@@ -30,6 +30,8 @@ NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_A_NUMBER = "must be a plain decimal number, such as 10, 0.5 or 1e5"
 NOT_FINITE = "must be a finite number"
 ALWAYS_OPEN = "24x7"
+PERIODS = {"day": 86_400.0, "week": 604_800.0, "month": 2_629_746.0}  # a month: 365.2425 / 12 days
+MONTHS_S = (2_592_000.0, 2_628_000.0, 2_629_746.0, 2_629_800.0, 2_635_200.0, 2_678_400.0)
 WHOLE_LIMIT = 2**63 - 1
 _NUMBER = re.compile(NUMBER_PATTERN)
 _WHOLE = re.compile(r"^[+-]?[0-9]+$")
@@ -79,6 +81,14 @@ def to_whole(value: object) -> int:
     if exact != int(exact):
         raise ValueError("must be a whole number")
     return int(exact)
+
+
+def to_period(value: object) -> float:
+    """Seconds of a bar: a number, or `day`, `week`, `month`. 30, 31 and mean days are a month."""
+    if isinstance(value, str) and value.lower() in PERIODS:
+        return PERIODS[value.lower()]
+    number = to_number(value)
+    return PERIODS["month"] if number in MONTHS_S else number
 
 
 def to_switch(value: object) -> bool:
@@ -184,8 +194,10 @@ def _digest(text: str) -> str:
 
 def _hours(text: str) -> str:
     if text == "none" or not _CALENDAR.fullmatch(text):
-        raise ValueError("must be 24x7, or an exchange calendar code such as XNYS")
-    return ALWAYS_OPEN if text.lower() in ("24x7", "24/7") else text
+        raise ValueError("must be 24x7, or an exchange calendar code such as XNYS, or FX")
+    if text.lower() in ("24x7", "24/7"):
+        return ALWAYS_OPEN
+    return "FX" if text.upper() == "FX" else text
 
 
 def _zone(text: str) -> str:
@@ -263,7 +275,12 @@ Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(to_number)]
 ShareOrZero = Annotated[float, Field(ge=0, le=1), BeforeValidator(to_number)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(to_whole)]
 CountFromOne = Annotated[int, Field(ge=1), BeforeValidator(to_whole)]
-Period = Annotated[float, Field(ge=1e-6, le=31_622_400), BeforeValidator(to_number)]
+Period = Annotated[
+    float,
+    Field(ge=1e-6, le=31_622_400),
+    BeforeValidator(to_period),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(PERIODS)}]}),
+]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000), BeforeValidator(to_number)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=1_000_000), BeforeValidator(to_number)]
 Guard = Annotated[float, Field(ge=0, le=86_400), BeforeValidator(to_number)]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
-from trader.config.scalars import Name, OrNone, Period, Seed, time_ns
+from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, time_ns
 from trader.config.sections.broker import Broker
 from trader.config.sections.features import Feature
 from trader.config.sections.feed import Feed, InstrumentOrName
@@ -30,7 +30,9 @@ class Config(Section):
         min_length=1, description="Symbols, as names or as mappings, in the order of the slices."
     )
     feed: Feed = Field(description="Where bars come from.")
-    bar_period_seconds: Period = Field(description="Length of a bar, in seconds.")
+    bar_period_seconds: Period = Field(
+        description="Length of a bar, in seconds, or `day`, `week`, `month`."
+    )
     features: dict[str, Feature] = Field(
         default={}, description="Inputs of the model, name to feature."
     )
@@ -63,6 +65,11 @@ class Config(Section):
     def period_ns(self) -> int:
         """Length of a bar in nanoseconds."""
         return round(self.bar_period_seconds * 1_000_000_000)
+
+    @property
+    def bar_unit(self) -> str | None:
+        """`day`, `week` or `month` where a bar is one, None where it is seconds."""
+        return next((u for u, s in PERIODS.items() if s == self.bar_period_seconds), None)
 
     @property
     def train_span_ns(self) -> tuple[int | None, int | None]:

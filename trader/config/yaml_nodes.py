@@ -43,7 +43,8 @@ class Problem(NamedTuple):
         return ": ".join(str(part) for part in self if part)
 
 
-Value = dict[str, "Node"] | list["Node"] | str
+# a number, a switch or none only where the config was given from Python
+Value = dict[str, "Node"] | list["Node"] | str | float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Cash, positions and equity: the only writers of money.
 
 Law: after anything, equity = cash + Σ qty × mark, summed in config order. Realised P&L is gross
-of commission; commission leaves cash at the fill. The average price is that of the open lots.
+of commission; commission leaves cash at the fill. The average price is that of the open lots, and
+of equal prices it is that price. What is below the tolerance of money is no profit and no loss.
 """
 
 import math
 
 from trader.core.jit import inlined
-from trader.core.rounding import nearest_lot
+from trader.core.rounding import money_noise, nearest_lot
+from trader.core.sessions import bar_row, session_cursor
 
 
 @inlined
@@ -18,12 +20,14 @@ def apply_fill(account, position, qty, price, commission, lot_size):
         position["entry_bar"] = position["bars"]
     realized = 0.0
     if held * qty >= 0.0:
-        size = abs(held) + abs(qty)
-        position["avg_price"] = (abs(held) * position["avg_price"] + abs(qty) * price) / size
+        share = abs(qty) / (abs(held) + abs(qty))
+        position["avg_price"] += (price - position["avg_price"]) * share
     else:
         closed = min(abs(qty), abs(held))
         sign = 1.0 if held > 0.0 else -1.0
-        realized = closed * (price - position["avg_price"]) * sign + 0.0  # no −0 in the books
+        realized = closed * (price - position["avg_price"]) * sign
+        if abs(realized) <= money_noise(closed * price):
+            realized = 0.0  # and no −0 in the books
         if abs(qty) > abs(held):
             position["avg_price"] = price
     position["qty"] = nearest_lot(held + qty, lot_size)
@@ -108,25 +112,26 @@ def mark_to_market(account, positions):
     if equity > account["peak_equity"]:
         account["peak_equity"] = equity
     loss = account["session_open_equity"] - equity
-    if loss > account["worst_daily_loss"]:
+    if loss > account["worst_daily_loss"] and loss > money_noise(account["session_open_equity"]):
         account["worst_daily_loss"] = loss
     fall = account["peak_equity"] - equity
     if fall > account["worst_drawdown_frac"] * account["peak_equity"]:
-        account["worst_drawdown_frac"] = fall / account["peak_equity"]
+        if fall > money_noise(account["peak_equity"]):
+            account["worst_drawdown_frac"] = fall / account["peak_equity"]
 
 
 @inlined
-def enter_session(account, sessions):
-    """Move on to the session of `account["ts_ns"]`; True if it is another one.
+def enter_session(account, sessions, period_ns):
+    """Move on to the session of the bars that close at `account["ts_ns"]`; True if it is another.
 
-    A bar that closes with the session belongs to it; one outside trading hours belongs to the
-    session that opens next. The baseline of the daily loss is the last equity before it, so an
-    overnight gap counts to the day it opens.
+    Which session that is, `core.sessions` decides. The baseline of the daily loss is the last
+    equity before it, so an overnight gap counts to the day it opens.
     """
-    row = account["session_cursor"]
-    while row < len(sessions) and sessions[row]["close_ns"] < account["ts_ns"]:
-        row += 1
-    account["session_cursor"] = row
+    cursor = session_cursor(sessions, account["session_cursor"], account["ts_ns"])
+    account["session_cursor"] = cursor
+    row = bar_row(sessions, cursor, account["ts_ns"], period_ns)
+    if row < 0:
+        row = cursor
     if row >= len(sessions) or sessions[row]["session"] == account["session"]:
         return False
     account["session"] = sessions[row]["session"]

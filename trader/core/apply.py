@@ -47,7 +47,7 @@ def take_slice(book, rules, inputs, start, stop, out):
     """`on_slice` without a function boundary, for the batch loop."""
     account = book.account[0]
     account["ts_ns"] = inputs.bars[start]["ts_ns"]
-    if accounting.enter_session(account, rules.sessions):
+    if accounting.enter_session(account, rules.sessions, rules.broker[0]["period_ns"]):
         before = account["trading_state"]
         if tradingstate.change_state(account, tradingstate.SESSION_ROLL, NONE):
             write_state_event(account, before, out)

@@ -43,11 +43,18 @@ def slippage_per_unit(broker, price, spread, volume_share):
 
 
 @inlined
-def expected_price(broker, position, qty):
-    """Price to expect for an order of signed `qty`, worst of last and quote, with slippage."""
+def quoted_price(position, qty):
+    """Price an order of signed `qty` is judged at: the last, or for a buy a higher ask."""
     price = position["mark"]
     if qty > 0.0 and position["ask"] > price:
         price = position["ask"]
+    return price
+
+
+@inlined
+def expected_price(broker, position, qty):
+    """Price to expect for an order of signed `qty`: the quoted one with slippage."""
+    price = quoted_price(position, qty)
     spread = position["spread"] if position["spread"] > 0.0 else 0.0
     return price + slippage_per_unit(broker, price, spread, 0.0)
 

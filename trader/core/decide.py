@@ -8,9 +8,9 @@ import math
 
 from trader.core import execution, exits, orders, risk, sizing, throttle
 from trader.core.book import DECISIONS
-from trader.core.costs import affordable_size
+from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down, tick_against
+from trader.core.rounding import is_size_within, lots_down, tick_against
 from trader.core.rows import write_throttle
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -25,6 +25,7 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.core.sessions import instant_session
 
 HOLD = int(TradingAction.HOLD)
 BUY = int(TradingAction.BUY)
@@ -294,12 +295,10 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    if limits["max_order_notional"] < math.inf and position["mark"] > 0.0:
-        price = position["mark"]
-        if limits["price_collar"] < math.inf:
-            price *= 1.0 + limits["price_collar"]
+    price = quoted_price(position, qty)
+    if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
-    if abs(qty) <= largest or sizing.closing_qty(position, qty) != qty:
+    if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
         return qty
     return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 
@@ -360,6 +359,8 @@ def enter(book, rules, symbol, terms, leg):
     order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
     orders.add_working(position, qty)
     order["symbol"] = symbol
+    account = book.account[0]
+    order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
     order["closing"] = closing
     order["time_in_force"] = rules.broker[0]["time_in_force"]
     order["leg"] = leg

@@ -5,10 +5,19 @@ moved against the order by slippage and rounded against it to the tick. All orde
 share the bar's volume in the order they were sent. Nothing here touches money.
 """
 
+import math
+
 from trader.core.costs import commission_amount, slippage_per_unit
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down, nearest_lot, tick_against
+from trader.core.rounding import (
+    LAST_PLACES,
+    is_price_within,
+    lots_down,
+    nearest_lot,
+    tick_against,
+)
 from trader.core.schema import FillRule, TimeInForce
+from trader.core.sessions import bar_open_ns
 
 SAME_CLOSE = int(FillRule.SAME_CLOSE)
 FOK = int(TimeInForce.FOK)
@@ -16,16 +25,22 @@ FOK = int(TimeInForce.FOK)
 
 @inlined
 def fill_basis(broker, position, bar):
-    """(price before slippage, time, volume) of the fill rule. `position` has not seen `bar` yet."""
+    """(price before slippage, time, volume) of the fill rule. `position` has not seen `bar` yet.
+
+    Bars of one symbol that overlap do not fill before the close at which was decided.
+    """
     if broker["fill"] == SAME_CLOSE:
         return position["mark"], position["mark_ns"], position["volume"]
-    return bar["open"], bar["ts_ns"] - broker["period_ns"], bar["volume"]
+    open_ns = bar_open_ns(bar, broker["period_ns"])
+    return bar["open"], max(open_ns, position["mark_ns"]), bar["volume"]
 
 
 @inlined
 def is_outside_collar(price, reference, collar):
     """Whether a fill price is further from the order's reference than the collar allows."""
-    return not (abs(price - reference) <= collar * reference)
+    if collar == math.inf:
+        return False
+    return not is_price_within(abs(price - reference), reference, collar)
 
 
 @inlined
@@ -48,6 +63,8 @@ def fill_price(broker, qty, basis, position, tick_size):
     against = slippage_per_unit(broker, price, position["spread"], share)
     moved = price + against if qty > 0.0 else price - against
     moved = tick_against(moved, qty, tick_size)
+    if abs(moved - price) <= LAST_PLACES * price:  # on its tick already: no slippage at all
+        return price
     return moved if moved > 0.0 else price
 
 

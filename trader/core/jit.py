@@ -36,7 +36,7 @@ def source_hash(folder: Path = Path(__file__).parent) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_parents() -> list[Path]:
+def cache_parents() -> list[Path]:
     explicit = os.environ.get("TRADER_CACHE_DIR")
     if explicit:
         return [Path(explicit)]
@@ -46,7 +46,7 @@ def _cache_parents() -> list[Path]:
 
 def _writable_cache_folder() -> Path | None:
     """First cache folder that can be written, private to this user; None where there is none."""
-    for parent in _cache_parents():
+    for parent in cache_parents():
         folder = parent / f"numba-{source_hash()}"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -8,18 +8,27 @@
     5  concentration     one symbol, gross exposure, buying power
     6  market hours      open at this instant
 
-Law: checks are written in the positive form (`if not (x <= limit)`), so NaN denies. An order is
-its closing part and its opening part: losses, position, concentration and exposure judge only
-what opens. Where the opening part is refused the closing part goes on alone; the reason kept is
-the last one that took something away. Limits see the position, plus every working order of the
-same side unnetted, plus this order.
+Law: checks are written in the positive form (`if not (x <= limit)`), so NaN denies, and by the
+tolerance of `rounding`, so that what is exactly at a limit passes. An order is its closing part
+and its opening part: losses, position, concentration and exposure judge only what opens. Where
+the opening part is refused the closing part goes on alone; the reason kept is the last one that
+took something away. Limits see the position, plus every working order of the same side unnetted,
+plus this order.
 """
 
 import math
 
-from trader.core.costs import commission_amount, expected_price
+from trader.core.costs import commission_amount, expected_price, quoted_price
+from trader.core.exposure import exposure_of_others, worst_qty
 from trader.core.jit import inlined
-from trader.core.rounding import is_lot_multiple
+from trader.core.markethours import check_market_hours
+from trader.core.rounding import (
+    is_lot_multiple,
+    is_money_within,
+    is_price_within,
+    is_size_within,
+    money_noise,
+)
 from trader.core.schema import MAX_WORKING_ORDERS, NS_PER_SECOND, Reason, SlippageType, TradingState
 
 ACTIVE = int(TradingState.ACTIVE)
@@ -48,8 +57,6 @@ DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
 GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
 BUYING_POWER = int(Reason.BUYING_POWER)
-MARKET_CLOSED = int(Reason.MARKET_CLOSED)
-CALENDAR_UNKNOWN = int(Reason.CALENDAR_UNKNOWN)
 
 PASSED = (NONE, 0.0, 0.0)
 
@@ -73,15 +80,13 @@ def is_within_drawdown(account, most):
     if most == math.inf:
         return True
     peak = account["peak_equity"]
-    return peak > 0.0 and peak - account["equity"] <= most * peak
+    return peak > 0.0 and peak - account["equity"] <= most * peak + money_noise(peak)
 
 
 @inlined
-def worst_qty(position, qty):
-    """Position if every working order of the side of `qty`, and `qty` itself, filled."""
-    if qty > 0.0:
-        return position["qty"] + position["working_buy"] + qty
-    return position["qty"] - position["working_sell"] + qty
+def is_within_daily_loss(account, most):
+    """Whether the loss since the session opened is at most `most`, on what there was then."""
+    return daily_loss(account) <= most + money_noise(account["session_open_equity"])
 
 
 @inlined
@@ -116,9 +121,9 @@ def check_parameters(position, qty, rules, symbol):
         reference = position["reference"]
         if not (reference > 0.0):
             return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
-        moved = abs(price - reference) / reference
-        if not (moved <= limits["price_collar"]):
-            return PRICE_COLLAR, moved, limits["price_collar"]
+        moved = abs(price - reference)
+        if not is_price_within(moved, reference, limits["price_collar"]):
+            return PRICE_COLLAR, moved / reference, limits["price_collar"]
     if not (position["working_orders"] < MAX_WORKING_ORDERS):
         return WORKING_ORDERS_FULL, float(position["working_orders"]), float(MAX_WORKING_ORDERS)
     if rules.broker[0]["slippage_type"] == HALF_SPREAD and not (position["spread"] >= 0.0):
@@ -151,51 +156,34 @@ def check_permission(account, position, instrument, limits):
 def check_position_size(position, qty, limits):
     """Step 2: (reason, observed, limit)."""
     size = abs(worst_qty(position, qty))
-    if not (size <= limits["max_position_size"]):
+    if not is_size_within(size, limits["max_position_size"]):
         return POSITION_LIMIT, size, limits["max_position_size"]
     notional = size * position["mark"]
-    if not (notional <= limits["max_position_notional"]):
+    if not is_money_within(notional, limits["max_position_notional"]):
         return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
     return PASSED
 
 
 @inlined
-def check_order_size(position, qty, limits, broker):
-    """Step 3: (reason, observed, limit). Notional is at the worst price inside the collar."""
+def check_order_size(position, qty, limits):
+    """Step 3: (reason, observed, limit). Notional is size × price, without costs."""
     size = abs(qty)
-    if not (size <= limits["max_order_size"]):
+    if not is_size_within(size, limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    if limits["max_order_notional"] != math.inf:  # a NaN denies
-        price = expected_price(broker, position, qty)
-        if limits["price_collar"] != math.inf:  # a NaN denies
-            price *= 1.0 + limits["price_collar"]
-        if not (size * price <= limits["max_order_notional"]):
-            return ORDER_NOTIONAL_LIMIT, size * price, limits["max_order_notional"]
+    notional = size * quoted_price(position, qty)
+    if not is_money_within(notional, limits["max_order_notional"]):
+        return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
     return PASSED
 
 
 @inlined
 def check_losses(account, limits):
     """Step 4: (reason, observed, limit)."""
-    loss = daily_loss(account)
-    if not (loss <= limits["max_daily_loss"]):
-        return DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]
+    if not is_within_daily_loss(account, limits["max_daily_loss"]):
+        return DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
     if not is_within_drawdown(account, limits["max_drawdown_frac"]):
         return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
     return PASSED
-
-
-@inlined
-def exposure_of_others(positions, symbol):
-    """Σ worst-case notional of every symbol but `symbol`, in config order."""
-    total = 0.0
-    for index in range(len(positions)):
-        if index != symbol:
-            position = positions[index]
-            long_side = abs(position["qty"] + position["working_buy"])
-            short_side = abs(position["qty"] - position["working_sell"])
-            total += max(long_side, short_side) * position["mark"]
-    return total
 
 
 @inlined
@@ -206,37 +194,22 @@ def check_concentration(book, rules, symbol, qty):
     position = book.positions[symbol]
     equity = book.account[0]["equity"]
     size = abs(worst_qty(position, qty))
-    concentration = size * position["mark"] / equity if equity > 0.0 else math.inf
-    if not (equity > 0.0 and concentration <= limits["max_position_concentration"]):
-        return CONCENTRATION_LIMIT, concentration, limits["max_position_concentration"]
+    if not (equity > 0.0):
+        return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
+    notional = size * position["mark"]
+    if not is_money_within(notional, limits["max_position_concentration"] * equity):
+        return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
     if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
         return PASSED
     others = exposure_of_others(book.positions, symbol)
-    gross = (others + size * position["mark"]) / equity
-    if not (gross <= limits["max_gross_exposure"]):
-        return GROSS_EXPOSURE_LIMIT, gross, limits["max_gross_exposure"]
+    gross = others + notional
+    if not is_money_within(gross, limits["max_gross_exposure"] * equity):
+        return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
     if limits["allow_margin"] == 0:
         price = expected_price(broker, position, qty)
         needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
-        if not (needed <= equity):
+        if not is_money_within(needed, equity):
             return BUYING_POWER, needed, equity
-    return PASSED
-
-
-@inlined
-def check_market_hours(account, sessions, limits):
-    """Step 6: (reason, observed, limit). Trading hours are [open + guard, close − guard)."""
-    ts_ns = account["ts_ns"]
-    row = account["session_cursor"]
-    if row >= len(sessions) or ts_ns < sessions[0]["open_ns"]:
-        return CALENDAR_UNKNOWN, 0.0, 0.0
-    if ts_ns == sessions[row]["close_ns"] and row + 1 < len(sessions):
-        if sessions[row + 1]["open_ns"] == ts_ns:  # 24x7: one day ends as the next begins
-            row += 1
-    opens = sessions[row]["open_ns"] + limits["open_guard_ns"]
-    closes = sessions[row]["close_ns"] - limits["close_guard_ns"]
-    if not (opens <= ts_ns and ts_ns < closes):
-        return MARKET_CLOSED, 0.0, 0.0
     return PASSED
 
 
@@ -255,7 +228,7 @@ def opening_verdict(book, rules, symbol, qty):
     verdict = check_position_size(position, qty, limits)
     if verdict[0] != NONE:
         return verdict
-    verdict = check_order_size(position, qty, limits, rules.broker[0])
+    verdict = check_order_size(position, qty, limits)
     if verdict[0] != NONE:
         return verdict
     verdict = check_losses(account, limits)
@@ -284,13 +257,13 @@ def pre_trade(book, rules, symbol, qty, closing):
         if kept[0] != NONE:
             approved = closing
     if approved != 0.0 and approved == closing:
-        reason, observed, limit = check_order_size(
-            position, approved, rules.limits[0], rules.broker[0]
-        )
+        reason, observed, limit = check_order_size(position, approved, rules.limits[0])
         if reason != NONE:
             return 0.0, reason, observed, limit
     if approved != 0.0:
-        reason, observed, limit = check_market_hours(account, rules.sessions, rules.limits[0])
+        reason, observed, limit = check_market_hours(
+            account, rules.sessions, rules.limits[0], rules.broker[0]["period_ns"]
+        )
         if reason != NONE:
             return 0.0, reason, observed, limit
     return approved, kept[0], kept[1], kept[2]

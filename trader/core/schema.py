@@ -215,6 +215,7 @@ class BarProof(IntEnum):
 
 
 BAR_PROOF_BITS = 0b1111
+BAR_STRETCH_SHIFT = 8  # the bits above: signed seconds by which a bar is longer than the period
 BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
@@ -359,7 +360,7 @@ BAR = _record(
     ("bid", "<f8"),  # NaN where the source has none
     ("ask", "<f8"),
     ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # of a live market: BarProof, and BAR_HISTORY; 0 of files and pipes
+    ("flags", "<i4"),  # of a live market: BarProof, BAR_HISTORY; above: the stretch
 )
 
 REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not

@@ -11,6 +11,7 @@ from trader.core.jit import inlined
 from trader.core.rounding import lots_down
 from trader.core.rows import write_fill
 from trader.core.schema import FillFlag, Intrabar, OrderType, Reason, TimeInForce
+from trader.core.sessions import bar_row, instant_session, session_close_ns
 
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
@@ -26,7 +27,6 @@ MOC = int(OrderType.MOC)
 WORST = int(Intrabar.WORST)
 AMBIGUOUS = int(FillFlag.AMBIGUOUS)
 INSIDE = int(FillFlag.INSIDE)
-DAY_NS = 86_400_000_000_000
 
 
 @inlined
@@ -41,15 +41,23 @@ def settle(book, rules, bar, out):
     instrument = rules.instruments[symbol]
     table = book.orders[symbol]
     basis = execution.fill_basis(broker, position, bar)
+    session = 0
+    if (
+        broker["time_in_force"] == DAY or rules.entry[0]["time_in_force"] == DAY
+    ):  # of the instant at which this bar would fill
+        session = instant_session(rules.sessions, account["session_cursor"], basis[1])
     capacity = math.inf
     if broker["max_fill_participation"] < math.inf:
         capacity = broker["max_fill_participation"] * basis[2]
+    executions_allowed = rules.limits[0]["max_executions_without_review"]
     if position["resting"] > 0:
-        meet_bar(book, rules, bar, (basis, capacity), out)
+        meet_bar(book, rules, bar, (basis, capacity, session), out)
         return
     for index in range(position["working_orders"]):
         order = table[index]
-        if has_expired(account, order):
+        if not (account["executions"] < executions_allowed):
+            break  # the review is due: `watch` halts on this slice, and cancels what is left
+        if has_expired(order, session):
             orders.end_order(account, order, TIME_IN_FORCE, out)
             continue
         if execution.is_outside_collar(
@@ -71,9 +79,9 @@ def settle(book, rules, bar, out):
 
 
 @inlined
-def has_expired(account, order):
-    """Whether an order of the day is older than the session."""
-    return order["time_in_force"] == DAY and order["session"] != account["session"]
+def has_expired(order, session):
+    """Whether an order of the day is older than the session at the instant of its fill."""
+    return order["time_in_force"] == DAY and order["session"] != session
 
 
 @inlined
@@ -90,8 +98,8 @@ def end_of_bar(account, order, out):
 
 @inlined
 def meet_bar(book, rules, bar, market, out):
-    """A bar meets a table in which something rests. `market` is (basis, capacity)."""
-    basis, capacity = market
+    """A bar meets a table in which something rests. `market` is (basis, capacity, session)."""
+    basis, capacity, session = market
     symbol = bar["symbol"]
     account = book.account[0]
     position = book.positions[symbol]
@@ -99,13 +107,14 @@ def meet_bar(book, rules, bar, market, out):
     broker = rules.broker[0]
     instrument = rules.instruments[symbol]
     rule = broker["limit_fill"]
+    executions_allowed = rules.limits[0]["max_executions_without_review"]
     entered = 0.0  # inside this bar
     count = position["working_orders"]
     if venue.is_at_rest(table, count, bar, rule):
         exits.ratchet(position, table, bar, instrument["tick_size"], False)
         return
     for index in range(count):
-        if has_expired(account, table[index]):
+        if has_expired(table[index], session):
             orders.end_order(account, table[index], TIME_IN_FORCE, out)
     is_worst = broker["intrabar"] == WORST
     for phase in range(venue.PHASES):
@@ -116,8 +125,8 @@ def meet_bar(book, rules, bar, market, out):
             place, price = next_execution(
                 (account, position, table), bar, (phase, rule, is_worst, start), basis
             )
-            if place < 0:
-                break
+            if place < 0 or not (account["executions"] < executions_allowed):
+                break  # also where the review is due: `watch` halts on this slice
             start = price
             order = table[place]
             order["met_ns"] = bar["ts_ns"]
@@ -161,13 +170,10 @@ def is_auction(order):
 @inlined
 def is_session_end(account, rules, bar):
     """Whether the bar is the last of its session."""
-    if rules.broker[0]["period_ns"] >= DAY_NS:
-        return True
     sessions = rules.sessions
-    row = account["session_cursor"]
-    if row >= len(sessions) or sessions[row]["close_ns"] != bar["ts_ns"]:
-        return False
-    return row + 1 == len(sessions) or sessions[row + 1]["session"] != sessions[row]["session"]
+    period_ns = rules.broker[0]["period_ns"]
+    row = bar_row(sessions, account["session_cursor"], bar["ts_ns"], period_ns)
+    return row >= 0 and session_close_ns(sessions, row) <= bar["ts_ns"]
 
 
 @inlined

@@ -7,7 +7,7 @@ be once every working order has filled, cut towards zero to whole lots.
 import math
 
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down
+from trader.core.rounding import is_size_within, lots_down, nearest_lot
 from trader.core.schema import Reason, SizingMode, TradingAction
 
 BUY = int(TradingAction.BUY)
@@ -46,6 +46,12 @@ def target_size(sizing, equity, price, affordable, volatility):
 
 
 @inlined
+def is_within_threshold(off, threshold, target):
+    """Whether a position that is `off` its target is left alone; a threshold of +inf does so."""
+    return threshold == math.inf or is_size_within(off, threshold * abs(target))
+
+
+@inlined
 def requested_qty(action, sizing, position, size, lot_size):
     """(signed qty, reason) that BUY or SELL asks for; qty 0 comes with the reason why.
 
@@ -73,9 +79,10 @@ def requested_qty(action, sizing, position, size, lot_size):
         if not short_allowed and target < 0.0:
             target = 0.0
         if sizing["mode"] != TARGET and current * target > 0.0:
-            if not (abs(target - current) > sizing["rebalance_threshold"] * abs(target)):
+            off = abs(target - current)
+            if is_within_threshold(off, sizing["rebalance_threshold"], target):
                 return 0.0, AT_TARGET
-        qty = target - current
+        qty = nearest_lot(target - current, lot_size)  # both are whole lots
     qty = lots_down(qty, lot_size)
     if qty != 0.0:
         return qty, NONE

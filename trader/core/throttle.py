@@ -8,7 +8,7 @@ closing part of an order is cut by volume and by the absolute cap only.
 import math
 
 from trader.core.jit import inlined
-from trader.core.rounding import lots_down
+from trader.core.rounding import LAST_PLACES, is_size_within, lots_down, nearest_lot
 from trader.core.schema import Reason
 
 VOLUME_PARTICIPATION = int(Reason.VOLUME_PARTICIPATION)
@@ -72,13 +72,16 @@ def capped(size, cap, lot_size):
     """`size` ≥ 0 cut to `cap`, in whole lots; 0 where the cap is unknown."""
     if not (cap >= 0.0):
         return 0.0
-    return size if size <= cap else lots_down(cap, lot_size)
+    return size if is_size_within(size, cap) else lots_down(cap, lot_size)
 
 
 @inlined
-def scaled(size, driver, maximum, lot_size):
-    """`size` × maximum / driver above the maximum, in whole lots; 0 where driver is no sane one."""
-    if 0.0 <= driver and driver <= maximum:
+def scaled(size, driver, maximum, noise, lot_size):
+    """`size` × maximum / driver above the maximum, in whole lots; 0 where driver is no sane one.
+
+    A driver is a difference of prices over a price: known to `noise`, some last places of 1.
+    """
+    if 0.0 <= driver and driver <= maximum + noise:
         return size
     if not (driver > 0.0 and driver < math.inf):
         return 0.0
@@ -94,7 +97,8 @@ def stage_result(stage, size, closing, driver, rule):
     if stage == 3:
         return capped(size, limit, lot_size)
     kept = min(closing, size)
-    return kept + scaled(size - kept, driver, limit, lot_size)
+    noise = LAST_PLACES * 10_000.0 if stage == 1 else LAST_PLACES  # in basis points, a fraction
+    return nearest_lot(kept + scaled(size - kept, driver, limit, noise, lot_size), lot_size)
 
 
 @inlined

@@ -8,6 +8,7 @@ import math
 
 from trader.core import orders, risk, throttle, tradingstate
 from trader.core.jit import inlined
+from trader.core.rounding import is_size_within
 from trader.core.rows import write_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
 
@@ -30,8 +31,8 @@ def watch_limits(book, rules, bars, out):
     """Trading state after marking: losses, drawdown, volatility, executions, position size."""
     account = book.account[0]
     limits = rules.limits[0]
-    loss = risk.daily_loss(account)
-    if not (loss <= limits["max_daily_loss"]):
+    if not risk.is_within_daily_loss(account, limits["max_daily_loss"]):
+        loss = risk.daily_loss(account)
         event = tradingstate.breach_event(limits["on_daily_loss"])
         breach(book, rules, (event, DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]), out)
     if not risk.is_within_drawdown(account, limits["max_drawdown_frac"]):
@@ -40,14 +41,14 @@ def watch_limits(book, rules, bars, out):
         breach(book, rules, (event, DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out)
     executions = float(account["executions"])
     most = limits["max_executions_without_review"]
-    if not (executions <= most):
+    if not (executions < most):  # the last one that needs no review has been made
         breach(book, rules, (tradingstate.HALT, EXECUTION_REVIEW, executions, most), out)
     for index in range(len(bars)):
         symbol = bars[index]["symbol"]
         position = book.positions[symbol]
         size = abs(position["qty"])
-        if not (size <= limits["max_position_size"]):
-            most = limits["max_position_size"]
+        most = limits["max_position_size"]
+        if not is_size_within(size, most):
             breach(book, rules, (tradingstate.HALT, POSITION_LIMIT, size, most), out)
         if limits["kill_volatility"] < math.inf:
             watch_volatility(book, rules, symbol, out)

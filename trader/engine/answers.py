@@ -114,6 +114,7 @@ class LiveSignals:
         history = (bars["flags"] & BAR_HISTORY) != 0
         if history.any() and not self._ages.trades_history:
             actions, reasons = overruled(actions, reasons, own & history, Reason.DATA_HISTORY)
+            self._is_live = True  # what is to come is of now, and its silence counts
         elif one.due_ns is not None and self._is_stale(one.due_ns, now_ns):
             actions, reasons = overruled(actions, reasons, own, Reason.DATA_STALE)
         return Answer(actions, reasons, requests, sha, now_ns - began_ns)

@@ -28,7 +28,7 @@ from trader.journal.records import Entry, Record
 
 TRADED = "slice"
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
-OVER = "end"  # reason of the RUN_END of a feed that has ended; any other end is taken up again
+OVER = ("end", "caught_up")  # reasons of a RUN_END that nothing follows; others are taken up again
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Recovered:
     @property
     def is_over(self) -> bool:
         """Whether the feed had ended: there is nothing to go on with."""
-        return self.end == OVER
+        return self.end in OVER
 
 
 def recovered(records: Iterator[Record]) -> Recovered:

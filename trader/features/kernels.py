@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from trader.core.jit import inlined, jit
+from trader.core.sessions import bar_row, session_cursor, session_open_ns
 
 NS_PER_MINUTE = 60_000_000_000
 NS_PER_DAY = 86_400_000_000_000
@@ -63,16 +64,11 @@ def field_value(bar, field):
 
 
 @inlined
-def session_row(sessions, row, ts_ns):
-    """Row of the last stretch of trading hours that opens before `ts_ns`, −1 if none does.
-
-    `row` is the answer for an earlier bar, or −1.
-    """
-    if row >= 0 and sessions[row]["open_ns"] >= ts_ns:
-        row = -1
-    while row + 1 < len(sessions) and sessions[row + 1]["open_ns"] < ts_ns:
-        row += 1
-    return row
+def cursor_of(sessions, row, ts_ns):
+    """`session_cursor` of a time; `row` is that of another bar, or −1."""
+    if row < 0 or row > len(sessions) or (row > 0 and sessions[row - 1]["close_ns"] >= ts_ns):
+        row = 0
+    return session_cursor(sessions, row, ts_ns)
 
 
 @inlined
@@ -210,10 +206,7 @@ def quoted_spread(bar):
 @inlined
 def minutes_since_open(sessions, row, ts_ns):
     """Minutes from the session's first opening to `ts_ns`; a lunch break counts."""
-    day = sessions[row]["session"]
-    while row > 0 and sessions[row - 1]["session"] == day:
-        row -= 1
-    return (ts_ns - sessions[row]["open_ns"]) / NS_PER_MINUTE
+    return (ts_ns - session_open_ns(sessions, row)) / NS_PER_MINUTE
 
 
 @inlined
@@ -266,8 +259,9 @@ def kernel_value(kernel, sessions, row, bar, slots):
 def run_kernels(kernels, sessions, period_ns, state, bars, out):
     """Feed BAR records to KERNEL records; float64 `out` (features, n) gets their columns.
 
-    `sessions` may be empty where no kernel asks for them. A bar belongs to the last session that
-    it overlaps. Returns the number of bars taken: fewer than all if a symbol is not in `state`.
+    `sessions` may be empty where no kernel asks for them. Which session a bar belongs
+    to, `core.sessions` decides. Returns the number of bars taken: fewer than all if a symbol is
+    not in `state`.
     """
     for index in range(len(bars)):
         bar = bars[index]
@@ -275,10 +269,9 @@ def run_kernels(kernels, sessions, period_ns, state, bars, out):
         if symbol < 0 or symbol >= len(state):
             return index
         slots = state[symbol]
-        row = session_row(sessions, int(slots[0]), bar["ts_ns"])
-        slots[0] = row
-        if row >= 0 and sessions[row]["close_ns"] <= bar["ts_ns"] - period_ns:
-            row = -1
+        cursor = cursor_of(sessions, int(slots[0]), bar["ts_ns"])
+        slots[0] = cursor
+        row = bar_row(sessions, cursor, bar["ts_ns"], period_ns)
         for turn in range(len(kernels)):
             value = kernel_value(kernels[turn], sessions, row, bar, slots)
             out[kernels[turn]["column"], index] = value if is_finite(value) else math.nan

@@ -15,6 +15,8 @@ import numpy as np
 
 from trader.config.sections.feed import Quality
 from trader.feeds.quality import RULES, exact
+from trader.feeds.series import FLOAT_NOISE
+from trader.hours.periods import BarClock
 
 NEVER = -(2**63)
 
@@ -58,7 +60,7 @@ class _Series:
         self.latest_ns = NEVER  # newest close seen, of a sane bar or not
         self.first: tuple[float, ...] = ()  # values of the first bar of that close
         self.close = math.nan  # of the last accepted bar
-        self.open_time: int | None = None  # trading time at which it opened
+        self.open_time: int | None = None  # trading time at which it opened; or its close
         self.refused_jumps = 0  # in a row
 
 
@@ -66,10 +68,17 @@ class BarGate:
     """Judges the bars of a run, in the order they come."""
 
     def __init__(
-        self, n_symbols: int, period_ns: int, quality: Quality, sessions: np.ndarray | None
+        self,
+        n_symbols: int,
+        period_ns: int,
+        quality: Quality,
+        sessions: np.ndarray | None,
+        clock: BarClock | None = None,
     ) -> None:
+        self._clock = None if clock is None or clock.is_fixed else clock
         self.counts = dict.fromkeys(RULES, 0)
         self.missing_bars = 0
+        self.equal_by_last_bit = 0  # bars of which a price lies outside by float noise alone
         self._period_ns = period_ns
         self._quality = quality
         self._series = [_Series() for _ in range(n_symbols)]
@@ -97,6 +106,9 @@ class BarGate:
             return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
         rule = broken_rule(values)
+        if rule == "ohlc" and is_noise(values):
+            self.equal_by_last_bit += 1
+            rule = "" if 0.0 <= values[4] < math.inf else "volume"
         if rule == "ohlc" and self._quality.ohlc == "warn":
             self.counts[rule] += 1
             if 0.0 <= values[4] < math.inf:
@@ -135,6 +147,12 @@ class BarGate:
 
     def _missing(self, series: _Series, ts_ns: int) -> int:
         """Bars missing since the last accepted one, in trading time."""
+        if self._clock is not None:
+            last, series.open_time = series.open_time, ts_ns
+            if last is None:
+                return 0
+            before, now = self._clock.numbers(np.array([last, ts_ns])).tolist()
+            return max(now - before - 1, 0)
         opened = self._trading_time(ts_ns - self._period_ns)
         before, series.open_time = series.open_time, opened
         if before is None:
@@ -168,6 +186,13 @@ def broken_rule(values: tuple[float, ...]) -> str:
     if not (low <= opened <= high and low <= close <= high):
         return "ohlc"
     return "" if 0.0 <= volume < math.inf else "volume"
+
+
+def is_noise(values: tuple[float, ...]) -> bool:
+    """Whether open and close lie between low and high but for the noise of floats."""
+    opened, high, low, close = values[:4]
+    slack = FLOAT_NOISE * high
+    return low - slack <= min(opened, close) and max(opened, close) <= high + slack
 
 
 def _equal(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

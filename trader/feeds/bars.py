@@ -10,17 +10,30 @@ from collections.abc import Callable
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.quality import DROPPED_LISTED, EXAMPLES, QualityReport
 from trader.feeds.raw import PRICES, RawRows
-from trader.feeds.series import Series, finding, is_positive, jump_text, values_text, wild
+from trader.feeds.series import (
+    Series,
+    check_period,
+    check_unit,
+    finding,
+    is_positive,
+    jump_text,
+    outside_range,
+    records,
+    values_text,
+    wild,
+)
 from trader.feeds.sessions import off_grid, trading_time_ns
+from trader.feeds.splits import split_sentences
+from trader.hours.periods import bar_clock
 from trader.moments import iso_utc
 
 GAPS_LISTED = 20
 SHOWN = 64  # characters of a name that is no instrument
-NO_KEEPING = ("price", "volume")  # such a row cannot be kept: indicators would not survive it
+# such a row cannot be kept: indicators would not survive it
+NO_KEEPING = {"price": "sane price", "volume": "sane volume", "no_session": "session"}
 
 
 def check_policies(config: Config) -> None:
@@ -28,10 +41,10 @@ def check_policies(config: Config) -> None:
     quality = config.feed.quality
     if quality.gap == "drop":
         raise ConfigError("a gap cannot be dropped; use warn or error", key="feed.quality.gap")
-    for kind in NO_KEEPING:
+    for kind, lacking in NO_KEEPING.items():
         if getattr(quality, kind) == "warn":
             raise ConfigError(
-                f"a bar without a sane {kind} cannot be kept; use error or drop",
+                f"a bar without a {lacking} cannot be kept; use error or drop",
                 key=f"feed.quality.{kind}",
             )
 
@@ -44,14 +57,24 @@ class DataGate:
         self.config = config
         self.sessions = sessions
         self.report = QualityReport(config.feed.quality)
-        self._offset_ns = config.period_ns if config.feed.timestamp == "open" else 0
+        self._clock = bar_clock(config)
+        by_open = self._clock.is_fixed and config.feed.timestamp == "open"
+        self._offset_ns = config.period_ns if by_open else 0
 
     def bars(self, raw: RawRows, symbol: str | None) -> list[np.ndarray]:
         """Clean BAR records per symbol of one file; `symbol` where it has no symbol column."""
         self._note_file(raw)
+        self._no_session = np.empty(0, bool)
+        if not self._clock.is_fixed:  # from here on every stamp is the close
+            spans = self._clock.spans(raw.stamps_ns)
+            written_ns, raw.stamps_ns = raw.stamps_ns, spans.close_ns
+            self._no_session = ~spans.known
+            check_unit(self.config, raw, written_ns)
         return [self._clean(series) for series in self._by_symbol(raw, symbol)]
 
     def _note_file(self, raw: RawRows) -> None:
+        if raw.recognised:
+            self.report.recognised.append(raw.recognised)
         if raw.is_open_ended:
             self.report.open_ended.append(str(raw.path))
         for name in raw.extra_columns:
@@ -68,16 +91,8 @@ class DataGate:
                     key="feed.path",
                 )
             index = names.index(symbol) if symbol is not None else 0
-            return [
-                Series(
-                    index,
-                    names[index],
-                    raw,
-                    np.arange(len(raw), dtype=np.int32),
-                    raw.stamps_ns,
-                    True,
-                )
-            ]
+            whole = np.arange(len(raw), dtype=np.int32)
+            return [Series(index, names[index], raw, whole, raw.stamps_ns, True)]
         order = np.argsort(raw.symbols.codes, kind="stable")
         counts = np.bincount(raw.symbols.codes, minlength=len(raw.symbols.names))
         parts = []
@@ -92,6 +107,7 @@ class DataGate:
         return parts
 
     def _clean(self, series: Series) -> np.ndarray:
+        series = self._in_sessions(series)
         series = self._within_range(series)
         series = self._in_order(series)
         series = self._single(series)
@@ -99,19 +115,29 @@ class DataGate:
         series = self._without_jumps(series)
         gaps = self._count_gaps(series)
         is_quoted = {"bid", "ask"} <= series.raw.numbers.keys()
-        bars = self._records(series)
+        bars, overlapping = records(series, self._clock, self.config.period_ns, self._offset_ns)
+        self.report.overlapping += overlapping
         self._summarise(series.name, bars, gaps, is_quoted)
         return bars
 
+    def _in_sessions(self, series: Series) -> Series:
+        """Leave out days that the calendar does not have; nothing can be said of when they are."""
+        if not self._no_session.any():
+            return series
+        bad = series.rows_of(self._no_session)
+        hours = self.config.risk.market_hours
+        self._judge("no_session", series, bad, lambda row: f"no session of {hours}")
+        return self._dropped("no_session", series, bad)
+
     def _within_range(self, series: Series) -> Series:
         """Cut to feed.start and feed.end before anything is judged: the rest is not used."""
-        feed, period = self.config.feed, self.config.period_ns
+        feed = self.config.feed
         if feed.start_ns is None and feed.end_ns is None:
             return series
         closes = series.stamps_ns + self._offset_ns
         outside = np.zeros(len(closes), bool)
         if feed.start_ns is not None:
-            outside |= closes - period < feed.start_ns
+            outside |= self._clock.opens(closes) < feed.start_ns
         if feed.end_ns is not None:
             outside |= closes > feed.end_ns
         return series.without(outside) if outside.any() else series
@@ -157,9 +183,9 @@ class DataGate:
             values = series.column(name)
             bad |= ~(is_positive(values) | np.isnan(values))
         series = self._reject("price", series, bad)
-        opens, high, low, close = (series.column(name) for name in PRICES)
-        inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
-        series = self._reject("ohlc", series, ~inside)
+        outside, noise = outside_range(series)
+        self.report.equal_by_last_bit += noise
+        series = self._reject("ohlc", series, outside)
         volume = series.column("volume")
         return self._reject("volume", series, ~((volume >= 0.0) & (volume < np.inf)))
 
@@ -180,32 +206,25 @@ class DataGate:
             jumps = np.concatenate([[False], np.abs(close[1:] / close[:-1] - 1.0) > most])
         if not jumps.any():
             return series
+        self.report.splits += split_sentences(series, jumps)
         self._judge("jump", series, jumps, lambda row: jump_text(close, row))
         return self._dropped("jump", series, jumps)
-
-    def _check_period(self, series: Series, stamps: np.ndarray) -> None:
-        """Bars that mostly overlap the next are bars of another period than the config's."""
-        steps = np.diff(stamps)
-        short = (steps > 0) & (steps < self.config.period_ns)
-        if 2 * int(np.count_nonzero(short)) > len(steps) > 0:
-            step_s = float(np.median(steps[short])) / NS_PER_SECOND
-            raise ConfigError(
-                f"is {self.config.bar_period_seconds:g}, but the bars of {series.name} in "
-                f"{series.raw.path} are {step_s:g} s apart",
-                key="bar_period_seconds",
-            )
 
     def _count_gaps(self, series: Series) -> tuple[int, int]:
         """How many gaps a series has and how many bars they lack."""
         if len(series.rows) == 0:
             return 0, 0
         period = self.config.period_ns
-        stamps = series.stamps_ns + self._offset_ns - period  # opens
-        clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
-        self._check_period(series, stamps)
-        missing = (np.diff(clock) + period // 2) // period - 1
+        closes = series.stamps_ns + self._offset_ns
+        stamps = self._clock.opens(closes)
+        check_period(self.config, series, stamps)
+        if self._clock.is_fixed:
+            clock = stamps if self.sessions is None else trading_time_ns(self.sessions, stamps)
+            missing = (np.diff(clock) + period // 2) // period - 1
+        else:
+            missing = np.diff(self._clock.numbers(closes)) - 1
         gaps = np.flatnonzero(missing > 0)
-        if self.sessions is not None:
+        if self.sessions is not None and self._clock.is_fixed:
             self.report.off_grid += off_grid(self.sessions, stamps, period)
             outside = trading_time_ns(self.sessions, stamps + period) == clock
             if outside.any():
@@ -231,21 +250,6 @@ class DataGate:
         bad[gaps + 1] = True
         self._judge("gap", series, bad, lambda row: f"{int(missing[row - 1])} bars missing before")
         return len(gaps), lacking
-
-    def _records(self, series: Series) -> np.ndarray:
-        bars = np.empty(len(series.rows), BAR)
-        bars["ts_ns"] = series.stamps_ns + self._offset_ns
-        if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
-            columns = series.raw.release()
-            for name in (*PRICES, "volume", "bid", "ask"):
-                values = columns.pop(name, None)
-                bars[name] = np.nan if values is None else series.rows_of(values)
-        else:
-            for name in (*PRICES, "volume", "bid", "ask"):
-                bars[name] = series.column(name)
-        bars["symbol"] = series.symbol
-        bars["flags"] = 0
-        return bars
 
     def _summarise(
         self, name: str, bars: np.ndarray, gaps: tuple[int, int], is_quoted: bool

@@ -4,9 +4,11 @@ Law: one file per source type; each turns a path into `RawRows` and knows nothin
 What leaves here is clean, sorted by (close, symbol) and hashed.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +16,19 @@ from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
 from trader.feeds.bars import DataGate, check_policies
 from trader.feeds.csv_source import read_csv
+from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
+from trader.hours.periods import bar_clock
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Path, Config], RawRows]] = {
     "csv": read_csv,
     "parquet": read_parquet,
@@ -52,7 +60,19 @@ def load_history(config: Config) -> BarSet:
     refuses (all classes at once), for symbols without a row, and for a file that changed while
     it was read.
     """
-    bar_set = judged(config, read_files(config))
+    return sound_history(config, read_files(config))
+
+
+def frame_history(config: Config, frame: "pd.DataFrame") -> BarSet:
+    """`load_history` of a pandas frame in place of files."""
+    check_policies(config)
+    rows, source = read_frame(frame, config)
+    return sound_history(config, Files([(rows, None)], (source,)))
+
+
+def sound_history(config: Config, files: Files) -> BarSet:
+    """The bars of `files`; `DataError` for what the gate refuses and symbols without a row."""
+    bar_set = judged(config, files)
     if bar_set.quality.failures:
         raise DataError("\n".join(bar_set.quality.failures))
     check_present(config, bar_set.quality)
@@ -62,6 +82,12 @@ def load_history(config: Config) -> BarSet:
 def read_files(config: Config) -> Files:
     """The rows of every file of `config.feed`, as they are."""
     reader = READERS.get(config.feed.type)
+    if config.feed.type == "frame":
+        raise ConfigError(
+            "frame means a DataFrame given from Python: trader.backtest(config, bars=frame); a "
+            f"command needs {' or '.join(READERS)}",
+            key="feed.type",
+        )
     if reader is None:
         raise ConfigError(
             f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
@@ -77,6 +103,8 @@ def read_files(config: Config) -> Files:
             sources.append(watched.source(len(raw)))
         except OSError as error:
             raise DataError(f"{path} went away while it was being read: {error}") from error
+        if raw.recognised:
+            _log.info("%s", raw.recognised)
         rows.append((raw, symbol))
     return Files(rows, tuple(sources))
 
@@ -86,6 +114,8 @@ def judged(config: Config, files: Files) -> BarSet:
     rows, files.rows = files.rows, []
     first = min(int(raw.stamps_ns.min()) for raw, _ in rows)
     last = max(int(raw.stamps_ns.max()) for raw, _ in rows)
+    ends = bar_clock(config).spans(np.array([first, last]))
+    first, last = min(first, int(ends.open_ns[0])), max(last, int(ends.close_ns[1]))
     sessions = session_table(config.risk.market_hours, first, last)
     gate = DataGate(config, sessions)
     parts: list[np.ndarray] = []
@@ -100,14 +130,14 @@ def judged(config: Config, files: Files) -> BarSet:
 
 def check_present(config: Config, report: QualityReport) -> None:
     """`DataError` for instruments without a bar."""
+    path = config.feed.path or NAME
     absent = [symbol for symbol in config.symbols if symbol not in report.symbols]
     if len(absent) == len(config.symbols) and (config.feed.start or config.feed.end):
         raise DataError(
-            f"{config.feed.path}: no bar is left between feed.start and feed.end; widen them, or "
-            "leave them out"
+            f"{path}: no bar is left between feed.start and feed.end; widen them, or leave them out"
         )
     if absent:
         others = sorted(report.unknown_symbols)
         named = ", ".join(name or "rows without a symbol" for name in others[:8])
         found = f"; the data has {named}" if others else ""
-        raise DataError(f"{config.feed.path}: no bars for {', '.join(absent)}{found}")
+        raise DataError(f"{path}: no bars for {', '.join(absent)}{found}")

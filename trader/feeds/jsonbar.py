@@ -8,6 +8,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,15 +16,24 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR, NS_PER_SECOND
+from trader.errors import ConfigError, DataError
+from trader.feeds.linekeys import Counter, LineKeys, Tell
 from trader.feeds.live import BadBar
+from trader.feeds.raw import wanted_columns
+from trader.hours.periods import bar_clock, stamp_zone, stretch_flags
 
 SHOWN = 200  # characters of a bad line that are kept
 PRICES = ("open", "high", "low", "close", "volume")
 QUOTES = ("bid", "ask")
 STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d(?::?\d\d)?)?",
+    r"(\d{4}[-./]\d\d[-./]\d\d)"
+    r"(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
+COUNT = re.compile(r"\d{1,20}(?:\.\d{1,9})?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+LONGEST_NUMBER = 400  # characters of a number that came as text
+ENDS_ITS_DAY = ("24:00", "24:00:00")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # what nanoseconds in an int64 reach
 
@@ -39,12 +49,18 @@ class NoBar(ValueError):
 class BarParser:
     """Lines of one config's feed."""
 
-    def __init__(self, config: Config) -> None:
-        self._columns = config.feed.columns
-        self._numbers = {name: getattr(self._columns, name) for name in (*PRICES, *QUOTES)}
+    def __init__(self, config: Config, tell: Tell | None = None) -> None:
+        self._own = wanted_columns(config).mapping
+        self._keys = LineKeys(config, tell)
+        self._counter = Counter(config, self._keys.say)
+        self._decimal = config.feed.decimal
         self._symbols = {name: index for index, name in enumerate(config.symbols)}
-        self._zone = None if config.feed.timezone is None else ZoneInfo(config.feed.timezone)
+        zone = stamp_zone(config)
+        self._zone = None if zone is None else ZoneInfo(zone)
+        self._clock = bar_clock(config)
+        self._period_ns = config.period_ns
         self._offset_ns = config.period_ns if config.feed.timestamp == "open" else 0
+        self._hours = config.risk.market_hours
 
     def parse(self, line: bytes, received_ns: int) -> np.void | BadBar:
         """The BAR record of a line, or a `BadBar`."""
@@ -64,33 +80,60 @@ class BarParser:
         fields = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
         if not isinstance(fields, dict):
             raise NoBar(f"a {type(fields).__name__} where an object was expected")
-        symbol = self._symbol(fields)
         try:
-            values = [self._number(fields, name) for name in PRICES]
-            quotes = [self._quote(fields, name) for name in QUOTES]
-            close_ns = self._stamp_ns(fields) + self._offset_ns
+            plan = self._keys.plan(tuple(fields))
+        except DataError as error:
+            raise NoBar(str(error)) from None
+        named = {**self._own, **plan.names}
+        named["symbol"] = plan.symbol or named["symbol"]
+        symbol = self._symbol(fields, named["symbol"])
+        try:
+            values = [self._price(fields, name, named[name]) for name in PRICES]
+            quotes = [self._quote(fields, named[name]) for name in QUOTES]
+            stamp_ns = self._stamp_ns(fields, named["timestamp"], plan.clock)
+            close_ns, stretch = self._close_ns(stamp_ns)
         except NoBar as error:
             raise NoBar(str(error), symbol) from None
-        return np.array([(close_ns, *values, *quotes, symbol, 0)], BAR)[0]
+        return np.array([(close_ns, *values, *quotes, symbol, stretch)], BAR)[0]
 
-    def _symbol(self, fields: dict[str, Any]) -> int:
-        name = fields.get(self._columns.symbol)
+    def _close_ns(self, stamp_ns: int) -> tuple[int, int]:
+        """(close, seconds that the bar is longer than the period) from its stamp."""
+        if self._clock.is_fixed:
+            return stamp_ns + self._offset_ns, 0
+        try:
+            spans = self._clock.spans(np.array([stamp_ns]))
+        except ConfigError as error:  # a date that the calendar does not reach
+            raise NoBar(str(error)) from None
+        if not spans.known[0]:
+            day = np.datetime64(stamp_ns, "ns").astype("datetime64[s]")
+            raise NoBar(f"{day}Z is in no session of {self._hours}")
+        stretch = stretch_flags(spans.open_ns, spans.close_ns, self._period_ns)
+        return int(spans.close_ns[0]), int(stretch[0])
+
+    def _symbol(self, fields: dict[str, Any], key: str) -> int:
+        name = fields.get(key)
         if name is None and len(self._symbols) == 1:
             return 0
         if name is None:
-            raise NoBar(f"no {self._columns.symbol!r}, and there are several instruments")
+            raise NoBar(f"no {key!r}, and there are several instruments")
         index = self._symbols.get(name) if isinstance(name, str) else None
         if index is None:
             raise NoBar(f"{shorter(name)} is no instrument of the config")
         return index
 
-    def _number(self, fields: dict[str, Any], name: str) -> float:
-        key = self._numbers[name]
-        if key not in fields:
-            raise NoBar(f"no {key!r}")
+    def _price(self, fields: dict[str, Any], name: str, key: str) -> float:
+        if key in fields:
+            return self._number(fields, key)
+        if name == "volume" and not self._keys.needs_volume:
+            return 0.0
+        raise NoBar(f"no {key!r}")
+
+    def _number(self, fields: dict[str, Any], key: str) -> float:
         value = fields[key]
+        if type(value) is str:
+            value = self._number_in(value)
         if type(value) not in (int, float):
-            raise NoBar(f"{key} is {shorter(value)}, not a number")
+            raise NoBar(f"{key} is {shorter(fields[key])}, not a number")
         try:
             number = float(value)
         except OverflowError:
@@ -99,18 +142,47 @@ class BarParser:
             raise NoBar(f"{key} is not finite")
         return number
 
-    def _quote(self, fields: dict[str, Any], name: str) -> float:
-        return math.nan if fields.get(self._numbers[name]) is None else self._number(fields, name)
+    def _number_in(self, text: str) -> float | None:
+        """A number that came as text; None where it is none."""
+        text = text.strip()
+        if self._decimal == ",":
+            text = text.replace(".", "x").replace(",", ".")
+        if len(text) > LONGEST_NUMBER or NUMBER.fullmatch(text) is None:
+            return None
+        return float(text)
 
-    def _stamp_ns(self, fields: dict[str, Any]) -> int:
-        key = self._columns.timestamp
+    def _quote(self, fields: dict[str, Any], key: str) -> float:
+        return math.nan if fields.get(key) is None else self._number(fields, key)
+
+    def _count_ns(self, key: str, value: Any) -> int:
+        if not COUNT.fullmatch(text := str(value)):
+            raise NoBar(f"{key} is {shorter(value)}, no time")
+        try:
+            return self._counter.ns(Decimal(text))
+        except DataError as error:
+            raise NoBar(f"{key} {error}") from None
+
+    def _stamp_ns(self, fields: dict[str, Any], key: str, clock_key: str | None) -> int:
         value = fields.get(key)
+        if clock_key is not None and isinstance(value, str):
+            value = f"{value} {fields.get(clock_key)}"
+        if isinstance(value, str):
+            value = value.strip()
+        is_huge = _is_huge(value)
+        if type(value) in (int, float) and not is_huge:
+            return self._count_ns(key, value)
+        if isinstance(value, str) and COUNT.fullmatch(value):
+            return self._count_ns(key, value)
         match = STAMP.fullmatch(value) if isinstance(value, str) else None
         if match is None:
             raise NoBar(f"{key} is {shorter(value)}, no ISO-8601 time (2024-03-04T14:30:00Z)")
         day, clock, fraction, zone = match.groups()
+        day, clock = day.replace("/", "-").replace(".", "-"), clock or "00:00"
         try:
-            moment = datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
+            if clock in ENDS_ITS_DAY and not int(fraction or "0"):
+                moment = datetime.fromisoformat(f"{day}T00:00{_offset(zone)}") + timedelta(days=1)
+            else:
+                moment = datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
             if not FIRST_YEAR <= moment.year <= LAST_YEAR:
                 raise NoBar(f"{key} {shorter(value)}: the year is outside 1678 to 2261")
             if moment.tzinfo is None:

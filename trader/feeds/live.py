@@ -7,7 +7,7 @@ like any other. It reads no clock and sleeps on none but the one it was given.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from trader.config.schema import Config
 
 if TYPE_CHECKING:
     from trader.feeds.feed import BarSet
+    from trader.feeds.pipe_history import FeedEnd
+
+
+class Resumed(NamedTuple):
+    """What a run that goes on knows of the feed it had; nothing of a new run."""
+
+    after_ns: int | None = None  # close of the last bar it has
+    was_live: bool | None = None  # whether that bar came as it closed
 
 
 Tell = Callable[[str], None]  # takes a line for people; must not wait
@@ -70,6 +78,21 @@ class LiveFeed(Protocol):
         """Bars of a live feed left out: the run that goes on has traded past them."""
         ...
 
+    @property
+    def forming(self) -> int:
+        """Bars of a live feed left out because they had not closed yet."""
+        ...
+
+    @property
+    def untraded(self) -> int:
+        """Bars of a live feed that had closed before it began: nothing was decided on them."""
+        ...
+
+    @property
+    def end(self) -> "FeedEnd":
+        """What it means for the run that the feed has ended."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]: ...
 
     async def aclose(self) -> None:
@@ -81,22 +104,22 @@ def open_feed(
     config: Config,
     clock: FeedClock,
     pace: float | None,
-    after_ns: int | None = None,
+    resumed: Resumed = Resumed(),  # noqa: B008 - immutable
     tell: Tell | None = None,
 ) -> LiveFeed:
     """The feed that `config.feed` names.
 
     `pace` is a multiple of real time for a replay of files, None for no wait; stdin has its own
-    pace. `after_ns` leaves out bars that close at or before it (a resumed run has them). `tell`
-    gets a line for each long wait of a replay. Raises `ConfigError` and `DataError` as
-    `load_history` does.
+    pace. Bars that a `resumed` run has are left out. `tell` gets a line for each long wait of a
+    replay, for the first bar of a pipe that has not closed yet, and for what was recognised of a
+    pipe's lines. Raises `ConfigError` and `DataError` as `load_history` does.
     """
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed
 
-        return StdinFeed(config, clock, after_ns=after_ns)
+        return StdinFeed(config, clock, resumed=resumed, tell=tell)
     from trader.feeds.feed import load_history
     from trader.feeds.replay_source import LongWaits, ReplayFeed
 
     waits = None if tell is None else LongWaits(tell, config.period_ns)
-    return ReplayFeed(load_history(config), clock, pace, after_ns, waits)
+    return ReplayFeed(load_history(config), clock, pace, resumed.after_ns, waits)

@@ -12,6 +12,7 @@ from trader.config.sections.feed import Quality
 EXAMPLES = 5
 DROPPED_LISTED = 1_000
 RULES = {
+    "no_session": "a bar of a day or more belongs to a session of risk.market_hours",
     "disorder": "stamps must not go back",
     "duplicate": "one bar per symbol and stamp",
     "revised": "one bar per symbol and stamp; this one has other values",
@@ -68,7 +69,11 @@ class QualityReport:
     unknown_symbols: dict[str, int] = field(default_factory=dict)
     extra_columns: list[str] = field(default_factory=list)
     beside_ticks: list[str] = field(default_factory=list)  # sentences
+    overlapping: int = 0  # bars that were cut where the next one of their symbol opens
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
+    recognised: list[str] = field(default_factory=list)  # sentences: how files were read
+    splits: list[str] = field(default_factory=list)  # sentences: jumps that look like one
+    equal_by_last_bit: int = 0  # bars whose high or low lies beside another price by float noise
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
         """Count rows of one class and keep the first EXAMPLES of them."""
@@ -128,8 +133,19 @@ class QualityReport:
             for kind in RULES
             if self.counts[kind] and getattr(self.policies, kind) != "error"
         ]
+        found[:0] = self.splits
+        if self.equal_by_last_bit:
+            found.append(
+                f"{self.equal_by_last_bit:,} bars have a high or low that is off by the last bit "
+                "of a price; taken as equal to it"
+            )
         if self.crossed_quotes:
             found.append(f"{self.crossed_quotes} quotes with bid above ask")
+        if self.overlapping:
+            found.append(
+                f"{self.overlapping:,} bars reach into the next one of their symbol, and are taken "
+                "to close where it opens; look at bar_period_seconds"
+            )
         if self.off_grid:
             found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")
         if self.outside_hours:
@@ -151,6 +167,7 @@ class QualityReport:
     def to_dict(self) -> dict[str, Any]:
         """What data_quality.json holds."""
         return {
+            "recognised": self.recognised,
             "warnings": self.warnings,
             "classes": {
                 kind: {
@@ -168,9 +185,12 @@ class QualityReport:
             "crossed_quotes": self.crossed_quotes,
             "missing_quotes": self.missing_quotes,
             "off_grid": self.off_grid,
+            "overlapping": self.overlapping,
             "outside_hours": self.outside_hours,
             "unknown_symbols": self.unknown_symbols,
             "extra_columns": self.extra_columns,
             "open_ended": self.open_ended,
+            "splits": self.splits,
+            "equal_by_last_bit": self.equal_by_last_bit,
             "symbols": self.symbols,
         }

@@ -4,27 +4,26 @@ Law: a source turns a file into `RawRows` or raises `DataError` that names the f
 changes no value and drops no row.
 """
 
-import difflib
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from trader.hours.periods import has_session_bars, stamp_zone
+from trader.tables.dialect import Dialect, Notes
+from trader.tables.names import MOMENTS, ColumnPlan, Wanted, plain_name
+from trader.tables.symbols import SymbolColumn
 
 PRICES = ("open", "high", "low", "close")
-REQUIRED = ("timestamp", *PRICES, "volume")
+REQUIRED = ("timestamp", *PRICES)
 QUOTES = ("bid", "ask")
 READ_BLOCK = 1 << 20
-SHOWN, LISTED = 40, 400  # characters of a name, of all names, in a message
+VOLUME = re.compile(r"volume|vwap|obv|mfi|\bad\b|adosc")  # in a feature's type and inputs
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,6 @@ class SourceFile:
     sha256: str
     bytes: int
     rows: int
-
-
-@dataclass
-class SymbolColumn:
-    """A symbol per row: `names[code]`."""
-
-    names: list[str]
-    codes: np.ndarray  # i4
 
 
 @dataclass
@@ -57,12 +48,13 @@ class RawRows:
     extra_columns: tuple[str, ...] = ()
     is_open_ended: bool = False  # the last line has no line end: it may have been cut
     lines: np.ndarray | None = None  # of each row, where rows and lines do not go together
+    recognised: str = ""  # what of the file is not as ours are, in a sentence
 
     def place(self, row: int) -> str:
         """`data/acme.csv line 17` or `x.parquet row 15`."""
         if self.lines is not None:
             return f"{self.path} line {self.lines[row]}"
-        return place_of(self.path, self.first_line, row)
+        return f"{self.path} {'line' if self.first_line else 'row'} {row + self.first_line}"
 
     def release(self) -> dict[str, np.ndarray]:
         """The columns, of which the rows here let go: the caller frees each as it is copied."""
@@ -73,58 +65,87 @@ class RawRows:
         return len(self.stamps_ns)
 
 
-def place_of(path: Path, first_line: int, row: int) -> str:
-    """`x.csv line 17` where the rows have lines, `x.parquet row 15` where they have none."""
-    return f"{path} {'line' if first_line else 'row'} {row + first_line}"
+def volume_reader(config: Config) -> str:
+    """What of the config cannot do without volumes; "" where nothing is known to need them."""
+    if config.throttle.max_volume_participation is not None:
+        return "throttle.max_volume_participation"
+    if config.broker.max_fill_participation is not None:
+        return "broker.max_fill_participation"
+    if config.broker.slippage.type == "volume_share":
+        return "broker.slippage"
+    for name, feature in config.features.items():
+        words = [feature.type, *_words(feature.params)]
+        if any(VOLUME.search(word.lower()) for word in words):
+            return f"features.{name}"
+    model = config.model
+    if model.type == "rule" and any(
+        VOLUME.search(rule.lower()) for rule in (model.buy, model.sell)
+    ):
+        return "model"
+    return ""
 
 
-@dataclass
-class ColumnPlan:
-    """Which column of a file is what: our name → the source's."""
+def _words(value: object) -> list[str]:
+    """Every text in a feature's parameters."""
+    if isinstance(value, dict):
+        return [word for part in value.values() for word in _words(part)]
+    if isinstance(value, list | tuple):
+        return [word for part in value for word in _words(part)]
+    return [value] if isinstance(value, str) else []
 
-    names: dict[str, str]
-    symbol: str | None
-    extra: tuple[str, ...] = field(default=())
+
+def wanted_columns(config: Config) -> Wanted:
+    """The columns that a bar has, by the names that the config gives them."""
+    mapping = {
+        name: getattr(config.feed.columns, name) for name in type(config.feed.columns).model_fields
+    }
+    reader = volume_reader(config)
+    is_asked = bool(reader) or mapping["volume"] != "volume"
+    required = (*REQUIRED, "volume") if is_asked else REQUIRED
+    optional = (*QUOTES, "symbol") if is_asked else ("volume", *QUOTES, "symbol")
+    reasons = {"volume": f" ({reader} needs it)"} if reader else {}
+    return Wanted(mapping, required, optional, reasons, config.feed.format == "plain")
 
 
-def plan_columns(config: Config, path: Path, header: Sequence[str]) -> ColumnPlan:
-    """Find our columns in `header`; `DataError` names what is missing and the nearest there is."""
-    mapping = config.feed.columns
-    present = list(header)
-    missing = [name for name in REQUIRED if getattr(mapping, name) not in present]
-    if missing:
-        wanted = getattr(mapping, missing[0])
-        known = {name[:SHOWN].lower(): name[:SHOWN] for name in present}
-        near = difflib.get_close_matches(wanted.lower(), known, 1)
-        hint = f"; nearest is {known[near[0]]!r}" if near else ""
-        shown = ", ".join(known.values())
-        shown = shown if len(shown) <= LISTED else f"{shown[:LISTED]}…"
-        listed = ", ".join(repr(getattr(mapping, name)) for name in missing)
-        raise DataError(
-            f"{path}: missing column {listed}{hint}; the columns are {shown}. "
-            "Rename them, or map them under feed.columns"
+def dialect_of(config: Config) -> Dialect:
+    """How the config says the files are to be read."""
+    feed = config.feed
+    return Dialect(
+        stamp_zone(config),
+        feed.format,
+        feed.separator,
+        feed.decimal,
+        feed.time_unit,
+        feed.date_order,
+    )
+
+
+def check_stamp(config: Config, path: Path, plan: ColumnPlan) -> None:
+    """`ConfigError` where a stamp's own name says that it is not what feed.timestamp says."""
+    if has_session_bars(config):
+        return  # a day is its session, whichever end of it is stamped
+    name = plan.names["timestamp"]
+    is_open = plain_name(name) in MOMENTS[0]
+    wanted = "close" if plan.marks_close else "open" if is_open else config.feed.timestamp
+    is_named = config.feed.columns.timestamp == name
+    if wanted != config.feed.timestamp and not is_named:
+        raise ConfigError(
+            f"is {config.feed.timestamp}, but {name!r} of {path} marks the {wanted} of a bar; set "
+            f"feed.timestamp: {wanted}, or map the column under feed.columns.timestamp",
+            key="feed.timestamp",
         )
-    names = {name: getattr(mapping, name) for name in REQUIRED}
-    names |= {name: getattr(mapping, name) for name in QUOTES if getattr(mapping, name) in present}
-    symbol = mapping.symbol if mapping.symbol in present else None
-    used = {*names.values(), symbol}
-    return ColumnPlan(names, symbol, tuple(name for name in present if name not in used))
 
 
-def symbol_column(column: "pa.ChunkedArray") -> SymbolColumn:
-    """A column of names (texts, or what can be written as one); an empty cell is the name ""."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = column.type
-    if not pa.types.is_dictionary(kind):
-        column = pc.dictionary_encode(column.cast(pa.string()))
-    whole = column.unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0)
-    names = [str(name) for name in whole.dictionary.to_pylist()]
-    codes = whole.indices.fill_null(len(names)).to_numpy().astype(np.int32)
-    return SymbolColumn([*names, ""], codes)
+def volumes_of(
+    numbers: dict[str, np.ndarray], ticks: np.ndarray | None, rows: int, notes: Notes
+) -> None:
+    """Put the volume among `numbers` where a file has none, or counts of trades instead."""
+    if "volume" not in numbers:
+        numbers["volume"] = np.zeros(rows)
+        notes.add("no volume: 0")
+    elif ticks is not None and not numbers["volume"].any():
+        numbers["volume"] = ticks
+        notes.add("volumes are all 0: the counts of ticks are taken")
 
 
 def source_paths(config: Config) -> list[tuple[Path, str | None]]:

@@ -13,6 +13,7 @@ from trader.core.schema import NS_PER_SECOND
 from trader.errors import UsageError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import FeedClock, LiveBar, Tell
+from trader.feeds.pipe_history import FeedEnd
 
 LONG_S = 60  # a wait that somebody should hear of
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -61,6 +62,8 @@ class ReplayFeed:
             raise UsageError(f"a pace of {pace:g} is no multiple of real time; write 1, 60 or max")
         self.history: BarSet | None = history
         self.skipped = 0  # what was traded on is no surprise in a file
+        self.forming = self.untraded = 0
+        self.end = FeedEnd.OVER
         self._bars = history.bars
         if after_ns is not None:
             first = int(np.searchsorted(self._bars["ts_ns"], after_ns, "right"))

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.schema import BAR
-from trader.errors import DataError
+from trader.config.schema import Config
+from trader.core.schema import BAR, NS_PER_SECOND
+from trader.errors import ConfigError, DataError
 from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
+from trader.hours.periods import BarClock, stretch_flags
 from trader.moments import iso_utc
+
+FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
 
 
 @dataclass
@@ -54,6 +58,21 @@ def is_positive(values: np.ndarray) -> np.ndarray:
     return (values > 0.0) & (values < np.inf)
 
 
+def outside_range(series: Series) -> tuple[np.ndarray, int]:
+    """Where open or close lies outside low to high, and of how many rows float noise alone does.
+
+    Prices multiplied by a dividend factor are off by a few units of the last place.
+    """
+    opens, high, low, close = (series.column(name) for name in PRICES)
+    inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
+    if inside.all():
+        return ~inside, 0
+    slack = FLOAT_NOISE * high
+    nearly = (low - slack <= opens) & (opens <= high + slack)
+    nearly &= (low - slack <= close) & (close <= high + slack)
+    return ~(nearly | inside), int(np.count_nonzero(nearly & ~inside))
+
+
 def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
     """Closes further than `most` from the last one kept; a level that lasts is accepted."""
     bad = np.zeros(len(close), bool)
@@ -84,6 +103,62 @@ def finding(kind: str, series: Series, row: int, detail: Callable[[int], str]) -
         series.name,
         iso_utc(int(series.stamps_ns[row])),
         detail(row),
+    )
+
+
+def records(
+    series: Series, clock: BarClock, period_ns: int, offset_ns: int
+) -> tuple[np.ndarray, int]:
+    """(BAR of a series, how many reached into the next one); stamps + `offset_ns` are closes.
+
+    No bar closes after the next one of its symbol opens: where its length is a number of seconds
+    and the stamps are closer, it ends where the next begins.
+    """
+    bars = np.empty(len(series.rows), BAR)
+    closes = series.stamps_ns + offset_ns
+    opens = clock.opens(closes)
+    late = closes[:-1] > opens[1:]
+    overlapping = int(np.count_nonzero(late)) if offset_ns else 0
+    if overlapping:
+        closes[:-1] = np.minimum(closes[:-1], opens[1:])
+    bars["ts_ns"] = closes
+    bars["flags"] = stretch_flags(opens, closes, period_ns)
+    names = (*PRICES, "volume", "bid", "ask")
+    if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
+        columns = series.raw.release()
+        for name in names:
+            values = columns.pop(name, None)
+            bars[name] = np.nan if values is None else series.rows_of(values)
+    else:
+        for name in names:
+            bars[name] = series.column(name)
+    bars["symbol"] = series.symbol
+    return bars, overlapping
+
+
+def check_period(config: Config, series: Series, opens_ns: np.ndarray) -> None:
+    """Bars that mostly overlap the next are bars of another period than the config's."""
+    steps = np.diff(opens_ns)
+    short = (steps > 0) & (steps < config.period_ns)
+    if config.bar_unit is None and 2 * int(np.count_nonzero(short)) > len(steps) > 0:
+        raise _other_period(config, series.raw, series.name, float(np.median(steps[short])))
+
+
+def check_unit(config: Config, raw: RawRows, written_ns: np.ndarray) -> None:
+    """Rows that mostly fall into the same day, week or month as the one before are no such bars."""
+    codes = np.zeros(len(raw), np.int32) if raw.symbols is None else raw.symbols.codes
+    order = np.lexsort((raw.stamps_ns, codes))
+    same = (np.diff(raw.stamps_ns[order]) == 0) & (np.diff(codes[order]) == 0)
+    steps = np.abs(np.diff(written_ns[order]))[same]
+    if 2 * len(steps) > len(raw) - 1 > 0 and steps.any():
+        raise _other_period(config, raw, "its symbols", float(np.median(steps[steps > 0])))
+
+
+def _other_period(config: Config, raw: RawRows, name: str, step_ns: float) -> ConfigError:
+    return ConfigError(
+        f"is {config.bar_period_seconds:g}, but the bars of {name} in {raw.path} are "
+        f"{step_ns / NS_PER_SECOND:g} s apart",
+        key="bar_period_seconds",
     )
 
 

@@ -6,7 +6,8 @@
 Law: a thread reads, because files, pipes and terminals can all be waited for in no other way.
 Memory is bounded: when the run is behind, reading stops and the writer of the pipe waits; nothing
 is dropped. A line longer than LONGEST_LINE is skipped to its end without being kept. A bar that
-closes after the one that is under way is none: traded on, it would make all that are to come late.
+closes later than now is still forming: it is left out, and taken when it comes again, closed. One
+that closes after the one under way is none: traded on, it would make all that are to come late.
 """
 
 import asyncio
@@ -20,14 +21,15 @@ from dataclasses import replace
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import NS_PER_SECOND
+from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
+from trader.core.sessions import bar_open_ns
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
-from trader.feeds.live import BadBar, FeedClock, LiveBar
+from trader.feeds.live import BadBar, FeedClock, LiveBar, Resumed, Tell
+from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
-CLOCKS_APART_S = 5  # by which the clock of whoever stamps the bars may be ahead of ours
 BLOCKS_WAITING = 16  # 1 MiB of lines read and not yet taken
 
 Item = LiveBar | BadBar
@@ -65,19 +67,46 @@ class StdinFeed:
     """Bars from a file descriptor; ends when it does."""
 
     def __init__(
-        self, config: Config, clock: FeedClock, fd: int | None = None, after_ns: int | None = None
+        self,
+        config: Config,
+        clock: FeedClock,
+        fd: int | None = None,
+        resumed: Resumed = Resumed(),  # noqa: B008 - immutable
+        tell: Tell | None = None,
     ) -> None:
         self.history: BarSet | None = None
         self.skipped = 0
-        self._parser = BarParser(config)
+        self.forming = 0
+        self._tell = tell
+        start = PipeStart(clock.now_ns(), config.feed.trade_history, resumed.was_live)
+        self._past = PipeHistory(start, config.period_ns)
+        self._is_cut = False  # it ended in the middle of a line
+        self._last_ns = 0
+        self._parser = BarParser(config, tell)
         self._clock = clock
         self._fd = sys.stdin.fileno() if fd is None else fd
         self._range = config.feed.start_ns, config.feed.end_ns, config.period_ns
-        self._after_ns = after_ns
-        self._furthest_ahead_s = config.bar_period_seconds + CLOCKS_APART_S
+        self._after_ns = resumed.after_ns
+        self._apart_s = config.feed.clock_tolerance_seconds
         self._lines_read = 0
         self._closed = threading.Event()
         self._queue: asyncio.Queue[list[Item] | OSError | None] = asyncio.Queue(BLOCKS_WAITING)
+
+    @property
+    def end(self) -> FeedEnd:
+        """What it means that nothing more comes."""
+        if self._past.caught_up:
+            return FeedEnd.CAUGHT_UP
+        if self._is_cut:
+            return FeedEnd.CUT
+        end_ns = self._range[1]
+        is_over = self._past.is_recording or (end_ns is not None and self._last_ns >= end_ns)
+        return FeedEnd.OVER if is_over else FeedEnd.LOST
+
+    @property
+    def untraded(self) -> int:
+        """Bars of before the start, which nothing was decided on."""
+        return self._past.count
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         loop = asyncio.get_running_loop()
@@ -86,7 +115,7 @@ class StdinFeed:
             if isinstance(items, OSError):
                 raise items
             for item in items:
-                if self._closed.is_set():
+                if self._closed.is_set() or self._is_too_late(item):
                     return
                 yield item
 
@@ -105,7 +134,9 @@ class StdinFeed:
                 if not block:
                     break
                 self._hand_over(loop, self._items(lines.feed(block)))
-            self._hand_over(loop, self._items(lines.end()))
+            rest = self._items(lines.end())
+            self._is_cut = any(isinstance(item, BadBar) for item in rest)
+            self._hand_over(loop, rest)
             self._hand_over(loop, None)
         except OSError as error:
             self._hand_over(loop, error)
@@ -129,20 +160,39 @@ class StdinFeed:
         if isinstance(bar, BadBar):
             return bar
         close_ns = int(bar["ts_ns"])
+        self._last_ns = max(self._last_ns, close_ns)
         ahead_s = (close_ns - self._clock.latest_ns()) / NS_PER_SECOND
-        if ahead_s > self._furthest_ahead_s:
+        if ahead_s > self._range[2] / NS_PER_SECOND + self._apart_s:
             closes = np.datetime64(close_ns, "ns").astype("datetime64[s]")
             text = (
                 f"closes at {closes}Z, {ahead_s:,.0f} s from now: no bar is known before its close"
             )
             return BadBar(shown(line), text, received_ns, int(bar["symbol"]))
-        if not self._is_wanted(close_ns):
+        if ahead_s > self._apart_s:
+            self._leave_out(ahead_s)
+            return None
+        if not self._is_wanted(close_ns, int(bar_open_ns(bar, self._range[2]))):
             return None
         return LiveBar(bar, received_ns, close_ns)
 
-    def _is_wanted(self, close_ns: int) -> bool:
-        start_ns, end_ns, period_ns = self._range
-        if start_ns is not None and close_ns - period_ns < start_ns:
+    def _leave_out(self, ahead_s: float) -> None:
+        """A bar that is still forming: counted, and told of once."""
+        self.forming += 1
+        if self.forming == 1 and self._tell is not None:
+            self._tell(
+                f"a bar closes {ahead_s:.1f} s from now: it is still forming and is left out until "
+                "it comes closed; if the clocks differ, see feed.clock_tolerance_seconds"
+            )
+
+    def _is_too_late(self, item: Item) -> bool:
+        """Marks a bar that is history. True where a recording has come to bars of now."""
+        if isinstance(item, LiveBar) and self._past.is_history(item.due_ns):
+            item.bar["flags"] |= BAR_HISTORY
+        return self._past.caught_up
+
+    def _is_wanted(self, close_ns: int, open_ns: int) -> bool:
+        start_ns, end_ns, _ = self._range
+        if start_ns is not None and open_ns < start_ns:
             return False
         if self._after_ns is not None and close_ns <= self._after_ns:
             self.skipped += 1

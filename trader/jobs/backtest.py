@@ -5,7 +5,7 @@ run that fails leaves no folder; what is returned has been written.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,26 @@ from typing import Any
 from trader.config.load import LoadedConfig
 from trader.core import jit
 from trader.core.schema import TradingState
-from trader.engine.batch import RowKeeper, RunRecord, run_history
+from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
 from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
 from trader.feeds.sessions import sessions_per_year
 from trader.report.artifacts import DECISIONS, write_run
-from trader.report.folder import RunFolder, create_partial
+from trader.report.folder import create_partial, run_id_stem
 from trader.report.metrics import market_facts
 from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.report.tally import DecisionTally
 from trader.user_code.own_files import OwnFile, is_code, own_files
-from trader.wiring import Prepared, Progress, Timing, prepare, search_paths
+from trader.wiring import (
+    NOTHING,
+    Given,
+    Prepared,
+    Progress,
+    Timing,
+    prepare,
+    search_paths,
+)
 
 RUNS = Path("runs")
 
@@ -38,6 +46,8 @@ class Order:
     engine: str  # batch, loop
     parent: Path  # where run folders go
     command_line: Sequence[str]
+    given: Given = NOTHING  # by a caller from Python
+    sinks: tuple[RowSink, ...] = ()  # what else takes the decisions
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,17 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
 
     Raises the errors of config, data and model, and `TraderError` where nothing can be written.
     """
-    started_at = datetime.now(UTC)
-    timing = Timing()
-    model = model_facts(order.loaded, model_files(order))  # before it is loaded
-    prepared = prepare(order.loaded, order.config_files, timing, progress)
-    folder = create_partial(order.parent, "backtest", order.loaded.config.name, started_at)
+    begun = _begin(order, progress)
+    folder = create_partial(order.parent, "backtest", order.loaded.config.name, begun.at)
     try:
-        tally = DecisionTally()
         with DecisionWriter(folder.path / DECISIONS, order.loaded.config.symbols) as decisions:
-            keeper = RowKeeper(len(prepared.inputs.bars), (decisions.write, tally.add))
-            record = _run(order.engine, prepared, keeper, progress)
-            timing.lap("core_s")
-        result = _result(order, prepared, record, tally, (folder, started_at, timing, model))
+            result = _run(order, begun, (decisions.write, *order.sinks), progress)
+        result = replace(
+            result,
+            run_id=folder.run_id,
+            run_dir=folder.final,
+            resolved_yaml=order.loaded.resolved_yaml(),
+        )
         written = write_run(folder.path, result)
         folder.publish()
     finally:
@@ -79,26 +88,50 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
     return Finished(result, written)
 
 
+def backtest_in_memory(order: Order, progress: Progress | None = None) -> Finished:
+    """The same run without a folder: nothing is written, `order.parent` is not looked at."""
+    result = _run(order, _begin(order, progress), order.sinks, progress)
+    return Finished(result, dict(result.timing))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run whose parts are made and whose first bar has not run."""
+
+    at: datetime
+    timing: Timing
+    model: Mapping[str, Any]  # for the manifest
+    prepared: Prepared
+
+
+def _begin(order: Order, progress: Progress | None) -> _Begun:
+    at, timing = datetime.now(UTC), Timing()
+    model = model_facts(order.loaded, model_files(order))  # before it is loaded
+    prepared = prepare(order.loaded, order.config_files, timing, progress, order.given)
+    return _Begun(at, timing, model, prepared)
+
+
 def _run(
-    engine: str, prepared: Prepared, keeper: RowKeeper, progress: Progress | None
-) -> RunRecord:
+    order: Order, begun: _Begun, sinks: Sequence[RowSink], progress: Progress | None
+) -> RunResult:
+    """Run the core; what is returned has the id that a folder would begin with, and no folder."""
+    prepared, timing = begun.prepared, begun.timing
+    tally = DecisionTally()
     rows = len(prepared.inputs.bars)
+    keeper = RowKeeper(rows, (tally.add, *sinks))
     report = None if progress is None else (lambda done: progress("backtest", done, rows))
-    if engine == "loop":
-        return run_history_with_loop(
+    if order.engine == "loop":
+        record = run_history_with_loop(
             prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
         )
-    return run_history(prepared.rules, prepared.inputs, keeper, report)
+    else:
+        record = run_history(prepared.rules, prepared.inputs, keeper, report)
+    timing.lap("core_s")
+    return _result(order, begun, record, tally)
 
 
-def _result(
-    order: Order,
-    prepared: Prepared,
-    record: RunRecord,
-    tally: DecisionTally,
-    run: tuple[RunFolder, datetime, Timing, dict[str, Any]],
-) -> RunResult:
-    folder, started_at, timing, model = run
+def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally) -> RunResult:
+    prepared, timing = begun.prepared, begun.timing
     config = order.loaded.config
     bar_set = prepared.history.bar_set
     halted = record.book.account[0]["trading_state"] == TradingState.HALTED
@@ -107,19 +140,19 @@ def _result(
     timing.lap("report_s")
     timing.seconds["total_s"] = sum(timing.seconds.values())
     return RunResult(
-        run_id=folder.run_id,
-        run_dir=folder.final,
+        run_id=run_id_stem("backtest", config.name, begun.at),
+        run_dir=Path(),
         command="backtest",
         engine=order.engine,
         command_line=order.command_line,
-        started_at=started_at,
+        started_at=begun.at,
         finished_at=datetime.now(UTC),
         exit_code=HaltedError.exit_code if halted else 0,
         config=config,
         config_sha256=order.loaded.sha256,
-        resolved_yaml=order.loaded.resolved_yaml(),
+        resolved_yaml="",  # only a folder has it, and it takes longer than the core
         sources=[asdict(source) for source in bar_set.sources],
-        model=model,
+        model=begun.model,
         quality=bar_set.quality.to_dict(),
         bars=len(prepared.inputs.bars),
         orders=record.orders,

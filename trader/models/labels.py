@@ -8,6 +8,7 @@ horizon is longer in time.
 import numpy as np
 
 from trader.core.schema import TradingAction
+from trader.core.sessions import bar_opens
 
 UNLABELLED = -1
 
@@ -19,7 +20,7 @@ def bars_inside(
     start, end = span_ns
     inside = np.ones(len(bars), bool)
     if start is not None:
-        inside &= bars["ts_ns"] - period_ns >= start
+        inside &= bar_opens(bars, period_ns) >= start
     if end is not None:
         inside &= bars["ts_ns"] <= end
     return inside

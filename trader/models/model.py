@@ -16,7 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, Reason
-from trader.errors import ModelError
+from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
 
 CHUNK_ROWS = 65_536
@@ -77,6 +77,12 @@ def load_model(
         from trader.models.python_model import PythonModel
 
         return PythonModel(section, feature_names, symbols, search_paths)
+    if section.type == "object":
+        raise ConfigError(
+            "object means a fitted model given from Python: trader.backtest(config, model=clf); "
+            "a command needs a model file",
+            key="model.type",
+        )
     if section.type == "signals":
         from trader.models.signals_file import SignalsModel
 

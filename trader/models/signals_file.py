@@ -14,8 +14,10 @@ from trader.config.schema import Config
 from trader.config.sections.model import SignalsModel as SignalsConfig
 from trader.core.schema import TradingAction
 from trader.errors import ModelError
+from trader.hours.periods import bar_clock, stamp_zone
 from trader.models.signals_table import SignalRows, read_signals
 from trader.moments import iso_utc
+from trader.tables.dialect import Dialect
 
 QUARTER_NS = 900_000_000_000  # time zones differ by quarters of an hour
 SAMPLE = 20_000  # signals tried when looking for the cause of a mismatch
@@ -34,10 +36,13 @@ class SignalsModel:
         self.path = config.model.path
         self._stamp = config.feed.timestamp
         self._period_ns = config.period_ns
-        rows = read_signals(self.path, symbols, config.feed.timezone)
+        feed = config.feed
+        dialect = Dialect(stamp_zone(config), time_unit=feed.time_unit, date_order=feed.date_order)
+        rows = read_signals(self.path, symbols, dialect)
         self.signals = len(rows.stamp_ns)  # rows of the file
         self.unmatched = 0  # of them, how many met no bar; known after `check_history`
         self._unknown = rows.unknown
+        self._clock = bar_clock(config)
         self._offset_ns = config.period_ns if self._stamp == "open" else 0
         self._first = (int(rows.symbol[0]), int(rows.stamp_ns[0]))
         self._by_symbol = self._index(rows)
@@ -83,9 +88,11 @@ class SignalsModel:
 
     def _index(self, rows: SignalRows) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Symbol → (closes int64 sorted, actions int8), one entry a signal of the file."""
-        order = np.lexsort((rows.stamp_ns, rows.symbol))  # stable: file order within a bar
+        close_ns = self._clock.spans(rows.stamp_ns).close_ns
+        order = np.lexsort((close_ns, rows.symbol))  # stable: file order within a bar
         stamp, symbol, action = rows.stamp_ns[order], rows.symbol[order], rows.action[order]
-        same = (stamp[1:] == stamp[:-1]) & (symbol[1:] == symbol[:-1]) & (symbol[1:] >= 0)
+        close = close_ns[order]
+        same = (close[1:] == close[:-1]) & (symbol[1:] == symbol[:-1]) & (symbol[1:] >= 0)
         clash = np.flatnonzero(same & (action[1:] != action[:-1]))
         if len(clash):
             at = clash[np.argmin(order[clash + 1])]
@@ -96,7 +103,7 @@ class SignalsModel:
                 f"{rows.label(first)} makes {TradingAction(action[at]).name}; keep one of them"
             )
         return {
-            code: (stamp[symbol == code] + self._offset_ns, action[symbol == code])
+            code: (close[symbol == code], action[symbol == code])
             for code in np.unique(symbol).tolist()
             if code >= 0
         }

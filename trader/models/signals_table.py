@@ -1,11 +1,12 @@
-"""Reads a file of actions, CSV (.gz too) or Parquet, into plain columns.
+"""Reads a file of actions, a text (packed or not) or Parquet, into plain columns.
 
-Law: every row is read or the file is refused with the first row at fault; nothing is guessed.
-Rows are counted from 0; a CSV row also has its line, where line 1 is the header.
+Law: every row is read or the file is refused with the first row at fault; nothing is guessed. It is
+read as files of bars are: same separators, same forms of a time. Rows are counted from 0; a row of
+a text also has its line.
 """
 
-import gzip
-import zlib
+import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trader.core.schema import TradingAction
-from trader.errors import ModelError
+from trader.errors import DataError, ModelError
 from trader.models.actions import ALLOWED, AnswerError, to_actions
+from trader.tables.columns import decoded, stamps_of
+from trader.tables.content import check_text, content_of
+from trader.tables.dialect import Dialect, Notes, Places
+from trader.tables.layout import layout_of
+from trader.tables.names import ColumnPlan, Wanted, plan_columns
+from trader.tables.parquet import open_parquet, stored_index
+from trader.tables.stamps import Stamped
+from trader.tables.textfile import TextFile
 
 COLUMNS = ("timestamp", "symbol", "action")
-NUMBERS = tuple(str(int(action)) for action in TradingAction)
-OFFSET = r"(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # of an ISO time; a date alone never ends like it
-_DATE_ONLY = r"^\d{4}-\d\d(?:-\d\d)?$"
+NUMBERS = "".join(str(int(action)) for action in TradingAction)
+WHOLE = re.compile(rf"[{NUMBERS}](\.0*)?")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,143 +39,118 @@ class SignalRows:
     """The file's rows in file order; `symbol` is −1 where the config has no such instrument."""
 
     path: str
-    is_csv: bool
+    places: Places
     stamp_ns: np.ndarray  # int64 (n,), as stamped by the file, UTC
     symbol: np.ndarray  # int32 (n,)
     action: np.ndarray  # int8 (n,)
     unknown: tuple[str, ...]  # symbols that the config does not have
 
     def label(self, row: int) -> str:
-        """Where a row stands, for messages."""
-        return row_label(self.is_csv, row)
+        """Where a row stands, for messages: `row 5 (from 0; line 7)`."""
+        return row_label(self.places, row)
 
 
-def row_label(is_csv: bool, row: int) -> str:
-    """`row 5 (from 0; line 7)` of a CSV, `row 5 (from 0)` of a Parquet file."""
-    return f"row {row} (from 0; line {row + 2})" if is_csv else f"row {row} (from 0)"
+def row_label(places: Places, row: int) -> str:
+    """`row 5 (from 0; line 7)` of a text, `row 5 (from 0)` of a Parquet file."""
+    line = f"; line {places.line(row)}" if places.first_line else ""
+    return f"row {row} (from 0{line})"
 
 
-def read_signals(path: str, symbols: Sequence[str], timezone: str | None) -> SignalRows:
+def read_signals(path: str, symbols: Sequence[str], dialect: Dialect) -> SignalRows:
     """The rows of the file at `path`; `ModelError` naming file, row and rule if it is unusable.
 
-    Naive times are in `timezone`; without one they are an error. The symbol column may be
+    Naive times are in the dialect's zone; without one they are an error. The symbol column may be
     missing if there is one instrument.
     """
-    is_csv, table = _table(path)
-    for name in COLUMNS:
-        if name not in table.column_names and (name != "symbol" or len(symbols) != 1):
-            raise ModelError(
-                f"{path}: there is no column {name!r}; it has {', '.join(table.column_names)} "
-                f"and needs {', '.join(COLUMNS)}"
-            )
+    notes = Notes(Path(path))
+    try:
+        table, places, plan = _table(Path(path), len(symbols) == 1, dialect, notes)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"model.path {path}: cannot be read: {reason}") from error
+    except DataError as error:
+        raise ModelError(_of_signals(str(error))) from error
     if table.num_rows == 0:
         raise ModelError(f"{path}: holds no signals, only a header")
 
     def fail(row: int, message: str) -> NoReturn:
-        raise ModelError(f"{path}: {row_label(is_csv, row)}: {message}")
+        raise ModelError(f"{places.at(row)}: {message}")
 
     for name in table.column_names:
         if table[name].null_count:
             fail(_first(pc.is_null(table[name])), f"{name} is empty")
-    stamps = _stamps(table["timestamp"], timezone, fail)
+        if table[name].type == pa.string() and pc.any(pc.equal(table[name], "")).as_py():
+            fail(_first(pc.equal(table[name], "")), f"{name} is empty")
+    clock = table["clock"] if plan.clock is not None else None
+    try:
+        stamps = stamps_of(table["timestamp"], Stamped(places, dialect, notes), clock)
+    except DataError as error:
+        raise ModelError(str(error)) from error
     if "symbol" in table.column_names:
         codes, unknown = _symbols(table["symbol"], symbols)
     else:
         codes, unknown = np.zeros(table.num_rows, np.int32), ()
-    return SignalRows(path, is_csv, stamps, codes, _actions(table["action"], fail), unknown)
+    actions = _actions(table["action"], fail)
+    if notes.sentence:
+        _log.info("%s", notes.sentence)
+    return SignalRows(path, places, stamps, codes, actions, unknown)
 
 
-def _table(path: str) -> tuple[bool, pa.Table]:
-    """Whether the file is CSV, and its columns of ours."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(4)
-        if head == b"PAR1":
-            import pyarrow.parquet as pq
-
-            there = pq.read_schema(path).names
-            table = pq.read_table(path, columns=[c for c in COLUMNS if c in there] or there)
-            return False, _decoded(table)
-        return True, _csv(path, "gzip" if head[:2] == b"\x1f\x8b" else None)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ModelError(f"model.path {path}: cannot be read: {reason}") from error
-    except (pa.ArrowException, UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise ModelError(f"{path}: is no readable CSV or Parquet file: {error}") from error
+def _of_signals(message: str) -> str:
+    """The same words for a file whose columns no key of the config maps."""
+    return message.replace("; say which with feed.columns.", "; keep one column of ")
 
 
-def _decoded(table: pa.Table) -> pa.Table:
-    """The table with its dictionary columns (pandas' categories) as plain ones."""
-    for i, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table.column(i).cast(field.type.value_type)
-            table = table.set_column(i, field.name, plain)
-    return table
+def _table(
+    path: Path, is_single: bool, dialect: Dialect, notes: Notes
+) -> tuple[pa.Table, Places, ColumnPlan]:
+    """The columns by our names, where their rows stand, and what they are called in the file."""
+    required = ("timestamp", "action") if is_single else COLUMNS
+    optional = ("symbol",) if is_single else ()
+    mapping = {name: name for name in COLUMNS}
+    wanted = Wanted(mapping, required, optional, remedy=f"needed are {', '.join(required)}")
+    with path.open("rb") as stream:
+        is_parquet = stream.read(4) == b"PAR1"
+    if is_parquet:
+        file = open_parquet(path)
+        names = file.schema_arrow.names
+        plan = plan_columns(path, names, wanted, notes, stored_index(file.schema_arrow))
+        places = Places(path, 0, naming=lambda row: f"{path}: {row_label(places, row)}")
+        there = _sources(plan)
+        try:
+            read = file.read(columns=[*there.values()])
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: is no readable CSV or Parquet file: {error}") from error
+        columns = {name: decoded(read[source]) for name, source in there.items()}
+        return pa.table(columns), places, plan
+    content = content_of(path, notes)
+    check_text(path, content)
+    layout = layout_of(path, content, dialect, (), notes)
+    plan = plan_columns(path, layout.names, wanted, notes)
+    file = TextFile(path, content, layout)
+    there = _sources(plan)
+    read = file.table([], [*there.values()], None)
+    places = Places(
+        path,
+        file.first_line,
+        lambda: file.lines(read.num_rows),
+        lambda row: f"{path}: {row_label(places, row)}",
+    )
+    return pa.table({name: read[source] for name, source in there.items()}), places, plan
 
 
-def _csv(path: str, compression: str | None) -> pa.Table:
-    from pyarrow import csv
-
-    with gzip.open(path) if compression else Path(path).open("rb") as file:
-        head = file.readline().decode("utf-8-sig")
-    names = [name.strip().strip('"') for name in head.split(",")]
-    with pa.input_stream(path, compression=compression) as stream:
-        table = csv.read_csv(
-            stream,
-            read_options=csv.ReadOptions(use_threads=False),  # its errors then name the row
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-    kept = [name for name in COLUMNS if name in table.column_names]
-    return table.select(kept) if kept else table
+def _sources(plan: ColumnPlan) -> dict[str, str]:
+    """Our name of each column to read → the file's."""
+    there = dict(plan.names)
+    if plan.symbol is not None:
+        there["symbol"] = plan.symbol
+    if plan.clock is not None:
+        there["clock"] = plan.clock
+    return there
 
 
 def _first(mask: Any) -> int:
     return int(np.argmax(np.asarray(mask)))
-
-
-def _stamps(column: pa.ChunkedArray, zone: str | None, fail: Callable[..., NoReturn]) -> np.ndarray:
-    """UTC nanoseconds int64 of ISO text or of a Parquet time column."""
-    import pandas as pd
-
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        aware = np.asarray(pc.match_substring_regex(column, OFFSET)) & ~np.asarray(
-            pc.match_substring_regex(column, _DATE_ONLY)
-        )
-        if aware.any() and not aware.all():
-            fail(int(np.argmin(aware == aware[0])), "a time with an offset among times without")
-        times = pd.to_datetime(
-            column.to_pandas(), format="ISO8601", utc=bool(aware[0]), errors="coerce"
-        )
-        naive = not aware[0]
-    elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        times = pd.to_datetime(column.to_pandas())
-        naive = getattr(column.type, "tz", None) is None
-    else:
-        fail(0, f"timestamp is of type {column.type}; write ISO 8601 times")
-    bad = np.asarray(times.isna())
-    if bad.any():
-        row = _first(bad)
-        fail(row, f"timestamp {column[row].as_py()!r} is no ISO 8601 time")
-    if naive:
-        if zone is None:
-            fail(0, f"timestamp {column[0].as_py()!r} has no time zone; set feed.timezone")
-        times = times.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-        bad = np.asarray(times.isna())
-        if bad.any():
-            row = _first(bad)
-            fail(
-                row,
-                f"timestamp {column[row].as_py()!r} happens twice or never in {zone}; write UTC",
-            )
-    try:
-        return times.dt.tz_convert("UTC").dt.as_unit("ns").astype("int64").to_numpy()
-    except pd.errors.OutOfBoundsDatetime:
-        row = _first((times.dt.year < 1678) | (times.dt.year > 2261))
-        fail(row, f"timestamp {column[row].as_py()!r} is outside the years 1678 to 2261")
 
 
 def _symbols(column: pa.ChunkedArray, symbols: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -181,7 +165,7 @@ def _symbols(column: pa.ChunkedArray, symbols: Sequence[str]) -> tuple[np.ndarra
 
 def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarray:
     """int8 of names or of 0 to 3, as text or as numbers."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if pa.types.is_string(column.type):
         encoded = pc.dictionary_encode(column).combine_chunks()
         codes = [_action(name) for name in encoded.dictionary.to_pylist()]
         actions = np.array(codes, np.int8)[np.asarray(encoded.indices)]
@@ -197,9 +181,9 @@ def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarr
 
 
 def _action(text: str) -> int:
-    """The action's number, −1 if it is none. A file has no types: `1` is as good as `BUY`."""
+    """The action's number, −1 if it is none. A text has no types: `1` and `1.0` are `BUY`."""
     word = text.strip()
     try:
-        return int(TradingAction.parse(int(word) if word in NUMBERS else word))
+        return int(TradingAction.parse(int(word[0]) if WHOLE.fullmatch(word) else word))
     except ValueError:
         return -1

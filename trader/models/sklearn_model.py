@@ -38,9 +38,14 @@ class SklearnModel:
         self.path = section.path
         self.chunk_rows = section.chunk_rows
         data = read_pinned(section.path, section.sha256)
-        self._model = load_skops(data, section.path, section.trusted)
+        model = load_skops(data, section.path, section.trusted)
+        self._take(model, read_card(section.path, section.sha256) or {}, config)
+
+    def _take(self, model: Any, card: Mapping[str, Any], config: Config) -> None:
+        """Check a classifier of our own and make it ready."""
+        self._model = model
         self._check_classes()
-        self._check_features(read_card(section.path, section.sha256) or {}, config)
+        self._check_features(card, config)
         _settle(self._model)
         self._blas = _blas()
         self._try_once()

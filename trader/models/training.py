@@ -15,6 +15,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.config.sections.train import Train
 from trader.core.schema import TradingAction
+from trader.core.sessions import bar_opens
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import bar_label
 from trader.models.estimators import make_estimator
@@ -62,10 +63,11 @@ def train_model(
     classes = _check_rows(train, labels[rows], counts)
     _check_finite(features, rows, feature_names, bar_names=(bars, config.symbols))
     answers, notes = _fit(estimator, train, features[rows], labels[rows], feature_names)
-    first, last = int(bars["ts_ns"][rows[0]]), int(bars["ts_ns"][inside][-1])
+    first = int(bar_opens(bars[rows[:1]], config.period_ns)[0])
+    last = int(bars["ts_ns"][inside][-1])
     facts = {
         "span": {
-            "first_bar_opens": iso_utc(first - config.period_ns),
+            "first_bar_opens": iso_utc(first),
             "last_bar_closes": iso_utc(last),
         },
         "rows": counts,
@@ -82,7 +84,8 @@ def _bars_to_use(config: Config, train: Train, bars: np.ndarray) -> np.ndarray:
     if not inside.any():
         if len(bars) == 0:
             raise ConfigError("the feed has no bars to train on", key="feed.path")
-        first, last = int(bars["ts_ns"][0]) - config.period_ns, int(bars["ts_ns"][-1])
+        first = int(bar_opens(bars[:1], config.period_ns)[0])
+        last = int(bars["ts_ns"][-1])
         key = "train.start" if span_ns[0] is not None and span_ns[0] >= last else "train.end"
         raise ConfigError(
             f"no bar lies between train.start ({train.start}) and train.end ({train.end}); the "

@@ -25,7 +25,7 @@ COUNTS = ("bars", "slices", "orders", "fills", "denied", "throttled")
 def comparison(runs: Sequence[StoredRun]) -> dict[str, Any]:
     """The JSON document of `trader runs compare`; lists are in the order of `runs`."""
     digests = [run.manifest["digest"] for run in runs]
-    names = [name for name in runs[0].metrics if name != "undefined"]
+    names = [name for name in runs[0].metrics if name not in ("undefined", "warnings")]
     return {
         "runs": [run.run_id for run in runs],
         "run_dirs": [str(run.path) for run in runs],

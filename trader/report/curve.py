@@ -2,15 +2,17 @@
 
 Law: one pass over the EQUITY records in blocks that stay in the processor's cache, no copy of
 the whole history, no pandas. Drawdown is measured on every slice (not on daily closes), against
-the highest equity so far, the starting equity included. A trading state lasts from its slice to
-the next one.
+the highest equity so far, the starting equity included; what is below the tolerance of money is
+none. A trading state lasts from its slice to the next one.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.schema import SESSION, TradingState
+from trader.core.rounding import money_noises
+from trader.core.schema import TradingState
+from trader.core.sessions import session_dates
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
 STATES = len(TradingState)
@@ -50,13 +52,15 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
         ts_ns = block["ts_ns"]
         values = np.ascontiguousarray(block["equity"])
         peaks = _running_peaks(values, peak)
-        drawdown = (peaks - values) / peaks
+        falls = peaks - values
+        is_below = falls > money_noises(peaks)
+        drawdown = np.where(is_below, falls, 0.0) / peaks
         if np.isnan(drawdown).any():  # of a peak that is no number; the others count
             drawdown = np.nan_to_num(drawdown, nan=0.0, posinf=np.inf)
         deepest = int(drawdown.argmax())
         if drawdown[deepest] > worst:
             worst, worst_ns = float(drawdown[deepest]), int(ts_ns[deepest])
-        at_peak = np.flatnonzero(values >= peaks)
+        at_peak = np.flatnonzero(~is_below)
         longest = max(longest, _longest_below(ts_ns, at_peak, peak_ns, was_below))
         if at_peak.size:
             peak_ns = int(ts_ns[at_peak[-1]])
@@ -123,29 +127,16 @@ def _add_state_time(state_ns: np.ndarray, rows: np.ndarray, count: int) -> None:
         state_ns[state] += int(steps[states == state].sum())
 
 
-def session_equity(equity: np.ndarray, sessions: np.ndarray) -> np.ndarray:
+def session_equity(equity: np.ndarray, sessions: np.ndarray, period_ns: int) -> np.ndarray:
     """Equity at the end of each session, float64, from the first session with a slice on.
 
-    A slice belongs to the session whose stretch ended last at or after it (a bar is stamped with
-    its close, so a bar ending exactly at the close is inside). Sessions without a slice repeat the
-    equity before them: nothing was traded and nothing re-valued. Slices after the last close
-    belong to the last session.
+    Which session a slice belongs to, `core.sessions` decides. Sessions without a slice repeat the
+    equity before them: nothing was traded and nothing re-valued.
     """
     if len(equity) == 0 or len(sessions) == 0:
         return np.empty(0)
-    ts_ns = np.ascontiguousarray(equity["ts_ns"])
-    last_rows = np.searchsorted(ts_ns, _session_closes(sessions), side="right") - 1
-    begin = int(np.searchsorted(last_rows, 0))  # rows are ascending: skip sessions before data
-    end = int(np.searchsorted(last_rows, len(equity) - 1)) + 1
-    rows = last_rows[begin:end]
-    if rows.size == 0:
-        rows = np.array([len(equity) - 1])
-    rows[-1] = len(equity) - 1
-    return equity["equity"][rows].astype(np.float64)
-
-
-def _session_closes(sessions: np.ndarray) -> np.ndarray:
-    """The last close of each session: a lunch break makes two stretches of one session."""
-    assert sessions.dtype == SESSION
-    is_last = np.append(sessions["session"][1:] != sessions["session"][:-1], True)
-    return sessions["close_ns"][is_last]
+    dates = session_dates(sessions, equity["ts_ns"], period_ns)
+    known = np.unique(sessions["session"])
+    known = known[(known >= dates[0]) & (known <= dates[-1])]
+    last_rows = np.searchsorted(dates, known, side="right") - 1
+    return equity["equity"][last_rows].astype(np.float64)

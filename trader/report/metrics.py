@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.rounding import money_noise
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
-from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns
+from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns, short_span_warning
 from trader.report.roundtrips import RoundTrips
 
 NO_TRADES = "no round trip was closed"
@@ -64,7 +65,7 @@ Values = dict[str, Any]
 def performance(
     equity: EquityFacts, fills: np.ndarray, trips: RoundTrips, market: MarketFacts
 ) -> Values:
-    """All metrics of a run by name, in the order they are shown, with `undefined` last."""
+    """All metrics of a run by name, as they are shown; `undefined` and `warnings` are the last."""
     undefined: dict[str, str] = {}
     values = _returns(equity, market.sessions_per_year, undefined)
     values["buy_and_hold_return"] = _buy_and_hold(market, undefined)
@@ -75,13 +76,23 @@ def performance(
             values[name] = None
             undefined[name] = NOT_A_NUMBER
     values["undefined"] = undefined
+    values["warnings"] = _warnings(values)
     return values
+
+
+def _warnings(values: Values) -> dict[str, str]:
+    """What to know of a figure, by its name."""
+    warning = short_span_warning(values["trading_days"], values["sessions_per_year"])
+    return {"cagr": warning} if warning and values["cagr"] is not None else {}
 
 
 def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]) -> Values:
     """Everything read off the equity curve. Calmar is CAGR over the intraday drawdown."""
     curve = equity.curve
     final = curve.final_equity if curve else equity.start
+    profit = final - equity.start
+    if abs(profit) <= money_noise(equity.start):
+        profit = 0.0
     returns = daily_returns(equity.by_session, equity.start)
     ratios, why = annual_ratios(returns, sessions_per_year)
     undefined |= why
@@ -98,8 +109,8 @@ def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str,
     return {
         "start_equity": float(equity.start),
         "final_equity": final,
-        "profit": final - equity.start,
-        "total_return": final / equity.start - 1.0,
+        "profit": profit,
+        "total_return": profit / equity.start,
         "cagr": ratios["cagr"],
         "volatility": ratios["volatility"],
         "sharpe": ratios["sharpe"],

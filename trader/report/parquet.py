@@ -155,18 +155,23 @@ class DecisionWriter(RecordFile):
         super().__init__(path, DECISION, DECISION_SCHEMA, self._table)
 
     def _table(self, rows: np.ndarray) -> pa.Table:
-        columns = [
-            _timestamps(rows["ts_ns"]),
-            pa.DictionaryArray.from_arrays(_numbers(rows["symbol"]), self._symbols),
-            _text(rows["action"], _ACTIONS),
-            _numbers(rows["requested_qty"]),
-            _numbers(rows["approved_qty"]),
-            _text(_REASON_POSITIONS[rows["reason"]], _REASONS),
-            _text(rows["throttle"], _STAGES),
-            _numbers(rows["observed"]),
-            _numbers(rows["limit"]),
-        ]
-        return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)
+        return decision_table(rows, self._symbols)
+
+
+def decision_table(rows: np.ndarray, symbols: pa.Array) -> pa.Table:
+    """DECISION rows as decisions.parquet has them; `symbols` are names, by their number."""
+    columns = [
+        _timestamps(rows["ts_ns"]),
+        pa.DictionaryArray.from_arrays(_numbers(rows["symbol"]), symbols),
+        _text(rows["action"], _ACTIONS),
+        _numbers(rows["requested_qty"]),
+        _numbers(rows["approved_qty"]),
+        _text(_REASON_POSITIONS[rows["reason"]], _REASONS),
+        _text(rows["throttle"], _STAGES),
+        _numbers(rows["observed"]),
+        _numbers(rows["limit"]),
+    ]
+    return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)
 
 
 class EquityWriter(RecordFile):
@@ -177,21 +182,27 @@ class EquityWriter(RecordFile):
         super().__init__(path, EQUITY, EQUITY_SCHEMA, self._table)
 
     def _table(self, rows: np.ndarray) -> pa.Table:
-        equity = np.ascontiguousarray(rows["equity"])
-        peaks = np.maximum.accumulate(equity)
-        np.maximum(peaks, self._peak, out=peaks)
-        self._peak = float(peaks[-1])
-        with np.errstate(over="ignore", invalid="ignore"):  # equity beyond all numbers: no part
-            drawdown = (peaks - equity) / peaks
-        columns = [
-            _timestamps(rows["ts_ns"]),
-            pa.array(equity),
-            _numbers(rows["cash"]),
-            _numbers(rows["gross_exposure"]),
-            pa.array(drawdown),
-            _text(rows["trading_state"], _STATES),
-        ]
-        return pa.Table.from_arrays(columns, schema=EQUITY_SCHEMA)
+        table, self._peak = equity_table(rows, self._peak)
+        return table
+
+
+def equity_table(rows: np.ndarray, peak: float) -> tuple[pa.Table, float]:
+    """EQUITY rows as equity.parquet has them, and their peak; `peak` is the highest before them."""
+    equity = np.ascontiguousarray(rows["equity"])
+    peaks = np.maximum.accumulate(equity)
+    np.maximum(peaks, peak, out=peaks)
+    with np.errstate(over="ignore", invalid="ignore"):  # equity beyond all numbers: no part
+        drawdown = (peaks - equity) / peaks
+    columns = [
+        _timestamps(rows["ts_ns"]),
+        pa.array(equity),
+        _numbers(rows["cash"]),
+        _numbers(rows["gross_exposure"]),
+        pa.array(drawdown),
+        _text(rows["trading_state"], _STATES),
+    ]
+    highest = float(peaks[-1]) if len(rows) else peak
+    return pa.Table.from_arrays(columns, schema=EQUITY_SCHEMA), highest
 
 
 def _numbers(column: np.ndarray) -> pa.Array:

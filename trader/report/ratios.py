@@ -10,17 +10,36 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trader.core.rounding import money_noises
+
 DAYS_NEEDED = 2
 TOO_FEW_DAYS = "needs at least 2 trading days"
 NOT_A_NUMBER = "not a finite number"
+SAME_RETURN = 2.0**-47  # returns of equity are known to about this
 ANNUAL = ("cagr", "volatility", "sharpe", "sortino")
 
 
 def daily_returns(session_equity: np.ndarray, start_equity: float) -> np.ndarray:
-    """Return of each session, float64; the first one starts from `start_equity`."""
+    """Return of each session, float64; the first one starts from `start_equity`.
+
+    A move below the tolerance of money is a return of 0.
+    """
     before = np.append(start_equity, session_equity[:-1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return session_equity / before - 1.0
+        moved = np.abs(session_equity - before)
+        returns = np.asarray(session_equity / before - 1.0)
+        returns[moved <= money_noises(before)] = 0.0
+        return returns
+
+
+def short_span_warning(sessions: int, sessions_per_year: float) -> str:
+    """What to know of a yearly figure that was made from less than a year; "" from a year on."""
+    if sessions >= math.floor(sessions_per_year):
+        return ""
+    return (
+        f"annualised from {sessions} sessions of about {sessions_per_year:.0f} in a year: what a "
+        "year of them would make, and no forecast"
+    )
 
 
 def annual_ratios(
@@ -70,7 +89,7 @@ def _why_undefined(name: str, returns: np.ndarray) -> str:
         return TOO_FEW_DAYS
     if not np.isfinite(returns).all() or returns.min() <= -1.0:
         return "equity reached zero"
-    if name == "sharpe" and returns.max() == returns.min():
+    if name == "sharpe" and returns.max() - returns.min() <= SAME_RETURN:
         return "daily returns do not vary"
     if name == "sortino" and returns.min() >= 0.0:
         return "no losing day"

@@ -87,7 +87,7 @@ class RunResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Headline statistics; see `metrics.performance`."""
-        by_session = session_equity(self.equity, self.sessions)
+        by_session = session_equity(self.equity, self.sessions, self.config.period_ns)
         facts = EquityFacts(self.start_equity, self.curve, by_session)
         return performance(facts, self.fills, self.trips, self.market)
 

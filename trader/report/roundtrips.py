@@ -2,8 +2,9 @@
 
 Law: a fill that turns a position over is split: the part that closes ends one round trip, the
 part that opens begins the next; commission and slippage are shared by quantity, the realised
-P&L belongs to the closing part. Positions are compared in whole lots, so that float dust never
-keeps a trade open. What is still open at the end is counted, not listed.
+P&L belongs to the closing part. A P&L below the tolerance of money is 0. Positions are compared
+in whole lots, so that float dust never keeps a trade open. What is still open at the end is
+counted, not listed.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trader.core.jit import inlined, jit
+from trader.core.rounding import money_noise
 from trader.core.schema import NS_PER_SECOND
 
 ROUND_TRIP = np.dtype(
@@ -124,9 +126,11 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     trade["qty"] = state["largest"] * lot_size
     trade["entry_price"] = state["entered_notional"] / state["entered"]
     trade["exit_price"] = state["left_notional"] / state["left"]
-    trade["gross_pnl"] = state["gross_pnl"]
+    noise = money_noise(state["entered_notional"])
+    gross, net = state["gross_pnl"], state["gross_pnl"] - state["commission"]
+    trade["gross_pnl"] = gross if abs(gross) > noise else 0.0
     trade["commission"] = state["commission"]
-    trade["pnl"] = state["gross_pnl"] - state["commission"]
+    trade["pnl"] = net if abs(net) > noise else 0.0
     trade["return_frac"] = trade["pnl"] / (trade["qty"] * trade["entry_price"])
     trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
     trade["fills"] = state["fills"]

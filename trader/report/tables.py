@@ -232,13 +232,16 @@ def _time_in_state(risk: Mapping[str, Any], state: str) -> str:
 
 
 def _undefined_notes(metrics: Mapping[str, Any]) -> list[RenderableType]:
-    """One line for each reason why shown statistics have no value."""
+    """Why shown statistics have no value, and what to know of those that have one."""
     labels = {key: label for label, key, _ in (*RETURNS, *TRADES)}
     by_reason: dict[str, list[str]] = {}
     for key, reason in metrics["undefined"].items():
         if key in labels:
             by_reason.setdefault(reason, []).append(labels[key])
-    return [
+    notes: list[RenderableType] = [
         Text(f"{NOT_DEFINED}: {reason} ({', '.join(names)})", style="dim")
         for reason, names in by_reason.items()
     ]
+    for key, warning in metrics.get("warnings", {}).items():
+        notes.append(Text(f"WARNING: {labels.get(key, key)}: {warning}", style="yellow"))
+    return notes

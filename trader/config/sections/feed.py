@@ -17,6 +17,7 @@ from trader.config.scalars import (
     Param,
     Positive,
     Seconds,
+    SecondsOrZero,
     Switch,
     Text,
     Zone,
@@ -27,7 +28,8 @@ from trader.config.sections.section import Section
 Policy = Literal["error", "warn", "drop"]
 FILES = ("csv", "parquet")
 MARKETS = ("ccxt", "alpaca")
-BUILT_IN = (*FILES, "stdin", *MARKETS)
+FRAME = "frame"  # a DataFrame given from Python
+BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
 
 
@@ -95,6 +97,9 @@ class Quality(Section):
     ohlc: Policy = Field(default="error", description="High below low, or open or close outside.")
     price: Policy = Field(default="error", description="A price that is not finite or not above 0.")
     volume: Policy = Field(default="error", description="A volume that is not finite or below 0.")
+    no_session: Policy = Field(
+        default="error", description="A bar of a day or more on a date without a session."
+    )
     jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
     max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
     max_bad_bars: CountFromOne = Field(
@@ -107,7 +112,7 @@ class Feed(Section):
 
     type: FeedType = Field(
         description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
-        "package adds."
+        "package adds; frame is a DataFrame given from Python."
     )
     path: OrNone[Text] = Field(
         default=None,
@@ -142,6 +147,22 @@ class Feed(Section):
         default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
     )
     columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
+    format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
+        default="auto",
+        description="Layout of the files; auto: recognised, and told; plain: names as in columns.",
+    )
+    separator: Literal["auto", ",", ";", "|", "tab"] = Field(
+        default="auto", description="What stands between two cells of a CSV."
+    )
+    decimal: Literal["auto", ".", ","] = Field(
+        default="auto", description="Decimal mark of the numbers of a text."
+    )
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        default="auto", description="Unit of stamps that are numbers, counted from 1970 in UTC."
+    )
+    date_order: Literal["auto", "day_first", "month_first"] = Field(
+        default="auto", description="Which number of 03/04/2024 is the day."
+    )
     start: OrNone[Moment] = Field(
         default=None,
         description="Use bars that open at or after this ISO time; naive: in timezone.",
@@ -150,10 +171,16 @@ class Feed(Section):
         default=None,
         description="Use bars that close at or before this ISO time; naive: in timezone.",
     )
-    trade_history: Switch = Field(
-        default=False,
+    trade_history: OrNone[Switch] = Field(
+        default=None,
         description="Paper: decide on bars of a live feed that closed before the run or its line "
-        "was up; false: they warm features.",
+        "was up; false: they warm features; none: false, but a pipe whose first bar is more than "
+        "30 days (and 400 bars) old is a recording, played back and traded.",
+    )
+    clock_tolerance_seconds: SecondsOrZero = Field(
+        default=2.0,
+        description="Paper: a live bar that closes more than this ahead of now is still forming, "
+        "and is not taken.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
@@ -173,7 +200,7 @@ class Feed(Section):
     @property
     def is_market(self) -> bool:
         """Whether bars come from a market over a network."""
-        return not self.is_file and self.type != "stdin"
+        return not self.is_file and self.type not in ("stdin", FRAME)
 
     @property
     def start_ns(self) -> int | None:

@@ -51,6 +51,19 @@ class SklearnModel(Section):
     chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
 
 
+class ObjectModel(Section):
+    """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
+
+    type: Literal["object"] = Field(description="A fitted object given from Python.")
+    made_of: OrNone[Text] = Field(default=None, description="The object's class, filled in.")
+    sha256: OrNone[Digest] = Field(
+        default=None,
+        description="SHA-256 of the object's own serialisation, filled in; none: it has none, and "
+        "the run cannot be reproduced.",
+    )
+
+
 Model = Annotated[
-    RuleModel | PythonModel | SignalsModel | SklearnModel, Field(discriminator="type")
+    RuleModel | PythonModel | SignalsModel | SklearnModel | ObjectModel,
+    Field(discriminator="type"),
 ]

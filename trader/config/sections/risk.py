@@ -43,12 +43,15 @@ class Risk(Section):
     max_position_concentration: OrNone[Amount] = Field(
         description="|position| × price as a fraction of equity, per symbol."
     )
-    market_hours: Hours = Field(description="24x7, or a code of exchange_calendars such as XNYS.")
+    market_hours: Hours = Field(
+        description="24x7, FX, or a code of exchange_calendars such as XNYS."
+    )
     max_position_notional: OrNone[Amount] = Field(
         default=None, description="|position| × price per symbol, in account currency."
     )
     max_order_notional: OrNone[Amount] = Field(
-        default=None, description="Order size × price, in account currency."
+        default=None,
+        description="Order size × price (the last; for a buy a higher ask), in account currency.",
     )
     on_daily_loss: OnBreach = Field(
         default="reduce_only",
@@ -77,7 +80,7 @@ class Risk(Section):
     )
     max_executions_without_review: OrNone[CountFromOne] = Field(
         default=None,
-        description="Executions after which the run is killed until a person re-arms it.",
+        description="Executions that are let through; the last one kills until a person re-arms.",
     )
     kill_volatility: OrNone[Positive] = Field(
         default=None,

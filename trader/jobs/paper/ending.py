@@ -19,18 +19,21 @@ from trader.core.schema import EventKind, KillSwitchReason, Reason
 from trader.engine.batch import RunRecord
 from trader.engine.crash_points import reached
 from trader.engine.loop import ExecutionLoop, Stopped
-from trader.errors import HaltedError, KilledError
+from trader.errors import DataError, HaltedError, KilledError, TraderError
 from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.backtest import Finished, model_facts
 from trader.jobs.paper.guard import (
+    CAUGHT_UP,
+    CLOSED,
     CONNECTIVITY,
     END,
     FAULT,
     HALTED,
     INTERRUPTED,
     KILLED,
+    LOST,
     TERMINATED,
 )
 from trader.jobs.paper.opening import SPOOLS, Opened
@@ -49,6 +52,9 @@ from trader.safety.events import RiskEventHandler, kill_switch_reason
 
 EXIT_CODES = {
     END: 0,
+    CLOSED: 0,
+    LOST: TraderError.exit_code,  # the one that a supervisor starts again after
+    CAUGHT_UP: DataError.exit_code,
     TERMINATED: 0,
     INTERRUPTED: 130,
     HALTED: HaltedError.exit_code,
@@ -81,7 +87,9 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
     if how in (INTERRUPTED, TERMINATED):
         await loop.cancel_working(Reason.SHUTDOWN)
         return stopped
-    if how == END:
+    if how == LOST:
+        await loop.cancel_working(Reason.FEED_LOST)
+    if how in (END, LOST, CLOSED, CAUGHT_UP):
         return stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:
@@ -188,6 +196,12 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
     if begun.feed.skipped:
         text = f"{begun.feed.skipped} × bars up to the last one before the restart, left out"
         document["warnings"].append(text)
+    if begun.feed.forming:
+        text = f"{begun.feed.forming} × bars that had not closed yet, left out"
+        document["warnings"].append(text)
+    if begun.feed.untraded:
+        text = f"{begun.feed.untraded} × bars of before the start: they warmed features"
+        document["warnings"].append(f"{text}, and nothing was decided on them (feed.trade_history)")
     return {**document, "missing_bars": gate.missing_bars}
 
 

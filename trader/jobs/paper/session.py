@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 
 from trader.engine.hooks import Hooks
 from trader.engine.loop import Stopped
+from trader.engine.recover import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
 from trader.jobs.paper.claim import claimed
 from trader.jobs.paper.ending import Ended, finish, stop
+from trader.jobs.paper.feed_end import end_of_feed
 from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
 from trader.jobs.paper.opening import Opened, leave, open_run
 from trader.jobs.paper.os_signals import Terminated, cancelling
@@ -86,7 +88,7 @@ async def _paper(
         if asked.new and cut is not None:
             forget(held.lease.home, cut.parent.name)
         ended = await _run(begun, opened, held, (hooks, watcher, say))
-        held.over = ended.stopped.how == END
+        held.over = ended.stopped.how in OVER
         return ended
 
 
@@ -127,6 +129,8 @@ async def _traded(
     """Trade and stop; an error in between stops, too, with the latch tripped."""
     try:
         stopped = await trade(begun, opened, parts, watcher)
+        if stopped.how == END:
+            stopped = end_of_feed(begun)
     except JournalError:
         raise
     except asyncio.CancelledError:  # a kill or a signal before `trade` listened to it

@@ -16,12 +16,13 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
-from trader.engine.recover import Recovered, recovered
+from trader.engine.recover import OVER, Recovered, recovered
 from trader.engine.replay import replay
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Tell, open_feed
-from trader.feeds.sessions import session_table
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, Tell, open_feed
+from trader.feeds.pipe_history import FeedEnd, recording_age_ns
+from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
@@ -81,8 +82,7 @@ def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = Non
     model = model_hash(order)
     found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
-    last_ns = int(slices[-1].bars[0]["ts_ns"]) if slices else None
-    feed = open_feed(config, clock, asked.pace, last_ns, tell)
+    feed = open_feed(config, clock, asked.pace, _had(found, config.period_ns), tell)
     begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
     begun.path, begun.found = path, found
     if feed.history is not None:
@@ -108,15 +108,28 @@ async def first_bar(begun: Start) -> None:
     begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
 
 
+def _had(found: Recovered, period_ns: int) -> Resumed:
+    """What the run that goes on knows of its feed."""
+    if not found.slices:
+        return Resumed()
+    last = found.slices[-1]
+    last_ns = int(last.bars[0]["ts_ns"])
+    return Resumed(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
+
+
 def _no_rules() -> Rules:
     nothing = np.empty(0)
     return Rules(nothing, nothing, nothing, nothing, nothing)
 
 
 def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
-    """Trading hours from a run's first bar to about a year from now."""
-    last_ns = max(first_ns, clock.now_ns()) + CALENDAR_AHEAD_NS
-    return session_table(config.risk.market_hours, first_ns, last_ns)
+    """Trading hours from a run's first bar to about a year from now, or as far as they are known.
+
+    `ConfigError` where the calendar has ended by now.
+    """
+    hours, latest_ns = config.risk.market_hours, max(first_ns, clock.now_ns())
+    ahead_ns = min(latest_ns + CALENDAR_AHEAD_NS, last_known_ns(hours, latest_ns))
+    return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
 def runs_of_this_name(order: Order) -> list[Path]:
@@ -142,7 +155,7 @@ def cut_off(order: Order) -> Path | None:
     """The journal of the newest run of this name, unless its feed had ended."""
     for path in journals_of(order)[:1]:
         ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
-        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] == "end"
+        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] in OVER
         has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
         return None if is_over and has_results else path
     return None
@@ -219,6 +232,18 @@ class _Begun:
     @property
     def skipped(self) -> int:
         return self._feed.skipped
+
+    @property
+    def forming(self) -> int:
+        return self._feed.forming
+
+    @property
+    def untraded(self) -> int:
+        return self._feed.untraded
+
+    @property
+    def end(self) -> FeedEnd:
+        return self._feed.end
 
     async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
         while self._seen:

@@ -5,7 +5,6 @@ wrote (model, features, hooks) is called on the event loop.
 """
 
 import asyncio
-import bisect
 import functools
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals
 from trader.engine.hooks import EVENTS, Hooks
 from trader.engine.loop import ExecutionLoop, Stopped
@@ -32,6 +32,8 @@ from trader.engine.supervise import (
     supervise,
 )
 from trader.feeds.bargate import BarGate
+from trader.feeds.sessions import is_open
+from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import Opened, seen_bars
 from trader.jobs.paper.start import Start
@@ -85,7 +87,8 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     paths = search_paths(begun.order.config_files)
     features = build_features(config, begun.rules.sessions, paths)
     stream = features.stream()
-    gate = BarGate(len(config.symbols), config.period_ns, config.feed.quality, begun.rules.sessions)
+    quality, hours = config.feed.quality, begun.rules.sessions
+    gate = BarGate(len(config.symbols), config.period_ns, quality, hours, bar_clock(config))
     seen = seen_bars(begun)
     if seen is not None:
         stream.warm_up(seen)
@@ -129,7 +132,7 @@ def _ages(begun: Start) -> Ages:
     return Ages(
         config.feed.max_age_bars * config.bar_period_seconds,
         QUEUE_PERIODS * config.bar_period_seconds if hopeless_s is None else hopeless_s,
-        config.feed.trade_history,
+        bool(config.feed.trade_history),
     )
 
 
@@ -198,6 +201,8 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
         lost_s = config.feed.disconnect_after_seconds
         if lost_s is None:
             lost_s = config.feed.max_age_bars * config.bar_period_seconds
+            if config.bar_unit is not None:  # a closed market sends no bar, however long it is
+                lost_s += longest_closure_s(begun.rules.sessions)
         limits = FeedLimits(lost_s, config.kill.connectivity_after_seconds)
         open_at = functools.partial(is_open, begun.rules.sessions)
         looks.append(
@@ -206,10 +211,10 @@ def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
     return looks
 
 
-def is_open(sessions: np.ndarray, ts_ns: int) -> bool:
-    """Whether SESSION rows say that trading hours hold `ts_ns`."""
-    row = bisect.bisect_right(sessions["open_ns"], ts_ns) - 1
-    return row >= 0 and bool(ts_ns < sessions[row]["close_ns"])
+def longest_closure_s(sessions: np.ndarray) -> float:
+    """The longest time between two stretches of trading hours, in seconds."""
+    closed = sessions["open_ns"][1:] - sessions["close_ns"][:-1]
+    return float(closed.max(initial=0)) / NS_PER_SECOND
 
 
 def _listen(loop: ExecutionLoop) -> None:

@@ -1,0 +1,207 @@
+"""The Python face: `import trader; run = trader.backtest("config.yaml")`.
+
+Law: a run from Python is the run of the command line: the same parts, the same digest, the same
+errors. Nothing is read but what the config names and nothing is written unless asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trader.config.load import LoadedConfig, Source, load_config, sources_of
+from trader.core.schema import DECISION
+from trader.errors import ConfigError, UsageError
+from trader.jobs.backtest import RUNS, Finished, Order, backtest_in_memory
+from trader.jobs.backtest import backtest as backtest_to_folder
+from trader.report.document import summary_document
+from trader.report.frames import FolderTables, MemoryTables, RunTables
+from trader.report.result import RunResult
+from trader.report.runs import find_run
+from trader.report.tables import RETURNS, TRADES, warnings
+from trader.wiring import Given
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Config = Source | Sequence[Source]
+
+
+def backtest(
+    config: Config,
+    *,
+    set: Mapping[str, Any] | None = None,
+    bars: "pd.DataFrame | None" = None,
+    model: Any = None,
+    save: str | Path | bool = False,
+    engine: str = "batch",
+) -> "Run":
+    """Run a config over its history.
+
+    `config` is a path, a mapping, or several of them, later ones over earlier ones; `set` holds
+    overrides by dotted key. `bars` is a DataFrame in place of the feed and `model` a fitted object
+    (or a callable) in place of a model file. `save` is the folder that gets a run folder, True for
+    `runs/`; without it nothing is written. Raises the `TraderError`s of the command line.
+    """
+    if engine not in ("batch", "loop"):
+        raise UsageError(f"engine is {engine!r}; use batch or loop")
+    given = Given(bars, model)
+    loaded = load_given(config, set, given)
+    kept = _Decisions()
+    order = Order(
+        loaded=loaded,
+        config_files=[Path(one) for one in sources_of(config) if isinstance(one, str | Path)],
+        engine=engine,
+        parent=RUNS if save is True else Path(save or "."),
+        command_line=("trader.backtest",),
+        given=given,
+        sinks=(kept.add,),
+    )
+    try:
+        finished = backtest_to_folder(order) if save else backtest_in_memory(order)
+    except ConfigError as error:
+        raise ConfigError(loaded.explain(error), error.key) from error
+    return Run(_Finished(finished, kept))
+
+
+def load_run(path: str | Path) -> "Run":
+    """The run of a folder, as `backtest` gave it: a path, or an id or `latest` under `runs/`."""
+    stored = find_run(str(path), RUNS)
+    return Run(_Stored(stored.path, stored.document()))
+
+
+def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given) -> LoadedConfig:
+    """The config with what was given from Python written into it, under the overrides."""
+    written: dict[str, Any] = {}
+    if given.frame is not None:
+        written |= {"feed.type": "frame", "feed.path": None, "feed.exchange": None}
+    if given.model is not None:
+        from trader.models.object_model import object_facts
+
+        facts = object_facts(given.model)
+        written["model"] = {"type": "object", "made_of": facts.made_of, "sha256": facts.sha256}
+    return load_config(config, written | dict(overrides or {}))
+
+
+class _Decisions:
+    """A sink that keeps the rows of a run."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+
+    def add(self, rows: np.ndarray) -> None:
+        self._parts.append(rows.copy())
+
+    def all(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, DECISION), *self._parts])
+
+
+class _Finished:
+    """A run that this process made."""
+
+    def __init__(self, finished: Finished, decisions: _Decisions) -> None:
+        self.result: RunResult = finished.result
+        self.path = self.result.run_dir if self.result.run_dir != Path() else None
+        self.tables: RunTables = MemoryTables(self.result, decisions.all)
+        self.digest = self.result.digest
+        self._timing = finished.timing
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        return summary_document(self.result, self._timing)
+
+
+class _Stored:
+    """A run read from its folder."""
+
+    def __init__(self, path: Path, document: dict[str, Any]) -> None:
+        self.path: Path | None = path
+        self.document = document
+        self.digest = str(document["digest"])
+        self.tables: RunTables = FolderTables(path)
+
+
+class Run:
+    """A finished run. Numbers are dictionaries, tables are DataFrames with times in UTC."""
+
+    def __init__(self, source: _Finished | _Stored) -> None:
+        self._source = source
+
+    @property
+    def digest(self) -> str:
+        """The hash over everything the run decided, filled and was worth."""
+        return self._source.digest
+
+    @property
+    def run_id(self) -> str:
+        """As its folder is named, or would be."""
+        return str(self.document["run_id"])
+
+    @property
+    def path(self) -> Path | None:
+        """The run folder; None for a run that was not saved."""
+        return self._source.path
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `trader backtest --json` prints of the run."""
+        return self._source.document
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Statistics by name, as in metrics.json; None is undefined, and `undefined` says why."""
+        metrics: dict[str, Any] = self.document["metrics"]
+        return metrics
+
+    @property
+    def risk(self) -> dict[str, Any]:
+        """What the limits did and how close they came."""
+        risk: dict[str, Any] = self.document["risk"]
+        return risk
+
+    @cached_property
+    def fills(self) -> "pd.DataFrame":
+        """One row an execution, as fills.csv."""
+        return self._source.tables.fills()
+
+    @cached_property
+    def trades(self) -> "pd.DataFrame":
+        """One row a closed round trip, as trades.csv."""
+        return self._source.tables.trades()
+
+    @cached_property
+    def equity(self) -> "pd.DataFrame":
+        """One row a slice, as equity.parquet, indexed by time."""
+        return self._source.tables.equity()
+
+    @cached_property
+    def decisions(self) -> "pd.DataFrame":
+        """One row a decision, as decisions.parquet."""
+        return self._source.tables.decisions()
+
+    def __repr__(self) -> str:
+        document = self.document
+        return (
+            f"<trader.Run {self.run_id}: {document['bars']:,} bars, {document['fills']:,} fills, "
+            f"final equity {document['final_equity']:,.2f}, digest {self.digest[:12]}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The headline statistics, as a notebook shows them."""
+        rows = [
+            f"<tr><th style='text-align:left'>{escape(label)}</th><td>{escape(shown)}</td></tr>"
+            for label, key, form in (*RETURNS, *TRADES)
+            if (shown := _shown(self.metrics.get(key), form))
+        ]
+        told = [f"<p><b>{escape(line)}</b></p>" for line in warnings(self.document)]
+        return (
+            f"<div><p><b>{escape(self.run_id)}</b> digest <code>{self.digest[:12]}</code></p>"
+            f"{''.join(told)}<table>{''.join(rows)}</table></div>"
+        )
+
+
+def _shown(value: Any, form: Any) -> str:
+    return "" if value is None else str(form(value))

@@ -1,0 +1,52 @@
+"""Jumps of prices that look like a split that nobody adjusted for.
+
+Law: says what it looks like and changes nothing. A print that comes back at once is no split.
+"""
+
+import numpy as np
+
+from trader.feeds.series import Series, jump_text
+from trader.moments import iso_utc
+
+RATIOS = (*range(2, 11), 12, 15, 20, 25, 30, 40, 50, 100)  # new for one old, or the reverse
+UNEVEN = ((3, 2), (4, 3), (5, 4), (5, 2))  # (new, old)
+NEAR = 0.06  # of the ratio: a day's own move comes on top
+AFTER = 5  # bars that have to stay on the new level, and to have stood on the old one
+MOST_MOVE = 0.25  # by which a close may leave its level meanwhile
+
+
+LISTED = 5
+
+
+def split_sentences(series: Series, jumps: np.ndarray) -> list[str]:
+    """A sentence for each of the first few `jumps` that look like a split."""
+    opens, close = series.column("open"), series.column("close")
+    found = []
+    for row in np.flatnonzero(jumps).tolist():
+        ratio = looks_like_split(opens, close, row)
+        if ratio:
+            place = series.raw.place(int(series.rows[row]))
+            found.append(
+                f"{place}: {series.name} at {iso_utc(int(series.stamps_ns[row]))} looks like a "
+                f"split of {ratio} that the prices do not allow for ({jump_text(close, row)})"
+            )
+        if len(found) == LISTED:
+            break
+    return found
+
+
+def looks_like_split(opens: np.ndarray, close: np.ndarray, row: int) -> str:
+    """`4:1` (four new for one old) of the bar at `row`, which jumped; "" where it is none."""
+    before, after = float(close[row - 1]), float(close[row])
+    preceding, following = close[max(row - AFTER, 0) : row], close[row : row + AFTER]
+    is_level = (np.abs(preceding / before - 1.0) < MOST_MOVE).all()
+    if not is_level or not (np.abs(following / after - 1.0) < MOST_MOVE).all():
+        return ""
+    if len(following) < AFTER:
+        return ""
+    pairs = [(n, 1) for n in RATIOS] + [(1, n) for n in RATIOS] + [*UNEVEN]
+    factor = before / float(opens[row])  # the night is shorter than the day
+    new, old = min(pairs, key=lambda pair: abs(factor * pair[1] / pair[0] - 1.0))
+    if abs(factor * old / new - 1.0) > NEAR or abs(before / after * old / new - 1.0) > 2 * NEAR:
+        return ""
+    return f"{new}:{old}"

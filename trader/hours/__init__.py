@@ -1,0 +1,1 @@
+"""When markets are open, and from when to when a bar lasts."""
