@@ -14,7 +14,7 @@ from tests.core_kit import Run, make_inputs
 from tests.journal_kit import edit, finished_run, paper_run, records_of, resealed, rewrite, slices
 from tests.replay_kit import recorded_run
 from trader.cli import app
-from trader.core.apply import halt
+from trader.core.apply import halt, refuse
 from trader.core.schema import Reason
 from trader.engine.replay import replay
 from trader.journal import entries as build

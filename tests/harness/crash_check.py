@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.apply import cancel, close_out, halt, on_slice, rearm, submit
+from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
 from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules, new_book, new_out
 from trader.core.schema import Reason
 from trader.engine.digest import RunDigest

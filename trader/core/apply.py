@@ -105,6 +105,7 @@ def refuse(book, rules, symbol, order_id, reason, out):
                 decision = out.decisions[order["decision"] - first]
                 decision["approved_qty"] -= order["qty"]
                 decision["reason"] = reason
+            order["ended_qty"] = order["qty"]
             order["qty"] = 0.0
             order["status"] = REFUSED
             order["reason"] = reason

@@ -6,29 +6,23 @@ decision may send several orders: what it decided, and the exits of what that op
 
 import math
 
-from trader.core import execution, exits, orders, risk, sizing, throttle
+from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined
-from trader.core.rounding import is_size_within, lots_down, tick_against
-from trader.core.rows import write_throttle
+from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
-    NS_PER_SECOND,
-    Leg,
     OnBreach,
     OrderKind,
     OrderStatus,
-    OrderType,
     Reason,
     SizingMode,
     TradingAction,
     TradingState,
 )
-from trader.core.sessions import instant_session
 
 HOLD = int(TradingAction.HOLD)
-BUY = int(TradingAction.BUY)
 CLOSE = int(TradingAction.CLOSE)
 NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
@@ -40,9 +34,6 @@ DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 MAX_HOLDING = int(Reason.MAX_HOLDING)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
-THROTTLED_TO_ZERO = int(Reason.THROTTLED_TO_ZERO)
-BELOW_MIN_SIZE = int(Reason.BELOW_MIN_SIZE)
-CROSSED_BOOK = int(Reason.CROSSED_BOOK)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
 REDUCING = int(TradingState.REDUCING)
 HALTED = int(TradingState.HALTED)
@@ -50,15 +41,9 @@ FLATTEN = int(OnBreach.FLATTEN)
 PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
 KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_SIGNAL = int(OrderKind.SIGNAL)
 KIND_FLATTEN = int(OrderKind.FLATTEN)
 KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
 UNKNOWN = int(OrderStatus.UNKNOWN)
-MARKET = int(OrderType.MARKET)
-LIMIT = int(OrderType.LIMIT)
-STOP = int(OrderType.STOP)
-STOP_LIMIT = int(OrderType.STOP_LIMIT)
-LEG_CLOSING = int(Leg.CLOSING)
 
 
 @inlined
@@ -70,6 +55,7 @@ def decide(book, rules, inputs, index, out):
     action = inputs.actions[index]
     reason = inputs.reasons[index] + 0
     limits = rules.limits[0]
+    asked = placing.asked_beside(inputs, index)
     qty = 0.0
     kind = KIND_ENTRY
     if account["trading_state"] == REDUCING and is_flattening(account, limits):
@@ -78,7 +64,7 @@ def decide(book, rules, inputs, index, out):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
         qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
     elif action != HOLD:
-        qty, reason = wanted_qty(book, rules, symbol, action, inputs, index, out)
+        qty, reason = wanted_qty(book, rules, symbol, action, asked, out)
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -98,11 +84,13 @@ def decide(book, rules, inputs, index, out):
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
     if approved != 0.0:
-        parent, opening = place(book, rules, symbol, approved, kind, inputs, index)
-        _, _, stop, target = asked_beside(inputs, index)
+        parent, opening = placing.place(book, rules, symbol, approved, kind, asked[1])
+        stop, target = asked[2], asked[3]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
             terms = (account["decisions"], opening, stop, target)
             rests = True
+    if decision["reason"] == PRICE_COLLAR:
+        decision["limit"] = limits["price_collar"]
     if rests:
         exits.place_exits(book, rules, symbol, parent, terms, out)
         lot_size = rules.instruments[symbol]["lot_size"]
@@ -142,10 +130,13 @@ def flattening_qty(position):
 
 
 @inlined
-def wanted_qty(book, rules, symbol, action, inputs, index, out):
-    """(signed qty, reason) the action asks for, after withdrawing orders of the other side."""
+def wanted_qty(book, rules, symbol, action, asked, out):
+    """(signed qty, reason) an action asks for, with what came beside it (`placing.asked_beside`).
+
+    Orders of the other side are withdrawn before.
+    """
     position = book.positions[symbol]
-    size, limit_price, stop, target = asked_beside(inputs, index)
+    size, limit_price, stop, target = asked
     if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
         return 0.0, REQUEST_INVALID
     if size != size:
@@ -157,22 +148,13 @@ def wanted_qty(book, rules, symbol, action, inputs, index, out):
         return qty, reason
     closing = sizing.closing_qty(position, qty)
     if qty != closing:
-        price = entry_price(rules, symbol, position, qty, limit_price)
+        price = placing.entry_price(rules, symbol, position, qty, limit_price)
         sign = 1.0 if qty > 0.0 else -1.0
         refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
         if refusal != NONE:
             qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
     return within_order_size(rules, position, qty, lot_size), reason
-
-
-@inlined
-def asked_beside(inputs, index):
-    """(size, limit_price, stop_loss, take_profit) that came with an action; NaN where not."""
-    if len(inputs.requests) == 0:
-        return math.nan, math.nan, math.nan, math.nan
-    asked = inputs.requests[index]
-    return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
 
 
 @inlined
@@ -238,35 +220,6 @@ def entry_refusal(book, rules, symbol, sign, terms):
 
 
 @inlined
-def entry_price(rules, symbol, position, qty, limit_price):
-    """Price an order that opens is expected to fill at: its own, or the last."""
-    if limit_price == limit_price:
-        return limit_price
-    limit, stop = entry_levels(rules, symbol, position, qty)
-    kind = rules.entry[0]["type"]
-    if kind == LIMIT:
-        return limit
-    return stop if kind == STOP or kind == STOP_LIMIT else position["mark"]
-
-
-@inlined
-def entry_levels(rules, symbol, position, qty):
-    """(limit price, stop price) of an entry by `orders.entry`, on ticks; 0 for what it has not."""
-    entry = rules.entry[0]
-    tick_size = rules.instruments[symbol]["tick_size"]
-    sign = 1.0 if qty > 0.0 else -1.0
-    close = position["mark"]
-    away = close * entry["offset_bps"] / 10_000.0
-    if entry["type"] == LIMIT:
-        return tick_against(close - sign * away, 0.0 - qty, tick_size), 0.0
-    stop = tick_against(close + sign * away, qty, tick_size)
-    if entry["type"] == STOP:
-        return 0.0, stop
-    beyond = stop * entry["limit_offset_bps"] / 10_000.0
-    return tick_against(stop + sign * beyond, qty, tick_size), stop
-
-
-@inlined
 def wanted_size(book, rules, symbol):
     """Size ≥ 0 a full position should have now; NaN where volatility is needed and unknown."""
     settings = rules.sizing[0]
@@ -311,7 +264,7 @@ def request(book, rules, symbol, decision, kind, out):
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
     if approved != 0.0 and kind != KIND_MAX_HOLDING:
-        outcome = throttled(book, rules, symbol, (approved, closing), out)
+        outcome = throttling.throttled(book, rules, symbol, (approved, closing), out)
         approved = outcome[0]
         decision["throttle"] = outcome[1]
         if outcome[2] != NONE:
@@ -324,143 +277,3 @@ def request(book, rules, symbol, decision, kind, out):
     decision["observed"] = observed
     decision["limit"] = limit
     decision["approved_qty"] = approved
-
-
-@inlined
-def place(book, rules, symbol, approved, kind, inputs, index):
-    """Enter the intents of an approved qty; (order id, signed part that opens)."""
-    account = book.account[0]
-    position = book.positions[symbol]
-    _, limit_price, _, _ = asked_beside(inputs, index)
-    closing = sizing.closing_qty(position, approved)
-    opening = approved - closing
-    decision = account["decisions"]
-    is_limit = limit_price == limit_price
-    entry_type = LIMIT if is_limit else rules.entry[0]["type"]
-    if rules.entry[0]["type"] == STOP_LIMIT:
-        entry_type = STOP_LIMIT
-    main = approved
-    if closing != 0.0 and opening != 0.0 and entry_type != MARKET:
-        enter(book, rules, symbol, (closing, closing, decision, kind), LEG_CLOSING)
-        main = opening
-    part = closing if main == approved else 0.0
-    order = enter(book, rules, symbol, (main, part, decision, kind), 0)
-    count_order(account, position)
-    if main != part or is_limit:
-        dress(order, rules, symbol, position, (entry_type if main != part else LIMIT, limit_price))
-    return order["order_id"], opening
-
-
-@inlined
-def enter(book, rules, symbol, terms, leg):
-    """Enter one intent; `terms` is (signed qty, its closing part, decision, OrderKind)."""
-    qty, closing, decision, kind = terms
-    position = book.positions[symbol]
-    order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
-    orders.add_working(position, qty)
-    order["symbol"] = symbol
-    account = book.account[0]
-    order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
-    order["closing"] = closing
-    order["time_in_force"] = rules.broker[0]["time_in_force"]
-    order["leg"] = leg
-    order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
-    return order
-
-
-@inlined
-def dress(order, rules, symbol, position, terms):
-    """Make an intent the type of order it is sent as.
-
-    `terms` is (OrderType, limit price or NaN). A limit is rounded to the tick that is better for
-    us, a stop to the worse one.
-    """
-    kind, limit_price = terms
-    entry = rules.entry[0]
-    order["type"] = kind
-    if entry["time_in_force"] >= 0:
-        order["time_in_force"] = entry["time_in_force"]
-        order["bars_left"] = entry["bars"]
-    if kind == MARKET:
-        return
-    position["resting"] += 1
-    limit, stop = entry_levels(rules, symbol, position, order["qty"])
-    if limit_price == limit_price:
-        tick_size = rules.instruments[symbol]["tick_size"]
-        limit = tick_against(limit_price, 0.0 - order["qty"], tick_size)
-    if kind == LIMIT or kind == STOP_LIMIT:
-        order["limit_price"] = limit
-    if kind == STOP or kind == STOP_LIMIT:
-        order["stop_price"] = stop
-
-
-@inlined
-def throttled(book, rules, symbol, order, out):
-    """(qty, stage bits, reason, driver, limit) of `order` = (approved qty, its closing part)."""
-    position = book.positions[symbol]
-    limits = rules.limits[0]
-    lot_size = rules.instruments[symbol]["lot_size"]
-    size = abs(order[0])
-    closing = min(abs(order[1]), size)
-    bits, reason, driver_kept, limit_kept = 0, NONE, 0.0, 0.0
-    for stage in range(4):
-        limit = stage_limit(limits, stage)
-        if limit == math.inf:
-            continue
-        driver = stage_driver(book, rules, symbol, stage)
-        before = size
-        size = throttle.stage_result(stage, before, closing, driver, (limit, lot_size))
-        if size < before:
-            bits |= 1 << stage
-            reason = throttle.stage_reason(stage, driver)
-            driver_kept, limit_kept = driver if driver == driver else 0.0, limit
-            write_throttle(book.account[0], (symbol, reason), (before, size), (driver, limit), out)
-    if size == 0.0:
-        reason = reason if reason == CROSSED_BOOK else THROTTLED_TO_ZERO
-    elif size < limits["min_order_size"] and not (closing >= size == abs(position["qty"])):
-        reason, driver_kept, limit_kept = BELOW_MIN_SIZE, size, limits["min_order_size"]
-        size = 0.0
-    return size if order[0] > 0.0 else 0.0 - size, bits, reason, driver_kept, limit_kept
-
-
-@inlined
-def stage_limit(limits, stage):
-    """Limit of throttle `stage`; +inf switches it off."""
-    if stage == 0:
-        return limits["max_volume_participation"]
-    if stage == 1:
-        return limits["max_spread_bps"]
-    if stage == 2:
-        return limits["max_volatility"]
-    return limits["throttle_max_order_size"]
-
-
-@inlined
-def stage_driver(book, rules, symbol, stage):
-    """What throttle `stage` is driven by, from closed bars only; NaN where unknown."""
-    position = book.positions[symbol]
-    limits = rules.limits[0]
-    if stage == 0:
-        return throttle.mean_volume(book.volumes[symbol], position["bars"], limits["volume_window"])
-    if stage == 1:
-        return throttle.spread_bps(position)
-    if stage == 2:
-        return throttle.volatility(
-            book.returns[symbol], position["bars"], limits["volatility_window"]
-        )
-    return 0.0
-
-
-@inlined
-def count_order(account, position):
-    """Bump the order-rate counters: orders entered, not executions, in event time."""
-    second = account["ts_ns"] // NS_PER_SECOND
-    if account["second"] != second:
-        account["second"] = second
-        account["orders_this_second"] = 0
-    account["orders_this_second"] += 1
-    account["orders_this_session"] += 1
-    if position["orders_ns"] != account["ts_ns"]:
-        position["orders_ns"] = account["ts_ns"]
-        position["orders_this_bar"] = 0
-    position["orders_this_bar"] += 1

@@ -80,6 +80,7 @@ def place_order(account, position, orders, qty, decision):
     order["qty"] = qty
     order["filled_qty"] = 0.0
     order["filled_notional"] = 0.0
+    order["ended_qty"] = 0.0
     order["commission"] = 0.0
     order["reference"] = position["mark"]
     order["volume"] = position["volume"]
@@ -112,6 +113,7 @@ def end_order(account, order, reason, out):
     rest = order["qty"] - order["filled_qty"]
     if rest != 0.0 and order["status"] != REFUSED:
         write_order_event(account, order, EVENT_CANCELLED, reason, out)
+        order["ended_qty"] += rest
         order["qty"] = order["filled_qty"]
         order["status"] = EXPIRED if reason == TIME_IN_FORCE else CANCELLED
         order["reason"] = reason
@@ -124,6 +126,7 @@ def trim_order(account, order, parts, reason, out):
     what = (EVENT_TRIMMED, reason, order["symbol"], order["order_id"])
     write_event(account, what, rest - kept, 0.0, out)
     order["qty"] = order["filled_qty"] + kept
+    order["ended_qty"] += rest - kept
 
 
 @inlined

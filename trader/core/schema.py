@@ -286,6 +286,10 @@ class OrderKind(IntEnum):
     DELISTED = 8
 
 
+# of orders that rest beside a position and only close it
+EXIT_KINDS = (OrderKind.STOP_LOSS, OrderKind.TAKE_PROFIT, OrderKind.TRAILING_STOP)
+
+
 class Leg(IntEnum):
     """Which of its decision's orders an order is."""
 
@@ -523,6 +527,7 @@ ORDER = _record(
     ("qty", "<f8"),
     ("filled_qty", "<f8"),  # signed
     ("filled_notional", "<f8"),  # ≥ 0
+    ("ended_qty", "<f8"),  # signed part that will not fill any more
     ("commission", "<f8"),
     ("reference", "<f8"),  # close it was decided on
     ("volume", "<f8"),  # of that bar

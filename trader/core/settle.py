@@ -220,8 +220,9 @@ def execute(book, rules, order, terms, out):
     ):
         orders.end_order(account, order, PRICE_COLLAR, out)
         return 0.0
-    if is_exit:
-        room = min(room, lots_down(rules.limits[0]["max_order_size"], instrument["lot_size"]))
+    most = rules.limits[0]["max_order_size"]
+    if is_exit and most < math.inf:  # a larger position leaves in pieces, a bar each
+        room = min(room, lots_down(most, instrument["lot_size"]))
     qty = execution.fill_qty(order, room, instrument["lot_size"])
     if qty == 0.0:
         return 0.0

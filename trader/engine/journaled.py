@@ -219,7 +219,10 @@ class JournaledSlices:
             if passed.reason != Reason.NONE:
                 exits_of[order_id] = Passed(passed.reason, "its entry did not leave")
             verdicts[order_id] = passed.reason
-            if passed.reason == Reason.NONE:
+            if passed.is_unknown:
+                verdicts[order_id] = Reason.ORDER_UNKNOWN
+                outcomes.append(build.order_unknown(client_id, passed.detail))
+            elif passed.reason == Reason.NONE:
                 sent_ns = self._around.sent_mono_ns()
                 outcomes += [build.order_sent(client_id, intent.payload["qty"], sent_ns), ack]
             else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
+from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     DECISIONS,
     EQUITIES,
@@ -147,6 +147,11 @@ class Rebuild:
         known = self._order_of.get(data["client_order_id"])
         if known is not None:
             refuse(self.book, self.rules, *known, int(Reason[data["reason"]]), self._out)
+
+    def _doubted(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        known = self._order_of.get(data["client_order_id"])
+        if known is not None:
+            doubt(self.book, *known)
 
     def _sent(self, data: dict[str, Any], record: Record, where: Where) -> None:
         closing = self._closing.pop(data["client_order_id"], None)

@@ -166,6 +166,7 @@ _STEPS: dict[str, Step] = {
     "ORDER_ACK": Replayer._sent,
     "ORDER_REJECTED": Replayer._reject,
     "ORDER_ABORTED": Replayer._aborted,
+    "ORDER_UNKNOWN": Replayer._doubted,
     "FILL": Replayer._fill,
     "CANCEL_ACK": Replayer._cancel,
     "CANCEL_INTENT": Replayer._cancel_asked,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
+from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     DECISIONS,
     EQUITIES,
@@ -28,7 +28,8 @@ from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper, RunRecord
 
 ROWS_PER_PORTION = 1_024
-# The reason to refuse an intent with, NONE to let it pass.
+ALIVE = (OrderStatus.WORKING, OrderStatus.SUBMITTED, OrderStatus.PARTLY_FILLED)
+# The reason to refuse an intent with, NONE to let it pass, ORDER_UNKNOWN where it may have left.
 Gate = Callable[[np.void], Reason]
 
 
@@ -88,6 +89,8 @@ class SliceEngine:
                 reason = gate(order)
             if reason == Reason.NONE:
                 submit(self.book, symbol, int(order["order_id"]))
+            elif reason == Reason.ORDER_UNKNOWN:
+                doubt(self.book, symbol, int(order["order_id"]))
             else:
                 refused[int(order["order_id"])] = reason
                 self.refuse(symbol, int(order["order_id"]), reason)
@@ -140,7 +143,7 @@ class SliceEngine:
 
     def working(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every order that was sent and may still fill."""
-        return (found for found in self.orders() if found[1]["status"] == OrderStatus.WORKING)
+        return (found for found in self.orders() if found[1]["status"] in ALIVE)
 
     def orders(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every order in the book."""

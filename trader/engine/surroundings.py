@@ -20,6 +20,7 @@ class Passed(NamedTuple):
 
     reason: Reason
     detail: str = ""
+    is_unknown: bool = False  # it may have left: nobody knows until the broker says
 
 
 class Surroundings(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trader.core import schema
-from trader.core.schema import KillSwitchReason, OrderKind, Reason
+from trader.core.schema import KillSwitchReason, Reason
 from trader.journal.records import (
     FORMAT_VERSION,
     Entry,
@@ -23,7 +23,6 @@ from trader.journal.records import (
 )
 from trader.journal.rows import layouts, to_fields, to_rows
 
-EXIT_KINDS = (OrderKind.STOP_LOSS, OrderKind.TAKE_PROFIT, OrderKind.TRAILING_STOP)
 SNAPSHOT_COMPRESSION = 1  # a state is mostly zeros; the fastest level is within 10 % of the best
 
 
@@ -140,10 +139,7 @@ def decisions(outcome: SliceOutcome, cause: int | None = None) -> Entry:
 
 
 def order_intent(client_id: str, symbol: str, order: np.void, cause: int) -> Entry:
-    """ORDER_INTENT of an ORDER row; `cause` leads to its DECISION. Always durable.
-
-    Its purpose is `decision`, or `exit` where it rests beside a position and only closes.
-    """
+    """ORDER_INTENT of an ORDER row; `cause` leads to its DECISION. Always durable."""
     payload = {
         "client_order_id": client_id,
         "symbol": symbol,
@@ -152,7 +148,7 @@ def order_intent(client_id: str, symbol: str, order: np.void, cause: int) -> Ent
         "order_id": int(order["order_id"]),
         "leg": int(order["leg"]),
         "parent": int(order["parent"]),
-        "purpose": "exit" if order["kind"] in EXIT_KINDS else "decision",
+        "purpose": "exit" if order["kind"] in schema.EXIT_KINDS else "decision",
         "order": list(to_rows(np.array([order], schema.ORDER))[0]),
     }
     return Entry(RecordType.ORDER_INTENT, payload, int(order["ts_ns"]), cause)
@@ -212,6 +208,11 @@ def order_aborted(client_id: str, reason: Reason, text: str = "") -> Entry:
     """ORDER_ABORTED: our own gate refused it, or it was never sent (EXPIRED_UNSENT)."""
     payload = {"client_order_id": client_id, "reason": Reason(reason).name, "text": text}
     return Entry(RecordType.ORDER_ABORTED, payload)
+
+
+def order_unknown(client_id: str, text: str) -> Entry:
+    """ORDER_UNKNOWN: whether it left is not known; it is kept until the broker has said."""
+    return Entry(RecordType.ORDER_UNKNOWN, {"client_order_id": client_id, "text": text})
 
 
 def fill(client_id: str, execution_id: str, symbol: str, row: np.void) -> Entry:

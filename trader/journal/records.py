@@ -43,6 +43,7 @@ class RecordType(StrEnum):
     ORDER_ACK = "ORDER_ACK"
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker
     ORDER_ABORTED = "ORDER_ABORTED"  # by our own gate, or never sent (EXPIRED_UNSENT)
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"  # it left or not: the broker has not said
     FILL = "FILL"
     CANCEL_INTENT = "CANCEL_INTENT"
     CANCEL_ACK = "CANCEL_ACK"
@@ -117,6 +118,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "ORDER_ACK": {**ORDER, "broker_order_id": str},
     "ORDER_REJECTED": {**ORDER, "reason": str},
     "ORDER_ABORTED": {**ORDER, "reason": str},
+    "ORDER_UNKNOWN": {**ORDER, "text": str},
     "FILL": {
         **ORDER,
         "execution_id": str,

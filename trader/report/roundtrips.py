@@ -30,6 +30,7 @@ ROUND_TRIP = np.dtype(
         ("return_frac", "<f8"),  # pnl / (qty × entry price)
         ("duration_s", "<f8"),
         ("fills", "<i8"),  # a split fill counts in both trades
+        ("exit_reason", "<i8"),  # OrderKind of the fill that closed it
     ]
 )
 
@@ -134,6 +135,7 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     trade["return_frac"] = trade["pnl"] / (trade["qty"] * trade["entry_price"])
     trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
     trade["fills"] = state["fills"]
+    trade["exit_reason"] = fill["kind"]
     state["lots"] = 0.0
     state["largest"] = 0.0
     state["entered"] = 0.0

@@ -18,6 +18,7 @@ from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
 from trader.engine.recover import OVER, Recovered, recovered
 from trader.engine.replay import replay
+from trader.engine.ruleset import build_rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, Tell, open_feed
@@ -32,7 +33,7 @@ from trader.journal.store import FILE_NAME, read_records
 from trader.report.artifacts import CONFIG, MANIFEST
 from trader.report.compare import changed_keys
 from trader.report.folder import run_id_stem
-from trader.wiring import build_rules, check_drivers
+from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
 STAMP_LENGTH = len("20240304T143000Z")

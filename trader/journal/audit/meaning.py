@@ -16,9 +16,12 @@ import math
 from typing import Any
 
 from trader.core.schema import Reason, TradingAction
-from trader.journal.audit.orders import TOLERANCE, OrderFold
+from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
+
+EXIT_LEGS = (1, 2, 3)  # stop, target, trailing stop
+CLOSING = 4  # the closing half of a reversal
 
 Data = dict[str, Any]
 Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
@@ -49,6 +52,7 @@ CUT_BY = {
     Reason.VOLATILITY,
     Reason.ABSOLUTE_CAP,
     Reason.CROSSED_BOOK,
+    Reason.MAX_HOLDING,
 }
 OPENING_REFUSED = {
     Reason.REDUCE_ONLY,
@@ -63,6 +67,12 @@ OPENING_REFUSED = {
     Reason.CONCENTRATION_LIMIT,
     Reason.GROSS_EXPOSURE_LIMIT,
     Reason.BUYING_POWER,
+    Reason.COOLDOWN,
+    Reason.EXIT_DISTANCE_UNKNOWN,
+    Reason.EXIT_PRICE,
+    Reason.ORDER_UNKNOWN,
+    Reason.PRICE_COLLAR,
+    Reason.WORKING_ORDERS_FULL,
 }
 SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
@@ -88,6 +98,7 @@ class Meaning:
         self._bar_symbols: list[int] = []
         self._actions: dict[int, int] | None = None  # symbol → action, until decided on
         self._decided = 0  # decisions so far
+        self._of_slice: dict[int, str] = {}  # decision of the last slice → symbol
         self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
         self._stops = Stops()
         self._ended = False
@@ -171,6 +182,7 @@ class Meaning:
             return "decisions without the recorded actions they were taken on"
         actions, self._actions = self._actions, None
         self._approved = {}
+        self._of_slice = {}
         column = self._column
         symbol_at, action_at, qty_at = column["symbol"], column["action"], column["approved_qty"]
         expected, self._decided = self._decided, data["first"] + len(data["rows"])
@@ -180,6 +192,7 @@ class Meaning:
             return f"{len(data['rows'])} decisions on {len(actions)} actions"
         for offset, row in enumerate(data["rows"]):
             symbol, qty = row[symbol_at], row[qty_at]
+            self._of_slice[data["first"] + offset] = self._name(symbol)
             if actions.get(symbol) != row[action_at]:
                 return f"a decision on {self._name(symbol)} on another action than the recorded one"
             if qty == 0.0 and row[column["reason"]] == 0:
@@ -202,7 +215,8 @@ class Meaning:
             return None
         if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
             return f"approved {qty!r} of a request for {requested!r}"
-        for name in ("max_order_size", "throttle_max_order_size"):
+        caps = ["max_order_size", "throttle_max_order_size"]
+        for name in caps[: 1 if row[column["reason"]] == Reason.MAX_HOLDING else 2]:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self._held(self._name(row[column["symbol"]]))
@@ -224,9 +238,14 @@ class Meaning:
         self._stops.intended(data["client_order_id"], stamp[1])
         if data["purpose"] == "flatten":
             return self._stops.flatten_fault(data.get("kill_id"), qty, self._held(symbol))
+        if data["purpose"] == EXIT:
+            return self._exit_fault(data)
         if data["purpose"] != "decision":
             return f"an order for the unknown purpose {data['purpose']!r:.60}"
         approved = self._approved.pop(data["decision"], None)
+        if approved is not None and data.get("leg") == CLOSING and 0.0 < qty / approved[1] < 1.0:
+            self._approved[data["decision"]] = approved[0], approved[1] - qty
+            approved = approved[0], qty  # what is left of it opens, as another order
         if approved is None:
             return f"order {data['client_order_id']} has no approved decision, or a second order"
         if (self._name(approved[0]), approved[1]) != (symbol, qty):
@@ -234,6 +253,14 @@ class Meaning:
                 f"order {data['client_order_id']} is for {qty!r} {symbol}, its decision approved "
                 f"{approved[1]!r} {self._name(approved[0])}"
             )
+        return None
+
+    def _exit_fault(self, data: Data) -> str | None:
+        """What is wrong with an order that is to rest beside a position."""
+        if self._of_slice.get(data["decision"]) != data["symbol"]:
+            return f"exit {data['client_order_id']} comes from no decision on {data['symbol']}"
+        if data.get("leg") not in EXIT_LEGS:
+            return f"exit {data['client_order_id']} is leg {data.get('leg')!r:.20}"
         return None
 
     def _sent(self, stamp: Stamp, data: Data) -> str | None:
