@@ -167,15 +167,8 @@ class FlattenOrder:
 
 def flatten_intent(order: FlattenOrder) -> Entry:
     """ORDER_INTENT without a decision behind it: only its kill allows it, and only to reduce."""
-    payload = {
-        "client_order_id": order.client_id,
-        "symbol": order.symbol,
-        "qty": order.qty,
-        "decision": -1,
-        "order_id": 0,
-        "purpose": "flatten",
-        "kill_id": order.kill_id,
-    }
+    payload = {"client_order_id": order.client_id, "symbol": order.symbol, "qty": order.qty}
+    payload |= {"decision": -1, "order_id": 0, "purpose": "flatten", "kill_id": order.kill_id}
     return Entry(RecordType.ORDER_INTENT, payload, order.ts_ns)
 
 

@@ -99,13 +99,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "RUN_RESUME": {"run_id": str, "head": str, "last_seq": int, **IDENTITY},
     "BAR": {"use": str, "rows": list},
     "ACTION": {"rows": list, "features_sha": str, "latency_ns": int},
-    "DECISION": {
-        "first": int,
-        "rows": list,
-        "throttles": list,
-        "events": list,
-        "account": list,
-    },
+    "DECISION": {"first": int, "rows": list, "throttles": list, "events": list, "account": list},
     "ORDER_INTENT": {
         **ORDER,
         "symbol": str,
@@ -291,12 +285,11 @@ def fault_in(kind: str, payload: Any) -> str | None:
 def client_order_id(run_lineage: str, symbol: str, ts_ns: int, decision: int, leg: int = 0) -> str:
     """The id an order carries to the broker: 20 hex digits, the same on every replay.
 
-    A hash of run lineage, symbol, slice close time, decision number and (but for 0) leg, each
-    length-prefixed, so that a resend after a crash is recognised as the order it is.
+    A hash of run lineage, symbol, close, decision and (but for 0) leg, each length-prefixed, so
+    that a resend after a crash is recognised as the order it is.
     """
     digest = hashlib.sha256(b"trader-order/1")
-    legs = (str(leg),) if leg else ()
-    for part in (run_lineage, symbol, str(ts_ns), str(decision), *legs):
+    for part in (run_lineage, symbol, str(ts_ns), str(decision), *([str(leg)] if leg else [])):
         raw = part.encode("utf-8", "surrogateescape")
         digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest.hexdigest()[:20]

@@ -17,6 +17,7 @@ from typing import Any
 
 from trader.core.schema import Reason, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
+from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
 
@@ -26,54 +27,6 @@ CLOSING = 4  # the closing half of a reversal
 Data = dict[str, Any]
 Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
 
-# the limit a refusal or a cut is measured against, as named in RUN_START's limits
-LIMIT_OF = {
-    Reason.POSITION_LIMIT: "max_position_size",
-    Reason.POSITION_NOTIONAL_LIMIT: "max_position_notional",
-    Reason.ORDER_SIZE_LIMIT: "max_order_size",
-    Reason.ORDER_NOTIONAL_LIMIT: "max_order_notional",
-    Reason.DAILY_LOSS_LIMIT: "max_daily_loss",
-    Reason.DRAWDOWN_LIMIT: "max_drawdown_frac",
-    Reason.CONCENTRATION_LIMIT: "max_position_concentration",
-    Reason.GROSS_EXPOSURE_LIMIT: "max_gross_exposure",
-    Reason.PRICE_COLLAR: "price_collar",
-    Reason.VOLUME_PARTICIPATION: "max_volume_participation",
-    Reason.SPREAD: "max_spread_bps",
-    Reason.VOLATILITY: "max_volatility",
-    Reason.ABSOLUTE_CAP: "throttle_max_order_size",
-    Reason.BELOW_MIN_SIZE: "min_order_size",
-}
-_LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
-# Beside an approved qty the first mean that it was cut, the others that only what closes is left.
-CUT_BY = {
-    Reason.NONE,
-    Reason.VOLUME_PARTICIPATION,
-    Reason.SPREAD,
-    Reason.VOLATILITY,
-    Reason.ABSOLUTE_CAP,
-    Reason.CROSSED_BOOK,
-    Reason.MAX_HOLDING,
-}
-OPENING_REFUSED = {
-    Reason.REDUCE_ONLY,
-    Reason.RESTRICTED,
-    Reason.ORDER_RATE_LIMIT,
-    Reason.POSITION_LIMIT,
-    Reason.POSITION_NOTIONAL_LIMIT,
-    Reason.ORDER_SIZE_LIMIT,
-    Reason.ORDER_NOTIONAL_LIMIT,
-    Reason.DAILY_LOSS_LIMIT,
-    Reason.DRAWDOWN_LIMIT,
-    Reason.CONCENTRATION_LIMIT,
-    Reason.GROSS_EXPOSURE_LIMIT,
-    Reason.BUYING_POWER,
-    Reason.COOLDOWN,
-    Reason.EXIT_DISTANCE_UNKNOWN,
-    Reason.EXIT_PRICE,
-    Reason.ORDER_UNKNOWN,
-    Reason.PRICE_COLLAR,
-    Reason.WORKING_ORDERS_FULL,
-}
 SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
 SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
@@ -208,7 +161,7 @@ class Meaning:
         """What is wrong with one decision that has a reason or an approved qty."""
         column, limits = self._column, self._limits
         requested = number(row[column["requested_qty"]])
-        name = _LIMIT_OF.get(row[column["reason"]])
+        name = LIMIT_BY_CODE.get(row[column["reason"]])
         if name is not None and number(row[column["limit"]]) != limits[name]:
             return f"refused at {name} {row[column['limit']]!r}, in force is {limits[name]!r}"
         if qty == 0.0:
