@@ -1,7 +1,8 @@
 """An obvious ledger in `Decimal`: the specification that the core is compared with.
 
-It knows target sizing, next-open fills, bps slippage and commission, ticks, lots and shared bar
-volume, and nothing else. It is slow, has no state but dictionaries, and is meant to be read.
+It knows target and percent sizing, what cash allows without margin, next-open fills, bps slippage
+and commission, ticks, lots and shared bar volume, and nothing else. It is slow, has no state but
+dictionaries, and is meant to be read.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Terms:
     tick_size: Decimal = ZERO
     lot_size: Decimal = Decimal(1)
     participation: Decimal | None = None
+    percent: Decimal | None = None  # of equity instead of base_size, and no margin
 
 
 @dataclass
@@ -43,6 +45,17 @@ class Ledger:
         return self.cash + sum(
             (qty * self.marks[symbol] for symbol, qty in self.positions.items()), ZERO
         )
+
+    def leads_to(self, symbol: int) -> Decimal:
+        """The position once every waiting order has filled."""
+        return self.positions.get(symbol, ZERO) + sum(self.working.get(symbol, []), ZERO)
+
+    def worst_worth(self, symbol: int) -> Decimal:
+        """Most that a symbol's position can be worth while its orders fill one side first."""
+        held, waiting = self.positions.get(symbol, ZERO), self.working.get(symbol, [])
+        bought = sum((order for order in waiting if order > 0), ZERO)
+        sold = sum((order for order in waiting if order < 0), ZERO)
+        return max(abs(held + bought), abs(held + sold)) * self.marks[symbol]
 
 
 def number(value: float) -> Decimal:
@@ -89,16 +102,56 @@ def decide(ledger: Ledger, symbol: int, action: int, terms: Terms) -> None:
     """Queue the order that brings position and waiting orders to the action's target."""
     if action == TradingAction.HOLD:
         return
-    target = terms.base_size if action == TradingAction.BUY else -terms.base_size
+    size = terms.base_size if terms.percent is None else size_of_equity(ledger, symbol, terms)
+    target = size if action == TradingAction.BUY else -size
     if target < 0 and not terms.allow_short:
         target = ZERO
+    if terms.percent is not None and (ledger.leads_to(symbol) * target) > 0:
+        return
     waiting = ledger.working.setdefault(symbol, [])
     wanted = target - ledger.positions.get(symbol, ZERO) - sum(waiting, ZERO)
     if any(order * wanted < 0 for order in waiting):  # withdraw what goes the other way
         waiting[:] = [order for order in waiting if order * wanted > 0]
         wanted = target - ledger.positions.get(symbol, ZERO) - sum(waiting, ZERO)
+    if terms.percent is not None:
+        wanted = what_can_be_paid(ledger, symbol, wanted, terms)
     if wanted != 0:
         waiting.append(wanted)
+
+
+def whole_lots(size: Decimal, terms: Terms) -> Decimal:
+    """`size` ≥ 0 rounded down."""
+    return (max(size, ZERO) / terms.lot_size).to_integral_value(ROUND_FLOOR) * terms.lot_size
+
+
+def size_of_equity(ledger: Ledger, symbol: int, terms: Terms) -> Decimal:
+    """`percent` of equity in whole lots; never more than all of it pays for with costs."""
+    assert terms.percent is not None
+    price = ledger.marks[symbol]
+    paid = price * (1 + terms.slippage_bps / 10_000) * (1 + terms.commission_bps / 10_000)
+    return whole_lots(min(ledger.equity * terms.percent / price, ledger.equity / paid), terms)
+
+
+def what_can_be_paid(ledger: Ledger, symbol: int, wanted: Decimal, terms: Terms) -> Decimal:
+    """The largest part of `wanted`, down to what only closes, that all of the equity carries."""
+    sign = 1 if wanted > 0 else -1
+    held = ledger.positions.get(symbol, ZERO)
+    before = held + sum((o for o in ledger.working.get(symbol, []) if o * sign > 0), ZERO)
+    price = ledger.marks[symbol] * (1 + terms.slippage_bps / 10_000)
+    money = ledger.equity - sum(
+        (ledger.worst_worth(other) for other in ledger.marks if other != symbol), ZERO
+    )
+    lots = abs(wanted) / terms.lot_size
+    while lots > 0:
+        size = lots * terms.lot_size
+        needed = abs(before + sign * size) * price + size * price * terms.commission_bps / 10_000
+        if before * sign < 0:  # what closes does so at a loss
+            needed += min(abs(before), size) * (price - ledger.marks[symbol])
+        closes = before * sign < 0 and size <= -before * sign
+        if closes or needed <= money:
+            return sign * size
+        lots -= 1
+    return ZERO
 
 
 def run_ledger(bars: np.ndarray, actions: np.ndarray, cash: float, terms: Terms) -> Ledger:

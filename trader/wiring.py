@@ -23,7 +23,8 @@ from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, frame_history, load_history
-from trader.models.model import Model, load_model, predict_actions
+from trader.models.child_model import StartedProcess
+from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
 from trader.user_code.targets import load_target
 
@@ -84,14 +85,18 @@ def load_bars(config: Config, given: Given = NOTHING) -> History:
 
 
 def build_model(
-    config: Config, features: Sequence[str], paths: Sequence[Path], given: Given = NOTHING
+    config: Config,
+    features: Sequence[str],
+    paths: Sequence[Path],
+    given: Given = NOTHING,
+    started: StartedProcess | None = None,
 ) -> Model:
-    """The model that the config names, or the one given."""
+    """The model that the config names, or the one given. `started`: its process, if it has one."""
     if given.model is not None:
         from trader.models.object_model import load_object
 
         return load_object(given.model, config, features, config.symbols)
-    return load_model(config, features, config.symbols, paths)
+    return open_model(config, features, config.symbols, paths, started)
 
 
 def check_drivers(config: Config, bars: np.ndarray) -> None:
@@ -158,20 +163,18 @@ def prepare(
     """Load, check and compute everything up to the actions. Raises the errors of each part."""
     config = loaded.config
     paths = search_paths(config_files)
+    started = None if given.model is not None else start_early(config)
     history = load_bars(config, given)
     bars = history.bar_set.bars
     check_drivers(config, bars)
     timing.lap("load_s")
     features = build_features(config, history.sessions, paths)
-    model = build_model(config, features.names, paths, given)
+    model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
     matrix = features.batch(bars)
     timing.lap("features_s")
-    chunk_rows: dict[str, Any] = {}
-    if config.model.type == "sklearn":
-        chunk_rows["chunk_rows"] = config.model.chunk_rows
     report = None if progress is None else _model_progress(progress, len(bars))
-    said = predict_actions(model, bars, matrix, progress=report, **chunk_rows)
+    said = predict_actions(model, bars, matrix, progress=report)
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])

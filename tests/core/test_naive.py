@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core_kit import BAR, random_bars, run
 from tests.naive import Ledger, Terms, number, run_ledger
+from trader.core.schema import SizingMode
 
 
 def assert_same(result, ledger: Ledger) -> None:
@@ -27,6 +28,9 @@ def assert_same(result, ledger: Ledger) -> None:
 
 
 def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1e6) -> None:
+    of_equity = {} if terms.percent is None else {
+        "mode": int(SizingMode.PERCENT_EQUITY), "percent": float(terms.percent), "allow_margin": 0,
+    }  # fmt: skip
     result = run(
         bars,
         actions,
@@ -40,6 +44,7 @@ def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1
         max_fill_participation=(
             np.inf if terms.participation is None else float(terms.participation)
         ),
+        **of_equity,
     )
     assert_same(result, run_ledger(bars, actions, cash, terms))
 
@@ -70,6 +75,31 @@ def test_core_equals_the_decimal_ledger_whatever_the_terms(
         participation=None if participation is None else Decimal(participation),
     )
     compare(bars, actions, terms)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    symbols=st.integers(1, 3),
+    percent=st.sampled_from(["0.34", "0.5", "1"]),
+    commission=st.sampled_from(["0", "1", "10"]),
+    slippage=st.sampled_from(["0", "5"]),
+    allow_short=st.booleans(),
+)
+def test_what_the_cash_allows_is_bought_to_the_lot(
+    seed, symbols, percent, commission, slippage, allow_short
+):
+    bars = random_bars(seed, 40, symbols)
+    bars["bid"] = bars["ask"] = np.nan  # the twin knows no quotes
+    actions = np.random.default_rng(seed + 1).choice([0, 0, 1, 2], len(bars))
+    terms = Terms(
+        base_size=Decimal(0),
+        allow_short=allow_short,
+        commission_bps=Decimal(commission),
+        slippage_bps=Decimal(slippage),
+        percent=Decimal(percent),
+    )
+    compare(bars, actions, terms, cash=30_000.0)
 
 
 def read_real(path: Path, rows: int) -> np.ndarray:

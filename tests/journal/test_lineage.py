@@ -12,7 +12,7 @@ from tests.journal_kit import edit, finished_run, limited_rules, paper_run, reco
 from tests.paper_kit import Paper, bar
 from trader.cli import app
 from trader.jobs.backtest import Order
-from trader.jobs.paper.start import journals_of
+from trader.jobs.paper.which_run import journals_of
 from trader.journal.audit.findings import Report
 from trader.journal.audit.verify import verify, verify_here
 from trader.journal.lineage import newest_parent

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.core_kit import DAY, make_rules
-from trader.core import risk
+from trader.core import exposure, risk
 from trader.core.book import new_book
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -109,12 +109,12 @@ def test_worst_case_counts_the_working_orders_of_the_same_side_only():
 def test_exposure_of_others_takes_the_worse_side_of_each_at_its_own_price():
     other = {"qty": -30.0, "working_buy": 100.0, "working_sell": 20.0, "mark": 7.0}
     book, _ = desk(position={"qty": 50.0}, other=other)
-    assert risk.exposure_of_others(book.positions, 0) == 70.0 * 7.0
-    assert risk.exposure_of_others(book.positions, 1) == 5_000.0
+    assert exposure.exposure_of_others(book.positions, 0) == 70.0 * 7.0
+    assert exposure.exposure_of_others(book.positions, 1) == 5_000.0
     book, _ = desk(other={"qty": -30.0, "working_sell": 60.0, "mark": 7.0})
-    assert risk.exposure_of_others(book.positions, 0) == 90.0 * 7.0
+    assert exposure.exposure_of_others(book.positions, 0) == 90.0 * 7.0
     book, _ = desk(other={"qty": NAN})
-    assert math.isnan(risk.exposure_of_others(book.positions, 0))
+    assert math.isnan(exposure.exposure_of_others(book.positions, 0))
 
 
 def test_exposure_of_others_adds_every_symbol_up():
@@ -122,7 +122,7 @@ def test_exposure_of_others_adds_every_symbol_up():
     book = new_book(rules)
     for index, place in enumerate(book.positions):
         place["qty"], place["mark"] = 10.0, 10.0**index
-    assert risk.exposure_of_others(book.positions, 1) == 10.0 + 1_000.0 + 10_000.0
+    assert exposure.exposure_of_others(book.positions, 1) == 10.0 + 1_000.0 + 10_000.0
 
 
 # --- step 0: trading state ---

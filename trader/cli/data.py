@@ -64,9 +64,12 @@ def check_command(  # house: parameters - one for each option of the command
     if bool(files) == bool(config):
         raise UsageError("give either files or a config: trader data check FILE... or -c CONFIG")
     if files:
+        from trader.cli.outcome import say_what_is_logged
         from trader.feeds.checking import FileTerms
 
-        terms = FileTerms(market_hours, timezone, timestamp.value, symbol, period)
+        say_what_is_logged()
+        settings = tuple(overrides or ())
+        terms = FileTerms(market_hours, timezone, timestamp.value, symbol, period, settings)
         checks, errors = _file_checks(files, terms)
     else:
         checks, errors = [_config_check(config or [], overrides)], []

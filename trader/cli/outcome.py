@@ -90,7 +90,7 @@ def explaining(loaded: "LoadedConfig") -> Iterator[None]:
     `load_config`'s own errors have their places already; wiring, features and models know only
     the key. What the modules log meanwhile is said on stderr with its level in front.
     """
-    _say_what_is_logged()
+    say_what_is_logged()
     try:
         yield
     except ConfigError as error:
@@ -99,7 +99,7 @@ def explaining(loaded: "LoadedConfig") -> Iterator[None]:
         raise ConfigError(loaded.explain(error)) from error
 
 
-def _say_what_is_logged() -> None:
+def say_what_is_logged() -> None:
     """`warning: …`, `info: …` on stderr for every record of ours; Python would print bare text."""
     import logging
 

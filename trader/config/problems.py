@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from trader.config.outline import child_of, entries, section_at, takes_none
 from trader.config.rules import contradictions
 from trader.config.schema import Config
+from trader.config.sections.model import BUILT_IN
 
 Keys = tuple[str | int, ...]
 SHOWN_LENGTH = 60
@@ -85,7 +86,7 @@ def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
         owner = ".".join(map(str, path[:-1])) or "the config"
         return f"unknown key in {owner}; got {shown(value)}{_nearest_key(path, raw)}"
     if value is None:
-        purpose = info.description if info else "rule, python, signals or sklearn"
+        purpose = info.description if info else f"one of {', '.join(BUILT_IN)}"
         none = " (write none for no limit)" if info and takes_none(info.annotation) else ""
         return f"is required and missing: {purpose}{none}"
     if value == "" and kind in STRUCTURE:

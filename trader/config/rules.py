@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
+from trader.config.sections.model import OutputRules
 
 if TYPE_CHECKING:
     from trader.config.schema import Config
@@ -17,6 +18,7 @@ Found = tuple[str, str]
 BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
+ACTING = ("buy", "sell", "close")  # keys of model.threshold
 BPS_OF_ALL = 10_000.0
 SECRET = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 SECRET_KEYS = ("apikey", "secret", "secretkey", "password", "privatekey", "token", "walletaddress")
@@ -125,6 +127,34 @@ def _model(config: "Config") -> Iterator[Found]:
     model = config.model
     if model.type == "sklearn" and model.sha256 is None and config.train is None:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
+    if isinstance(model, OutputRules):
+        yield from _output(model)
+
+
+def _output(model: OutputRules) -> Iterator[Found]:
+    """Rules of how a model's answer becomes an action."""
+    decide, threshold = model.decide, model.threshold
+    if decide is not None:
+        for name in ("classes", "threshold", "margin"):
+            if getattr(model, name) is not None:
+                yield f"model.{name}", "has no meaning beside model.decide: leave one of them out"
+        if decide.buy_above is None and decide.sell_below is None:
+            yield "model.decide", "needs buy_above, sell_below or both"
+        elif None not in (decide.buy_above, decide.sell_below):
+            assert decide.buy_above is not None
+            assert decide.sell_below is not None
+            if not (decide.sell_below <= decide.buy_above):
+                yield "model.decide.sell_below", "must not be above buy_above: both would hold"
+    if threshold is not None and threshold.model_dump() == dict.fromkeys(ACTING):
+        yield "model.threshold", "needs buy, sell or both"
+    if model.classes is not None:
+        actions = set(model.classes.values())
+        if not actions - {"HOLD"}:
+            yield "model.classes", "name no class that means BUY or SELL"
+        for name in ACTING:
+            wanted = threshold is not None and getattr(threshold, name) is not None
+            if wanted and name.upper() not in actions:
+                yield f"model.threshold.{name}", f"no class of model.classes means {name.upper()}"
 
 
 def _train(config: "Config") -> Iterator[Found]:

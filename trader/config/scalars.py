@@ -146,7 +146,7 @@ def to_param(value: object) -> Any:
     Everything else is text, and so is anything in quotes. Lists and mappings are followed.
     """
     if isinstance(value, dict):
-        return {str(key): to_param(item) for key, item in value.items()}
+        return {_param_key(key): to_param(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(to_param(item) for item in value)
     if isinstance(value, float):
@@ -158,6 +158,14 @@ def to_param(value: object) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise ValueError("must be a number, text, true, false, none, a list or a mapping")
+
+
+def _param_key(key: object) -> object:
+    """A key of a mapping: what reads as a number is one (`class_weight: {0: 1, 1: 5}`)."""
+    text = str(key)
+    if _WHOLE.fullmatch(text):
+        return to_whole(text)
+    return to_number(text) if _NUMBER.fullmatch(text) else text
 
 
 def _plain_param(text: str) -> object:
@@ -269,6 +277,7 @@ Digest = Annotated[str, BeforeValidator(to_text), AfterValidator(_digest)]
 Hours = Annotated[str, BeforeValidator(to_text), AfterValidator(_hours)]
 Zone = Annotated[str, BeforeValidator(to_text), AfterValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(to_switch)]
+Number = Annotated[float, BeforeValidator(to_number)]
 Positive = Annotated[float, Field(gt=0), BeforeValidator(to_number)]
 Amount = Annotated[float, Field(ge=0), BeforeValidator(to_number)]
 Share = Annotated[float, Field(gt=0, le=1), BeforeValidator(to_number)]

@@ -5,7 +5,7 @@ what depends on files (columns, calendars, feature parameters, model files) is c
 that opens them. Unknown keys are errors.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
@@ -14,7 +14,7 @@ from trader.config.sections.broker import Broker
 from trader.config.sections.exits import Exits
 from trader.config.sections.features import Feature
 from trader.config.sections.feed import Feed, InstrumentOrName
-from trader.config.sections.model import Model
+from trader.config.sections.model import Model, of_a_package
 from trader.config.sections.orders import Orders, PositionSizing
 from trader.config.sections.risk import Risk, Throttle
 from trader.config.sections.running import Audit, Execution, HookOrTarget, Kill, Watchdog
@@ -50,6 +50,11 @@ class Config(Section):
     watchdog: Watchdog = Field(default=Watchdog(), description="How long the loop may be silent.")
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
+
+    @field_validator("model", mode="wrap")
+    @classmethod
+    def _model(cls, value: object, validate: ValidatorFunctionWrapHandler) -> object:
+        return of_a_package(value, validate)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -154,7 +154,7 @@ def close_out(book, rules, symbol, out):
     order["kind"] = KIND_FLATTEN
     order["closing"] = qty
     basis = (position["mark"], account["ts_ns"], position["volume"])
-    price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+    price = execution.fill_price(broker, qty, basis, position, instrument)
     commission = execution.charge_commission(broker, order, qty, price)
     realized = accounting.apply_fill(
         account, position, qty, price, commission, instrument["lot_size"]

@@ -36,10 +36,10 @@ def slippage_per_unit(broker, price, spread, volume_share):
     """
     kind = broker["slippage_type"]
     if kind == SLIPPAGE_BPS:
-        return price * broker["slippage_value"] / 10_000.0
+        return abs(price) * broker["slippage_value"] / 10_000.0
     if kind == SLIPPAGE_HALF_SPREAD:
         return max(spread, 0.0) / 2.0 * broker["slippage_value"]
-    return price * broker["slippage_value"] * volume_share * volume_share
+    return abs(price) * broker["slippage_value"] * volume_share * volume_share
 
 
 @inlined
@@ -60,17 +60,23 @@ def expected_price(broker, position, qty):
 
 
 @inlined
-def affordable_size(broker, position, money):
-    """Units that `money` pays for with slippage and commission; +inf never, 0 without a price."""
-    price = expected_price(broker, position, 1.0)
+def affordable_size(broker, position, order, money):
+    """Largest position ≥ 0 that `money` holds after `order` = (its side ±1, units it closes first).
+
+    Slippage and the commission of the whole order are paid from it. +inf never, 0 without a price.
+    """
+    side, closed = order
+    price = abs(expected_price(broker, position, side))
     fixed = max(broker["commission_minimum"], 0.0)
-    per_unit = price
+    per_unit = 0.0
     if broker["commission_type"] == COMMISSION_BPS:
-        per_unit += price * broker["commission_value"] / 10_000.0
+        per_unit = price * broker["commission_value"] / 10_000.0
     elif broker["commission_type"] == COMMISSION_PER_SHARE:
-        per_unit += broker["commission_value"]
+        per_unit = broker["commission_value"]
     else:
         fixed = max(fixed, broker["commission_value"])
-    if not (per_unit > 0.0 and per_unit < math.inf):
+    if not (price > 0.0 and price + per_unit < math.inf):
         return 0.0
-    return max(money - fixed, 0.0) / per_unit
+    money -= closed * abs(price - abs(position["mark"]))  # what closes does so at a loss
+    by_size = (money - closed * per_unit) / (price + per_unit)
+    return max(min(by_size, (money - fixed) / price), 0.0)

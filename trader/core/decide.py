@@ -35,6 +35,7 @@ MAX_HOLDING = int(Reason.MAX_HOLDING)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 REDUCING = int(TradingState.REDUCING)
 HALTED = int(TradingState.HALTED)
 FLATTEN = int(OnBreach.FLATTEN)
@@ -56,7 +57,7 @@ def decide(book, rules, inputs, index, out):
     reason = inputs.reasons[index] + 0
     limits = rules.limits[0]
     asked = placing.asked_beside(inputs, index)
-    qty = 0.0
+    qty = size = 0.0
     kind = KIND_ENTRY
     if account["trading_state"] == REDUCING and is_flattening(account, limits):
         qty, kind = flattening_qty(position), KIND_FLATTEN
@@ -64,7 +65,7 @@ def decide(book, rules, inputs, index, out):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
         qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
     elif action != HOLD:
-        qty, reason = wanted_qty(book, rules, symbol, action, asked, out)
+        qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -77,6 +78,9 @@ def decide(book, rules, inputs, index, out):
     decision["approved_qty"] = 0.0
     decision["observed"] = 0.0
     decision["limit"] = 0.0
+    if reason == BELOW_LOT_SIZE:
+        decision["observed"] = size
+        decision["limit"] = rules.instruments[symbol]["lot_size"]
     rests = position["qty"] != 0.0 and is_naked(account, position, rules.exits[0])
     if qty != 0.0:
         request(book, rules, symbol, decision, kind, out)
@@ -131,21 +135,21 @@ def flattening_qty(position):
 
 @inlined
 def wanted_qty(book, rules, symbol, action, asked, out):
-    """(signed qty, reason) an action asks for, with what came beside it (`placing.asked_beside`).
+    """(signed qty, reason, size wanted) of an action and what came beside it (`asked_beside`).
 
     Orders of the other side are withdrawn before.
     """
     position = book.positions[symbol]
     size, limit_price, stop, target = asked
     if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
-        return 0.0, REQUEST_INVALID
+        return 0.0, REQUEST_INVALID, 0.0
     if size != size:
         size = wanted_size(book, rules, symbol)
     qty, reason = asked_qty(rules, symbol, action, position, size)
     if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
         qty, reason = asked_qty(rules, symbol, action, position, size)
     if qty == 0.0:
-        return qty, reason
+        return qty, reason, size
     closing = sizing.closing_qty(position, qty)
     if qty != closing:
         price = placing.entry_price(rules, symbol, position, qty, limit_price)
@@ -154,7 +158,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
         if refusal != NONE:
             qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
-    return within_order_size(rules, position, qty, lot_size), reason
+    return within_order_size(rules, position, qty, lot_size), reason, size
 
 
 @inlined
@@ -230,7 +234,7 @@ def wanted_size(book, rules, symbol):
     equity = book.account[0]["equity"]
     affordable = math.inf
     if rules.limits[0]["allow_margin"] == 0:
-        affordable = affordable_size(rules.broker[0], position, equity)
+        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0), equity)
     value = math.nan
     if mode == VOLATILITY_TARGET:
         value = throttle.volatility(
@@ -248,7 +252,7 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    price = quoted_price(position, qty)
+    price = abs(quoted_price(position, qty))
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:

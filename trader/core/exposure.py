@@ -1,9 +1,25 @@
-"""What positions and working orders could come to, at the worst.
+"""Step 5: what positions and working orders could come to at the worst, and what can be paid.
 
-Law: the worst is the position plus every working order of one side, unnetted.
+Law: the worst is the position plus every working order of one side, unnetted. Without margin all
+of it together, long and short, is worth no more than equity, costs included: then cash is never
+below zero either.
 """
 
+import math
+
+from trader.core.costs import affordable_size, commission_amount, expected_price
 from trader.core.jit import inlined
+from trader.core.rounding import is_money_within, lots_down, nearest_lot
+from trader.core.schema import Reason, SizingMode
+
+PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
+VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
+NONE = int(Reason.NONE)
+CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
+GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
+BUYING_POWER = int(Reason.BUYING_POWER)
+
+PASSED = (NONE, 0.0, 0.0)
 
 
 @inlined
@@ -15,6 +31,21 @@ def worst_qty(position, qty):
 
 
 @inlined
+def qty_before(position, qty):
+    """Position if every working order of the side of `qty` filled: where `qty` begins."""
+    if qty > 0.0:
+        return position["qty"] + position["working_buy"]
+    return position["qty"] - position["working_sell"]
+
+
+@inlined
+def closed_size(position, qty):
+    """Units ≥ 0 of `qty` that close before the rest opens."""
+    before = qty_before(position, qty)
+    return min(abs(before), abs(qty)) if before * qty < 0.0 else 0.0
+
+
+@inlined
 def exposure_of_others(positions, symbol):
     """Σ worst-case notional of every symbol but `symbol`, in config order."""
     total = 0.0
@@ -23,5 +54,70 @@ def exposure_of_others(positions, symbol):
             position = positions[index]
             long_side = abs(position["qty"] + position["working_buy"])
             short_side = abs(position["qty"] - position["working_sell"])
-            total += max(long_side, short_side) * position["mark"]
+            total += max(long_side, short_side) * abs(position["mark"])
     return total
+
+
+@inlined
+def check_concentration(book, rules, symbol, qty):
+    """Step 5: (reason, observed, limit): one symbol, all together, and what can be paid for."""
+    limits = rules.limits[0]
+    broker = rules.broker[0]
+    position = book.positions[symbol]
+    equity = book.account[0]["equity"]
+    size = abs(worst_qty(position, qty))
+    if not (equity > 0.0):
+        return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
+    notional = size * abs(position["mark"])
+    if not is_money_within(notional, limits["max_position_concentration"] * equity):
+        return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
+    if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
+        return PASSED
+    others = exposure_of_others(book.positions, symbol)
+    gross = others + notional
+    if not is_money_within(gross, limits["max_gross_exposure"] * equity):
+        return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
+    if limits["allow_margin"] == 0:
+        price = abs(expected_price(broker, position, qty))
+        needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
+        needed += closed_size(position, qty) * abs(price - abs(position["mark"]))
+        if not is_money_within(needed, equity):
+            return BUYING_POWER, needed, equity
+    return PASSED
+
+
+@inlined
+def is_trimmed(book, rules, symbol):
+    """Whether an order that there is too little money for is trimmed, not refused.
+
+    A size that is a share of the money is, and so is an order that shares its instant with
+    another symbol's. A fixed size that alone is too much is not: part of it is another trade.
+    """
+    mode = rules.sizing[0]["mode"]
+    if mode == PERCENT_EQUITY or mode == VOLATILITY_TARGET:
+        return True
+    now = book.account[0]["ts_ns"]
+    for other in range(len(book.positions)):
+        if other != symbol:
+            for index in range(book.positions[other]["working_orders"]):
+                if book.orders[other][index]["ts_ns"] == now:
+                    return True
+    return False
+
+
+@inlined
+def payable_qty(book, rules, symbol, qty):
+    """The part of `qty`, in whole lots, that passes the check of buying power; 0 if none does."""
+    broker, position = rules.broker[0], book.positions[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    side = 1.0 if qty > 0.0 else -1.0
+    before = qty_before(position, qty)
+    money = book.account[0]["equity"] - exposure_of_others(book.positions, symbol)
+    size = affordable_size(broker, position, (side, 0.0 - before * side), money)
+    for spare in range(2):  # a lot less where costs round against it
+        part = lots_down(size - before * side, lot_size) - spare * lot_size
+        if part > 0.0 and part < abs(qty):
+            part = nearest_lot(part * side, lot_size)
+            if check_concentration(book, rules, symbol, part)[0] == NONE:
+                return part
+    return 0.0

@@ -18,8 +18,8 @@ plus this order.
 
 import math
 
-from trader.core.costs import commission_amount, expected_price, quoted_price
-from trader.core.exposure import exposure_of_others, worst_qty
+from trader.core.costs import quoted_price
+from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
 from trader.core.jit import inlined
 from trader.core.markethours import check_market_hours
 from trader.core.rounding import (
@@ -29,7 +29,13 @@ from trader.core.rounding import (
     is_size_within,
     money_noise,
 )
-from trader.core.schema import MAX_WORKING_ORDERS, NS_PER_SECOND, Reason, SlippageType, TradingState
+from trader.core.schema import (
+    MAX_WORKING_ORDERS,
+    NS_PER_SECOND,
+    Reason,
+    SlippageType,
+    TradingState,
+)
 
 ACTIVE = int(TradingState.ACTIVE)
 HALTED_STATE = int(TradingState.HALTED)
@@ -44,6 +50,7 @@ PARAM_LOT = int(Reason.PARAM_LOT)
 PARAM_PRICE = int(Reason.PARAM_PRICE)
 RESTRICTED = int(Reason.RESTRICTED)
 NO_REFERENCE_PRICE = int(Reason.NO_REFERENCE_PRICE)
+PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
@@ -54,9 +61,8 @@ ORDER_SIZE_LIMIT = int(Reason.ORDER_SIZE_LIMIT)
 ORDER_NOTIONAL_LIMIT = int(Reason.ORDER_NOTIONAL_LIMIT)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
-CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
-GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
 BUYING_POWER = int(Reason.BUYING_POWER)
+TRIMMED_TO_CASH = int(Reason.TRIMMED_TO_CASH)
 
 PASSED = (NONE, 0.0, 0.0)
 
@@ -116,11 +122,14 @@ def check_parameters(position, qty, rules, symbol):
         return PARAM_LOT, qty, instrument["lot_size"]
     price = position["mark"]
     if not (price > 0.0 and price < math.inf):
-        return PARAM_PRICE, price, 0.0
+        if not (instrument["allow_negative_prices"] != 0 and price > -math.inf and price <= 0.0):
+            return PARAM_PRICE, price, 0.0
     if limits["price_collar"] != math.inf:  # a NaN denies
         reference = position["reference"]
         if not (reference > 0.0):
-            return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
+            undefined = position["bars"] > 1 and reference <= 0.0  # a fraction of it is nothing
+            reason = PRICE_NOT_POSITIVE if undefined else NO_REFERENCE_PRICE
+            return reason, reference if undefined else 0.0, limits["price_collar"]
         moved = abs(price - reference)
         if not is_price_within(moved, reference, limits["price_collar"]):
             return PRICE_COLLAR, moved / reference, limits["price_collar"]
@@ -158,7 +167,7 @@ def check_position_size(position, qty, limits):
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
         return POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * position["mark"]
+    notional = size * abs(position["mark"])
     if not is_money_within(notional, limits["max_position_notional"]):
         return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
     return PASSED
@@ -170,7 +179,7 @@ def check_order_size(position, qty, limits):
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * quoted_price(position, qty)
+    notional = size * abs(quoted_price(position, qty))
     if not is_money_within(notional, limits["max_order_notional"]):
         return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
     return PASSED
@@ -183,33 +192,6 @@ def check_losses(account, limits):
         return DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
     if not is_within_drawdown(account, limits["max_drawdown_frac"]):
         return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
-    return PASSED
-
-
-@inlined
-def check_concentration(book, rules, symbol, qty):
-    """Step 5: (reason, observed, limit): one symbol, all together, and what can be paid for."""
-    limits = rules.limits[0]
-    broker = rules.broker[0]
-    position = book.positions[symbol]
-    equity = book.account[0]["equity"]
-    size = abs(worst_qty(position, qty))
-    if not (equity > 0.0):
-        return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
-    notional = size * position["mark"]
-    if not is_money_within(notional, limits["max_position_concentration"] * equity):
-        return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
-    if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
-        return PASSED
-    others = exposure_of_others(book.positions, symbol)
-    gross = others + notional
-    if not is_money_within(gross, limits["max_gross_exposure"] * equity):
-        return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
-    if limits["allow_margin"] == 0:
-        price = expected_price(broker, position, qty)
-        needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
-        if not is_money_within(needed, equity):
-            return BUYING_POWER, needed, equity
     return PASSED
 
 
@@ -240,7 +222,8 @@ def pre_trade(book, rules, symbol, qty, closing):
     """What of an order passes: (approved qty, reason, observed, limit).
 
     `closing` is the part of `qty` (same sign, possibly 0) that only reduces the position.
-    Approved is `qty`, `closing` where only the opening part was refused, or 0.
+    Approved is `qty`, less of it where it was trimmed to what can be paid, `closing` where only
+    the opening part was refused, or 0.
     """
     account = book.account[0]
     position = book.positions[symbol]
@@ -254,7 +237,11 @@ def pre_trade(book, rules, symbol, qty, closing):
     kept = PASSED
     if closing != qty:
         kept = opening_verdict(book, rules, symbol, qty)
-        if kept[0] != NONE:
+        if kept[0] == BUYING_POWER and is_trimmed(book, rules, symbol):
+            approved = payable_qty(book, rules, symbol, qty)
+            if abs(approved) > abs(closing):
+                kept = TRIMMED_TO_CASH, kept[1], kept[2]
+        if kept[0] != NONE and kept[0] != TRIMMED_TO_CASH:
             approved = closing
     if approved != 0.0 and approved == closing:
         reason, observed, limit = check_order_size(position, approved, rules.limits[0])

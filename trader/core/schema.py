@@ -97,6 +97,7 @@ class Reason(IntEnum):
     SHORT_NOT_ALLOWED = 5
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
+    BELOW_THRESHOLD = 8
     COOLDOWN = 16  # too few bars since the exit before
     EXIT_DISTANCE_UNKNOWN = 17  # the range a stop is measured by has too few bars
     EXIT_PRICE = 18  # a stop or target on the wrong side of the price
@@ -135,6 +136,7 @@ class Reason(IntEnum):
     CONCENTRATION_LIMIT = 70
     GROSS_EXPOSURE_LIMIT = 71
     BUYING_POWER = 72
+    PRICE_NOT_POSITIVE = 73
     # step 6, market hours
     MARKET_CLOSED = 80
     CALENDAR_UNKNOWN = 81
@@ -146,6 +148,10 @@ class Reason(IntEnum):
     CROSSED_BOOK = 94
     THROTTLED_TO_ZERO = 95
     BELOW_MIN_SIZE = 96
+    # money
+    TRIMMED_TO_CASH = 97
+    BELOW_LOT_SIZE = 98
+    NO_EQUITY = 99
     # data and system (paper)
     DATA_GAP = 100
     DATA_LATE = 101
@@ -385,6 +391,7 @@ INSTRUMENT = _record(
     ("tick_size", "<f8"),  # 0 rounds nothing
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
+    ("allow_negative_prices", "<i8"),  # prices may be 0 or less
 )
 
 LIMITS = _record(  # +inf where the config says `none`

@@ -68,7 +68,7 @@ def settle(book, rules, bar, out):
         qty = execution.fill_qty(order, capacity, instrument["lot_size"])
         if qty != 0.0:
             capacity -= abs(qty)
-            price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+            price = execution.fill_price(broker, qty, basis, position, instrument)
             commission = execution.charge_commission(broker, order, qty, price)
             realized = accounting.apply_fill(
                 account, position, qty, price, commission, instrument["lot_size"]
@@ -226,7 +226,7 @@ def execute(book, rules, order, terms, out):
     qty = execution.fill_qty(order, room, instrument["lot_size"])
     if qty == 0.0:
         return 0.0
-    price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+    price = execution.fill_price(broker, qty, basis, position, instrument)
     if order["type"] == LIMIT or order["type"] == STOP_LIMIT:
         limit = order["limit_price"]
         price = min(price, limit) if qty > 0.0 else max(price, limit)

@@ -17,12 +17,16 @@ PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
+PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
 NO_VOLATILITY = int(Reason.NO_VOLATILITY)
 
 
 @inlined
 def target_size(sizing, equity, price, affordable, volatility):
     """Size ≥ 0 a fresh position should have, before lots; NaN where volatility is unknown.
+
+    NaN, too, for a share of equity at a price of 0 or less: what it buys is undefined.
 
     `affordable` is the size that all of the equity pays for with fees, so that 100 % of equity
     is a size that passes the buying-power check. `volatility` is the standard deviation of one
@@ -32,6 +36,8 @@ def target_size(sizing, equity, price, affordable, volatility):
     mode = sizing["mode"]
     if mode == TARGET or mode == INCREMENT:
         return sizing["base_size"]
+    if not (price > 0.0):
+        return math.nan
     if not (equity > 0.0):
         return 0.0
     if mode == PERCENT_EQUITY:
@@ -61,7 +67,7 @@ def requested_qty(action, sizing, position, size, lot_size):
     """
     current = position["qty"] + position["working_buy"] - position["working_sell"]
     if not (size >= 0.0):
-        return 0.0, NO_VOLATILITY
+        return 0.0, NO_VOLATILITY if position["mark"] > 0.0 else PRICE_NOT_POSITIVE
     sign = 1.0 if action == BUY else -1.0
     short_allowed = sizing["allow_short"] != 0
     if sizing["mode"] == TARGET and current == (
@@ -78,7 +84,7 @@ def requested_qty(action, sizing, position, size, lot_size):
         target = sign * lots_down(size, lot_size)
         if not short_allowed and target < 0.0:
             target = 0.0
-        if sizing["mode"] != TARGET and current * target > 0.0:
+        if sizing["mode"] != TARGET and current * sign > 0.0:
             off = abs(target - current)
             if is_within_threshold(off, sizing["rebalance_threshold"], target):
                 return 0.0, AT_TARGET
@@ -88,6 +94,8 @@ def requested_qty(action, sizing, position, size, lot_size):
         return qty, NONE
     if sign < 0.0 and not short_allowed and current <= 0.0:
         return 0.0, SHORT_NOT_ALLOWED
+    if lots_down(size, lot_size) == 0.0 and (current == 0.0 or sizing["mode"] == INCREMENT):
+        return 0.0, BELOW_LOT_SIZE
     return 0.0, AT_TARGET
 
 

@@ -17,6 +17,7 @@ DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 POSITION_LIMIT = int(Reason.POSITION_LIMIT)
 MARKET_VOLATILITY = int(Reason.MARKET_VOLATILITY)
+NO_EQUITY = int(Reason.NO_EQUITY)
 EXECUTION_REVIEW = int(Reason.EXECUTION_REVIEW)
 REDUCE_ONLY = int(Reason.REDUCE_ONLY)
 REDUCING = int(TradingState.REDUCING)
@@ -39,6 +40,8 @@ def watch_limits(book, rules, bars, out):
         event = tradingstate.breach_event(limits["on_drawdown"])
         drawdown = risk.drawdown_frac(account)
         breach(book, rules, (event, DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out)
+    if not (account["equity"] > 0.0):
+        breach(book, rules, (tradingstate.HALT, NO_EQUITY, account["equity"], 0.0), out)
     executions = float(account["executions"])
     most = limits["max_executions_without_review"]
     if not (executions < most):  # the last one that needs no review has been made

@@ -25,7 +25,8 @@ from trader.journal.store import read_records
 from trader.models.model import Model, Prediction, no_requests, predict_actions
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
-OWN = (int(Reason.NONE), int(Reason.WARMUP))  # reasons that come out of the batch path itself
+# reasons that come out of the batch path itself
+OWN = (int(Reason.NONE), int(Reason.WARMUP), int(Reason.BELOW_THRESHOLD))
 STOPS = ("ORDER_ABORTED", "CANCEL_INTENT", "KILL")  # what a backtest cannot know of
 READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", *STOPS)
 

@@ -45,6 +45,7 @@ class FileTerms:
     timestamp: str = "open"
     symbol: str | None = None  # the only one to look at, or the name of the file's
     period_s: float | None = None  # None: the most frequent distance of two stamps
+    settings: tuple[str, ...] = ()  # `feed.columns.volume=Vol`: keys of a config's feed section
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,17 @@ def _period_s(raw: RawRows) -> float:
 
 
 def _plain(path: Path, symbols: list[str], period_s: float, terms: FileTerms) -> Config:
-    kind = "parquet" if path.suffix.lower() in (".parquet", ".pq") else "csv"
+    with path.open("rb") as stream:
+        is_parquet = stream.read(4) == b"PAR1" or path.suffix.lower() in (".parquet", ".pq")
+    kind = "parquet" if is_parquet else "csv"
     feed: dict[str, Any] = {
         "type": kind,
         "path": str(path),
         "timezone": terms.timezone or "none",
         "timestamp": terms.timestamp,
     }
+    for setting in terms.settings:
+        _put(feed, setting)
     settings = {
         "name": "check",
         "instruments": symbols,
@@ -152,6 +157,21 @@ def _plain(path: Path, symbols: list[str], period_s: float, terms: FileTerms) ->
         return Config.model_validate(settings)
     except ValidationError as error:
         raise _explained(error, path) from None
+
+
+def _put(feed: dict[str, Any], setting: str) -> None:
+    """Set one key of the feed section; `UsageError` for a key of another."""
+    key, mark, value = setting.partition("=")
+    first, *words = key.strip().split(".")
+    if not mark or first != "feed" or not words or words[0] in ("type", "path"):
+        raise UsageError(
+            f"--set {setting}: with files, only keys of feed that say how to read them count, such "
+            "as feed.columns.volume=Vol or feed.separator=tab"
+        )
+    place = feed
+    for word in words[:-1]:
+        place = place.setdefault(word, {})
+    place[words[-1]] = value.strip()
 
 
 def _explained(error: ValidationError, path: Path) -> DataError | UsageError:

@@ -89,10 +89,10 @@ def read_files(config: Config) -> Files:
             key="feed.type",
         )
     if reader is None:
-        raise ConfigError(
-            f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
-            key="feed.type",
-        )
+        remedy = f"a backtest needs {' or '.join(READERS)}"
+        if config.feed.is_market:
+            remedy = "`trader data download -c FILE` fetches it, and prints how to backtest on it"
+        raise ConfigError(f"{config.feed.type} has no history here: {remedy}", key="feed.type")
     check_policies(config)
     rows = []
     sources = []

@@ -16,7 +16,7 @@ from trader.config.load import LoadedConfig
 from trader.core.schema import TradingAction
 from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
-from trader.models.model import load_model, predict_rows
+from trader.models.model import open_model, predict_rows
 from trader.models.signals_file import SignalsModel
 from trader.wiring import build_features, check_drivers, load_bars, load_hooks, search_paths
 
@@ -39,14 +39,14 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     config = loaded.config
     paths = search_paths(config_files)
     load_hooks(config, paths)
-    if config.feed.type == "stdin":
+    if not config.feed.is_file:
         return _without_bars(loaded, paths)
     history = load_bars(config)
     bars = history.bar_set.bars
     check_drivers(config, bars)
     build_rules(config, history.sessions)
     features = build_features(config, history.sessions, paths)
-    model = load_model(config, features.names, config.symbols, paths)
+    model = open_model(config, features.names, config.symbols, paths)
     matrix = features.batch(bars)
     warm = np.flatnonzero(~np.isnan(matrix).any(axis=1))
     warnings = list(history.bar_set.quality.warnings)
@@ -77,7 +77,7 @@ def _without_bars(loaded: LoadedConfig, paths: Sequence[Path]) -> Validation:
     hours = session_table(config.risk.market_hours, today_ns, today_ns)
     build_rules(config, hours)
     features = build_features(config, hours, paths)
-    load_model(config, features.names, config.symbols, paths)
+    open_model(config, features.names, config.symbols, paths)
     warnings = [f"a feed of type {config.feed.type} has no bars before it runs: none were checked"]
     document = {
         "config_sha256": loaded.sha256,

@@ -23,7 +23,7 @@ from trader.journal.audit.verify import verify
 from trader.journal.locate import find_journal
 from trader.journal.records import UNJUDGEABLE, JournalError, Record
 from trader.journal.store import damaged, read_records
-from trader.models.model import load_model
+from trader.models.model import open_model
 from trader.wiring import build_features, search_paths
 
 CONFIG = "config.resolved.yaml"
@@ -51,7 +51,7 @@ def parity_run(text: str, parent: Path) -> Document:
         recorded = start.data.get("search_paths") or []
         paths = (*map(Path, recorded), *search_paths([path.parent / CONFIG]))
         features = build_features(config, rules.sessions, paths)
-        model = load_model(config, features.names, config.symbols, paths)
+        model = open_model(config, features.names, config.symbols, paths)
         report = parity(path, rules, features, model)
         return {**asdict(report), **_verdict(report.divergence)}
 

@@ -95,6 +95,18 @@ def _in_file(text: str) -> list[Anchor]:
     return anchors
 
 
+def anchors_in(path: Path) -> list[Anchor]:
+    """The anchors of a file that a run writes: a last entry that a crash cut off is none yet.
+
+    UsageError where the file is no anchor file or cannot be read.
+    """
+    try:
+        whole, _, _ = path.read_text("utf-8").rpartition("\n\n")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the anchor file {path} cannot be read: {error}") from None
+    return [_parsed(note, path) for note in whole.split("\n\n") if note.strip()]
+
+
 def _parsed(note: str, path: Path) -> Anchor:
     lines = note.strip("\n").split("\n")
     try:

@@ -2,9 +2,9 @@
 
 Law: `append` is one transaction: all of its records or none, numbered without a gap, each hashed
 onto the one before. A failed write is fatal: it raises JournalError, and from then on the object
-refuses everything; the same file is never retried by the same process, because a failed flush may
-have lost pages that a second flush then reports as written. Clocks are passed in. Appends may come
-from any thread. One process writes at a time, and a forked child may not.
+refuses everything; the same file is never retried by the same process: a failed flush may have
+lost pages that a second one reports as written. Clocks are passed in. Appends may come from any
+thread. One process writes at a time, and a forked child may not.
 """
 
 import os
@@ -20,6 +20,7 @@ from trader.journal import entries as build
 from trader.journal.anchor import Checkpoint
 from trader.journal.chain import GENESIS, record_hash
 from trader.journal.merkle import MerkleTree
+from trader.journal.own_files import OwnFiles, remedy
 from trader.journal.records import (
     ALWAYS_DURABLE,
     HEADED,
@@ -123,7 +124,7 @@ class Journal:
                 "SELECT max(seq) FROM records WHERE type = 'CHECKPOINT' AND seq > ?",
                 (head.seq - 2 * CHECKPOINT_RECORDS,),
             ).fetchone()
-            status = os.stat(self.path)
+            self._files = OwnFiles(self.path)
         except (*UNREADABLE, OSError) as error:
             self._connection.close()
             raise damaged(self.path, error) from error
@@ -131,14 +132,18 @@ class Journal:
             self._connection.close()
             raise damaged(self.path, ValueError("records are missing"))
         self.run_id: str = Record(1, 0, 0, None, None, "", b"", b"", first[0]).data["run_id"]
-        self._file = (status.st_dev, status.st_ino)
-        self._head = head
+        self._head = self._durable_head = head
         self._checkpointed = checkpoint[0] or 1
 
     @property
     def head(self) -> Head:
         """Seq and hash of the last record."""
         return self._head
+
+    @property
+    def durable_head(self) -> Head:
+        """Seq and hash of the last record that a crash of the machine cannot take."""
+        return self._durable_head
 
     @property
     def next_seq(self) -> int:
@@ -169,7 +174,8 @@ class Journal:
             is_due = last - self._checkpointed >= CHECKPOINT_RECORDS
             if checkpoint or is_due or kinds & CHECKPOINTED:
                 made = self._add_checkpoint(records, tree)
-            self._write(records, tree, durable or bool(kinds & ALWAYS_DURABLE))
+            is_durable = durable or made is not None or bool(kinds & ALWAYS_DURABLE)
+            self._write(records, tree, is_durable)
             if made:
                 self._checkpointed = self._head.seq
         if made:
@@ -230,26 +236,27 @@ class Journal:
         """One transaction. Whatever goes wrong in it makes this object refuse from now on."""
         connection = self._connection
         try:
-            status = os.stat(self.path)
-            if (status.st_dev, status.st_ino) != self._file:
-                raise OSError("the file was replaced while the run was writing it")
+            self._files.require_same()
             if durable != self._full_sync:
                 connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._full_sync = durable
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(INSERT, records)
             connection.execute("COMMIT")
+            self._files.written()
         except (*UNREADABLE, OSError) as error:
             self._abandon(str(error))
             raise JournalError(
-                f"cannot write the journal {self.path}: {error}; trading must stop. Make room or "
-                "repair the disk, then start the run again: it recovers from what is on disk"
+                f"cannot write the journal {self.path}: {error}; trading must stop. {remedy(error)}"
+                ", then start the run again: it recovers from what is on disk"
             ) from error
         except BaseException as error:  # an interrupt in mid-write leaves nobody knowing how far
             self._abandon(repr(error))
             raise
         self._tree = tree
         self._head = Head(records[-1].seq, records[-1].hash)
+        if durable:
+            self._durable_head = self._head
 
     def _abandon(self, why: str) -> None:
         self.failure = f"a write failed ({why})"

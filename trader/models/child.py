@@ -1,4 +1,4 @@
-"""The child process a model runs in: `python -m trader.models.child REQUEST_FD ANSWER_FD`.
+"""The process a model runs in: `python -m trader.models.child REQUEST_FD ANSWER_FD [MODULE…]`.
 
 Law: serves one parent over two pipes and dies with it. Whatever the model does, the parent gets
 an answer that carries the number of its question, or the end of the pipe. What the model prints
@@ -9,23 +9,27 @@ does, also while C code holds the GIL; so a parent that was killed leaves no orp
 import contextlib
 import faulthandler
 import gc
+import importlib
+import json
 import os
 import pickle
 import signal
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from trader.errors import TraderError
+from trader.core.schema import BAR
+from trader.errors import ModelError, TraderError
 
 LENGTH = struct.Struct("<I")
-HEADER = struct.Struct("<qbI")  # number of the question, Status, rows
+HEADER = struct.Struct("<qbI")  # number of the question, Status, rows (or row + 1, exit code)
 LONGEST_TEXT = 2_000
+LONGEST_NOTICE = 500
 
 
 class Status(IntEnum):
@@ -36,6 +40,7 @@ class Status(IntEnum):
     FAILED = 2  # it raised
     NONSENSE = 3  # it answered what is no action
     NOT_LOADED = 4
+    SCORED = 5  # actions, each with its score and nothing else beside it
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Setup:
     folder: str  # the parent's working directory
     memory_bytes: int | None  # address space on top of what Python itself takes
     suicide_s: float  # after this long a question kills the process
+    shared_fd: int | None = None  # of `SharedRows`, where the parent has some
 
 
 def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes:
@@ -55,10 +61,13 @@ def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes
     return LENGTH.pack(len(message)) + message
 
 
-def main(request_fd: int, answer_fd: int) -> None:
-    """Serve until the parent is gone."""
+def main(request_fd: int, answer_fd: int, preload: Sequence[str] = ()) -> None:
+    """Serve until the parent is gone. `preload`: modules to import while the parent is busy."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     _print_to_stderr()
+    for module in preload:
+        with contextlib.suppress(Exception):  # loading the model will say what is missing
+            importlib.import_module(module)
     requests = os.fdopen(request_fd, "rb")
     setup = _setup(requests, answer_fd)
     if setup is None:
@@ -67,17 +76,18 @@ def main(request_fd: int, answer_fd: int) -> None:
     try:
         _limit_memory(setup.memory_bytes)
         model = setup.load()
-        from trader.models.model import predict_rows
+        ask = _ask(model, setup)
     except BaseException as error:
-        _send(answer_fd, pack(0, Status.NOT_LOADED, text_of(error)))
+        _send(answer_fd, not_loaded(error))
         return
     gc.collect()
     gc.freeze()
-    _send(answer_fd, pack(0, Status.READY))
+    notices = json.dumps([text[:LONGEST_NOTICE] for text in getattr(model, "notices", [])[:10]])
+    _send(answer_fd, pack(0, Status.READY, notices.encode()))
     while (question := _receive(requests)) is not None:
-        number, bars, features = pickle.loads(question)  # noqa: S301 - our parent wrote it
+        number, what = pickle.loads(question)  # noqa: S301 - our parent wrote it
         faulthandler.dump_traceback_later(setup.suicide_s, exit=True, file=2)
-        answer = _answer(predict_rows, model, (number, bars, features))
+        answer = _answer(ask, number, what)
         faulthandler.cancel_dump_traceback_later()
         if os.getpid() != served_by:
             os._exit(0)  # the model forked: only the one that was asked answers
@@ -104,23 +114,54 @@ def _setup(requests: BinaryIO, answer_fd: int) -> Setup | None:
         os.chdir(folder)
         setup: Setup = pickle.loads(inner)  # noqa: S301 - our parent wrote it
     except BaseException as error:
-        _send(answer_fd, pack(0, Status.NOT_LOADED, text_of(error)))
+        _send(answer_fd, not_loaded(error))
         return None
     return setup
 
 
-def _answer(predict_rows: Callable[..., Any], model: object, question: Any) -> bytes:
-    from trader.models.actions import AnswerError
+def _ask(model: Any, setup: Setup) -> Callable[[Any], Any]:
+    """What answers a question: (bars, features) of a slice, or rows in shared memory."""
+    from trader.models.model import predict_rows
+    from trader.models.shared_rows import SharedMatrix, SharedRows
 
-    number, bars, features = question
+    shared = None if setup.shared_fd is None else SharedRows(setup.shared_fd)
+    nothing = np.empty(0, BAR)
+
+    def ask(what: Any) -> Any:
+        if isinstance(what, SharedMatrix):
+            assert shared is not None, "who asks about shared rows has shared them"
+            return model.predict(nothing, shared.get(what))
+        return predict_rows(model, *what)
+
+    return ask
+
+
+def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
+    from trader.models.actions import AnswerError
+    from trader.models.decisions import Decided
+
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            said = predict_rows(model, bars, features)
+            said = ask(what)
     except BaseException as error:
-        nonsense = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
-        return pack(number, Status.NONSENSE if nonsense else Status.FAILED, text_of(error))
+        cause = error if isinstance(error, AnswerError) else error.__cause__
+        if isinstance(cause, AnswerError):
+            is_plain = error is cause and cause.row is not None
+            text = cause.complaint.encode("utf-8", "backslashreplace") if is_plain else b""
+            row = cause.row + 1 if is_plain and cause.row is not None else 0
+            return pack(number, Status.NONSENSE, text[:LONGEST_TEXT] or text_of(error), row)
+        return pack(number, Status.FAILED, text_of(error))
     body = said.actions.astype(np.int8).tobytes() + said.reasons.astype(np.int16).tobytes()
+    if isinstance(said, Decided):
+        return pack(number, Status.SCORED, body + said.scores.tobytes(), len(said.actions))
     return pack(number, Status.ACTIONS, body + said.requests.tobytes(), len(said.actions))
+
+
+def not_loaded(error: BaseException) -> bytes:
+    """The answer of a process that has no model: exit code, config key and text of the error."""
+    code = error.exit_code if isinstance(error, TraderError) else ModelError.exit_code
+    key = getattr(error, "key", None) or ""
+    return pack(0, Status.NOT_LOADED, str(key).encode() + b"\0" + text_of(error), code)
 
 
 def text_of(error: BaseException) -> bytes:
@@ -164,4 +205,4 @@ def _send(descriptor: int, message: bytes) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):
-        main(int(sys.argv[1]), int(sys.argv[2]))
+        main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -2,22 +2,27 @@
 
 Law: a model is asked only about rows whose features are all defined; the others are HOLD with
 reason WARMUP. It is asked in chunks of bounded size, in order, and its answer is checked before
-anyone acts on it. One file per format implements `Model`; `load_model` alone knows them all.
+anyone acts on it. One file per format implements `Model`; the registry knows them all.
 """
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, Reason
-from trader.errors import ConfigError, ModelError
+from trader.errors import ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
+from trader.models.decisions import Decided
+from trader.models.registry import model_type
+
+if TYPE_CHECKING:
+    from trader.models.child_model import StartedProcess
 
 CHUNK_ROWS = 65_536
 
@@ -43,10 +48,10 @@ class Model(Protocol):
     feature_names: tuple[str, ...]  # the columns of `features`, in order
     symbols: tuple[str, ...]  # names behind the bars' `symbol`
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich":
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich | Decided":
         """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
 
-        `Rich` where scores, prices or sizes come beside them.
+        `Rich` where scores, prices or sizes come beside them, `Decided` where scores and reasons.
 
         Raises `ModelError` if the model fails or answers nonsense (`AnswerError` with the row).
         """
@@ -63,40 +68,53 @@ def load_model(
     symbols: Sequence[str],
     search_paths: Sequence[Path] = (),
 ) -> Model:
-    """The model that `config.model` names.
+    """The model that `config.model` names, in this process.
 
     `search_paths` are put on the import path for `type: python`: the config's folder and the
     working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
     """
-    section = config.model
-    if section.type == "rule":
-        from trader.models.rule_model import RuleModel
+    found = model_type(config.model.type)
+    model: Model = found.factory(config, feature_names, symbols, search_paths)
+    return model
 
-        return RuleModel(section, feature_names, symbols)
-    if section.type == "python":
-        from trader.models.python_model import PythonModel
 
-        return PythonModel(section, feature_names, symbols, search_paths)
-    if section.type == "object":
-        raise ConfigError(
-            "object means a fitted model given from Python: trader.backtest(config, model=clf); "
-            "a command needs a model file",
-            key="model.type",
-        )
-    if section.type == "signals":
-        from trader.models.signals_file import SignalsModel
+def start_early(config: Config) -> "StartedProcess | None":
+    """The process of a model in a file, importing what it needs while the run reads its data.
 
-        return SignalsModel(config, feature_names, symbols)
-    from trader.models.sklearn_model import SklearnModel
+    None for a model that runs in this process. Hand it to `open_model`.
+    """
+    found = model_type(config.model.type)
+    if not found.is_file:
+        return None
+    from trader.models.child_model import StartedProcess
 
-    return SklearnModel(config, feature_names, symbols)
+    return StartedProcess(found.needs)
+
+
+def open_model(
+    config: Config,
+    feature_names: Sequence[str],
+    symbols: Sequence[str],
+    search_paths: Sequence[Path] = (),
+    started: "StartedProcess | None" = None,
+) -> Model:
+    """`load_model` for a history: a model in a file is loaded and asked in a process of its own.
+
+    Raises what `load_model` raises.
+    """
+    started = started or start_early(config)
+    if started is None:
+        return load_model(config, feature_names, symbols, search_paths)
+    from trader.models.child_model import ChildModel
+
+    return ChildModel(config, feature_names, symbols, search_paths, started)
 
 
 def predict_actions(
     model: Model,
     bars: np.ndarray,
     features: np.ndarray,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Prediction:
     """What the model says of a whole history.
@@ -106,6 +124,8 @@ def predict_actions(
     from 0 in `bars`.
     """
     rows = len(bars)
+    if chunk_rows is None:  # a model in a file has its own, from the config
+        chunk_rows = int(getattr(model, "chunk_rows", CHUNK_ROWS))
     actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
     requests = NO_REQUESTS
     with contextlib.redirect_stdout(sys.stderr):
@@ -144,6 +164,12 @@ def predict_rows(
     for asked in _warm_parts(features, reasons):
         try:
             answer = model.predict(bars[asked], features[asked])
+            if isinstance(answer, Decided):
+                actions[asked], reasons[asked] = answer.actions, answer.reasons
+                if not np.isnan(answer.scores).all():
+                    requests = no_requests(rows)
+                    requests["score"][asked] = answer.scores
+                continue
             if isinstance(answer, Rich):
                 requests = no_requests(rows)
                 requests[asked] = answer.requests

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trader.config.schema import Config
+from trader.config.sections.model import ObjectModel
 from trader.errors import ModelError
+from trader.models.file_model import PredictorModel
 from trader.models.python_model import PythonModel
-from trader.models.sklearn_model import SklearnModel
+from trader.models.sklearn_predictor import SklearnPredictor
 from trader.models.skops_file import dump_skops
 from trader.user_code.targets import what_failed
 
@@ -72,28 +74,33 @@ def _serialised(given: Any) -> bytes | None:
 
 def load_object(
     given: Any, config: Config, feature_names: Sequence[str], symbols: Sequence[str]
-) -> SklearnModel | PythonModel:
+) -> PredictorModel | PythonModel:
     """The object as a model; `ModelError` if it cannot be asked."""
     if not isinstance(given, type) and hasattr(given, "classes_") and hasattr(given, "predict"):
         return FittedClassifier(given, config, feature_names, symbols)
     return GivenCallable(given, feature_names, symbols)
 
 
-class FittedClassifier(SklearnModel):
+class FittedClassifier(PredictorModel):
     """A fitted classifier out of memory."""
 
     def __init__(
         self, given: Any, config: Config, feature_names: Sequence[str], symbols: Sequence[str]
     ) -> None:
+        assert isinstance(config.model, ObjectModel), "the config says what was given"
         self.feature_names = tuple(feature_names)
         self.symbols = tuple(symbols)
         self.path = type(given).__name__
         self.chunk_rows = CHUNK_ROWS
+        self.notices = []
         try:
             own = copy.deepcopy(given)
         except Exception as error:
             raise ModelError(f"model: cannot be copied: {what_failed(error)}") from error
-        self._take(own, {}, config)
+        predictor = SklearnPredictor(own, config.model, self.path)
+        self._take(predictor, config.model, {}, config)
+        for notice in self.notices:
+            _log.warning("%s", notice)
 
 
 class GivenCallable(PythonModel):

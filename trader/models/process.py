@@ -5,6 +5,7 @@ pipes reaches it. Answers are bytes of a fixed form, never a pickle: a model can
 """
 
 import contextlib
+import json
 import os
 import pickle
 import select
@@ -12,23 +13,46 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trader.core.schema import REQUEST
+from trader.errors import ConfigError, ModelError, TraderError
 from trader.models.child import HEADER, LENGTH, LONGEST_TEXT, Setup, Status
+from trader.models.decisions import Decided
 from trader.models.model import Prediction
+from trader.models.shared_rows import SharedMatrix
 
 MODULE = "trader.models.child"
 READ_BLOCK = 1 << 16
 BYTES_PER_ROW = 3  # action i1, reason i2
+SCORED_PER_ROW = BYTES_PER_ROW + 8  # and score f8
 MOST_PER_ROW = BYTES_PER_ROW + REQUEST.itemsize
+MOST_ROWS = 1 << 20  # of one answer
+_LONGEST = max(LONGEST_TEXT * 4, MOST_PER_ROW * MOST_ROWS)
 DEATH_S = 5.0  # for the kernel to reap a killed process
 
 
 class ChildGone(Exception):
     """The child died or spoke nonsense; it has to be replaced."""
+
+    def __init__(self, text: str, exit_code: int = 0, key: str = "") -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # of the error it could not load for; 0: it just ended
+        self.key = key
+
+    def as_error(self, path: str) -> TraderError:
+        """What the run ends with."""
+        if self.exit_code == ConfigError.exit_code:
+            return ConfigError(str(self), key=self.key or None)
+        if self.exit_code:
+            return ModelError(str(self))
+        return ModelError(
+            f"model.path {path}: cannot be loaded: {self}; the file is damaged, or needs more "
+            "memory than a model may take"
+        )
 
 
 class TooLate(Exception):
@@ -49,6 +73,21 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     @property
+    def row(self) -> int | None:
+        """The row that an answer NONSENSE is about."""
+        return self.rows - 1 if self.rows else None
+
+    @property
+    def decided(self) -> Decided:
+        """The arrays of an answer SCORED."""
+        rows = self.rows
+        return Decided(
+            np.frombuffer(self.body, np.int8, rows),
+            np.frombuffer(self.body, np.int16, rows, offset=rows),
+            np.frombuffer(self.body, np.float64, rows, offset=BYTES_PER_ROW * rows),
+        )
+
+    @property
     def prediction(self) -> Prediction:
         """The arrays that were packed."""
         actions = np.frombuffer(self.body, np.int8, self.rows)
@@ -60,18 +99,25 @@ class Answer:
 class ModelProcess:
     """A started child. Its model is loading until an answer READY has come."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(
+        self,
+        setup: Setup | None = None,
+        preload: Sequence[str] = (),
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Without `setup` it waits for `begin`, and imports the modules `preload` meanwhile."""
         request_read, self._request = os.pipe()
         self._answer, answer_write = os.pipe()
         self._rest = b""
         self._closed = False
         self.is_ready = False
+        self.notices: list[str] = []  # for the user, once it is ready
         self.started_s = time.monotonic()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(request_read), str(answer_write)],
+                [sys.executable, "-m", MODULE, str(request_read), str(answer_write), *preload],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(request_read, answer_write),
+                pass_fds=(request_read, answer_write, *inherited),
                 start_new_session=True,  # a process group of its own: forks die with it
                 env=_environment(),
             )
@@ -84,12 +130,18 @@ class ModelProcess:
             os.close(answer_write)
         os.set_blocking(self._request, False)
         os.set_blocking(self._answer, False)
-        inner = pickle.dumps(setup)
-        self._first = pickle.dumps((list(setup.path), setup.folder, inner))
+        self._first = b""
+        if setup is not None:
+            self.begin(setup)
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def begin(self, setup: Setup) -> None:
+        """Say what to load; `wait_ready` sends it."""
+        inner = pickle.dumps(setup)
+        self._first = pickle.dumps((list(setup.path), setup.folder, inner))
 
     def wait_ready(self, deadline_s: float) -> None:
         """Return once the model is loaded. TooLate, or ChildGone with what went wrong."""
@@ -99,12 +151,22 @@ class ModelProcess:
         while not self.is_ready:
             answer = self._read(deadline_s)
             if answer.status == Status.NOT_LOADED:
-                raise ChildGone(answer.text)
-            self.is_ready = answer.status == Status.READY
+                key, _, text = answer.text.partition("\0")
+                raise ChildGone(text, answer.rows, key)
+            if answer.status == Status.READY:
+                self.is_ready = True
+                self.notices = _notices(answer)
 
     def ask(self, number: int, bars: np.ndarray, features: np.ndarray, deadline_s: float) -> Answer:
         """The answer to this question; answers to others are thrown away."""
-        self._write(pickle.dumps((number, bars, features), protocol=5), deadline_s)
+        return self._asked(number, (bars, features), deadline_s)
+
+    def ask_shared(self, number: int, where: SharedMatrix, deadline_s: float) -> Answer:
+        """The same about rows in shared memory."""
+        return self._asked(number, where, deadline_s)
+
+    def _asked(self, number: int, what: object, deadline_s: float) -> Answer:
+        self._write(pickle.dumps((number, what), protocol=5), deadline_s)
         while True:
             answer = self._read(deadline_s)
             if answer.number == number:
@@ -159,7 +221,7 @@ class ModelProcess:
         if len(self._rest) < LENGTH.size:
             return None
         length = LENGTH.unpack_from(self._rest)[0]
-        if not HEADER.size <= length <= HEADER.size + max(LONGEST_TEXT * 4, MOST_PER_ROW << 20):
+        if not HEADER.size <= length <= HEADER.size + _LONGEST:
             raise ChildGone("the model wrote into our pipe")
         whole = LENGTH.size + length
         if len(self._rest) < whole:
@@ -167,9 +229,12 @@ class ModelProcess:
         message, self._rest = self._rest[LENGTH.size : whole], self._rest[whole:]
         number, status, rows = HEADER.unpack_from(message)
         body = message[HEADER.size :]
-        lengths = rows * BYTES_PER_ROW, rows * MOST_PER_ROW
+        lengths = {
+            Status.ACTIONS: (rows * BYTES_PER_ROW, rows * MOST_PER_ROW),
+            Status.SCORED: (rows * SCORED_PER_ROW,),
+        }
         known = status in Status.__members__.values()
-        if not known or (status == Status.ACTIONS and len(body) not in lengths):
+        if not known or len(body) not in lengths.get(Status(status), (len(body),)):
             raise ChildGone("the model wrote into our pipe")
         return Answer(number, Status(status), rows, body)
 
@@ -190,6 +255,14 @@ class ModelProcess:
             name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
             return f"the model's process was ended by {name}"
         return f"the model's process ended with exit code {code}"
+
+
+def _notices(answer: Answer) -> list[str]:
+    try:
+        found = json.loads(answer.body or b"[]")
+    except ValueError:
+        raise ChildGone("the model wrote into our pipe") from None
+    return [str(text) for text in found]
 
 
 def _environment() -> dict[str, str]:

@@ -1,15 +1,12 @@
 """Reads and writes skops files: a model as plain data, loaded without running code of its own.
 
-Law: the file is read once, and the bytes whose SHA-256 was checked are the bytes that are loaded;
-nothing is parsed before that. Only types that skops knows or the config trusts are made. The same
+Law: only types that skops knows or the config trusts are made. The same
 model always gives the same bytes: skops names its parts by memory address and time, and trees
 save unused memory, so parts are renumbered and wiped before writing.
 """
 
-import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from trader.errors import ConfigError, ModelError
+from trader.errors import ModelError
+from trader.models.pinned import MAX_BYTES
 
-MAX_BYTES = 2 * 1024**3  # of the file, and of all its parts unpacked
 MAX_SCHEMA_BYTES = 256 * 1024**2
 _SCHEMA = "schema.json"
 # Parts of scikit-learn's own classifiers that hold numbers and do nothing when they are made;
@@ -41,37 +38,6 @@ NUMERIC_PARTS = (
     "sklearn.utils._bunch.Bunch",
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip file can hold
-
-
-def read_pinned(path: str, sha256: str | None) -> bytes:
-    """The bytes of the file at `path`, whose SHA-256 is `sha256`.
-
-    Raises `ConfigError` if no SHA-256 is given, `ModelError` if the file cannot be read or is
-    another one.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = b"" if size > MAX_BYTES else file.read(MAX_BYTES + 1)
-    except OSError as error:
-        hint = "; run `trader train` first" if isinstance(error, FileNotFoundError) else ""
-        raise ModelError(f"model.path {path}: cannot be read: {error.strerror}{hint}") from error
-    if size > MAX_BYTES or len(data) > MAX_BYTES:
-        raise ModelError(f"model.path {path}: is larger than {MAX_BYTES} bytes")
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is None:
-        raise ConfigError(
-            f"is missing, and a model file is loaded only if it is the one you checked; if {path} "
-            f"is, write under `model:`\n    sha256: {found}",
-            key="model.sha256",
-        )
-    if found != sha256.lower():
-        raise ModelError(
-            f"model.path {path}: is not the file that the config names\n"
-            f"    model.sha256  {sha256}\n    the file's    {found}\n"
-            "If you trained it anew, put the new hash into the config; if not, do not use it"
-        )
-    return data
 
 
 def load_skops(data: bytes, path: str, trusted: Sequence[str]) -> Any:

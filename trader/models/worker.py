@@ -10,6 +10,7 @@ as in a backtest. An answer counts only for the question it was given to.
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -24,12 +25,19 @@ from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
 from trader.models.actions import AnswerError
 from trader.models.child import Setup, Status, text_of
+from trader.models.memory import half_the_memory
 from trader.models.model import Model, Prediction, predict_rows
 from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
 
 LOAD_TIMEOUT_S = 120.0
 ACTIONS = tuple(int(action) for action in TradingAction)
-OWN_REASONS = (int(Reason.NONE), int(Reason.WARMUP))
+OWN_REASONS = (
+    int(Reason.NONE),
+    int(Reason.WARMUP),
+    int(Reason.BELOW_THRESHOLD),
+    int(Reason.MODEL_INVALID),
+)
+_log = logging.getLogger(__name__)
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
 CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
 
@@ -64,18 +72,18 @@ class Health:
     def note_success(self) -> None:
         self.consecutive_failures = 0
 
+    def note_answer(self, said: Prediction) -> None:
+        """An answer that is none for any warm row (NaN, say) counts as a failure."""
+        asked = said.reasons != Reason.WARMUP
+        if asked.any() and (said.reasons[asked] == Reason.MODEL_INVALID).all():
+            self.note_failure(Reason.MODEL_INVALID, "an answer that is no number")
+        else:
+            self.note_success()
+
     def note_failure(self, reason: Reason, text: str) -> None:
         self.consecutive_failures += 1
         self.failures[reason] = self.failures.get(reason, 0) + 1
         self.last_error = text
-
-
-def half_the_memory() -> int | None:
-    """Half of the machine's memory in bytes: the most a model may take, unless told otherwise."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 class ModelWorker:
@@ -142,7 +150,11 @@ class ModelWorker:
             except (ChildGone, TooLate) as error:
                 child.kill()
                 late = f"the model is not loaded after {self._load_timeout_s:g} s"
-                raise ModelError(late if isinstance(error, TooLate) else str(error)) from None
+                if isinstance(error, TooLate):
+                    raise ModelError(late) from None
+                raise error.as_error("") if error.exit_code else ModelError(str(error)) from None
+            for notice in child.notices:
+                _log.warning("%s", notice)
 
     def _predict(self, bars: np.ndarray, features: np.ndarray, cold: np.ndarray) -> Prediction:
         with self._lock:
@@ -197,7 +209,7 @@ class ModelWorker:
             said = answer.prediction
             fault = nonsense_in(said)
             if fault is None:
-                self.health.note_success()
+                self.health.note_answer(said)
                 return said
             self.health.note_failure(Reason.MODEL_INVALID, fault)
             return held(cold, Reason.MODEL_INVALID)
@@ -240,7 +252,7 @@ class ThreadModel:
             return held(cold, Reason.MODEL_TIMEOUT)
         answer, reason, text = asked.result()
         if reason == Reason.NONE:
-            self.health.note_success()
+            self.health.note_answer(answer)
             return answer
         self.health.note_failure(reason, text)
         return held(cold, reason)

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from trader.core.schema import Reason
 from trader.report.reasons import note
 
 REASONS_TOLD = 3
@@ -27,6 +28,8 @@ def why_no_trades(document: Mapping[str, Any]) -> list[str]:
     reasons = _most_frequent(risk)
     for outcome, name, count in reasons[:REASONS_TOLD]:
         words, key = note(name)
+        if name == Reason.BELOW_LOT_SIZE.name and (below := risk["below_lot_size"]):
+            words += f" ({below['size']:.6g} wanted, a lot is {below['lot_size']:g})"
         hint = f"; see {key}" if key else ""
         lines += _wrapped(f"{outcome} {_times(count)}, {name}: {words}{hint}")
     plain_holds = actions["HOLD"] - sum(
@@ -42,7 +45,9 @@ def why_no_trades(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-HOLDS_MADE_FOR_THE_MODEL = frozenset({"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR"})
+HOLDS_MADE_FOR_THE_MODEL = frozenset(
+    {"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR", "BELOW_THRESHOLD"}
+)
 
 
 def _most_frequent(risk: Mapping[str, Any]) -> list[tuple[str, str, int]]:

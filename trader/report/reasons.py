@@ -22,7 +22,7 @@ NOTES: dict[Reason, Note] = {
     Reason.MODEL_TIMEOUT: Note(
         "the model took too long to answer", "execution.model_timeout_seconds"
     ),
-    Reason.MODEL_INVALID: Note("the model's answer was not an action", "model"),
+    Reason.MODEL_INVALID: Note("the model's answer was no action, or not a number", "model"),
     Reason.AT_TARGET: Note("the position was already there", "position_sizing"),
     Reason.SHORT_NOT_ALLOWED: Note(
         "SELL with nothing held, and shorts are off", "position_sizing.allow_short"
@@ -31,6 +31,7 @@ NOTES: dict[Reason, Note] = {
         "volatility to size by was not known yet", "position_sizing.volatility_window"
     ),
     Reason.MODEL_ERROR: Note("the model raised an error", "model"),
+    Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
     Reason.COOLDOWN: Note("too few bars had passed since the exit", "exits.cooldown_bars"),
     Reason.EXIT_DISTANCE_UNKNOWN: Note(
         "the range that the exits are measured by was not known yet", "exits"
@@ -68,7 +69,12 @@ NOTES: dict[Reason, Note] = {
         "too much of equity in one symbol", "risk.max_position_concentration"
     ),
     Reason.GROSS_EXPOSURE_LIMIT: Note("total exposure was too large", "risk.max_gross_exposure"),
-    Reason.BUYING_POWER: Note("there was not enough cash", "risk.allow_margin"),
+    Reason.BUYING_POWER: Note(
+        "all positions and orders would be worth more than equity", "risk.allow_margin"
+    ),
+    Reason.PRICE_NOT_POSITIVE: Note(
+        "a fraction of a price at or below zero is undefined", "instruments.allow_negative_prices"
+    ),
     Reason.MARKET_CLOSED: Note("the market was closed", "risk.market_hours"),
     Reason.CALENDAR_UNKNOWN: Note("the calendar does not know the date", "risk.market_hours"),
     Reason.VOLUME_PARTICIPATION: Note(
@@ -80,6 +86,11 @@ NOTES: dict[Reason, Note] = {
     Reason.CROSSED_BOOK: Note("the bid was above the ask", "throttle.max_spread_bps"),
     Reason.THROTTLED_TO_ZERO: Note("throttles left less than one lot", "throttle"),
     Reason.BELOW_MIN_SIZE: Note("what was left was too small", "risk.min_order_size"),
+    Reason.TRIMMED_TO_CASH: Note(
+        "what could be paid with costs was ordered, and no more", "risk.allow_margin"
+    ),
+    Reason.BELOW_LOT_SIZE: Note("the size wanted was less than one lot", "instruments.lot_size"),
+    Reason.NO_EQUITY: Note("equity fell to zero or below"),
     Reason.DATA_GAP: Note("bars were missing", "feed.quality.gap"),
     Reason.DATA_LATE: Note("the bar came too late", "execution.slice_grace_seconds"),
     Reason.DATA_REVISED: Note("the bar was changed afterwards", "feed.quality.revised"),

@@ -34,6 +34,7 @@ def risk_block(
         "trimmed_by_reason": tally.trimmed_by_reason,
         "throttled_by_reason": tally.throttled_by_reason,
         "held_by_reason": tally.held_by_reason,
+        "below_lot_size": tally.below_lot_size,
         "cancelled_by_reason": _by_reason(cancelled),
         "actions": tally.actions,
         "trading_state": TradingState(int(account["trading_state"])).name,

@@ -15,6 +15,7 @@ import numpy as np
 from trader.core.jit import jit
 from trader.core.schema import Reason, ThrottleStage, TradingAction
 
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 REASON_CODES = max(Reason) + 1
 STAGE_SETS = 2 * max(ThrottleStage)  # every combination of stage bits
 THROTTLE_REASONS = frozenset(
@@ -36,7 +37,7 @@ def stage_names(bits: int) -> str:
 @jit
 def count_decisions(decisions, counts):  # type: ignore[no-untyped-def]
     """Count DECISION rows into `counts`: by reason denied, passed and held; by stages, actions."""
-    denied, passed, held, stages, actions = counts
+    denied, passed, held, stages, actions, below_lot = counts
     for index in range(len(decisions)):
         decision = decisions[index]
         reason = decision["reason"]
@@ -46,6 +47,9 @@ def count_decisions(decisions, counts):  # type: ignore[no-untyped-def]
             denied[reason] += 1
         else:
             held[reason] += 1
+            if reason == BELOW_LOT_SIZE and decision["observed"] >= below_lot[0]:
+                below_lot[0] = decision["observed"]
+                below_lot[1] = decision["limit"]
         stages[decision["throttle"]] += 1
         actions[decision["action"]] += 1
 
@@ -59,10 +63,12 @@ class DecisionTally:
         self._held = np.zeros(REASON_CODES, np.int64)
         self._stages = np.zeros(STAGE_SETS, np.int64)
         self._actions = np.zeros(len(TradingAction), np.int64)
+        self._below_lot = np.zeros(2)  # largest size wanted, and its lot
 
     def add(self, decisions: np.ndarray) -> None:
         """Count DECISION rows (any number, also none)."""
-        counts = self._denied, self._passed, self._held, self._stages, self._actions
+        outcomes = self._denied, self._passed, self._held
+        counts = (*outcomes, self._stages, self._actions, self._below_lot)
         count_decisions(decisions, counts)
 
     @property
@@ -113,6 +119,12 @@ class DecisionTally:
         held = self._held.copy()
         held[Reason.NONE] = 0
         return _named(held)
+
+    @property
+    def below_lot_size(self) -> dict[str, float] | None:
+        """The largest size that was less than one lot, with that lot; None if none was."""
+        size, lot_size = (float(value) for value in self._below_lot)
+        return {"size": size, "lot_size": lot_size} if lot_size > 0.0 else None
 
     @property
     def throttled_by_reason(self) -> dict[str, int]:

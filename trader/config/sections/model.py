@@ -1,18 +1,27 @@
 """The model: one section for each `model.type`."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from trader.config.extensions import extension
+from trader.config.labels import Label, to_word
 from trader.config.scalars import (
     CountFromOne,
     Digest,
+    Number,
     OrNone,
     Param,
+    Share,
+    ShareOrZero,
+    Switch,
     Target,
     Text,
 )
 from trader.config.sections.section import Section
+
+ActionWord = Annotated[Literal["BUY", "SELL", "HOLD", "CLOSE"], BeforeValidator(to_word)]
 
 
 class RuleModel(Section):
@@ -38,20 +47,102 @@ class SignalsModel(Section):
     path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
 
 
-class SklearnModel(Section):
-    """A scikit-learn classifier saved by skops."""
+class Threshold(Section):
+    """From which probability of its class an action is taken."""
 
-    type: Literal["sklearn"] = Field(description="A scikit-learn classifier saved by skops.")
-    path: Text = Field(description="The .skops file, relative to the working directory.")
+    buy: OrNone[Share] = Field(
+        default=None, description="BUY from this probability; none: where it is the likeliest."
+    )
+    sell: OrNone[Share] = Field(
+        default=None, description="SELL from this probability; none: where it is the likeliest."
+    )
+    close: OrNone[Share] = Field(
+        default=None, description="CLOSE from this probability; none: where it is the likeliest."
+    )
+
+
+class Decide(Section):
+    """What one number out of the model means."""
+
+    buy_above: OrNone[Number] = Field(
+        default=None, description="BUY where the number is above this."
+    )
+    sell_below: OrNone[Number] = Field(
+        default=None, description="SELL where the number is below this."
+    )
+
+
+class OutputRules(Section):
+    """From what a model answers to an action."""
+
+    classes: OrNone[dict[Label, ActionWord]] = Field(
+        default=None,
+        description="Action of each class: {1: BUY, -1: SELL, 0: HOLD}; none: they are actions.",
+    )
+    threshold: OrNone[Threshold] = Field(
+        default=None, description="Least probability of an action; none: the likeliest class."
+    )
+    margin: OrNone[ShareOrZero] = Field(
+        default=None, description="Least lead over the next likeliest action, a probability."
+    )
+    decide: OrNone[Decide] = Field(
+        default=None, description="What a number means: a return, a margin, a probability of up."
+    )
+
+
+class FileModel(OutputRules):
+    """A model in a file, which its SHA-256 pins."""
+
+    path: Text = Field(description="The file, relative to the working directory.")
+    sha256: OrNone[Digest] = Field(
+        default=None, description="SHA-256 of the file. Without it nothing is loaded."
+    )
+    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
+
+
+class SklearnModel(FileModel):
+    """A scikit-learn estimator saved by skops, or by joblib or pickle where that is allowed."""
+
+    type: Literal["sklearn"] = Field(description="A scikit-learn estimator in a file.")
     sha256: OrNone[Digest] = Field(
         default=None,
         description="SHA-256 of the file; may be missing only until `trader train` ran.",
     )
     trusted: tuple[Text, ...] = Field(default=(), description="Extra types skops may load.")
-    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
+    allow_pickle: Switch = Field(
+        default=False,
+        description="Whether a joblib or pickle file may be loaded, which runs code from it.",
+    )
 
 
-class ObjectModel(Section):
+class OnnxModel(FileModel):
+    """An ONNX graph, run by onnxruntime (`trader[onnx]`)."""
+
+    type: Literal["onnx"] = Field(description="An ONNX graph.")
+    output: OrNone[Text] = Field(
+        default=None, description="Name of the output to use; none: the one that fits."
+    )
+
+
+class LightgbmModel(FileModel):
+    """A LightGBM booster saved as text (`trader[lightgbm]`)."""
+
+    type: Literal["lightgbm"] = Field(description="A LightGBM booster as text.")
+
+
+class XgboostModel(FileModel):
+    """An XGBoost booster saved as JSON or UBJSON (`trader[xgboost]`)."""
+
+    type: Literal["xgboost"] = Field(description="An XGBoost booster as JSON or UBJSON.")
+
+
+class CatboostModel(FileModel):
+    """A CatBoost model saved as cbm (`trader[catboost]`)."""
+
+    type: Literal["catboost"] = Field(description="A CatBoost model as cbm.")
+
+
+class ObjectModel(OutputRules):
     """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
 
     type: Literal["object"] = Field(description="A fitted object given from Python.")
@@ -64,6 +155,34 @@ class ObjectModel(Section):
 
 
 Model = Annotated[
-    RuleModel | PythonModel | SignalsModel | SklearnModel | ObjectModel,
+    RuleModel
+    | PythonModel
+    | SignalsModel
+    | SklearnModel
+    | OnnxModel
+    | LightgbmModel
+    | XgboostModel
+    | CatboostModel
+    | ObjectModel,
     Field(discriminator="type"),
 ]
+BUILT_IN = (
+    "rule",
+    "python",
+    "signals",
+    "sklearn",
+    "onnx",
+    "lightgbm",
+    "xgboost",
+    "catboost",
+    "object",
+)
+
+
+def of_a_package(value: object, validate: Callable[[object], object]) -> object:
+    """A model section whose type an installed package registers (`trader.models`)."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    found = None
+    if isinstance(kind, str) and kind not in (*BUILT_IN, "object"):
+        found = extension("trader.models", kind)
+    return validate(value) if found is None else found[0].model_validate(value)

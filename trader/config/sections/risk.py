@@ -95,7 +95,9 @@ class Risk(Section):
         default=0.0, description="No orders in the last seconds of a session."
     )
     allow_margin: Switch = Field(
-        default=False, description="Whether orders may take cash below zero."
+        default=False,
+        description="Whether positions and orders together, long and short, may be worth more than "
+        "equity. Without it no order takes cash below zero.",
     )
 
 

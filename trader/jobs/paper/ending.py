@@ -24,6 +24,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.backtest import Finished, model_facts
+from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
     CLOSED,
@@ -202,7 +203,8 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
     if begun.feed.untraded:
         text = f"{begun.feed.untraded} × bars of before the start: they warmed features"
         document["warnings"].append(f"{text}, and nothing was decided on them (feed.trade_history)")
-    return {**document, "missing_bars": gate.missing_bars}
+    counted = {"missing_bars": gate.missing_bars, "equal_by_last_bit": gate.equal_by_last_bit}
+    return {**document, **counted}
 
 
 def _market(begun: Start, opened: Opened, record: RunRecord) -> MarketFacts:
@@ -249,7 +251,7 @@ def _result(
         started_at=begun.started_at,
         finished_at=datetime.now(UTC),
         exit_code=code,
-        config=begun.config,
+        config=config_with_steps(begun.config, begun.rules.instruments),
         config_sha256=order.loaded.sha256,
         resolved_yaml=order.loaded.resolved_yaml(),
         sources=[asdict(source) for source in sources],

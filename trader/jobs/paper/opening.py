@@ -25,16 +25,18 @@ from trader.engine.recorded import rules_details
 from trader.engine.recover import Recovery
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.surroundings import Passed, SentOrder
-from trader.errors import KilledError, UsageError
+from trader.errors import KilledError, TraderError, UsageError
 from trader.jobs.paper.exit_message import say_last
-from trader.jobs.paper.start import Start, journals_of
+from trader.jobs.paper.facts import facts_details
+from trader.jobs.paper.start import Start
 from trader.jobs.paper.taking import Held
+from trader.jobs.paper.which_run import journals_of
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
 from trader.journal.courier import CommandAnchor, Courier, to_syslog
 from trader.journal.lineage import newest_parent
 from trader.journal.log import Journal, OnCheckpoint
-from trader.journal.records import DamagedJournal, JournalError
+from trader.journal.records import DamagedJournal, Entry, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
 from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
@@ -212,16 +214,9 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
-    details |= begun.model.details
+    details |= {**begun.model.details, **facts_details(begun.facts)}
     if begun.path is not None:
-        journal = Journal.open(begun.path, begun.clock, anchor)
-        if journal.head.seq != begun.found.last_seq:
-            journal.close()
-            raise UsageError(
-                f"{folder.name} went on in another process meanwhile; start again to go on with it"
-            )
-        journal.append([build.run_resume(who, details)])
-        return journal
+        return _gone_on(begun.path, begun, anchor, build.run_resume(who, details))
     config = begun.config
     before = [path for path in journals_of(order) if path.parent != folder]
     parent_run, parent_head = newest_parent(before)
@@ -236,6 +231,24 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
         details,
     )
     return Journal.create(folder / FILE_NAME, start, begun.clock, anchor)
+
+
+def _gone_on(path: Path, begun: Start, anchor: OnCheckpoint | None, resume: Entry) -> Journal:
+    """The journal to go on with, and `resume` in it. One that cannot be opened or takes no record
+    refuses this start, which has sent nothing, and stops no other run."""
+    try:
+        journal = Journal.open(path, begun.clock, anchor)
+        if journal.head.seq == begun.found.last_seq:
+            journal.append([resume])
+            return journal
+    except DamagedJournal:
+        raise
+    except JournalError as error:
+        raise TraderError(f"{error}. This start is refused, and no other run is stopped") from None
+    journal.close()
+    raise UsageError(
+        f"{path.parent.name} went on in another process meanwhile; start again to go on with it"
+    )
 
 
 def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:

@@ -22,10 +22,16 @@ from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
 from trader.jobs.paper.opening import Opened, leave, open_run
 from trader.jobs.paper.os_signals import Terminated, cancelling
 from trader.jobs.paper.ready import require_armed
-from trader.jobs.paper.start import Asked, Start, cut_off, first_bar, runs_of_this_name, start
+from trader.jobs.paper.start import Asked, Start, first_bar, start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.jobs.paper.taking import Held, forget_unbegun, new_folder, taken
 from trader.jobs.paper.trading import Parts, Watcher, made, make_hooks, trade
+from trader.jobs.paper.which_run import (
+    cut_off,
+    missed_runs,
+    require_none_missed,
+    runs_of_this_name,
+)
 from trader.journal.records import JournalError
 from trader.safety.runs import forget
 from trader.wiring import search_paths
@@ -66,6 +72,9 @@ async def _paper(
     with contextlib.ExitStack() as ending:
         claim = ending.enter_context(claimed(order))
         forget_unbegun(runs_of_this_name(order))
+        missed = list(missed_runs(order))
+        if not asked.new:
+            require_none_missed(missed)
         cut = cut_off(order)
         path = None if asked.new else cut
         if path is not None:
@@ -81,13 +90,21 @@ async def _paper(
         if begun.history is not None:
             for warning in begun.history.quality.to_dict()["warnings"]:
                 say(f"data: {warning}")
-        await first_bar(begun)
-        warm_up(begun.rules)
-        opened = open_run(begun, held)
-        ending.callback(opened.desk.pool.shutdown, wait=False)
-        if asked.new and cut is not None:
-            forget(held.lease.home, cut.parent.name)
-        ended = await _run(begun, opened, held, (hooks, watcher, say))
+        try:
+            await first_bar(begun)
+            for note in begun.notes:
+                say(note)
+            warm_up(begun.rules)
+            opened = open_run(begun, held)
+            ending.callback(opened.desk.pool.shutdown, wait=False)
+            if asked.new and cut is not None:
+                forget(held.lease.home, cut.parent.name)
+            for one in missed:
+                say(f"{one}; it is forgotten")
+                forget(held.lease.home, one.run_id)
+            ended = await _run(begun, opened, held, (hooks, watcher, say))
+        finally:
+            await begun.feed.aclose()
         held.over = ended.stopped.how in OVER
         return ended
 

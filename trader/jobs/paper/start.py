@@ -16,27 +16,38 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
-from trader.engine.recover import OVER, Recovered, recovered
+from trader.engine.recover import Recovered, recovered
 from trader.engine.replay import replay
 from trader.engine.ruleset import build_rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, Tell, open_feed
+from trader.feeds.live import (
+    BadBar,
+    FeedNotice,
+    LiveBar,
+    LiveFeed,
+    Resumed,
+    Tell,
+    open_feed,
+)
 from trader.feeds.pipe_history import FeedEnd, recording_age_ns
+from trader.feeds.source import InstrumentFacts
+from trader.feeds.venue_feed import VenueFeed
 from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
+from trader.jobs.paper.facts import require_same_facts, rules_with_facts
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
+from trader.jobs.paper.which_run import known_heads
 from trader.journal.audit.verify import verify
 from trader.journal.records import JournalError, Record
-from trader.journal.store import FILE_NAME, read_records
-from trader.report.artifacts import CONFIG, MANIFEST
+from trader.journal.store import read_records
+from trader.report.artifacts import CONFIG
 from trader.report.compare import changed_keys
-from trader.report.folder import run_id_stem
 from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
-STAMP_LENGTH = len("20240304T143000Z")
+KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Start:
     path: Path | None = None
     found: Recovered = field(default_factory=Recovered)
     first_ns: int = 0  # close of the run's first bar
+    facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
@@ -102,11 +114,17 @@ async def first_bar(begun: Start) -> None:
 
     Raises `DataError` where the feed ends without one. Nothing for any other run.
     """
-    if begun.history is not None or begun.found.slices:
+    if begun.history is not None:
+        return
+    if isinstance(begun.feed, VenueFeed):
+        begun.facts = await begun.feed.connect()
+    if begun.found.slices:
+        require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
     begun.first_ns = int(first.bar["ts_ns"])
-    begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    begun.rules = rules_with_facts(rules, begun)
 
 
 def _had(found: Recovered, period_ns: int) -> Resumed:
@@ -133,41 +151,18 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
-def runs_of_this_name(order: Order) -> list[Path]:
-    """The folders of this config's paper runs, the newest first."""
-    stem = run_id_stem("paper", order.loaded.config.name, datetime.now(UTC))[STAMP_LENGTH:]
-    found = []
-    for folder in order.parent.absolute().glob(f"*{stem}*"):
-        name = folder.name
-        number = name[STAMP_LENGTH:].removeprefix(stem)  # of several runs of one second
-        if not number or (number.startswith("-") and number[1:].isdecimal()):
-            found.append((name[:STAMP_LENGTH], int(number[1:] or 1), folder))
-        # else it is of another config, whose name begins with ours
-    return [folder for *_, folder in sorted(found, reverse=True)]
-
-
-def journals_of(order: Order) -> list[Path]:
-    """The journals of those that have one."""
-    paths = [folder / FILE_NAME for folder in runs_of_this_name(order)]
-    return [path for path in paths if path.exists()]
-
-
-def cut_off(order: Order) -> Path | None:
-    """The journal of the newest run of this name, unless its feed had ended."""
-    for path in journals_of(order)[:1]:
-        ends = list(read_records(path, types=("RUN_END", "RUN_RESUME")))
-        is_over = bool(ends) and ends[-1].type == "RUN_END" and ends[-1].data["reason"] in OVER
-        has_results = (path.parent / MANIFEST).exists()  # else it died while it wrote them
-        return None if is_over and has_results else path
-    return None
-
-
 def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
     """What the journal holds, once it is shown to be whole, ours and reproducible."""
     name = path.parent.name
-    report = verify(path)
+    report = verify(path, known_heads(order, name))
     if not report.ok:
         first = report.problems[0]
+        if first.kind in ("truncated", "anchor"):
+            raise VerificationError(
+                f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
+                "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
+                "with new cash, with --new"
+            )
         raise VerificationError(
             f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
             f"`trader audit verify {name}`, and start a fresh run with --new"
@@ -246,7 +241,7 @@ class _Begun:
     def end(self) -> FeedEnd:
         return self._feed.end
 
-    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
+    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
         while self._seen:
             yield self._seen.pop(0)
         async for item in self._rest:
@@ -259,7 +254,7 @@ class _Begun:
 async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
     """The feed, nothing of it lost, and its first bar. `DataError` if it ends without one."""
     items = aiter(feed)
-    seen: list[LiveBar | BadBar] = []
+    seen: list[LiveBar | BadBar | FeedNotice] = []
     async for item in items:
         seen.append(item)
         if isinstance(item, LiveBar):

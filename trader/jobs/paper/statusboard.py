@@ -115,6 +115,7 @@ class StatusBoard:
             "orders_sent": self._opened.desk.sent,
             "last_bar_ns": int(account["ts_ns"]) or None,
             "journal_head": str(head),
+            "journal_durable": str(self._opened.journal.durable_head),
         }
 
     def _positions(self, positions: np.ndarray) -> dict[str, dict[str, float]]:

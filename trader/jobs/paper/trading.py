@@ -38,7 +38,7 @@ from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import Opened, seen_bars
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
-from trader.models.model import load_model
+from trader.models.model import load_model, open_model
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
 from trader.wiring import build_features, load_hooks, search_paths
@@ -88,12 +88,17 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     features = build_features(config, begun.rules.sessions, paths)
     stream = features.stream()
     quality, hours = config.feed.quality, begun.rules.sessions
-    gate = BarGate(len(config.symbols), config.period_ns, quality, hours, bar_clock(config))
+    may_be_negative = [one.allow_negative_prices for one in config.instruments]
+    gate = BarGate(
+        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
+    )
     seen = seen_bars(begun)
     if seen is not None:
         stream.warm_up(seen)
     _show(gate, begun)
-    load = functools.partial(load_model, config, features.names, config.symbols, paths)
+    in_process = config.execution.model_isolation == "process"
+    open_or_load = load_model if in_process else open_model
+    load = functools.partial(open_or_load, config, features.names, config.symbols, paths)
     pool = ThreadPoolExecutor(config.execution.feature_max_workers, thread_name_prefix="signals")
     model = _model(config, load, pool)
     try:
