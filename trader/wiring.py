@@ -19,7 +19,7 @@ from trader.config.load import LoadedConfig
 from trader.config.schema import Config
 from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason
-from trader.engine.ruleset import build_rules
+from trader.engine.ruleset import build_rules as build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, frame_history, load_history
