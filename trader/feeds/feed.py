@@ -145,3 +145,10 @@ def check_present(config: Config, report: QualityReport) -> None:
         named = ", ".join(name or "rows without a symbol" for name in others[:8])
         found = f"; the data has {named}" if others else ""
         raise DataError(f"{path}: no bars for {', '.join(absent)}{found}")
+
+
+def data_hashes(config: Config, frame: "pd.DataFrame | None" = None) -> list[str]:
+    """SHA-256 of every file of `config.feed`, or of the frame in its place."""
+    if frame is not None:
+        return [read_frame(frame, config)[1].sha256]
+    return [Watched(path).sha256 for path, _ in source_paths(config)]
