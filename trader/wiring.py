@@ -19,7 +19,7 @@ from trader.config.load import LoadedConfig
 from trader.config.schema import Config
 from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason
-from trader.engine.ruleset import build_rules as build_rules
+from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, frame_history, load_history
@@ -27,6 +27,11 @@ from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
 from trader.user_code.targets import load_target
+
+__all__ = [
+    "Given", "History", "NOTHING", "Prepared", "Progress", "Timing", "build_features", "build_model",
+    "build_rules", "check_drivers", "load_bars", "load_hooks", "prepare", "search_paths",
+]  # fmt: skip
 
 Progress = Callable[[str, int, int], None]  # stage, rows done, rows in all
 
