@@ -40,6 +40,7 @@ from trader.feeds.sessions import bars_per_year
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
+from trader.user_code.seeds import seed_generators
 from trader.user_code.targets import load_target
 
 SCALED_BY_PILOT = (
@@ -260,6 +261,7 @@ def load_hooks(
 
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
+    seed_generators(config.seed)
     symbols = len(config.instruments)
     return FeatureSet(
         config.features, symbols, sessions, config.period_ns, paths, symbols=config.symbols
