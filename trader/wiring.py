@@ -174,6 +174,7 @@ def _instruments(config: Config) -> np.ndarray:
     for record, instrument in zip(instruments, config.instruments, strict=True):
         record["tick_size"] = instrument.tick_size
         record["lot_size"] = instrument.lot_size
+        record["allow_negative_prices"] = instrument.allow_negative_prices
         record["restricted"] = instrument.symbol in config.risk.restricted
     return instruments
 

@@ -49,7 +49,10 @@ def mark_position(position, bar, volumes, returns):
     seen = position["bars"]
     if seen > 0:
         volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
-        returns[(seen - 1) & (len(returns) - 1)] = bar["close"] / position["mark"] - 1.0
+        moved = math.nan  # of a price at or below zero no fraction is defined
+        if position["mark"] > 0.0 and bar["close"] > 0.0:
+            moved = bar["close"] / position["mark"] - 1.0
+        returns[(seen - 1) & (len(returns) - 1)] = moved
     position["reference"] = position["mark"]
     position["mark"] = bar["close"]
     position["mark_ns"] = bar["ts_ns"]

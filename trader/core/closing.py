@@ -29,7 +29,7 @@ def close_out(book, rules, symbol, out):
     order = execution.place_order(account, position, orders, qty, NO_DECISION)
     order["symbol"] = symbol
     basis = (position["mark"], account["ts_ns"], position["volume"])
-    price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+    price = execution.fill_price(broker, qty, basis, position, instrument)
     commission = execution.charge_commission(broker, order, qty, price)
     realized = accounting.apply_fill(
         account, position, qty, price, commission, instrument["lot_size"]

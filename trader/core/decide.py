@@ -151,7 +151,7 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    price = quoted_price(position, qty)
+    price = abs(quoted_price(position, qty))
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:

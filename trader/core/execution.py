@@ -107,23 +107,23 @@ def fill_qty(order, capacity, lot_size):
 
 
 @inlined
-def fill_price(broker, qty, basis, position, tick_size):
+def fill_price(broker, qty, basis, position, instrument):
     """Price of a fill of signed `qty`; `basis` is `fill_basis`."""
     price, _, volume = basis
     share = min(abs(qty) / volume, 1.0) if volume > 0.0 else 1.0
     against = slippage_per_unit(broker, price, position["spread"], share)
     moved = price + against if qty > 0.0 else price - against
-    moved = tick_against(moved, qty, tick_size)
-    if abs(moved - price) <= LAST_PLACES * price:  # on its tick already: no slippage at all
+    moved = tick_against(moved, qty, instrument["tick_size"])
+    if abs(moved - price) <= LAST_PLACES * abs(price):  # on its tick already: no slippage at all
         return price
-    return moved if moved > 0.0 else price
+    return moved if moved > 0.0 or instrument["allow_negative_prices"] != 0 else price
 
 
 @inlined
 def charge_commission(broker, order, qty, price):
     """Commission of this fill: that of the whole order so far, less what it already paid."""
     order["filled_qty"] += qty
-    order["filled_notional"] += abs(qty) * price
+    order["filled_notional"] += abs(qty * price)
     total = commission_amount(broker, abs(order["filled_qty"]), order["filled_notional"])
     charged = max(total - order["commission"], 0.0)
     order["commission"] += charged

@@ -50,6 +50,7 @@ PARAM_LOT = int(Reason.PARAM_LOT)
 PARAM_PRICE = int(Reason.PARAM_PRICE)
 RESTRICTED = int(Reason.RESTRICTED)
 NO_REFERENCE_PRICE = int(Reason.NO_REFERENCE_PRICE)
+PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
@@ -121,11 +122,14 @@ def check_parameters(position, qty, rules, symbol):
         return PARAM_LOT, qty, instrument["lot_size"]
     price = position["mark"]
     if not (price > 0.0 and price < math.inf):
-        return PARAM_PRICE, price, 0.0
+        if not (instrument["allow_negative_prices"] != 0 and price > -math.inf and price <= 0.0):
+            return PARAM_PRICE, price, 0.0
     if limits["price_collar"] != math.inf:  # a NaN denies
         reference = position["reference"]
         if not (reference > 0.0):
-            return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
+            undefined = position["bars"] > 1 and reference <= 0.0  # a fraction of it is nothing
+            reason = PRICE_NOT_POSITIVE if undefined else NO_REFERENCE_PRICE
+            return reason, reference if undefined else 0.0, limits["price_collar"]
         moved = abs(price - reference)
         if not is_price_within(moved, reference, limits["price_collar"]):
             return PRICE_COLLAR, moved / reference, limits["price_collar"]
@@ -163,7 +167,7 @@ def check_position_size(position, qty, limits):
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
         return POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * position["mark"]
+    notional = size * abs(position["mark"])
     if not is_money_within(notional, limits["max_position_notional"]):
         return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
     return PASSED
@@ -175,7 +179,7 @@ def check_order_size(position, qty, limits):
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * quoted_price(position, qty)
+    notional = size * abs(quoted_price(position, qty))
     if not is_money_within(notional, limits["max_order_notional"]):
         return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
     return PASSED

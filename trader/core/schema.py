@@ -132,6 +132,7 @@ class Reason(IntEnum):
     CONCENTRATION_LIMIT = 70
     GROSS_EXPOSURE_LIMIT = 71
     BUYING_POWER = 72
+    PRICE_NOT_POSITIVE = 73
     # step 6, market hours
     MARKET_CLOSED = 80
     CALENDAR_UNKNOWN = 81
@@ -293,6 +294,7 @@ INSTRUMENT = _record(
     ("tick_size", "<f8"),  # 0 rounds nothing
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
+    ("allow_negative_prices", "<i8"),  # prices may be 0 or less
 )
 
 LIMITS = _record(  # +inf where the config says `none`

@@ -53,7 +53,7 @@ def settle(book, rules, bar, out):
         qty = execution.fill_qty(order, capacity, instrument["lot_size"])
         if qty != 0.0:
             capacity -= abs(qty)
-            price = execution.fill_price(broker, qty, basis, position, instrument["tick_size"])
+            price = execution.fill_price(broker, qty, basis, position, instrument)
             commission = execution.charge_commission(broker, order, qty, price)
             realized = accounting.apply_fill(
                 account, position, qty, price, commission, instrument["lot_size"]

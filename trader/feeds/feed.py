@@ -89,10 +89,10 @@ def read_files(config: Config) -> Files:
             key="feed.type",
         )
     if reader is None:
-        raise ConfigError(
-            f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
-            key="feed.type",
-        )
+        remedy = f"a backtest needs {' or '.join(READERS)}"
+        if config.feed.is_market:
+            remedy = "`trader data download -c FILE` fetches it, and prints how to backtest on it"
+        raise ConfigError(f"{config.feed.type} has no history here: {remedy}", key="feed.type")
     check_policies(config)
     rows = []
     sources = []
@@ -141,3 +141,10 @@ def check_present(config: Config, report: QualityReport) -> None:
         named = ", ".join(name or "rows without a symbol" for name in others[:8])
         found = f"; the data has {named}" if others else ""
         raise DataError(f"{path}: no bars for {', '.join(absent)}{found}")
+
+
+def data_hashes(config: Config, frame: "pd.DataFrame | None" = None) -> list[str]:
+    """SHA-256 of every file of `config.feed`, or of the frame in its place."""
+    if frame is not None:
+        return [read_frame(frame, config)[1].sha256]
+    return [Watched(path).sha256 for path, _ in source_paths(config)]

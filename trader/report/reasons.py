@@ -66,6 +66,9 @@ NOTES: dict[Reason, Note] = {
     Reason.BUYING_POWER: Note(
         "all positions and orders would be worth more than equity", "risk.allow_margin"
     ),
+    Reason.PRICE_NOT_POSITIVE: Note(
+        "a fraction of a price at or below zero is undefined", "instruments.allow_negative_prices"
+    ),
     Reason.MARKET_CLOSED: Note("the market was closed", "risk.market_hours"),
     Reason.CALENDAR_UNKNOWN: Note("the calendar does not know the date", "risk.market_hours"),
     Reason.VOLUME_PARTICIPATION: Note(

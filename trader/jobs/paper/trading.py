@@ -88,7 +88,10 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     features = build_features(config, begun.rules.sessions, paths)
     stream = features.stream()
     quality, hours = config.feed.quality, begun.rules.sessions
-    gate = BarGate(len(config.symbols), config.period_ns, quality, hours, bar_clock(config))
+    may_be_negative = [one.allow_negative_prices for one in config.instruments]
+    gate = BarGate(
+        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
+    )
     seen = seen_bars(begun)
     if seen is not None:
         stream.warm_up(seen)
