@@ -70,6 +70,7 @@ def test_a_process_with_too_little_address_space_is_refused_in_clear_words(tmp_p
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert done.returncode == 1, done.stderr
     assert "may use 600 MiB of address space (`ulimit -v`)" in done.stderr
