@@ -239,8 +239,7 @@ def check_drivers(config: Config, bars: np.ndarray) -> None:
 
 def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     """Where a user's own modules are looked for: the config's folder, the working directory."""
-    folders = [Path(path).resolve().parent for path in config_files]
-    return tuple(dict.fromkeys([*folders, Path.cwd()]))
+    return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
 def load_hooks(
@@ -263,9 +262,9 @@ def load_hooks(
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
     seed_generators(config.seed)
-    symbols = len(config.instruments)
+    count = len(config.instruments)
     return FeatureSet(
-        config.features, symbols, sessions, config.period_ns, paths, symbols=config.symbols
+        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
     )
 
 
@@ -289,8 +288,7 @@ def prepare(
     timing.lap("model_s")
     matrix = features.batch(bars)
     timing.lap("features_s")
-    report = None if progress is None else _model_progress(progress, len(bars))
-    said = predict_actions(model, bars, matrix, progress=report)
+    said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])
@@ -298,5 +296,5 @@ def prepare(
     return Prepared(rules, Inputs(bars, *said), history, features, model)
 
 
-def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:
-    return lambda done: progress("model", done, rows)
+def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress("model", done, rows)
