@@ -18,6 +18,7 @@ from trader.config.sections.orders import PositionSizing
 from trader.config.sections.risk import Risk, Throttle
 from trader.config.sections.running import Audit, Execution, HookOrTarget, Kill, Watchdog
 from trader.config.sections.section import Section
+from trader.config.sections.sweep import Sweep
 from trader.config.sections.train import Train
 
 
@@ -47,6 +48,8 @@ class Config(Section):
     watchdog: Watchdog = Field(default=Watchdog(), description="How long the loop may be silent.")
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
+
+    sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
 
     @field_validator("model", mode="wrap")
     @classmethod

@@ -45,7 +45,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     config = loaded.config
     paths = search_paths(config_files)
     load_hooks(config, paths)
-    if config.feed.type == "stdin":
+    if not config.feed.is_file:
         return _without_bars(loaded, paths)
     history = load_bars(config)
     bars = history.bar_set.bars

@@ -67,7 +67,7 @@ def performance(
 ) -> Values:
     """All metrics of a run by name, as they are shown; `undefined` and `warnings` are the last."""
     undefined: dict[str, str] = {}
-    values = _returns(equity, market.sessions_per_year, undefined)
+    values = return_values(equity, market.sessions_per_year, undefined)
     values["buy_and_hold_return"] = _buy_and_hold(market, undefined)
     values |= _trades(trips, undefined)
     values |= _costs(fills, equity.curve, undefined)
@@ -86,7 +86,9 @@ def _warnings(values: Values) -> dict[str, str]:
     return {"cagr": warning} if warning and values["cagr"] is not None else {}
 
 
-def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]) -> Values:
+def return_values(
+    equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]
+) -> Values:
     """Everything read off the equity curve. Calmar is CAGR over the intraday drawdown."""
     curve = equity.curve
     final = curve.final_equity if curve else equity.start

@@ -19,6 +19,7 @@ from trader.report.provenance import FORMAT
 
 LATEST = "latest"
 JOURNAL = "journal.sqlite"
+SWEEP = "sweep.json"  # a folder of many runs, which is none itself
 NEEDED_KEYS = ("run_id", "command", "engine", "started_at", "digest", "counts", "risk", "timing")
 NEAREST = 3  # names offered for an unknown one
 
@@ -121,10 +122,14 @@ def find_run(text: str, parent: Path) -> StoredRun:
 def _run_folders(parent: Path) -> list[Path]:
     """Folders that are runs, or were meant to be."""
     try:
-        entries = [path for path in parent.iterdir() if path.is_dir()]
+        entries = [path for path in parent.iterdir() if path.is_dir() and not _is_sweep(path)]
     except OSError as error:
         raise UsageError(f"cannot read the folder {parent}: {error.strerror}") from error
     return [path for path in entries if _is_run(path)]
+
+
+def _is_sweep(path: Path) -> bool:
+    return (path / SWEEP).exists()
 
 
 def _is_run(path: Path) -> bool:

@@ -27,6 +27,7 @@ from trader.engine.sliceengine import SliceEngine
 from trader.engine.surroundings import Passed, SentOrder
 from trader.errors import KilledError, TraderError, UsageError
 from trader.jobs.paper.exit_message import say_last
+from trader.jobs.paper.facts import facts_details
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.taking import Held
 from trader.jobs.paper.which_run import journals_of
@@ -213,7 +214,7 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
-    details |= begun.model.details
+    details |= {**begun.model.details, **facts_details(begun.facts)}
     if begun.path is not None:
         return _gone_on(begun.path, begun, anchor, build.run_resume(who, details))
     config = begun.config
