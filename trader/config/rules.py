@@ -71,8 +71,6 @@ def _market_feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
     if feed.type == "ccxt" and feed.exchange is None:
         yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
-    if feed.type != "ccxt" and feed.exchange is not None:
-        yield "feed.exchange", f"has no meaning for type {feed.type}; leave it out"
     for key, value in feed.options.items():
         is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
         if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
