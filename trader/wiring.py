@@ -26,12 +26,25 @@ from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
+from trader.user_code.seeds import seed_generators
 from trader.user_code.targets import load_target
 
 __all__ = [
-    "Given", "History", "NOTHING", "Prepared", "Progress", "Timing", "build_features", "build_model",
-    "build_rules", "check_drivers", "load_bars", "load_hooks", "prepare", "search_paths",
-]  # fmt: skip
+    "NOTHING",
+    "Given",
+    "History",
+    "Prepared",
+    "Progress",
+    "Timing",
+    "build_features",
+    "build_model",
+    "build_rules",
+    "check_drivers",
+    "load_bars",
+    "load_hooks",
+    "prepare",
+    "search_paths",
+]
 
 Progress = Callable[[str, int, int], None]  # stage, rows done, rows in all
 
@@ -129,8 +142,7 @@ def check_drivers(config: Config, bars: np.ndarray) -> None:
 
 def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     """Where a user's own modules are looked for: the config's folder, the working directory."""
-    folders = [Path(path).resolve().parent for path in config_files]
-    return tuple(dict.fromkeys([*folders, Path.cwd()]))
+    return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
 def load_hooks(
@@ -152,9 +164,10 @@ def load_hooks(
 
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
-    symbols = len(config.instruments)
+    seed_generators(config.seed)
+    count = len(config.instruments)
     return FeatureSet(
-        config.features, symbols, sessions, config.period_ns, paths, symbols=config.symbols
+        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
     )
 
 
@@ -178,8 +191,7 @@ def prepare(
     timing.lap("model_s")
     matrix = features.batch(bars)
     timing.lap("features_s")
-    report = None if progress is None else _model_progress(progress, len(bars))
-    said = predict_actions(model, bars, matrix, progress=report)
+    said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])
@@ -187,5 +199,5 @@ def prepare(
     return Prepared(rules, Inputs(bars, *said), history, features, model)
 
 
-def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:
-    return lambda done: progress("model", done, rows)
+def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress("model", done, rows)

@@ -68,6 +68,7 @@ class SliceEngine:
         ts_ns = int(bars[0]["ts_ns"])
         if not (ts_ns > self._last_ns and (len(bars) == 1 or _is_slice(bars))):
             raise ValueError(f"bars at {ts_ns} are no slice after {self._last_ns}")
+        inputs = Inputs(*map(_writeable, inputs))
         if not self._has_room(len(bars)):
             self._hand_over()
         self._last_ns = ts_ns
@@ -208,6 +209,12 @@ def warm_up(rules: Rules) -> None:
     engine.halt(Reason.KILLED)
     engine.rearm()
     engine.record()
+
+
+def _writeable(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of one that is read-only: that is another type to the compiled core,
+    which would be compiled again, for ten seconds and more, with the first slice of a live run."""
+    return array if array.flags.writeable else array.copy()
 
 
 def most_rows(symbols: int) -> tuple[int, ...]:
