@@ -30,6 +30,7 @@ COMMANDS = (
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),
     ("data", "trader.cli.data:app"),
+    ("feed", "trader.cli.feed:app"),
 )
 
 HELP = {"help_option_names": ["--help", "-h"]}

@@ -19,7 +19,7 @@ from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
-from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
+from trader.feeds.raw import RawRows, SourceFile, Watched, joined, parts_of, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
@@ -97,12 +97,16 @@ def read_files(config: Config) -> Files:
     rows = []
     sources = []
     for path, symbol in source_paths(config):
-        try:
-            watched = Watched(path)
-            raw = reader(path, config)
-            sources.append(watched.source(len(raw)))
-        except OSError as error:
-            raise DataError(f"{path} went away while it was being read: {error}") from error
+        files = parts_of(path) if path.is_dir() else [path]
+        parts = []
+        for file in files:
+            try:
+                watched = Watched(file)
+                parts.append(reader(file, config))
+                sources.append(watched.source(len(parts[-1])))
+            except OSError as error:
+                raise DataError(f"{file} went away while it was being read: {error}") from error
+        raw = joined(parts, path) if path.is_dir() else parts[0]
         if raw.recognised:
             _log.info("%s", raw.recognised)
         rows.append((raw, symbol))

@@ -91,6 +91,16 @@ class VenueFeed:
         self._down_why = ""
         self._closing: asyncio.Task[None] | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the market."""
+        return self._source.name
+
+    @property
+    def clock_offset_ms(self) -> float:
+        """How far the market's clock is ahead of ours."""
+        return self._time.offset_ms
+
     async def connect(self) -> Sequence[InstrumentFacts]:
         """Load the market, compare the clocks; the facts of the instruments.
 
