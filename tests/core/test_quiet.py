@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import MINUTE, START, always_open, make_rules
+from trader.core.apply import on_slice, submit_intents
 from trader.core.batch import run_slices
 from trader.core.book import Inputs, new_book, new_out, snapshot
 from trader.core.quiet import take_quiet
 from trader.core.schema import BAR, OnBreach, Reason
-from trader.core.step import on_slice, submit
 
 RINGS = ("volumes", "returns")
 
@@ -57,7 +57,7 @@ def by_slices(rules, inputs):
     for index in range(len(inputs.bars)):
         out.counts[:] = 0
         on_slice(book, rules, inputs, index, index + 1, out)
-        submit(book, 0)
+        submit_intents(book, 0)
         rows.append(taken(out))
     return book, joined(rows)
 
@@ -70,7 +70,7 @@ def joined(rows):
     return [b"".join(parts) for parts in zip(*rows, strict=True)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     step=st.sampled_from([0.0005, 0.005, 0.03]),

@@ -38,7 +38,7 @@ def quiet_reason(book, rules, action):
 @inlined
 def can_be_quiet(book, rules, inputs):
     """Whether the state allows a stretch: one symbol, no order, nothing watched but losses."""
-    account, limits = book.account[0], rules.limits[0]
+    account, limits, exits = book.account[0], rules.limits[0], rules.exits[0]
     position = book.positions[0]
     return (
         len(book.positions) == 1
@@ -50,6 +50,9 @@ def can_be_quiet(book, rules, inputs):
         and abs(position["qty"]) <= limits["max_position_size"]
         and account["session_cursor"] < len(rules.sessions)
         and len(inputs.requests) == 0
+        and exits["legs"] == 0
+        and exits["max_holding_bars"] == 0
+        and exits["cooldown_bars"] == 0
     )
 
 
