@@ -50,7 +50,7 @@ def test_every_outcome_is_counted_once_under_its_reason():
     assert tally.trimmed_by_reason == {"POSITION_LIMIT": 2}
     assert tally.held_by_reason == {"AT_TARGET": 1, "WARMUP": 1}
     assert tally.throttled_by_reason == {"VOLUME_PARTICIPATION": 2, "SPREAD": 1, "VOLATILITY": 1}
-    assert tally.actions == {"HOLD": 2, "BUY": 4, "SELL": 3}
+    assert tally.actions == {"HOLD": 2, "BUY": 4, "SELL": 3, "CLOSE": 0}
 
 
 def test_tally_of_chunks_equals_a_loop_over_all_decisions():

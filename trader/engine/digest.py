@@ -19,7 +19,7 @@ from trader.core.jit import jit
 from trader.core.schema import CORE_VERSION, DECISION, FILL, TradingAction
 
 STREAMS = ("requests", "outcomes", "fills", "equity")
-ACTIONS = len((TradingAction.HOLD, TradingAction.BUY, TradingAction.SELL))
+ACTIONS = len(TradingAction)
 ROWS_WORTH_A_THREAD = 4_096
 
 
