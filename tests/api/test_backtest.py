@@ -142,6 +142,7 @@ def test_tables_have_aware_times_and_the_columns_of_the_files():
     assert len(run.decisions) == 1_500
 
 
+@pytest.mark.process
 def test_a_fitted_classifier_is_the_model_of_its_skops_file(tmp_path, by_command):
     forest = pytest.importorskip("sklearn.ensemble").RandomForestClassifier(
         4, n_jobs=2, max_depth=4
