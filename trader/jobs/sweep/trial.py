@@ -21,7 +21,7 @@ from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
-from trader.core.schema import TradingState
+from trader.core.schema import CashflowKind, TradingState
 from trader.errors import ConfigError, TraderError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.sessions import sessions_per_year
@@ -33,7 +33,7 @@ from trader.report.curve import curve_facts, session_equity
 from trader.report.metrics import EquityFacts, return_values
 from trader.report.overfitting import blocks_for, moments
 from trader.report.ratios import annual_ratios, daily_returns
-from trader.report.roundtrips import round_trips
+from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     Given,
@@ -186,7 +186,7 @@ class Workshop:
             matrix = self._matrix(config, market, features)
             model = self._model(config, features)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
-            return predict_actions(model, market.bars, matrix, rows)
+            return predict_actions(model, features.forward(market.bars), matrix, rows)
 
         return self._said.get(key, ask)
 
@@ -229,9 +229,10 @@ class Workshop:
         per_year = sessions_per_year(config.risk.market_hours)
         found = return_values(facts, per_year, {})
         lots = np.array([instrument.lot_size for instrument in config.instruments])
+        splits = record.cashflows[record.cashflows["kind"] == CashflowKind.SPLIT]
         values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
         values |= {
-            "trades": len(round_trips(record.fills, lots).closed),
+            "trades": len(round_trips(with_splits(record.fills, splits), lots).closed),
             "digest": record.digest,
             "trading_state": TradingState(int(account["trading_state"])).name,
         }
