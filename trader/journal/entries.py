@@ -1,8 +1,8 @@
 """One builder per record type: from what the run knows to an `Entry` of the journal.
 
 Law: builders only arrange and spell; they decide nothing. Inside one slice the entries are
-appended in the order BAR, ACTION (before acting), then CASHFLOW, FILL, CANCEL_*, DECISION, ORDER_INTENT
-(before sending), then ORDER_SENT, ORDER_ACK or ORDER_ABORTED.
+appended in the order BAR, ACTION (before acting), then CASHFLOW, FILL, CANCEL_*, DECISION,
+ORDER_INTENT (before sending), then ORDER_SENT, ORDER_ACK or ORDER_ABORTED.
 """
 
 import base64
