@@ -104,6 +104,7 @@ def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path):
     assert "trader data download" in done.stderr
 
 
+@pytest.mark.trials
 def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     with venue_process() as port:
         config = write_config(tmp_path, options(port), symbols="BTC/USDT")
