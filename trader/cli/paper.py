@@ -33,10 +33,11 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen
-    from trader.jobs.paper.ready import require_armed, require_files
+    from trader.jobs.paper.ready import require_armed, require_files, require_memory
 
     times = _pace(pace)
     require_armed()  # a start that is refused pays for nothing
+    require_memory()
     require_files()
     with _ended_in_order():
         from trader.config.load import load_config

@@ -86,13 +86,17 @@ def is_within_drawdown(account, most):
     if most == math.inf:
         return True
     peak = account["peak_equity"]
-    return peak > 0.0 and peak - account["equity"] <= most * peak + money_noise(peak)
+    if not (peak > 0.0):
+        return False
+    fall = peak - account["equity"]
+    return fall <= most * peak or fall <= most * peak + money_noise(peak)
 
 
 @inlined
 def is_within_daily_loss(account, most):
     """Whether the loss since the session opened is at most `most`, on what there was then."""
-    return daily_loss(account) <= most + money_noise(account["session_open_equity"])
+    loss = daily_loss(account)
+    return loss <= most or loss <= most + money_noise(account["session_open_equity"])
 
 
 @inlined

@@ -30,6 +30,7 @@ ROUND_TRIP = np.dtype(
         ("return_frac", "<f8"),  # pnl / (qty × entry price); NaN at a price of 0 or less
         ("duration_s", "<f8"),
         ("fills", "<i8"),  # a split fill counts in both trades
+        ("exit_reason", "<i8"),  # OrderKind of the fill that closed it
     ]
 )
 
@@ -135,6 +136,7 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     trade["return_frac"] = trade["pnl"] / worth if worth > 0.0 else np.nan
     trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
     trade["fills"] = state["fills"]
+    trade["exit_reason"] = fill["kind"]
     state["lots"] = 0.0
     state["largest"] = 0.0
     state["entered"] = 0.0

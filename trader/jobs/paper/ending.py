@@ -267,6 +267,7 @@ def _result(
         fills=record.fills,
         equity=_curve(record),
         events=record.events,
+        order_rows=record.order_rows,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},

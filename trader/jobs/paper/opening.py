@@ -44,7 +44,7 @@ from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
 from trader.safety import latch, records, statedir
-from trader.safety.gate import Gate
+from trader.safety.gate import UNKNOWN, Gate
 from trader.safety.lease import Lease
 from trader.wiring import search_paths
 
@@ -79,7 +79,7 @@ class Desk:
         passage = self._gate.send(order, self._broker)
         reason = Reason[passage.reason]
         self.sent += reason == Reason.NONE
-        return Passed(reason, passage.detail)
+        return Passed(reason, passage.detail, passage.outcome == UNKNOWN)
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
         """See `run.surroundings.Surroundings`."""

@@ -18,6 +18,7 @@ from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
 from trader.engine.recover import Recovered, recovered
 from trader.engine.replay import replay
+from trader.engine.ruleset import build_rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
@@ -43,7 +44,7 @@ from trader.journal.records import JournalError, Record
 from trader.journal.store import read_records
 from trader.report.artifacts import CONFIG
 from trader.report.compare import changed_keys
-from trader.wiring import build_rules, check_drivers
+from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
 KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
