@@ -18,7 +18,10 @@ from trader.feeds.registry import open_source
 from trader.feeds.venue_feed import VenueFeed
 
 # alpaca-py still imports it
-pytestmark = pytest.mark.filterwarnings("ignore:websockets.legacy:DeprecationWarning")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.filterwarnings("ignore:websockets.legacy:DeprecationWarning"),
+]
 
 
 class OfSeconds(AlpacaSource):

@@ -13,6 +13,8 @@ from tests.venue.binance import Binance, options
 from tests.venue.market import Market
 from trader.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.process
+
 
 def run(test, **market):
     """Run `test(venue, …)` beside a venue."""

@@ -17,6 +17,8 @@ pytest.importorskip("aiohttp")
 from tests.venue.binance import options
 from tests.venue.kit import write_config
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,6 +53,7 @@ def iso(ts_s):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ts_s))
 
 
+@pytest.mark.timeout(600)  # a first backtest compiles
 def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(tmp_path):
     with venue_process("--period", "60") as port:
         config = write_config(tmp_path, options(port), period=60)

@@ -11,6 +11,8 @@ from tests.venue.kit import is_whole, listening, truth, until, write_config
 from tests.venue.kraken import Kraken, options
 from tests.venue.market import Market
 
+pytestmark = pytest.mark.process
+
 
 def run(test, **market):
     async def whole():

@@ -21,8 +21,10 @@ from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, Reason
 from trader.journal import readback
 from trader.journal.store import read_records
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90
+PATIENCE_S = 150  # a first start compiles
 
 
 class Runner:
@@ -64,6 +66,7 @@ def live_slices(journal):
     return list(zip(bars, actions, strict=True))
 
 
+@pytest.mark.timeout(600)
 def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
     with venue_process() as port:
         write_config(tmp_path, options(port))
