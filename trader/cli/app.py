@@ -20,6 +20,7 @@ COMMANDS = (
     ("backtest", "trader.cli.backtest:command"),
     ("paper", "trader.cli.paper:command"),
     ("train", "trader.cli.train:train"),
+    ("model", "trader.cli.model:app"),
     ("kill", "trader.cli.kill:command"),
     ("rearm", "trader.cli.rearm:command"),
     ("status", "trader.cli.status:command"),

@@ -17,12 +17,12 @@ from trader.core.schema import TradingAction
 from trader.feeds.sessions import session_table
 from trader.models.model import open_model, predict_rows
 from trader.models.signals_file import SignalsModel
+from trader.user_code.hooks import load_hooks
 from trader.wiring import (
     build_features,
     build_rules,
     check_drivers,
     load_bars,
-    load_hooks,
     search_paths,
 )
 

@@ -25,6 +25,8 @@ import numpy as np
 
 from trader.core.schema import BAR
 from trader.errors import ModelError, TraderError
+from trader.models.memory import limit_memory
+from trader.user_code.chance import seed_chance
 
 LENGTH = struct.Struct("<I")
 HEADER = struct.Struct("<qbI")  # number of the question, Status, rows (or row + 1, exit code)
@@ -52,6 +54,7 @@ class Setup:
     folder: str  # the parent's working directory
     memory_bytes: int | None  # address space on top of what Python itself takes
     suicide_s: float  # after this long a question kills the process
+    seed: int | None = None  # of Python's and NumPy's generators, for the user's code
     shared_fd: int | None = None  # of `SharedRows`, where the parent has some
 
 
@@ -74,7 +77,9 @@ def main(request_fd: int, answer_fd: int, preload: Sequence[str] = ()) -> None:
         return
     served_by = os.getpid()
     try:
-        _limit_memory(setup.memory_bytes)
+        limit_memory(setup.memory_bytes)
+        if setup.seed is not None:
+            seed_chance(setup.seed)
         model = setup.load()
         ask = _ask(model, setup)
     except BaseException as error:
@@ -173,19 +178,6 @@ def text_of(error: BaseException) -> bytes:
     except BaseException:
         text = f"{type(error).__name__}, which cannot be printed"
     return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace")
-
-
-def _limit_memory(memory_bytes: int | None) -> None:
-    if memory_bytes is None:
-        return
-    try:
-        import resource
-
-        with open("/proc/self/statm") as stream:
-            taken = int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_bytes, taken + memory_bytes))
-    except (ImportError, OSError, ValueError):
-        return  # not on this system: the process's own limit has to do
 
 
 def _receive(stream: BinaryIO) -> bytes | None:

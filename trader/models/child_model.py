@@ -68,6 +68,7 @@ class ChildModel:
             os.getcwd(),
             half_the_memory(),
             SUICIDE_S,
+            config.seed,
             started.shared.descriptor,
         )
         process = started.process
