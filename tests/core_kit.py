@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import Inputs, Rules
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import (
     BAR,
     BROKER,
+    ENTRY,
+    EXITS,
     INSTRUMENT,
     LIMITS,
     NS_PER_SECOND,
@@ -59,14 +61,20 @@ def make_rules(sessions: np.ndarray, symbols: int = 1, **changes: Any) -> Rules:
     broker["period_ns"] = MINUTE
     instruments = np.zeros(symbols, INSTRUMENT)
     instruments["lot_size"] = 1.0
-    rules = Rules(limits, sizing, broker, instruments, sessions)
+    entry = np.zeros(1, ENTRY)
+    entry["time_in_force"] = -1
+    exits = np.zeros(1, EXITS)
+    rules = Rules(limits, sizing, broker, instruments, sessions, entry, exits)
+    for name in [key for key in changes if key.startswith("entry_")]:
+        entry[name.removeprefix("entry_")] = changes.pop(name)
     for name, value in changes.items():
         placed = False
-        for record in (limits, sizing, broker, instruments):
+        for record in (limits, sizing, broker, instruments, exits):
             if name in record.dtype.names and not (name == "volatility_window" and placed):
                 record[name] = value
                 placed = True
         assert placed, f"no record has a field {name}"
+    exits["legs"] = sum(int(exits[f"{leg}_type"][0] != 0) for leg in ("stop", "target", "trail"))
     sizing["volatility_window"] = max(2, int(limits["volatility_window"][0]))
     return rules
 
@@ -111,16 +119,23 @@ def random_bars(seed: int, count: int, symbols: int = 1) -> np.ndarray:
 
 
 def actions_from(word: str) -> np.ndarray:
-    """`"B.S"` → BUY, HOLD, SELL."""
-    codes = {"B": TradingAction.BUY, "S": TradingAction.SELL, ".": TradingAction.HOLD}
+    """`"B.SC"` → BUY, HOLD, SELL, CLOSE."""
+    codes = {
+        "B": TradingAction.BUY,
+        "S": TradingAction.SELL,
+        ".": TradingAction.HOLD,
+        "C": TradingAction.CLOSE,
+    }
     return np.array([codes[letter] for letter in word], np.int8)
 
 
-def make_inputs(bars: np.ndarray, actions: np.ndarray | str) -> Inputs:
+def make_inputs(
+    bars: np.ndarray, actions: np.ndarray | str, requests: np.ndarray = NO_REQUESTS
+) -> Inputs:
     """Inputs without reasons."""
     chosen = actions_from(actions) if isinstance(actions, str) else actions.astype(np.int8)
     assert len(chosen) == len(bars)
-    return Inputs(bars, chosen, np.zeros(len(bars), np.int16))
+    return Inputs(bars, chosen, np.zeros(len(bars), np.int16), requests)
 
 
 class Run:
@@ -135,6 +150,7 @@ class Run:
         self.fills = self.record.fills
         self.equity = self.record.equity
         self.events = self.record.events
+        self.orders = self.record.order_rows
         self.throttles = self.record.throttles
         self.account = self.record.book.account[0]
         self.positions = self.record.book.positions
@@ -147,10 +163,11 @@ class Run:
 def run(bars: np.ndarray, actions: np.ndarray | str, **changes: Any) -> Run:
     """Run `actions` over `bars` with rules that are off but for `changes`.
 
-    `sessions` and `symbols` may be among the changes.
+    `sessions`, `symbols` and `requests` may be among the changes; `entry_` begins those of ENTRY.
     """
     first, last = int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])
     sessions = changes.pop("sessions", None)
     symbols = changes.pop("symbols", int(bars["symbol"].max()) + 1)
     chosen = always_open(first, last) if sessions is None else sessions
-    return Run(make_rules(chosen, symbols, **changes), make_inputs(bars, actions))
+    requests = changes.pop("requests", NO_REQUESTS)
+    return Run(make_rules(chosen, symbols, **changes), make_inputs(bars, actions, requests))

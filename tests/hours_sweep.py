@@ -75,4 +75,4 @@ def _closes(hours: Hours, period_ns: int) -> np.ndarray:
         for row in rows
     ]
     closes = np.unique(np.concatenate(grids))
-    return closes[(closes > hours.opens[0]) & (closes <= hours.closes[-1])]
+    return closes[(closes - period_ns >= hours.opens[0]) & (closes <= hours.closes[-1])]

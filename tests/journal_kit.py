@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.core_kit import always_open, make_rules, random_bars
+from trader.core.apply import on_slice, submit
 from trader.core.book import (
     DECISIONS,
     EVENTS,
@@ -23,7 +24,6 @@ from trader.core.book import (
     snapshot,
 )
 from trader.core.schema import EventKind, OrderStatus, Reason
-from trader.core.step import on_slice, submit
 from trader.journal import entries as build
 from trader.journal.chain import record_hash
 from trader.journal.log import Journal
@@ -133,12 +133,12 @@ class PaperRun:
         for symbol, name in enumerate(self.symbols):
             for order in self.book.orders[symbol][: self.book.positions[symbol]["working_orders"]]:
                 if order["status"] == OrderStatus.INTENT:
-                    ts_ns, decision = int(order["ts_ns"]), int(order["decision"])
-                    client_id = client_order_id(self.run_id, name, ts_ns, decision)
+                    at = int(order["ts_ns"]), int(order["decision"]), int(order["leg"])
+                    client_id = client_order_id(self.run_id, name, *at)
                     self.client_ids[int(order["order_id"])] = client_id
                     cause = -1 - len(entries)
                     entries.append(build.order_intent(client_id, name, order, cause))
-                    submit(self.book, symbol)
+                    submit(self.book, symbol, int(order["order_id"]))
         return entries
 
     def _send(self, intent: Entry) -> list[Entry]:

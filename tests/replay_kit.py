@@ -13,11 +13,12 @@ from tests import config_demo
 from tests.core_kit import random_bars
 from tests.journal_kit import PaperRun, identity, slices
 from trader.engine.recorded import rules_details
+from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.jobs.verify import CONFIG
 from trader.journal import entries as build
 from trader.models.model import Prediction, load_model, predict_rows
-from trader.wiring import build_features, build_rules
+from trader.wiring import build_features
 
 SYMBOLS = ("ACME", "BTC/USD")
 TEXT = config_demo.demo(

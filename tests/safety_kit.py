@@ -21,8 +21,8 @@ run_sender(sys.argv[1], sys.argv[2], Ledger(sys.argv[3]), random.Random(int(sys.
 
 
 class FakeOrder:
-    def __init__(self, order_id, qty=1.0, decision=None):
-        self.order_id, self.qty = order_id, qty
+    def __init__(self, order_id, qty=1.0, decision=None, leg=0):
+        self.order_id, self.qty, self.leg = order_id, qty, leg
         self.decision = decision if decision is not None else abs(hash(order_id))
 
 

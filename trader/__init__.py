@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trader.api import Run as Run
     from trader.api import backtest as backtest
     from trader.api import load_run as load_run
+    from trader.api import sweep as sweep
     from trader.core.schema import KillSwitchReason as KillSwitchReason
     from trader.core.schema import Reason as Reason
     from trader.core.schema import Side as Side
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {  # module -> its public names
-    "api": "Run backtest load_run",
+    "api": "Run backtest load_run sweep",
     "core.schema": "KillSwitchReason Reason Side TradingAction TradingState",
     "errors": "ConfigError DataError HaltedError KilledError ModelError TraderError UsageError "
     "VerificationError",

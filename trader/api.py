@@ -4,7 +4,8 @@ Law: a run from Python is the run of the command line: the same parts, the same 
 errors. Nothing is read but what the config names and nothing is written unless asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -53,17 +54,15 @@ def backtest(
     kept = _Decisions()
     order = Order(
         loaded=loaded,
-        config_files=[Path(one) for one in sources_of(config) if isinstance(one, str | Path)],
+        config_files=files_of(config),
         engine=engine,
         parent=RUNS if save is True else Path(save or "."),
         command_line=("trader.backtest",),
         given=given,
         sinks=(kept.add,),
     )
-    try:
+    with explained(loaded):
         finished = backtest_to_folder(order) if save else backtest_in_memory(order)
-    except ConfigError as error:
-        raise ConfigError(loaded.explain(error), error.key) from error
     return Run(_Finished(finished, kept))
 
 
@@ -84,6 +83,72 @@ def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given
         facts = object_facts(given.model)
         written["model"] = {"type": "object", "made_of": facts.made_of, "sha256": facts.sha256}
     return load_config(config, written | dict(overrides or {}))
+
+
+# house: parameters - the names of the public contract
+def sweep(
+    config: Config,
+    params: Mapping[str, Any] | None = None,
+    *,
+    set: Mapping[str, Any] | None = None,
+    bars: "pd.DataFrame | None" = None,
+    model: Any = None,
+    jobs: int = 1,
+    sampler: str | None = None,
+    trials: int | None = None,
+    objective: str | None = None,
+    folds: int | None = None,
+    cluster: str | None = None,
+    save: str | Path | bool = False,
+) -> "pd.DataFrame":
+    """Try parameters of a config; one row a trial, in the order of their numbers.
+
+    `params` maps dotted keys to values (`range(5, 50, 5)`, a list, or a text as after `--param`),
+    over those of the config's `sweep` section, as the other arguments are. `jobs` processes run
+    the trials, 0 is one a core. `frame.attrs["sweep"]` is the document of `trader sweep --json`:
+    the best trial, its neighbours, how much of it is luck. A combination that is wrong is a row
+    with state `failed`. `save` is the folder for the sweep's own folder.
+    """
+    from trader.jobs.sweep.run import SweepOrder, plan_of
+    from trader.jobs.sweep.run import sweep as run_sweep
+    from trader.jobs.sweep.workers import Crew
+
+    given = Given(bars, model)
+    loaded = load_given(config, set, given)
+    asked = {
+        "params": params,
+        "sampler": sampler,
+        "trials": trials,
+        "objective": objective,
+        "folds": folds,
+    }
+    order = SweepOrder(
+        loaded=loaded,
+        config_files=files_of(config),
+        plan=plan_of(loaded, asked),
+        crew=Crew(jobs, cluster),
+        parent=(RUNS if save is True else Path(save)) if save else None,
+        given=given,
+    )
+    with explained(loaded):
+        swept = run_sweep(order)
+    frame: pd.DataFrame = swept.table.to_pandas()
+    frame.attrs["sweep"] = swept.document
+    return frame
+
+
+def files_of(config: Config) -> list[Path]:
+    """The files among what a config is made of."""
+    return [Path(one) for one in sources_of(config) if isinstance(one, str | Path)]
+
+
+@contextmanager
+def explained(loaded: LoadedConfig) -> Iterator[None]:
+    """Put the place of its key in front of a `ConfigError` of what runs inside."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(loaded.explain(error), error.key) from error
 
 
 class _Decisions:
@@ -181,6 +246,11 @@ class Run:
     def decisions(self) -> "pd.DataFrame":
         """One row a decision, as decisions.parquet."""
         return self._source.tables.decisions()
+
+    @cached_property
+    def orders(self) -> "pd.DataFrame":
+        """One row an order: what it was and how it ended, as orders.parquet."""
+        return self._source.tables.orders()
 
     def __repr__(self) -> str:
         document = self.document

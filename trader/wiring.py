@@ -7,7 +7,6 @@ Law: wires and checks that the parts fit each other (a throttle has its driver, 
 features); decides nothing about trading. Everything is checked before the first bar runs.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,48 +18,34 @@ import numpy as np
 from trader.config.load import LoadedConfig
 from trader.config.schema import Config
 from trader.core.book import Inputs, Rules
-from trader.core.schema import (
-    BROKER,
-    INSTRUMENT,
-    LIMITS,
-    NS_PER_SECOND,
-    SIZING,
-    CommissionType,
-    FillRule,
-    OnBreach,
-    Reason,
-    SizingMode,
-    SlippageType,
-    TimeInForce,
-)
+from trader.core.schema import Reason
+from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
 from trader.feeds.feed import BarSet, frame_history, load_history
-from trader.feeds.sessions import bars_per_year
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
 from trader.user_code.chance import Chance
+from trader.user_code.hooks import load_hooks
+from trader.user_code.seeds import seed_generators
 
-SCALED_BY_PILOT = (
-    "max_position_size",
-    "max_position_notional",
-    "max_order_size",
-    "max_order_notional",
-    "max_daily_loss",
-    "max_gross_exposure",
-    "max_position_concentration",
-)
-PLAIN_LIMITS = (
-    "max_drawdown_frac",
-    "price_collar",
-    "kill_volatility",
-    "max_orders_per_second",
-    "max_orders_per_bar",
-    "max_orders_per_day",
-    "max_executions_without_review",
-)
-THROTTLES = ("max_volume_participation", "max_spread_bps", "max_volatility")
+__all__ = [
+    "NOTHING",
+    "Given",
+    "History",
+    "Prepared",
+    "Progress",
+    "Timing",
+    "build_features",
+    "build_model",
+    "build_rules",
+    "check_drivers",
+    "load_bars",
+    "load_hooks",
+    "prepare",
+    "search_paths",
+]
 
 Progress = Callable[[str, int, int], None]  # stage, rows done, rows in all
 
@@ -96,85 +81,6 @@ class Prepared:
     history: History
     features: FeatureSet
     model: Model
-
-
-def or_inf(value: float | None) -> float:
-    """A limit as the core knows it: `none` is +inf."""
-    return math.inf if value is None else float(value)
-
-
-def build_rules(config: Config, sessions: np.ndarray) -> Rules:
-    """The rules of a run as the core's records."""
-    return Rules(
-        limits=_limits(config),
-        sizing=_sizing(config),
-        broker=_broker(config),
-        instruments=_instruments(config),
-        sessions=sessions,
-    )
-
-
-def _limits(config: Config) -> np.ndarray:
-    risk, throttle = config.risk, config.throttle
-    limits = np.zeros(1, LIMITS)
-    for name in SCALED_BY_PILOT:
-        limits[name] = or_inf(getattr(risk, name)) * risk.pilot_scale
-    for name in PLAIN_LIMITS:
-        limits[name] = or_inf(getattr(risk, name))
-    for name in THROTTLES:
-        limits[name] = or_inf(getattr(throttle, name))
-    limits["throttle_max_order_size"] = or_inf(throttle.max_order_size) * risk.pilot_scale
-    limits["min_order_size"] = risk.min_order_size
-    limits["open_guard_ns"] = round(risk.open_guard_seconds * NS_PER_SECOND)
-    limits["close_guard_ns"] = round(risk.close_guard_seconds * NS_PER_SECOND)
-    limits["volume_window"] = throttle.volume_window
-    limits["volatility_window"] = throttle.volatility_window
-    limits["on_daily_loss"] = OnBreach[risk.on_daily_loss.upper()]
-    limits["on_drawdown"] = OnBreach[risk.on_drawdown.upper()]
-    limits["allow_margin"] = risk.allow_margin
-    return limits
-
-
-def _sizing(config: Config) -> np.ndarray:
-    section = config.position_sizing
-    sizing = np.zeros(1, SIZING)
-    sizing["mode"] = SizingMode[section.mode.upper()]
-    sizing["base_size"] = section.base_size or 0.0
-    sizing["percent"] = section.percent or 0.0
-    sizing["target_volatility"] = section.target_volatility or 0.0
-    sizing["max_leverage"] = section.max_leverage
-    sizing["rebalance_threshold"] = or_inf(section.rebalance_threshold)
-    sizing["volatility_window"] = section.volatility_window
-    sizing["allow_short"] = section.allow_short
-    if section.mode == "volatility_target":
-        per_year = bars_per_year(config.risk.market_hours, config.bar_period_seconds)
-        sizing["annualisation"] = math.sqrt(per_year)
-    return sizing
-
-
-def _broker(config: Config) -> np.ndarray:
-    section = config.broker
-    broker = np.zeros(1, BROKER)
-    broker["cash"] = section.cash
-    broker["commission_type"] = CommissionType[section.commission.type.upper()]
-    broker["commission_value"] = section.commission.value
-    broker["commission_minimum"] = section.commission.minimum
-    broker["slippage_type"] = SlippageType[section.slippage.type.upper()]
-    broker["slippage_value"] = section.slippage.value
-    broker["max_fill_participation"] = or_inf(section.max_fill_participation)
-    broker["fill"] = FillRule[section.fill.upper()]
-    broker["time_in_force"] = TimeInForce[section.time_in_force.upper()]
-    broker["period_ns"] = config.period_ns
-    return broker
-
-
-def _instruments(config: Config) -> np.ndarray:
-    instruments = np.zeros(len(config.instruments), INSTRUMENT)
-    for record, instrument in zip(instruments, config.instruments, strict=True):
-        record["tick_size"] = instrument.tick_size
-        record["lot_size"] = instrument.lot_size
-        record["restricted"] = instrument.symbol in config.risk.restricted
-    return instruments
 
 
 @dataclass(frozen=True)
@@ -237,15 +143,15 @@ def check_drivers(config: Config, bars: np.ndarray) -> None:
 
 def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     """Where a user's own modules are looked for: the config's folder, the working directory."""
-    folders = [Path(path).resolve().parent for path in config_files]
-    return tuple(dict.fromkeys([*folders, Path.cwd()]))
+    return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
-    symbols = len(config.instruments)
+    seed_generators(config.seed)
+    count = len(config.instruments)
     return FeatureSet(
-        config.features, symbols, sessions, config.period_ns, paths, symbols=config.symbols
+        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
     )
 
 
@@ -273,9 +179,8 @@ def prepare(
     with of_features.drawn():
         matrix = features.batch(bars)
     timing.lap("features_s")
-    report = None if progress is None else _model_progress(progress, len(bars))
     with of_model.drawn():
-        said = predict_actions(model, bars, matrix, progress=report)
+        said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])
@@ -283,5 +188,5 @@ def prepare(
     return Prepared(rules, Inputs(bars, *said), history, features, model)
 
 
-def _model_progress(progress: Progress, rows: int) -> Callable[[int], None]:
-    return lambda done: progress("model", done, rows)
+def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress("model", done, rows)

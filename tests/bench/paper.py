@@ -31,12 +31,13 @@ from trader.config.load import load_config
 from trader.engine.answers import LiveSignals
 from trader.engine.batch import RowKeeper
 from trader.engine.loop import ExecutionLoop, run_history_with_loop
+from trader.engine.ruleset import build_rules
 from trader.engine.sliceengine import SliceEngine, warm_up
 from trader.engine.slices import Portion, Slice
 from trader.feeds.sessions import session_table
 from trader.models.model import load_model
 from trader.models.worker import ModelWorker
-from trader.wiring import build_features, build_rules
+from trader.wiring import build_features
 
 LOOP_ROWS = 100_000
 SYMBOLS = 500

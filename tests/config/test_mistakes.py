@@ -28,7 +28,7 @@ MISTAKES = [  # name, (text, its replacement), place, key, rule, what else the m
     ("model_without_type", ("  type: rule\n", ""), "13:1", "model.type", "required", "sklearn"),
     ("model_of_no_type", ("type: rule", "type: rul"), "14:9", "model.type", "must be rule, python",
      "got 'rul'; did you mean rule?"),
-    ("word", ("type: csv", "type: cvs"), "5:9", "feed.type", "must be csv, parquet, stdin, ccxt,",
+    ("word", ("type: csv", "type: cvs"), "5:9", "feed.type", "must be csv, parquet, stdin, ",
      "did you mean csv?"),
     ("nan", ("cash: 100000", "cash: .nan"), "33:9", "broker.cash", "finite number", "'.nan'"),
     ("inf", ("max_daily_loss: 1000", "max_daily_loss: .inf"), "22:19", "risk.max_daily_loss",

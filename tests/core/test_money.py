@@ -108,3 +108,61 @@ def test_equity_of_nothing_or_less_halts(last):
     assert (breach["reason"], breach["value"], breach["limit"]) == (
         Reason.NO_EQUITY, 1_000.0 - (100.0 - last) * 100.0, 0.0,
     )  # fmt: skip
+
+
+# --- prices at or below zero ---
+
+BELOW = {"allow_negative_prices": 1}
+
+
+def test_prices_below_zero_are_refused_unless_the_instrument_says_so():
+    assert run(flat_bars([-5.0, -5.0]), "B.").reasons()[0] == "PARAM_PRICE"
+    assert run(flat_bars([0.0, 0.0]), "B.").reasons()[0] == "PARAM_PRICE"
+
+
+def test_buying_below_zero_brings_cash_and_equity_follows_the_price():
+    result = run(flat_bars([-5.0, -5.0, -2.0, 0.0, 3.0]), "B....", commission_value=10.0, **BELOW)
+    commission = 10 * 5.0 * 0.001
+    assert result.fills["price"].tolist() == [-5.0]
+    assert result.fills["commission"].tolist() == [pytest.approx(commission)]
+    assert result.equity["cash"][1] == pytest.approx(100_050.0 - commission)
+    assert result.equity["equity"].tolist()[1:] == pytest.approx(
+        [100_000.0 - commission + 10 * gained for gained in (0.0, 3.0, 5.0, 8.0)]
+    )
+    assert result.equity["gross_exposure"].tolist() == [0.0, 50.0, 20.0, 0.0, 30.0]
+
+
+def test_slippage_and_ticks_are_against_the_order_below_zero_too():
+    for actions, price in (("B.", -9.99), ("S.", -10.01)):
+        result = run(flat_bars([-10.0] * 2), actions, slippage_value=5.0, tick_size=0.01, **BELOW)
+        assert result.fills["price"].tolist() == [pytest.approx(price)]
+        assert result.fills["slippage"][0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_position_notional": 49.0}, "POSITION_NOTIONAL_LIMIT"),
+        ({"max_order_notional": 49.0}, "ORDER_NOTIONAL_LIMIT"),
+        ({"max_position_concentration": 0.00049}, "CONCENTRATION_LIMIT"),
+        ({"max_gross_exposure": 0.00049}, "GROSS_EXPOSURE_LIMIT"),
+        ({"cash": 49.0, "allow_margin": 0}, "BUYING_POWER"),
+        ({"price_collar": 0.5}, "PRICE_NOT_POSITIVE"),
+        ({"mode": PERCENT, "percent": 0.5}, "PRICE_NOT_POSITIVE"),
+        ({"mode": int(SizingMode.VOLATILITY_TARGET), "target_volatility": 0.1},
+         "PRICE_NOT_POSITIVE"),
+        ({"max_spread_bps": 100.0}, "THROTTLED_TO_ZERO"),
+        ({"max_volatility": 0.5}, "THROTTLED_TO_ZERO"),
+    ],
+)  # fmt: skip
+def test_limits_see_the_worth_below_zero_and_fractions_of_the_price_deny(limits, reason):
+    bars = flat_bars([-5.0] * 8)
+    bars["bid"], bars["ask"] = -5.01, -4.99
+    bought = run(bars, "......B.", **BELOW, **limits)
+    assert bought.reasons()[6] == reason
+    assert len(bought.fills) == 0
+    assert not np.isnan(bought.decisions["observed"]).any()
+
+
+def test_a_collar_that_is_off_cancels_nothing_below_zero():
+    assert len(run(flat_bars([0.0, -1.0, 2.0]), "BS.", **BELOW).fills) == 2

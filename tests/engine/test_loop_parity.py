@@ -27,13 +27,14 @@ from trader.engine.batch import RowKeeper, run_history
 from trader.engine.journaled import JournaledSlices
 from trader.engine.loop import ExecutionLoop
 from trader.engine.replay import replay
+from trader.engine.ruleset import build_rules
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import history_portions
 from trader.features.feature_set import FeatureSet
 from trader.journal.audit.verify import verify_here
 from trader.models.model import Model, load_model, predict_actions
 from trader.models.worker import ThreadModel
-from trader.wiring import Timing, build_features, build_rules, prepare
+from trader.wiring import Timing, build_features, prepare
 
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # a disk would flush
 REAL_BARS = 1_200

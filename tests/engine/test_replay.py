@@ -14,9 +14,8 @@ from tests.core_kit import Run, make_inputs
 from tests.journal_kit import edit, finished_run, paper_run, records_of, resealed, rewrite, slices
 from tests.replay_kit import recorded_run
 from trader.cli import app
+from trader.core.apply import halt, refuse
 from trader.core.schema import Reason
-from trader.core.step import abort
-from trader.core.watch import halt
 from trader.engine.replay import replay
 from trader.journal import entries as build
 from trader.journal.records import JournalError, encode
@@ -235,24 +234,19 @@ def _feed_with_gate(run: Any, part: np.ndarray, refused: list[str]) -> None:
     before = len(refused)
     import tests.journal_kit as kit
 
-    submitted: list[int] = []
+    submitted: list[tuple[int, int]] = []
     kept = kit.submit
-    kit.submit = lambda book, symbol: submitted.append(symbol)
+    kit.submit = lambda book, symbol, order_id: submitted.append((symbol, order_id))
     try:
         run.feed(part, np.full(len(part), 1 + int(part["ts_ns"][0] // 60_000_000_000) % 2, np.int8))
     finally:
         kit.submit = kept
-    aborted = {
-        symbol
-        for symbol in submitted
-        for order in run.book.orders[symbol][: run.book.positions[symbol]["working_orders"]]
-        if run.client_ids.get(int(order["order_id"])) in refused[before:]
-    }
-    for symbol in submitted:
-        if symbol in aborted:
-            abort(run.book, run.rules, symbol, int(Reason.EXPIRED_UNSENT), run.out)
+    for symbol, order_id in submitted:
+        if run.client_ids[order_id] in refused[before:]:
+            reason = int(Reason.EXPIRED_UNSENT)
+            refuse(run.book, run.rules, symbol, order_id, reason, run.out)
         else:
-            kept(run.book, symbol)
+            kept(run.book, symbol, order_id)
 
 
 def test_killed_is_killed_again_at_the_same_place(tmp_path: Path) -> None:

@@ -162,3 +162,17 @@ def test_counts_and_bars_are_those_of_the_batch_gate(
     assert gate.counts == batch.report.counts
     assert gate.missing_bars == batch.report.missing_bars
     assert b"".join(record.tobytes() for record in accepted) == expected.tobytes()
+
+
+def test_prices_at_or_below_zero_pass_where_the_instrument_says_so_and_jump_nowhere(configs):
+    quality = configs["drop"].feed.quality
+    gate = BarGate(2, MINUTE, quality, None, None, [True, False])
+    rows = np.zeros(5, BAR)
+    for index, price in enumerate((1.0, -37.63, -0.01, 0.0, 12.0)):
+        rows[index]["ts_ns"] = START + index * MINUTE
+        for name in ("open", "high", "low", "close"):
+            rows[index][name] = price
+        rows[index]["bid"] = rows[index]["ask"] = np.nan
+    assert [gate.check(row).kind for row in rows] == [VerdictKind.ACCEPTED] * 5
+    rows["symbol"] = 1
+    assert gate.check(rows[1]).rule == "price"

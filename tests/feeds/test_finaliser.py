@@ -257,9 +257,12 @@ class Market:
             if i not in missing
         }
         self.count, self.outs, self.asks, self.is_up = count, [], [], False
+        self.events = 0
         self.made = finaliser(finality)
 
     def give(self, event, now):
+        self.events += 1
+        assert self.events < 20_000, "a question that is answered is asked again at once, for ever"
         outs = self.made.on(event, now)
         self.asks += [(out, now) for out in outs if isinstance(out, Ask)]
         self.outs += [(out, now) for out in outs]
@@ -320,6 +323,14 @@ class Market:
         for second in range(200):
             self.give(TICK, end + second * S)
             self.answer(end + second * S)
+
+
+def test_time_that_goes_back_stands_still():
+    made = begun()
+    (ask,) = made.on(Lost(0, "1006"), at(4, 50))
+    assert made.on(Up(0), at(5)) == []  # asked already
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3)], at(4, 50))
+    assert of_kind(made.on(page, at(4, 59)), Ask) == [Ask(0, at(3) - PERIOD, at(5))]
 
 
 @settings(max_examples=150)

@@ -248,3 +248,14 @@ def test_real_panel_gives_each_symbol_its_own_bars(real_data, tmp_path):
     assert counts.tolist() == [bar_set.quality.symbols[n]["rows"] for n in ("UGA", "AAPL", "PPLT")]
     missing = 5 * 390 * 3 - len(bar_set.bars)
     assert bar_set.quality.missing_bars <= missing  # a symbol's first and last bars may lack too
+
+
+def test_prices_below_zero_are_read_where_the_instrument_says_so(tmp_path):
+    path = tmp_path / "bars.csv"
+    path.write_text(csv_text(minutes(30, 31)) + csv_text(minutes(32, 33), "-1,2,-40,-37.63,5")
+                    .partition("\n")[2])  # fmt: skip
+    with pytest.raises(DataError, match="price: prices must be finite and above 0"):
+        load_history(config_of(path))
+    setting = "instruments=[{symbol: ACME, allow_negative_prices: true}]"
+    history = load_history(config_of(path, setting))
+    assert history.bars["close"].tolist() == [1.5, 1.5, -37.63, -37.63]

@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
 from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules, new_book, new_out
-from trader.core.closing import close_out
 from trader.core.schema import Reason
-from trader.core.step import abort, on_slice, submit
-from trader.core.watch import cancel, halt, rearm
 from trader.engine.digest import RunDigest
 
 Row = tuple[int, str, dict[str, Any]]
@@ -111,12 +109,12 @@ class Again:
         if client_id in self._closing:
             close_out(self._book, self._uncut.rules, self._closing[client_id], self._out)
         else:
-            submit(self._book, self._orders[client_id][0])
+            submit(self._book, *self._orders[client_id])
 
     def _order_aborted(self, data: dict[str, Any]) -> None:
         if data["client_order_id"] in self._orders:
-            symbol = self._orders[data["client_order_id"]][0]
-            abort(self._book, self._uncut.rules, symbol, int(Reason[data["reason"]]), self._out)
+            known = self._orders[data["client_order_id"]]
+            refuse(self._book, self._uncut.rules, *known, int(Reason[data["reason"]]), self._out)
 
     def _cancel_intent(self, data: dict[str, Any]) -> None:
         symbol, order_id = self._orders[data["client_order_id"]]

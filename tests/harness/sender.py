@@ -44,10 +44,10 @@ class Ledger:
 
 
 class StampOrder:
-    __slots__ = ("decision", "order_id", "qty")
+    __slots__ = ("decision", "leg", "order_id", "qty")
 
     def __init__(self, number):
-        self.order_id, self.decision, self.qty = f"o{number}", number, 1.0
+        self.order_id, self.decision, self.leg, self.qty = f"o{number}", number, 0, 1.0
 
 
 class StampBroker:

@@ -10,6 +10,7 @@ from tests.feeds_kit import VALUES, config_of, csv_text
 from trader.core.schema import BAR
 from trader.core.sessions import bar_opens
 from trader.errors import ConfigError, DataError
+from trader.feeds.checking import FileTerms, check_file
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
 from trader.feeds.live import BadBar
@@ -227,3 +228,12 @@ def test_range_of_a_feed_is_cut_by_sessions(tmp_path):
         tmp_path, stamps, *XNYS, "feed.start=2024-03-08T14:30Z", "feed.end=2024-03-11T20:00Z"
     )
     assert [close[:10] for _, close in spans(found.bars, config)] == ["2024-03-08", "2024-03-11"]
+
+
+def test_a_daily_file_without_a_config_is_checked_by_its_sessions(tmp_path):
+    path = tmp_path / "bars.csv"
+    path.write_text(csv_text(["2024-03-01", "2024-03-04", "2024-03-05", "2024-03-07"]))
+    found = check_file(path, FileTerms("XNYS"))
+    assert (found.failures, found.quality.missing_bars, found.period_s) == ([], 1, 86_400.0)
+    with pytest.raises(DataError, match="has no time zone"):
+        check_file(path, FileTerms("24x7"))

@@ -28,7 +28,7 @@ LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}
 # what the leaves stand on
 CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure", "sessions", "markethours"}
-CORE_TOP = {"batch": 2, "step": 1}  # above everything else in the core
+CORE_TOP = {"batch": 2, "apply": 1}  # above everything else in the core
 NOT_IN_CORE = {"pandas", "sklearn", "asyncio", "time", "datetime", "random", "logging"}
 NOT_IN_CORE |= {"yaml", "rich", "typer"}
 STDLIB = sys.stdlib_module_names
@@ -97,7 +97,7 @@ def broken_core_rule(module: str, target: str) -> str | None:
     if module in CORE_LEAVES and target not in CORE_FLOOR:
         return "a leaf of the core stands on schema, rounding, costs, exposure and jit"
     if CORE_TOP.get(target, 0) > CORE_TOP.get(module, 0):
-        return "batch → step → the rest of the core"
+        return "batch → apply → the rest of the core"
     return None
 
 
@@ -124,9 +124,9 @@ def test_imports_go_downwards_only():
         ("core/risk.py", "import numba", "pure"),
         ("core/risk.py", "import scipy", "NumPy only"),
         ("core/risk.py", "from trader.core import sizing", "leaves of the core"),
-        ("core/sizing.py", "from trader.core.step import on_slice", "stands on"),
-        ("core/rows.py", "from trader.core.step import on_slice", "batch → step"),
-        ("core/step.py", "from trader.core import batch", "batch → step"),
+        ("core/sizing.py", "from trader.core.apply import on_slice", "stands on"),
+        ("core/rows.py", "from trader.core.apply import on_slice", "batch → apply"),
+        ("core/apply.py", "from trader.core import batch", "batch → apply"),
         ("core/rows.py", "from trader.config.load import load_config", "downwards"),
         ("feeds/bars.py", "from trader.models import model", "siblings"),
         ("feeds/bars.py", "from trader import wiring", "downwards"),
@@ -145,7 +145,7 @@ def test_forbidden_import_is_found(tmp_path, module, statement, rule):
         copy = tmp_path / path.relative_to(PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.touch()
-    for name in (module, "wiring.py", "core/step.py", "core/batch.py", "models/model.py"):
+    for name in (module, "wiring.py", "core/apply.py", "core/batch.py", "models/model.py"):
         (tmp_path / name).touch()
     assert broken_rules(tmp_path) == []
     (tmp_path / module).write_text(statement + "\n")

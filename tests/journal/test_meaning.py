@@ -18,7 +18,7 @@ from tests.journal_kit import (
 from trader.core.schema import ACCOUNT, DECISION, FILL, ORDER, KillSwitchReason, Reason
 from trader.journal import entries as build
 from trader.journal.audit.copies import PIECE, state_fault
-from trader.journal.audit.meaning import LIMIT_OF
+from trader.journal.audit.refusals import LIMIT_OF
 from trader.journal.audit.verify import verify_here
 from trader.journal.records import Entry, encode
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.paper_kit import Paper
 from trader.errors import TraderError
 from trader.jobs.paper import ready
 
@@ -56,3 +57,22 @@ def test_too_few_handles_are_told_with_their_number_and_none_is_kept(monkeypatch
     assert "ulimit -n 1024" in str(told.value)
     if before:
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.process
+def test_a_process_with_too_little_address_space_is_refused_in_clear_words(tmp_path: Path):
+    """A process from scratch: the limit is there before any library is loaded."""
+    paper = Paper(tmp_path / "run")
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -v 614400; exec '{sys.executable}' -m trader paper -c live.yaml"],
+        cwd=paper.folder,
+        env=paper.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "may use 600 MiB of address space (`ulimit -v`)" in done.stderr
+    assert "internal error" not in done.stderr
+    assert not (paper.folder / "runs").exists()

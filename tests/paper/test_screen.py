@@ -36,7 +36,7 @@ EXAMPLES = [
      "2024-03-04T14:31:00Z ACME sent BUY 10 (abc)"),
     ({"event": "order_filled", **AT, "side": "SELL", "qty": 0.5, "price": 118.16,
       "commission": 0.1, "slippage": 0.0, "realized_pnl": -2.5, "order_id": "abc"},
-     "2024-03-04T14:31:00Z ACME filled SELL 0.5 at 118.16, commission 0.1, realised -2.5"),
+     "2024-03-04T14:31:00Z ACME filled SELL 0.5 at 118.16, commission 0.10, realised -2.50"),
     ({"event": "action_generated", **AT, "action": "HOLD", "reason": "MODEL_TIMEOUT"},
      "2024-03-04T14:31:00Z ACME action HOLD (MODEL_TIMEOUT)"),
     ({"event": "trading_state_changed", "timestamp": AT["timestamp"], "before": "ACTIVE",
@@ -181,3 +181,32 @@ def _drain(fd: int) -> None:
             pass
     except OSError:
         return
+
+
+def test_money_of_a_line_has_cents_and_digits_that_say_something():
+    filled = dict(EXAMPLES[4][0])
+    filled |= {"commission": 1.234567, "realized_pnl": 1234.5}
+    assert event_line(filled).endswith("commission 1.23, realised 1,234.50")
+    filled |= {"commission": 0.000123, "realized_pnl": 0.0}
+    assert event_line(filled).endswith("commission 0.00012")
+    denied = DENIED | {"reason": "BUYING_POWER", "observed": 100_000.004, "limit": 100_000.0}
+    assert event_line(denied).endswith("(observed 100,000.004, limit 100,000.000)")
+
+
+@pytest.mark.parametrize(("lines", "hidden"), [("24", 12), ("40", 0)])
+def test_every_symbol_is_shown_where_the_screen_has_room(
+    monkeypatch: pytest.MonkeyPatch, lines: str, hidden: int
+):
+    import io
+
+    from rich.console import Console
+
+    from trader.report.paperview import PaperView
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", lines)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(PaperView("demo", [f"S{number:02}" for number in range(24)]).render())
+    text = console.export_text()
+    assert sum(f"S{number:02}" in text for number in range(24)) == 24 - hidden
+    assert (f"and {hidden} more" in text) == bool(hidden)

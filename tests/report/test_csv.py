@@ -10,10 +10,10 @@ from tests.report_kit import SYMBOLS, ExampleRun
 from trader.core.schema import FILL, Side
 from trader.report.csvfiles import fills_csv, quoted, trades_csv
 
-FILL_COLUMNS = "timestamp,symbol,side,qty,price,commission,slippage,realized_pnl,order_id"
+FILL_COLUMNS = "timestamp,symbol,side,qty,price,commission,slippage,realized_pnl,order_id,leg,kind"
 TRADE_COLUMNS = (
     "symbol,side,entry_time,exit_time,qty,entry_price,exit_price,pnl,gross_pnl,commission,"
-    "return_frac,duration_s,fills"
+    "return_frac,duration_s,fills,exit_reason"
 )
 
 

@@ -88,6 +88,7 @@ def folder(real_data, tmp_path_factory):
         limits=prepared.rules.limits[0],
         fills=record.fills,
         equity=record.equity,
+        order_rows=record.order_rows,
         events=record.events,
         sessions=prepared.history.sessions,
         market=market_facts(bars, len(SYMBOLS), sessions_per_year("XNYS")),

@@ -231,3 +231,25 @@ def test_config_lists_are_compared_item_by_item(folder):
         (folder / name / "config.resolved.yaml").write_text(f"hooks: {hooks}\nsince: 2019-01-01\n")
     runs = [read_run(folder / name) for name in (FIRST, SECOND)]
     assert config_differences(runs) == {"hooks[1]": ["c:d", None]}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("manifest.json", {"counts": [1, 2]}, "counts is [1, 2]"),
+        ("manifest.json", {"counts": {}}, "no bars, slices, orders"),
+        ("metrics.json", None, "no start_equity, final_equity"),
+    ],
+)
+def test_a_damaged_run_is_named_with_its_file_and_hides_no_other(folder, file, change, told):
+    bad = folder / "20200101T000000Z-backtest-bad"
+    shutil.copytree(folder / FIRST, bad)
+    document = json.loads((bad / file).read_text()) if change else {}
+    (bad / file).write_text(json.dumps(document | (change or {})))
+    runs, broken = list_runs(folder)
+    assert FIRST in [run.run_id for run in runs]
+    (problem,) = [one.problem for one in broken if one.path == bad]
+    assert told in problem
+    assert file in problem
+    with pytest.raises(UsageError, match=file):
+        read_run(bad)

@@ -541,8 +541,13 @@ def test_trouble_with_a_run_is_told_on_both_streams_and_in_the_audit(trader_home
         lease._write(runs.encode_runner(other), latch.RUNNER_AT)
         assert kill.main(["--reason", "trouble"]) == 10
     streams = capfd.readouterr()
-    why = f"pid {os.getpid()} is gone, and somebody still holds the run"
-    assert re.search(rf"run r1: \w+ -> not_stopped \(barrier \d+ µs\) - {why}\n", streams.out)
+    why = (
+        f"pid {os.getpid()} is not to be found here, and somebody still holds the run (in another "
+        "PID namespace?)"
+    )
+    assert re.search(
+        rf"run r1: \w+ -> not_stopped \(barrier \d+ µs\) - {re.escape(why)}\n", streams.out
+    )
     assert f"trader kill: run r1: {why}\n" in streams.err
     with open(trader_home / "audit.jsonl", encoding="ascii") as file:
         (run,) = json.loads(file.read())["runs"]

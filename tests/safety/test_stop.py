@@ -248,7 +248,7 @@ def test_holder_that_is_not_the_registered_process_is_not_stopped(trader_home):
     barrier.pass_barrier([target])
     held.__exit__(None, None, None)
     assert target.outcome == barrier.NOT_STOPPED
-    assert "is gone, and somebody still holds the run" in target.trouble
+    assert "is not to be found here, and somebody still holds the run" in target.trouble
 
 
 def test_lock_that_fails_proves_nothing(trader_home, monkeypatch):

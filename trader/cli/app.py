@@ -18,6 +18,7 @@ COMMANDS = (
     ("init", "trader.cli.init:command"),
     ("validate", "trader.cli.validate:command"),
     ("backtest", "trader.cli.backtest:command"),
+    ("sweep", "trader.cli.sweep:command"),
     ("paper", "trader.cli.paper:command"),
     ("train", "trader.cli.train:train"),
     ("model", "trader.cli.model:app"),
@@ -30,6 +31,7 @@ COMMANDS = (
     ("runs", "trader.cli.runs:app"),
     ("config", "trader.cli.config:app"),
     ("data", "trader.cli.data:app"),
+    ("feed", "trader.cli.feed:app"),
 )
 
 HELP = {"help_option_names": ["--help", "-h"]}

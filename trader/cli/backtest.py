@@ -36,7 +36,7 @@ def command(
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
 
-    _end_in_order()
+    end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
         from trader.jobs import (
@@ -54,7 +54,7 @@ def command(
         raise typer.Exit(finished.result.exit_code)
 
 
-def _end_in_order() -> None:
+def end_in_order() -> None:
     """Let SIGTERM and SIGHUP end a run as Ctrl-C does: exit 130, and no half folder left."""
     if threading.current_thread() is not threading.main_thread():
         return  # a caller's thread: signals are the caller's

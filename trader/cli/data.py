@@ -1,4 +1,4 @@
-"""`trader data check | generate`: look at market data through the gate; make example data."""
+"""`trader data check | generate | download`: judge market data, make it, fetch it."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trader.cli.options import AsJson, Overrides
+from trader.cli.options import AsJson, ConfigFiles, Overrides
 from trader.errors import DataError, TraderError, UsageError
 
 if TYPE_CHECKING:
     from trader.feeds.checking import FileTerms
 
-app = typer.Typer(help="Check market data, or make example data.", no_args_is_help=True)
+app = typer.Typer(help="Check market data, fetch it, or make example data.", no_args_is_help=True)
 
 
 class Stamp(StrEnum):
@@ -148,3 +148,57 @@ def generate_command(  # house: parameters - one for each option of the command
         console.print_json({"path": out, "rows": rows, "symbols": names, "seed": seed})
     else:
         typer.echo(f"wrote {rows:,} bars of {', '.join(names)} to {out}")
+
+
+@app.command("download")
+def download_command(
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Bars that open at or after it.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Bars that close at or before it.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path(
+        "data"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the history of a config's market into Parquet; goes on where it stopped."""
+    from trader.cli import console
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+    from trader.jobs.download import DEFAULT_DAYS, Wanted, download
+
+    loaded = load_config(config, overrides or ())
+    start_ns, end_ns = _moment_ns("--from", since), _moment_ns("--to", until)
+    if start_ns is None and loaded.config.feed.start_ns is None:
+        console.log(f"no --from and no feed.start: the last {DEFAULT_DAYS} days")
+    with explaining(loaded), console.progress() as progress:
+        done = download(loaded.config, Wanted(out, start_ns, end_ns), progress, console.log)
+    if as_json:
+        console.print_json(done.document())
+        return
+    told = done.document()
+    for warning in told["quality"].get("warnings", ()):
+        console.log(f"data: {warning}")
+    rate = f", {told['bars_per_second']:,} bars/s" if done.fetched else ""
+    typer.echo(f"{done.fetched:,} bars fetched{rate}; {told['from']} to {told['to']}")
+    for symbol, count in done.rows.items():
+        typer.echo(f"  {symbol}: {count:,} bars")
+    files = " ".join(f"-c {path}" for path in config)
+    typer.echo(f"trader backtest {files} -c {done.layer}")
+    typer.echo(f"  or: --set feed.type=parquet --set 'feed.path={done.path}'")
+
+
+def _moment_ns(option: str, text: str | None) -> int | None:
+    """UTC nanoseconds of an ISO time; a naive one is UTC."""
+    if text is None:
+        return None
+    from trader.config.scalars import time_ns, to_time
+
+    try:
+        return time_ns(to_time(text), None)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from None

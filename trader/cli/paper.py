@@ -33,10 +33,11 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen
-    from trader.jobs.paper.ready import require_armed, require_files
+    from trader.jobs.paper.ready import require_armed, require_files, require_memory
 
     times = _pace(pace)
     require_armed()  # a start that is refused pays for nothing
+    require_memory()
     require_files()
     with _ended_in_order():
         from trader.config.load import load_config
@@ -53,23 +54,24 @@ def command(
             order = runs.Order(loaded, config, "loop", parent, tuple(sys.argv))
             view = PaperView(loaded.config.name, loaded.config.symbols)
             with Screen(view, stdout if as_json else None) as screen:
-                for notice in _notices(runs.compile_notice(), times, loaded.config.feed.type):
+                is_file = loaded.config.feed.is_file
+                for notice in _notices(runs.compile_notice(), times, is_file):
                     screen.say(notice)
                 watcher = Watcher(screen.on_event, screen.on_status)
                 ended = paper(order, Asked(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
     last = LineWriter(sys.stderr)  # whom nobody may read any more
-    for line in _last_lines(ended, loaded.config.feed.type == "stdin"):
+    for line in _last_lines(ended, not loaded.config.feed.is_file):
         last.put(line)
     last.close()
     _leave(ended.exit_code, last.is_done)
 
 
-def _notices(compiling: str | None, times: float | None, feed: str) -> Iterator[str]:
+def _notices(compiling: str | None, times: float | None, is_file: bool) -> Iterator[str]:
     """What a user should know while nothing happens yet."""
     if compiling:
         yield compiling
-    if times == 1.0 and feed != "stdin":
+    if times == 1.0 and is_file:
         yield "bars come as they happened; --pace 60 is faster, max does not wait"
 
 

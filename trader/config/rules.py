@@ -71,8 +71,6 @@ def _market_feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
     if feed.type == "ccxt" and feed.exchange is None:
         yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
-    if feed.type != "ccxt" and feed.exchange is not None:
-        yield "feed.exchange", f"has no meaning for type {feed.type}; leave it out"
     for key, value in feed.options.items():
         is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
         if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
@@ -207,6 +205,38 @@ def _broker(config: "Config") -> Iterator[Found]:
         )
 
 
+def _intrabar(config: "Config") -> Iterator[Found]:
+    if config.broker.intrabar == "detail":
+        yield (
+            "broker.intrabar",
+            "detail needs bars finer than bar_period_seconds beside the feed's, and no feed of "
+            "this version brings them; write worst or ohlc",
+        )
+
+
+def _orders(config: "Config") -> Iterator[Found]:
+    entry = config.orders.entry
+    if entry.offset_bps and entry.type not in ("limit", "stop", "stop_limit"):
+        yield "orders.entry.offset_bps", f"has no meaning for type {entry.type}"
+    if entry.limit_offset_bps and entry.type != "stop_limit":
+        yield "orders.entry.limit_offset_bps", f"has no meaning for type {entry.type}"
+    if entry.type == "limit" and entry.offset_bps >= BPS_OF_ALL:
+        yield "orders.entry.offset_bps", "must be less than 10000: a limit is a price above 0"
+    if entry.expire_after_bars is not None and entry.time_in_force is not None:
+        yield "orders.entry.expire_after_bars", "and time_in_force are two answers; leave one out"
+    if entry.type in ("moo", "moc"):
+        for name in ("time_in_force", "expire_after_bars"):
+            if getattr(entry, name) is not None:
+                yield f"orders.entry.{name}", f"has no meaning for type {entry.type}"
+
+
+def _exits(config: "Config") -> Iterator[Found]:
+    for name in ("stop_loss", "trailing_stop"):
+        level = getattr(config.exits, name)
+        if level is not None and level.type == "percent" and level.value >= 100.0:
+            yield f"exits.{name}.value", "in percent must be less than 100: a price is above 0"
+
+
 def _watchdog(config: "Config") -> Iterator[Found]:
     if config.watchdog.soft_s >= config.watchdog.hard_s:
         yield "watchdog.hard_s", "must be longer than watchdog.soft_s"
@@ -222,5 +252,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("position_sizing", "risk"), _sizing),
     (("risk", "instruments"), _risk),
     (("broker",), _broker),
+    (("broker",), _intrabar),
+    (("orders",), _orders),
+    (("exits",), _exits),
     (("watchdog",), _watchdog),
 )

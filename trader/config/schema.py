@@ -11,13 +11,15 @@ from pydantic_core import PydanticCustomError
 from trader.config.rules import contradictions
 from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, time_ns
 from trader.config.sections.broker import Broker
+from trader.config.sections.exits import Exits
 from trader.config.sections.features import Feature
 from trader.config.sections.feed import Feed, InstrumentOrName
 from trader.config.sections.model import Model, of_a_package
-from trader.config.sections.orders import PositionSizing
+from trader.config.sections.orders import Orders, PositionSizing
 from trader.config.sections.risk import Risk, Throttle
 from trader.config.sections.running import Audit, Execution, HookOrTarget, Kill, Watchdog
 from trader.config.sections.section import Section
+from trader.config.sections.sweep import Sweep
 from trader.config.sections.train import Train
 
 
@@ -39,6 +41,8 @@ class Config(Section):
     model: Model = Field(description="What turns features into BUY, SELL or HOLD.")
     train: OrNone[Train] = Field(default=None, description="How `trader train` fits the model.")
     position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
+    orders: Orders = Field(default=Orders(), description="What is sent.")
+    exits: Exits = Field(default=Exits(), description="What closes a position without the model.")
     risk: Risk = Field(description="The six pre-trade checks and the limits beside them.")
     throttle: Throttle = Field(description="The four throttles.")
     broker: Broker = Field(description="The simulated broker.")
@@ -47,6 +51,8 @@ class Config(Section):
     watchdog: Watchdog = Field(default=Watchdog(), description="How long the loop may be silent.")
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
+
+    sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
 
     @field_validator("model", mode="wrap")
     @classmethod

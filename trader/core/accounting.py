@@ -16,6 +16,8 @@ from trader.core.sessions import bar_row, session_cursor
 def apply_fill(account, position, qty, price, commission, lot_size):
     """Book one execution of signed `qty` at `price`; returns the realised P&L (gross)."""
     held = position["qty"]
+    if held == 0.0:
+        position["entry_bar"] = position["bars"]
     realized = 0.0
     if held * qty >= 0.0:
         share = abs(qty) / (abs(held) + abs(qty))
@@ -31,6 +33,9 @@ def apply_fill(account, position, qty, price, commission, lot_size):
     position["qty"] = nearest_lot(held + qty, lot_size)
     if position["qty"] == 0.0:
         position["avg_price"] = 0.0
+        position["exit_bar"] = position["bars"]
+    elif position["qty"] * held < 0.0:
+        position["entry_bar"] = position["bars"]
     position["realized_pnl"] += realized
     account["realized_pnl"] += realized
     account["commission"] += commission
@@ -49,7 +54,10 @@ def mark_position(position, bar, volumes, returns):
     seen = position["bars"]
     if seen > 0:
         volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
-        returns[(seen - 1) & (len(returns) - 1)] = bar["close"] / position["mark"] - 1.0
+        moved = math.nan  # of a price at or below zero no fraction is defined
+        if position["mark"] > 0.0 and bar["close"] > 0.0:
+            moved = bar["close"] / position["mark"] - 1.0
+        returns[(seen - 1) & (len(returns) - 1)] = moved
     position["reference"] = position["mark"]
     position["mark"] = bar["close"]
     position["mark_ns"] = bar["ts_ns"]
@@ -60,6 +68,34 @@ def mark_position(position, bar, volumes, returns):
     if spread >= 0.0 and spread < math.inf:
         position["spread"] = spread
     position["bars"] = seen + 1
+
+
+@inlined
+def average_range(position, bar, ranges, exits):
+    """Take the bar's true range into Wilder's averages (1978), before the bar is marked.
+
+    `ranges` has one for the stop, the target and the trailing stop; the mean of the first
+    `period` ranges begins it, and until then it is their sum.
+    """
+    count = position["bars"]  # ranges with this one: the first bar has no close before it
+    if count == 0:
+        return
+    before = position["mark"]
+    true_range = max(bar["high"] - bar["low"], abs(bar["high"] - before), abs(bar["low"] - before))
+    for leg in range(3):
+        period = exits["stop_period"]
+        if leg == 1:
+            period = exits["target_period"]
+        elif leg == 2:
+            period = exits["trail_period"]
+        if period == 0:
+            continue
+        if count > period:
+            ranges[leg] = (ranges[leg] * (period - 1) + true_range) / period
+        else:
+            ranges[leg] += true_range
+            if count == period:
+                ranges[leg] /= period
 
 
 @inlined

@@ -5,10 +5,19 @@ gate), and stops when a buffer might not hold one more slice, so memory stays bo
 long the history is.
 """
 
-from trader.core.book import DECISIONS, EQUITIES, EVENTS, EVENTS_PER_SLICE, FILLS, THROTTLES
+from trader.core.apply import submit_intents, take_slice
+from trader.core.book import (
+    DECISIONS,
+    EQUITIES,
+    EVENTS,
+    EVENTS_PER_SLICE,
+    FILLS,
+    ORDERS,
+    THROTTLES,
+)
 from trader.core.jit import inlined, jit
+from trader.core.quiet import take_quiet
 from trader.core.schema import MAX_WORKING_ORDERS
-from trader.core.step import submit_intents, take_slice
 
 
 @inlined
@@ -20,7 +29,8 @@ def has_room(out, bars, symbols):
         and counts[EQUITIES] < len(out.equity)
         and counts[FILLS] + bars * MAX_WORKING_ORDERS <= len(out.fills)
         and counts[THROTTLES] + 4 * bars <= len(out.throttles)
-        and counts[EVENTS] + 2 * symbols * MAX_WORKING_ORDERS + EVENTS_PER_SLICE + bars
+        and counts[ORDERS] + 2 * symbols * MAX_WORKING_ORDERS <= len(out.orders)
+        and counts[EVENTS] + 3 * symbols * MAX_WORKING_ORDERS + EVENTS_PER_SLICE + bars
         <= len(out.events)
     )
 
@@ -36,6 +46,10 @@ def run_slices(book, rules, inputs, start, out):
     count = len(bars)
     symbols = len(rules.instruments)
     while start < count:
+        if symbols == 1:
+            start = take_quiet(book, rules, inputs, start, out)
+            if start == count:
+                break
         stop = start + 1
         while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
             stop += 1

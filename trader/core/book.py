@@ -11,8 +11,10 @@ import numpy as np
 from trader.core.schema import (
     ACCOUNT,
     DECISION,
+    ENTRY,
     EQUITY,
     EVENT,
+    EXITS,
     FILL,
     MAX_WORKING_ORDERS,
     ORDER,
@@ -23,8 +25,12 @@ from trader.core.schema import (
 )
 
 # indices into Out.counts
-DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS = range(5)
+DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS = range(6)
 NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
+NO_ENTRY = np.zeros(1, ENTRY)  # market orders
+NO_ENTRY["time_in_force"] = -1  # that of the broker
+NO_EXITS = np.zeros(1, EXITS)
+NEVER = -(2**40)  # bars ago
 EVENTS_PER_SLICE = 8  # account-wide events one slice can cause, beside those per order
 
 
@@ -36,16 +42,19 @@ class Book(NamedTuple):
     orders: np.ndarray  # ORDER, (symbols, MAX_WORKING_ORDERS), oldest first
     volumes: np.ndarray  # f8, (symbols, ring): bars before the last one
     returns: np.ndarray  # f8, (symbols, ring)
+    ranges: np.ndarray  # f8, (symbols, 3): true range averaged for stop, target, trailing stop
 
 
 class Rules(NamedTuple):
-    """Everything that does not change during a run. All one-element arrays but the last two."""
+    """Everything that does not change during a run. All but two are one-element arrays."""
 
     limits: np.ndarray  # LIMITS
     sizing: np.ndarray  # SIZING
     broker: np.ndarray  # BROKER
     instruments: np.ndarray  # INSTRUMENT, (symbols,)
     sessions: np.ndarray  # SESSION, sorted by open_ns, not overlapping
+    entry: np.ndarray = NO_ENTRY  # ENTRY
+    exits: np.ndarray = NO_EXITS  # EXITS
 
 
 class Inputs(NamedTuple):
@@ -65,7 +74,8 @@ class Out(NamedTuple):
     fills: np.ndarray
     throttles: np.ndarray
     events: np.ndarray
-    counts: np.ndarray  # i8, (5,)
+    orders: np.ndarray  # ORDER: those that ended
+    counts: np.ndarray  # i8, (6,)
 
 
 def new_book(rules: Rules) -> Book:
@@ -77,6 +87,7 @@ def new_book(rules: Rules) -> Book:
         orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
         volumes=np.zeros((symbols, ring_length(int(rules.limits[0]["volume_window"])))),
         returns=np.zeros((symbols, ring_length(longest_volatility_window(rules)))),
+        ranges=np.zeros((symbols, 3)),
     )
     account = book.account[0]
     cash = rules.broker[0]["cash"]
@@ -88,6 +99,7 @@ def new_book(rules: Rules) -> Book:
     account["trading_state"] = TradingState.ACTIVE
     for field in ("bid", "ask", "spread"):
         book.positions[field] = np.nan
+    book.positions["exit_bar"] = NEVER
     return book
 
 
@@ -111,8 +123,9 @@ def new_out(symbols: int, slices: int) -> Out:
         equity=np.zeros(max(slices, 1), EQUITY),
         fills=np.zeros(orders + rows, FILL),
         throttles=np.zeros(4 * rows, THROTTLE),
-        events=np.zeros(2 * orders + EVENTS_PER_SLICE + rows, EVENT),
-        counts=np.zeros(5, np.int64),
+        events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, EVENT),
+        orders=np.zeros(3 * orders + rows, ORDER),
+        counts=np.zeros(6, np.int64),
     )
 
 

@@ -36,10 +36,10 @@ def slippage_per_unit(broker, price, spread, volume_share):
     """
     kind = broker["slippage_type"]
     if kind == SLIPPAGE_BPS:
-        return price * broker["slippage_value"] / 10_000.0
+        return abs(price) * broker["slippage_value"] / 10_000.0
     if kind == SLIPPAGE_HALF_SPREAD:
         return max(spread, 0.0) / 2.0 * broker["slippage_value"]
-    return price * broker["slippage_value"] * volume_share * volume_share
+    return abs(price) * broker["slippage_value"] * volume_share * volume_share
 
 
 @inlined
@@ -77,6 +77,6 @@ def affordable_size(broker, position, order, money):
         fixed = max(fixed, broker["commission_value"])
     if not (price > 0.0 and price + per_unit < math.inf):
         return 0.0
-    money -= closed * (price - abs(position["mark"]))  # what closes does so at a loss
+    money -= closed * abs(price - abs(position["mark"]))  # what closes does so at a loss
     by_size = (money - closed * per_unit) / (price + per_unit)
     return max(min(by_size, (money - fixed) / price), 0.0)

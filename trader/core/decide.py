@@ -1,58 +1,71 @@
-"""Decide: action → requested qty → six steps → four throttles → intent, as one DECISION row.
+"""Decide: action → requested qty → six steps → four throttles → intents, as one DECISION row.
 
-Law: a refusal is a row, never an exception; a denied order changes nothing but counters.
+Law: a refusal is a row, never an exception; a denied order changes nothing but counters. One
+decision may send several orders: what it decided, and the exits of what that opens.
 """
 
 import math
 
-from trader.core import execution, risk, sizing, throttle
+from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined
 from trader.core.rounding import is_size_within, lots_down
-from trader.core.rows import write_throttle
 from trader.core.schema import (
-    NS_PER_SECOND,
+    MAX_WORKING_ORDERS,
     OnBreach,
+    OrderKind,
+    OrderStatus,
     Reason,
     SizingMode,
     TradingAction,
     TradingState,
 )
-from trader.core.sessions import instant_session
-from trader.core.settle import cancel_order
 
 HOLD = int(TradingAction.HOLD)
 CLOSE = int(TradingAction.CLOSE)
-AT_TARGET = int(Reason.AT_TARGET)
 NONE = int(Reason.NONE)
+AT_TARGET = int(Reason.AT_TARGET)
+COOLDOWN = int(Reason.COOLDOWN)
+REQUEST_INVALID = int(Reason.REQUEST_INVALID)
+ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
+MAX_HOLDING = int(Reason.MAX_HOLDING)
+PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
-THROTTLED_TO_ZERO = int(Reason.THROTTLED_TO_ZERO)
-BELOW_MIN_SIZE = int(Reason.BELOW_MIN_SIZE)
+WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
-CROSSED_BOOK = int(Reason.CROSSED_BOOK)
 REDUCING = int(TradingState.REDUCING)
+HALTED = int(TradingState.HALTED)
 FLATTEN = int(OnBreach.FLATTEN)
 PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
+KIND_ENTRY = int(OrderKind.ENTRY)
+KIND_FLATTEN = int(OrderKind.FLATTEN)
+KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
+UNKNOWN = int(OrderStatus.UNKNOWN)
 
 
 @inlined
 def decide(book, rules, inputs, index, out):
-    """One action → request → pre-trade check → throttle → intent, written as one DECISION."""
+    """One action → request → pre-trade check → throttle → intents, written as one DECISION."""
     account = book.account[0]
     symbol = inputs.bars[index]["symbol"]
+    position = book.positions[symbol]
     action = inputs.actions[index]
     reason = inputs.reasons[index] + 0
+    limits = rules.limits[0]
+    asked = placing.asked_beside(inputs, index)
     qty = size = 0.0
-    if account["trading_state"] == REDUCING and is_flattening(account, rules.limits[0]):
-        qty = flattening_qty(book.positions[symbol])
-    elif action == CLOSE:
-        qty, reason = leaving_qty(book, rules, symbol, out)
+    kind = KIND_ENTRY
+    if account["trading_state"] == REDUCING and is_flattening(account, limits):
+        qty, kind = flattening_qty(position), KIND_FLATTEN
+    elif is_held_too_long(position, rules.exits[0]):
+        qty, kind = flattening_qty(position), KIND_MAX_HOLDING
+        qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
     elif action != HOLD:
-        qty, reason, size = wanted_qty(book, rules, symbol, action, out)
+        qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -68,8 +81,24 @@ def decide(book, rules, inputs, index, out):
     if reason == BELOW_LOT_SIZE:
         decision["observed"] = size
         decision["limit"] = rules.instruments[symbol]["lot_size"]
+    rests = position["qty"] != 0.0 and is_naked(account, position, rules.exits[0])
     if qty != 0.0:
-        request(book, rules, symbol, decision, out)
+        request(book, rules, symbol, decision, kind, out)
+    approved = decision["approved_qty"]
+    terms = (account["decisions"], position["qty"], math.nan, math.nan)
+    parent = 0
+    if approved != 0.0:
+        parent, opening = placing.place(book, rules, symbol, approved, kind, asked[1])
+        stop, target = asked[2], asked[3]
+        if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
+            terms = (account["decisions"], opening, stop, target)
+            rests = True
+    if decision["reason"] == PRICE_COLLAR:
+        decision["limit"] = limits["price_collar"]
+    if rests:
+        exits.place_exits(book, rules, symbol, parent, terms, out)
+        lot_size = rules.instruments[symbol]["lot_size"]
+        orders.recount(account, position, book.orders[symbol], lot_size, out)
     account["decisions"] += 1
 
 
@@ -82,44 +111,116 @@ def is_flattening(account, limits):
 
 
 @inlined
+def is_held_too_long(position, rules):
+    """Whether a position has been held for as many bars as the exits allow."""
+    most = rules["max_holding_bars"]
+    if most == 0 or position["qty"] == 0.0:
+        return False
+    return position["bars"] - position["entry_bar"] >= most
+
+
+@inlined
+def is_naked(account, position, rules):
+    """Whether what is held has lost its exits: after a restart, a re-arm, a refusal by the gate."""
+    if rules["legs"] == 0 or position["exits"] > 0 or account["trading_state"] == HALTED:
+        return False
+    return position["working_orders"] + rules["legs"] <= MAX_WORKING_ORDERS
+
+
+@inlined
 def flattening_qty(position):
     """Signed qty that closes what no working order is closing yet."""
     return sizing.closing_qty(position, 0.0 - position["qty"])
 
 
 @inlined
-def leaving_qty(book, rules, symbol, out):
-    """(signed qty, reason) that makes the symbol flat, after withdrawing what would open it."""
+def wanted_qty(book, rules, symbol, action, asked, out):
+    """(signed qty, reason, size wanted) of an action and what came beside it (`asked_beside`).
+
+    Orders of the other side are withdrawn before.
+    """
     position = book.positions[symbol]
-    orders = book.orders[symbol]
+    size, limit_price, stop, target = asked
+    if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
+        return 0.0, REQUEST_INVALID, 0.0
+    if size != size:
+        size = wanted_size(book, rules, symbol)
+    qty, reason = asked_qty(rules, symbol, action, position, size)
+    if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
+        qty, reason = asked_qty(rules, symbol, action, position, size)
+    if qty == 0.0:
+        return qty, reason, size
+    closing = sizing.closing_qty(position, qty)
+    if qty != closing:
+        price = placing.entry_price(rules, symbol, position, qty, limit_price)
+        sign = 1.0 if qty > 0.0 else -1.0
+        refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
+        if refusal != NONE:
+            qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
-    if position["working_orders"] > 0:
-        for index in range(position["working_orders"]):
-            if not (orders[index]["qty"] * position["qty"] < 0.0):
-                cancel_order(book.account[0], orders[index], REPLACED, out)
-        execution.recount_working(position, orders, lot_size)
-    qty = within_order_size(rules, position, flattening_qty(position), lot_size)
-    return qty, NONE if qty != 0.0 else AT_TARGET
+    return within_order_size(rules, position, qty, lot_size), reason, size
 
 
 @inlined
-def wanted_qty(book, rules, symbol, action, out):
-    """(signed qty, reason, size wanted) of the action; orders of the other side are withdrawn."""
-    position = book.positions[symbol]
-    size = wanted_size(book, rules, symbol)
+def is_absent_or_positive(value):
+    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
+    return value != value or (value > 0.0 and value < math.inf)
+
+
+@inlined
+def asked_qty(rules, symbol, action, position, size):
+    """(signed qty, reason) of an action, given what is held and works."""
+    if action == CLOSE:
+        qty = flattening_qty(position)
+        return qty, NONE if qty != 0.0 else AT_TARGET
     lot_size = rules.instruments[symbol]["lot_size"]
-    settings = rules.sizing[0]
-    qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    opposing = position["working_sell"] if qty > 0.0 else position["working_buy"]
-    if qty != 0.0 and opposing > 0.0:
-        account = book.account[0]
-        orders = book.orders[symbol]
-        for index in range(position["working_orders"]):
-            if orders[index]["qty"] * qty < 0.0:
-                cancel_order(account, orders[index], REPLACED, out)
-        execution.recount_working(position, orders, lot_size)
-        qty, reason = sizing.requested_qty(action, settings, position, size, lot_size)
-    return within_order_size(rules, position, qty, lot_size), reason, size
+    return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)
+
+
+@inlined
+def withdraw(book, rules, symbol, action, qty, out):
+    """End working orders that an action goes against; True if there was one. Exits stay."""
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    account = book.account[0]
+    found = False
+    for index in range(position["working_orders"]):
+        order = table[index]
+        if orders.is_exit(order) or order["status"] == UNKNOWN:
+            continue
+        against = order["qty"] * qty < 0.0
+        if action == CLOSE:
+            against = not (order["qty"] * position["qty"] < 0.0)
+        if against:
+            orders.end_order(account, order, REPLACED, out)
+            found = True
+    if found:
+        lot_size = rules.instruments[symbol]["lot_size"]
+        orders.recount(account, position, table, lot_size, out)
+    return found
+
+
+@inlined
+def entry_refusal(book, rules, symbol, sign, terms):
+    """Why nothing may be opened now, before any check of risk; NONE if it may."""
+    position = book.positions[symbol]
+    rest = rules.exits[0]["cooldown_bars"]
+    if rest > 0:
+        is_reversal = position["qty"] * sign < 0.0
+        if is_reversal or position["bars"] - position["exit_bar"] <= rest:
+            return COOLDOWN
+    for index in range(position["working_orders"]):
+        if book.orders[symbol][index]["status"] == UNKNOWN:
+            return ORDER_UNKNOWN
+    price, stop, target = terms
+    collar = rules.limits[0]["price_collar"]
+    if price != position["mark"] and collar < math.inf:
+        if execution.is_outside_collar(price, position["mark"], collar):
+            return PRICE_COLLAR
+    legs = exits.legs_wanted(rules, stop, target)
+    if legs > 0 and position["working_orders"] + legs + 2 > MAX_WORKING_ORDERS:
+        return WORKING_ORDERS_FULL
+    return exits.exits_refusal(book, rules, symbol, sign, terms)
 
 
 @inlined
@@ -151,7 +252,7 @@ def within_order_size(rules, position, qty, lot_size):
     """
     limits = rules.limits[0]
     largest = limits["max_order_size"]
-    price = quoted_price(position, qty)
+    price = abs(quoted_price(position, qty))
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
@@ -160,102 +261,23 @@ def within_order_size(rules, position, qty, lot_size):
 
 
 @inlined
-def request(book, rules, symbol, decision, out):
-    """Check, throttle and place the decision's requested qty; the outcome goes into it."""
-    account = book.account[0]
+def request(book, rules, symbol, decision, kind, out):
+    """Check and throttle the decision's requested qty; the outcome goes into it."""
     position = book.positions[symbol]
     qty = decision["requested_qty"]
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
-    if approved != 0.0:
-        outcome = throttled(book, rules, symbol, (approved, closing), out)
+    if approved != 0.0 and kind != KIND_MAX_HOLDING:
+        outcome = throttling.throttled(book, rules, symbol, (approved, closing), out)
         approved = outcome[0]
         decision["throttle"] = outcome[1]
         if outcome[2] != NONE:
             if reason == NONE or approved == 0.0:
                 reason, observed, limit = outcome[2], outcome[3], outcome[4]
-    decision["reason"] = reason
+    if reason == NONE and kind == KIND_MAX_HOLDING:
+        reason = MAX_HOLDING
+    if reason != NONE or kind != KIND_ENTRY:
+        decision["reason"] = reason
     decision["observed"] = observed
     decision["limit"] = limit
     decision["approved_qty"] = approved
-    if approved != 0.0:
-        order = execution.place_order(
-            account, position, book.orders[symbol], approved, account["decisions"]
-        )
-        order["symbol"] = symbol
-        order["session"] = instant_session(
-            rules.sessions, account["session_cursor"], account["ts_ns"]
-        )
-        count_order(account, position)
-
-
-@inlined
-def throttled(book, rules, symbol, order, out):
-    """(qty, stage bits, reason, driver, limit) of `order` = (approved qty, its closing part)."""
-    position = book.positions[symbol]
-    limits = rules.limits[0]
-    lot_size = rules.instruments[symbol]["lot_size"]
-    size = abs(order[0])
-    closing = min(abs(order[1]), size)
-    bits, reason, driver_kept, limit_kept = 0, NONE, 0.0, 0.0
-    for stage in range(4):
-        limit = stage_limit(limits, stage)
-        if limit == math.inf:
-            continue
-        driver = stage_driver(book, rules, symbol, stage)
-        before = size
-        size = throttle.stage_result(stage, before, closing, driver, (limit, lot_size))
-        if size < before:
-            bits |= 1 << stage
-            reason = throttle.stage_reason(stage, driver)
-            driver_kept, limit_kept = driver if driver == driver else 0.0, limit
-            write_throttle(book.account[0], (symbol, reason), (before, size), (driver, limit), out)
-    if size == 0.0:
-        reason = reason if reason == CROSSED_BOOK else THROTTLED_TO_ZERO
-    elif size < limits["min_order_size"] and not (closing >= size == abs(position["qty"])):
-        reason, driver_kept, limit_kept = BELOW_MIN_SIZE, size, limits["min_order_size"]
-        size = 0.0
-    return size if order[0] > 0.0 else 0.0 - size, bits, reason, driver_kept, limit_kept
-
-
-@inlined
-def stage_limit(limits, stage):
-    """Limit of throttle `stage`; +inf switches it off."""
-    if stage == 0:
-        return limits["max_volume_participation"]
-    if stage == 1:
-        return limits["max_spread_bps"]
-    if stage == 2:
-        return limits["max_volatility"]
-    return limits["throttle_max_order_size"]
-
-
-@inlined
-def stage_driver(book, rules, symbol, stage):
-    """What throttle `stage` is driven by, from closed bars only; NaN where unknown."""
-    position = book.positions[symbol]
-    limits = rules.limits[0]
-    if stage == 0:
-        return throttle.mean_volume(book.volumes[symbol], position["bars"], limits["volume_window"])
-    if stage == 1:
-        return throttle.spread_bps(position)
-    if stage == 2:
-        return throttle.volatility(
-            book.returns[symbol], position["bars"], limits["volatility_window"]
-        )
-    return 0.0
-
-
-@inlined
-def count_order(account, position):
-    """Bump the order-rate counters: orders entered, not executions, in event time."""
-    second = account["ts_ns"] // NS_PER_SECOND
-    if account["second"] != second:
-        account["second"] = second
-        account["orders_this_second"] = 0
-    account["orders_this_second"] += 1
-    account["orders_this_session"] += 1
-    if position["orders_ns"] != account["ts_ns"]:
-        position["orders_ns"] = account["ts_ns"]
-        position["orders_this_bar"] = 0
-    position["orders_this_bar"] += 1

@@ -1,4 +1,4 @@
-"""The simulated broker: the working-order table, and what a bar fills.
+"""The price of an execution: where, moved how far, at what commission.
 
 Law: an order decided at a close fills at the next bar's open (or, if asked for, at that close),
 moved against the order by slippage and rounded against it to the tick. All orders of a symbol
@@ -16,64 +16,11 @@ from trader.core.rounding import (
     nearest_lot,
     tick_against,
 )
-from trader.core.schema import FillRule, OrderStatus
+from trader.core.schema import FillRule, TimeInForce
 from trader.core.sessions import bar_open_ns
 
 SAME_CLOSE = int(FillRule.SAME_CLOSE)
-INTENT = int(OrderStatus.INTENT)
-WORKING = int(OrderStatus.WORKING)
-
-
-@inlined
-def unfilled_qty(order, lot_size):
-    """Signed rest of an order."""
-    return nearest_lot(order["qty"] - order["filled_qty"], lot_size)
-
-
-@inlined
-def add_working(position, qty):
-    """Count signed `qty` in (or, with the opposite sign of its side, out of) the working sums."""
-    if qty > 0.0:
-        position["working_buy"] += qty
-    else:
-        position["working_sell"] -= qty
-
-
-@inlined
-def recount_working(position, orders, lot_size):
-    """Drop finished orders, keeping the order of the others, and sum what still works."""
-    kept = 0
-    position["working_buy"] = 0.0
-    position["working_sell"] = 0.0
-    for index in range(position["working_orders"]):
-        rest = unfilled_qty(orders[index], lot_size)
-        if rest != 0.0:
-            add_working(position, rest)
-            if kept != index:
-                orders[kept] = orders[index]
-            kept += 1
-    position["working_orders"] = kept
-
-
-@inlined
-def place_order(account, position, orders, qty, decision):
-    """Enter an intent of signed `qty` for `decision` into the table; returns its order."""
-    order = orders[position["working_orders"]]
-    order["order_id"] = account["next_order_id"]
-    order["ts_ns"] = account["ts_ns"]
-    order["decision"] = decision
-    order["session"] = account["session"]
-    order["qty"] = qty
-    order["filled_qty"] = 0.0
-    order["filled_notional"] = 0.0
-    order["commission"] = 0.0
-    order["reference"] = position["mark"]
-    order["volume"] = position["volume"]
-    order["status"] = INTENT
-    account["next_order_id"] += 1
-    position["working_orders"] += 1
-    add_working(position, qty)
-    return order
+FOK = int(TimeInForce.FOK)
 
 
 @inlined
@@ -99,31 +46,33 @@ def is_outside_collar(price, reference, collar):
 @inlined
 def fill_qty(order, capacity, lot_size):
     """Signed part of the order that `capacity` ≥ 0 units of volume let through."""
-    rest = unfilled_qty(order, lot_size)
+    rest = nearest_lot(order["qty"] - order["filled_qty"], lot_size)
     if abs(rest) <= capacity:
         return rest
+    if order["time_in_force"] == FOK:
+        return 0.0
     size = lots_down(capacity, lot_size)
     return size if rest > 0.0 else 0.0 - size
 
 
 @inlined
-def fill_price(broker, qty, basis, position, tick_size):
+def fill_price(broker, qty, basis, position, instrument):
     """Price of a fill of signed `qty`; `basis` is `fill_basis`."""
     price, _, volume = basis
     share = min(abs(qty) / volume, 1.0) if volume > 0.0 else 1.0
     against = slippage_per_unit(broker, price, position["spread"], share)
     moved = price + against if qty > 0.0 else price - against
-    moved = tick_against(moved, qty, tick_size)
-    if abs(moved - price) <= LAST_PLACES * price:  # on its tick already: no slippage at all
+    moved = tick_against(moved, qty, instrument["tick_size"])
+    if abs(moved - price) <= LAST_PLACES * abs(price):  # on its tick already: no slippage at all
         return price
-    return moved if moved > 0.0 else price
+    return moved if moved > 0.0 or instrument["allow_negative_prices"] != 0 else price
 
 
 @inlined
 def charge_commission(broker, order, qty, price):
     """Commission of this fill: that of the whole order so far, less what it already paid."""
     order["filled_qty"] += qty
-    order["filled_notional"] += abs(qty) * price
+    order["filled_notional"] += abs(qty * price)
     total = commission_amount(broker, abs(order["filled_qty"]), order["filled_notional"])
     charged = max(total - order["commission"], 0.0)
     order["commission"] += charged

@@ -54,7 +54,7 @@ def exposure_of_others(positions, symbol):
             position = positions[index]
             long_side = abs(position["qty"] + position["working_buy"])
             short_side = abs(position["qty"] - position["working_sell"])
-            total += max(long_side, short_side) * position["mark"]
+            total += max(long_side, short_side) * abs(position["mark"])
     return total
 
 
@@ -68,7 +68,7 @@ def check_concentration(book, rules, symbol, qty):
     size = abs(worst_qty(position, qty))
     if not (equity > 0.0):
         return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
-    notional = size * position["mark"]
+    notional = size * abs(position["mark"])
     if not is_money_within(notional, limits["max_position_concentration"] * equity):
         return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
     if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
@@ -78,9 +78,9 @@ def check_concentration(book, rules, symbol, qty):
     if not is_money_within(gross, limits["max_gross_exposure"] * equity):
         return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
     if limits["allow_margin"] == 0:
-        price = expected_price(broker, position, qty)
+        price = abs(expected_price(broker, position, qty))
         needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
-        needed += closed_size(position, qty) * (price - position["mark"])  # closes at a loss
+        needed += closed_size(position, qty) * abs(price - abs(position["mark"]))
         if not is_money_within(needed, equity):
             return BUYING_POWER, needed, equity
     return PASSED

@@ -50,6 +50,7 @@ PARAM_LOT = int(Reason.PARAM_LOT)
 PARAM_PRICE = int(Reason.PARAM_PRICE)
 RESTRICTED = int(Reason.RESTRICTED)
 NO_REFERENCE_PRICE = int(Reason.NO_REFERENCE_PRICE)
+PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
@@ -85,13 +86,17 @@ def is_within_drawdown(account, most):
     if most == math.inf:
         return True
     peak = account["peak_equity"]
-    return peak > 0.0 and peak - account["equity"] <= most * peak + money_noise(peak)
+    if not (peak > 0.0):
+        return False
+    fall = peak - account["equity"]
+    return fall <= most * peak or fall <= most * peak + money_noise(peak)
 
 
 @inlined
 def is_within_daily_loss(account, most):
     """Whether the loss since the session opened is at most `most`, on what there was then."""
-    return daily_loss(account) <= most + money_noise(account["session_open_equity"])
+    loss = daily_loss(account)
+    return loss <= most or loss <= most + money_noise(account["session_open_equity"])
 
 
 @inlined
@@ -121,11 +126,14 @@ def check_parameters(position, qty, rules, symbol):
         return PARAM_LOT, qty, instrument["lot_size"]
     price = position["mark"]
     if not (price > 0.0 and price < math.inf):
-        return PARAM_PRICE, price, 0.0
+        if not (instrument["allow_negative_prices"] != 0 and price > -math.inf and price <= 0.0):
+            return PARAM_PRICE, price, 0.0
     if limits["price_collar"] != math.inf:  # a NaN denies
         reference = position["reference"]
         if not (reference > 0.0):
-            return NO_REFERENCE_PRICE, 0.0, limits["price_collar"]
+            undefined = position["bars"] > 1 and reference <= 0.0  # a fraction of it is nothing
+            reason = PRICE_NOT_POSITIVE if undefined else NO_REFERENCE_PRICE
+            return reason, reference if undefined else 0.0, limits["price_collar"]
         moved = abs(price - reference)
         if not is_price_within(moved, reference, limits["price_collar"]):
             return PRICE_COLLAR, moved / reference, limits["price_collar"]
@@ -163,7 +171,7 @@ def check_position_size(position, qty, limits):
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
         return POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * position["mark"]
+    notional = size * abs(position["mark"])
     if not is_money_within(notional, limits["max_position_notional"]):
         return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
     return PASSED
@@ -175,7 +183,7 @@ def check_order_size(position, qty, limits):
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * quoted_price(position, qty)
+    notional = size * abs(quoted_price(position, qty))
     if not is_money_within(notional, limits["max_order_notional"]):
         return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
     return PASSED

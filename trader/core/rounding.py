@@ -50,13 +50,13 @@ def money_noises(amounts: np.ndarray | float) -> np.ndarray:
 @inlined
 def is_size_within(size, limit):
     """Whether `size` ≥ 0 units, a sum of whole lots, are at most `limit` ≥ 0. NaN is not."""
-    return size <= limit + limit * LAST_PLACES
+    return size <= limit or size <= limit + limit * LAST_PLACES  # nearly always the first
 
 
 @inlined
 def is_money_within(amount, limit):
     """Whether an amount of money is at most `limit`. NaN is not."""
-    return amount <= limit + money_noise(limit)
+    return amount <= limit or amount <= limit + money_noise(limit)
 
 
 @inlined

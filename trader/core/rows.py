@@ -3,7 +3,7 @@
 Law: each function appends exactly one row and writes every field of it: buffers are reused.
 """
 
-from trader.core.book import EQUITIES, EVENTS, FILLS, THROTTLES
+from trader.core.book import EQUITIES, EVENTS, FILLS, ORDERS, THROTTLES
 from trader.core.jit import inlined
 from trader.core.schema import EventKind
 
@@ -63,8 +63,16 @@ def write_equity(account, out):
 
 
 @inlined
+def write_order(order, out):
+    """Append the ORDER row of an order that has ended."""
+    row = out.counts[ORDERS]
+    out.counts[ORDERS] = row + 1
+    out.orders[row] = order
+
+
+@inlined
 def write_fill(account, order, basis, execution_values, out):
-    """Append a FILL row. `execution_values` is (qty, price, commission, realised P&L)."""
+    """Append a FILL row; returns it. `execution_values` is (qty, price, commission, P&L)."""
     qty, price, commission, realized = execution_values
     row = out.counts[FILLS]
     out.counts[FILLS] = row + 1
@@ -77,6 +85,10 @@ def write_fill(account, order, basis, execution_values, out):
     fill["commission"] = commission
     fill["slippage"] = (price - basis[0]) * qty + 0.0
     fill["realized_pnl"] = realized
+    fill["best_price"] = price
     fill["symbol"] = order["symbol"]
     fill["flags"] = 0
+    fill["leg"] = order["leg"]
+    fill["kind"] = order["kind"]
     account["next_fill_id"] += 1
+    return fill

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-CORE_VERSION = 1
+CORE_VERSION = 2
 MAX_WORKING_ORDERS = 16  # working orders one symbol can hold at once
 NS_PER_SECOND = 1_000_000_000
 
@@ -98,6 +98,10 @@ class Reason(IntEnum):
     NO_VOLATILITY = 6
     MODEL_ERROR = 7
     BELOW_THRESHOLD = 8
+    COOLDOWN = 16  # too few bars since the exit before
+    EXIT_DISTANCE_UNKNOWN = 17  # the range a stop is measured by has too few bars
+    EXIT_PRICE = 18  # a stop or target on the wrong side of the price
+    REQUEST_INVALID = 19  # a size or price that came beside the action is none
     # trading state
     HALTED = 10
     KILLED = 11
@@ -132,6 +136,7 @@ class Reason(IntEnum):
     CONCENTRATION_LIMIT = 70
     GROSS_EXPOSURE_LIMIT = 71
     BUYING_POWER = 72
+    PRICE_NOT_POSITIVE = 73
     # step 6, market hours
     MARKET_CLOSED = 80
     CALENDAR_UNKNOWN = 81
@@ -165,6 +170,11 @@ class Reason(IntEnum):
     TIME_IN_FORCE = 121
     SHUTDOWN = 122
     FEED_LOST = 123
+    POSITION_CLOSED = 124  # what it was to close is closed
+    ENTRY_ENDED = 125  # the entry it belongs to ended unfilled
+    # why an order closes although the model did not ask for it
+    MAX_HOLDING = 126
+    ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
 
 
 class ThrottleStage(IntFlag):
@@ -221,6 +231,8 @@ class TimeInForce(IntEnum):
     GTC = 0
     DAY = 1
     IOC = 2
+    FOK = 3
+    BARS = 4  # a number of bars
 
 
 class SlippageType(IntEnum):
@@ -240,10 +252,96 @@ class CommissionType(IntEnum):
 
 
 class OrderStatus(IntEnum):
-    """An order in the working table: decided and not yet past the gate, or sent."""
+    """Where an order stands. From FILLED on it is over, but for UNKNOWN. Append-only."""
 
-    INTENT = 0
+    INTENT = 0  # decided, not past the gate
     WORKING = 1
+    SUBMITTED = 2  # an exit that waits for its entry to fill
+    PARTLY_FILLED = 3
+    FILLED = 4
+    CANCELLED = 5
+    REJECTED = 6  # by the broker
+    EXPIRED = 7  # its time in force ran out
+    UNKNOWN = 8  # sent, or not: the broker has not said
+    REFUSED = 9  # by our own gate
+
+
+class OrderType(IntEnum):
+    """What makes an order fill. docs/execution-model.md has a row for each."""
+
+    MARKET = 0
+    LIMIT = 1
+    STOP = 2
+    STOP_LIMIT = 3
+    TRAILING_STOP = 4
+    MOO = 5  # market at the next session's open
+    MOC = 6  # market at the session's close
+
+
+class OrderKind(IntEnum):
+    """Why an order is there; stands on its fills. Append-only."""
+
+    ENTRY = 0
+    SIGNAL = 1  # the model asked for an exit
+    STOP_LOSS = 2
+    TAKE_PROFIT = 3
+    TRAILING_STOP = 4
+    MAX_HOLDING = 5
+    LIQUIDATION = 6
+    FLATTEN = 7  # a limit or a kill closes everything
+    DELISTED = 8
+
+
+# of orders that rest beside a position and only close it
+EXIT_KINDS = (OrderKind.STOP_LOSS, OrderKind.TAKE_PROFIT, OrderKind.TRAILING_STOP)
+
+
+class Leg(IntEnum):
+    """Which of its decision's orders an order is."""
+
+    ORDER = 0
+    STOP_LOSS = 1
+    TAKE_PROFIT = 2
+    TRAILING_STOP = 3
+    CLOSING = 4  # the closing half of a reversal whose entry is no market order
+
+
+class ExitType(IntEnum):
+    """What the distance of an exit is measured in."""
+
+    NONE = 0
+    PERCENT = 1
+    ATR = 2
+    PRICE = 3
+
+
+class LevelUnit(IntEnum):
+    """How an exit's price follows from the entry price."""
+
+    FIXED = 0  # not at all: it was given
+    FRACTION = 1
+    DISTANCE = 2
+
+
+class Intrabar(IntEnum):
+    """In which order the prices inside a bar are taken to have come."""
+
+    WORST = 0
+    OHLC = 1
+
+
+class LimitFill(IntEnum):
+    """What fills a limit order inside a bar."""
+
+    THROUGH = 0
+    TOUCH = 1
+
+
+class FillFlag(IntFlag):
+    """What to know of a fill, as bits."""
+
+    AMBIGUOUS = 1  # the order of prices inside the bar decided it
+    INSIDE = 2  # at a price inside the bar, at an instant nobody knows: stamped with the close
 
 
 class EventKind(IntEnum):
@@ -293,6 +391,7 @@ INSTRUMENT = _record(
     ("tick_size", "<f8"),  # 0 rounds nothing
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
+    ("allow_negative_prices", "<i8"),  # prices may be 0 or less
 )
 
 LIMITS = _record(  # +inf where the config says `none`
@@ -347,6 +446,32 @@ BROKER = _record(
     ("fill", "<i8"),  # FillRule
     ("time_in_force", "<i8"),
     ("period_ns", "<i8"),
+    ("intrabar", "<i8"),  # Intrabar
+    ("limit_fill", "<i8"),  # LimitFill
+)
+
+ENTRY = _record(  # orders.entry: what an order that opens is sent as
+    ("offset_bps", "<f8"),  # a limit better, a stop worse than the close
+    ("limit_offset_bps", "<f8"),  # of a stop-limit: how far the limit lies beyond the stop
+    ("type", "<i8"),  # OrderType
+    ("time_in_force", "<i8"),  # −1: that of the broker
+    ("bars", "<i8"),  # of TimeInForce BARS
+)
+
+EXITS = _record(
+    ("stop_value", "<f8"),
+    ("target_value", "<f8"),
+    ("trail_value", "<f8"),
+    ("activate_at", "<f8"),  # gain from which a trailing stop is there, in its unit
+    ("stop_type", "<i8"),  # ExitType
+    ("target_type", "<i8"),
+    ("trail_type", "<i8"),
+    ("stop_period", "<i8"),  # bars of ATR
+    ("target_period", "<i8"),
+    ("trail_period", "<i8"),
+    ("legs", "<i8"),  # how many of the three there are
+    ("max_holding_bars", "<i8"),  # 0: none
+    ("cooldown_bars", "<i8"),
 )
 
 ACCOUNT = _record(
@@ -394,6 +519,11 @@ POSITION = _record(
     ("quiet_bars", "<i8"),  # in a row far below it
     ("orders_ns", "<i8"),  # bar of `orders_this_bar`
     ("orders_this_bar", "<i8"),
+    ("resting", "<i8"),  # of its orders, those that are no plain market orders
+    ("exits", "<i8"),  # of those, exits that close what is held
+    ("entry_bar", "<i8"),  # `bars` when it was last entered from flat
+    ("exit_bar", "<i8"),  # `bars` when it last became flat
+    ("session", "<i8"),  # of its last bar
 )
 
 ORDER = _record(
@@ -404,11 +534,29 @@ ORDER = _record(
     ("qty", "<f8"),
     ("filled_qty", "<f8"),  # signed
     ("filled_notional", "<f8"),  # ≥ 0
+    ("ended_qty", "<f8"),  # signed part that will not fill any more
     ("commission", "<f8"),
     ("reference", "<f8"),  # close it was decided on
     ("volume", "<f8"),  # of that bar
+    ("closing", "<f8"),  # signed part that only closes, and comes first
+    ("limit_price", "<f8"),  # NaN where it has none
+    ("stop_price", "<f8"),
+    ("distance", "<f8"),  # of an exit: from the entry price, or (trailing) from the best
+    ("activate_at", "<f8"),  # of a trailing stop: the gain from which it is there
+    ("best", "<f8"),  # of a trailing stop: the best price since the entry
+    ("parent", "<i8"),  # order id of the entry an exit was sent with; 0 for none
+    ("bars_left", "<i8"),  # of TimeInForce BARS
+    ("met_ns", "<i8"),  # bar that it was last filled by
+    ("ended_ns", "<i8"),
     ("symbol", "<i4"),
     ("status", "<i4"),  # OrderStatus
+    ("type", "<i4"),  # OrderType
+    ("time_in_force", "<i4"),
+    ("kind", "<i4"),  # OrderKind
+    ("leg", "<i4"),  # Leg
+    ("unit", "<i4"),  # LevelUnit
+    ("reason", "<i4"),  # Reason it ended for
+    ("triggered", "<i8"),  # a stop that the market has reached
 )
 
 FILL = _record(
@@ -420,8 +568,11 @@ FILL = _record(
     ("commission", "<f8"),
     ("slippage", "<f8"),  # account currency, ≥ 0: (price − reference) × qty
     ("realized_pnl", "<f8"),  # gross of commission
+    ("best_price", "<f8"),  # what the kindest order of prices inside the bar would have given
     ("symbol", "<i4"),
-    ("flags", "<i4"),
+    ("flags", "<i4"),  # FillFlag bits
+    ("leg", "<i4"),  # Leg
+    ("kind", "<i4"),  # OrderKind
 )
 
 DECISION = _record(

@@ -18,12 +18,15 @@ NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
+PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
 NO_VOLATILITY = int(Reason.NO_VOLATILITY)
 
 
 @inlined
 def target_size(sizing, equity, price, affordable, volatility):
     """Size ≥ 0 a fresh position should have, before lots; NaN where volatility is unknown.
+
+    NaN, too, for a share of equity at a price of 0 or less: what it buys is undefined.
 
     `affordable` is the size that all of the equity pays for with fees, so that 100 % of equity
     is a size that passes the buying-power check. `volatility` is the standard deviation of one
@@ -33,6 +36,8 @@ def target_size(sizing, equity, price, affordable, volatility):
     mode = sizing["mode"]
     if mode == TARGET or mode == INCREMENT:
         return sizing["base_size"]
+    if not (price > 0.0):
+        return math.nan
     if not (equity > 0.0):
         return 0.0
     if mode == PERCENT_EQUITY:
@@ -62,7 +67,7 @@ def requested_qty(action, sizing, position, size, lot_size):
     """
     current = position["qty"] + position["working_buy"] - position["working_sell"]
     if not (size >= 0.0):
-        return 0.0, NO_VOLATILITY
+        return 0.0, NO_VOLATILITY if position["mark"] > 0.0 else PRICE_NOT_POSITIVE
     sign = 1.0 if action == BUY else -1.0
     short_allowed = sizing["allow_short"] != 0
     if sizing["mode"] == TARGET and current == (

@@ -6,12 +6,11 @@ crossed on this bar stops this bar's orders.
 
 import math
 
-from trader.core import execution, risk, throttle, tradingstate
-from trader.core.jit import inlined, jit
+from trader.core import orders, risk, throttle, tradingstate
+from trader.core.jit import inlined
 from trader.core.rounding import is_size_within
 from trader.core.rows import write_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
-from trader.core.settle import cancel_order
 
 NONE = int(Reason.NONE)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
@@ -24,7 +23,6 @@ REDUCE_ONLY = int(Reason.REDUCE_ONLY)
 REDUCING = int(TradingState.REDUCING)
 HALTED = int(TradingState.HALTED)
 EVENT_BREACH = int(EventKind.LIMIT_BREACH)
-EVENT_TRIMMED = int(EventKind.ORDER_TRIMMED)
 ACCOUNT_WIDE = -1
 VOLATILE_BARS_TO_HALT = 2  # one wild bar may be a bad print; two in a row are a market
 
@@ -93,39 +91,6 @@ def breach(book, rules, cause, out):
         restrain_working(book, rules, out)
 
 
-@jit
-def halt(book, rules, reason, out):
-    """Latch HALTED for `reason` from outside the core (an operator's kill, a system error)."""
-    breach(book, rules, (tradingstate.HALT, reason, 0.0, 0.0), out)
-
-
-@jit
-def cancel(book, rules, symbol, order_id, reason, out):
-    """End one working order from outside the core; one that is not there is left at that."""
-    position = book.positions[symbol]
-    orders = book.orders[symbol]
-    for index in range(position["working_orders"]):
-        order = orders[index]
-        if order["order_id"] == order_id:
-            cancel_order(book.account[0], order, reason, out)
-    execution.recount_working(position, orders, rules.instruments[symbol]["lot_size"])
-
-
-@jit
-def rearm(book, out):
-    """Take an operator's re-arm: ACTIVE again, and what counts towards a halt counts anew.
-
-    Losses are not forgiven: a limit still broken halts again at the next mark.
-    """
-    account = book.account[0]
-    before = account["trading_state"]
-    if tradingstate.change_state(account, tradingstate.REARM, NONE):
-        write_state_event(account, before, out)
-        account["executions"] = 0
-        for symbol in range(len(book.positions)):
-            book.positions[symbol]["volatile_bars"] = 0
-
-
 @inlined
 def restrain_working(book, rules, out):
     """Cancel every working order when HALTED; when REDUCING leave only what closes."""
@@ -135,21 +100,22 @@ def restrain_working(book, rules, out):
         count = position["working_orders"]
         if count == 0:
             continue
-        orders = book.orders[symbol]
+        table = book.orders[symbol]
         lot_size = rules.instruments[symbol]["lot_size"]
         held = position["qty"]
         for index in range(count):
-            order = orders[index]
-            rest = execution.unfilled_qty(order, lot_size)
+            order = table[index]
+            rest = orders.unfilled_qty(order, lot_size)
+            is_reducing = account["trading_state"] == REDUCING
+            if is_reducing and orders.is_exit(order):
+                continue  # beside the position; without one it ends in the recount
             keep = 0.0
-            if account["trading_state"] == REDUCING and rest * held < 0.0:
+            if is_reducing and rest * held < 0.0:
                 keep = min(abs(rest), abs(held))
+            kept = keep if rest > 0.0 else 0.0 - keep
             if keep == 0.0:
-                cancel_order(account, order, account["state_reason"], out)
+                orders.end_order(account, order, account["state_reason"], out)
             elif keep < abs(rest):
-                kept = keep if rest > 0.0 else 0.0 - keep
-                what = (EVENT_TRIMMED, REDUCE_ONLY, order["symbol"], order["order_id"])
-                write_event(account, what, rest - kept, 0.0, out)
-                order["qty"] = order["filled_qty"] + kept
-            held += keep if rest > 0.0 else 0.0 - keep
-        execution.recount_working(position, orders, lot_size)
+                orders.trim_order(account, order, (rest, kept), REDUCE_ONLY, out)
+            held += kept
+        orders.recount(account, position, table, lot_size, out)

@@ -17,6 +17,7 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
+    ORDERS,
     THROTTLES,
     Book,
     Inputs,
@@ -25,7 +26,7 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.schema import EQUITY, EVENT, FILL, THROTTLE
+from trader.core.schema import EQUITY, EVENT, FILL, ORDER, THROTTLE
 from trader.engine.digest import RunDigest
 
 ROWS_PER_CHUNK = 16_384  # decisions; buffers of a chunk stay in the processor's cache
@@ -46,7 +47,16 @@ class RunRecord:
     throttles: np.ndarray  # THROTTLE
     events: np.ndarray  # EVENT
     equity: np.ndarray  # EQUITY
+    ended: np.ndarray  # ORDER, as they ended
     digest: str
+
+    @property
+    def order_rows(self) -> np.ndarray:
+        """Every order by its id: those that ended, and those that still work."""
+        working = self.book.positions["working_orders"]
+        live = [self.book.orders[symbol][:count] for symbol, count in enumerate(working) if count]
+        rows = np.concatenate([self.ended, *live])
+        return rows[np.argsort(rows["order_id"], kind="stable")]
 
     @property
     def orders(self) -> int:
@@ -65,6 +75,7 @@ class RowKeeper:
     _fills: list[np.ndarray] = field(default_factory=list)
     _throttles: list[np.ndarray] = field(default_factory=list)
     _events: list[np.ndarray] = field(default_factory=list)
+    _ended: list[np.ndarray] = field(default_factory=list)
     _equity_rows: int = 0
 
     def __post_init__(self) -> None:
@@ -97,6 +108,7 @@ class RowKeeper:
             (self._fills, fills),
             (self._throttles, out.throttles[: counts[THROTTLES]]),
             (self._events, out.events[: counts[EVENTS]]),
+            (self._ended, out.orders[: counts[ORDERS]]),
         ):
             if len(rows):
                 kept.append(rows.copy())
@@ -109,6 +121,7 @@ class RowKeeper:
             throttles=_joined(self._throttles, THROTTLE),
             events=_joined(self._events, EVENT),
             equity=self._equity[: self._equity_rows],
+            ended=_joined(self._ended, ORDER),
             digest=self._digest.hexdigest(),
         )
 

@@ -13,6 +13,8 @@ import numpy as np
 from trader.core.schema import (
     EventKind,
     OnBreach,
+    OrderKind,
+    OrderType,
     Reason,
     ThrottleStage,
     TradingAction,
@@ -54,9 +56,12 @@ class Narrator:
             for row in zip(bars, answer.actions.tolist(), answer.reasons.tolist(), strict=True):
                 hooks.emit("action_generated", **self._action(*row))
         asked = rows.decisions[rows.decisions["requested_qty"] != 0.0]
-        sent = self._sent_ids(engine, int(bars[0]["ts_ns"])) if len(asked) else {}
         for decision in asked:
-            self._decided(decision, sent.get(int(decision["symbol"]), ""))
+            self._decided(decision)
+        if hooks.has("order_sent"):
+            for _, order in engine.working():
+                if order["ts_ns"] == bars[0]["ts_ns"]:
+                    hooks.emit("order_sent", **self._sent(order))
 
     def state_changed(self, events: np.ndarray) -> None:
         """trading_state_changed for the EVENT rows that tell of one."""
@@ -104,17 +109,20 @@ class Narrator:
             return self._at(refused.bar)
         return {} if refused.symbol < 0 else {"symbol": self._symbols[refused.symbol]}
 
-    def _sent_ids(self, engine: SliceEngine, ts_ns: int) -> dict[int, str]:
-        """Ids of the orders that left at `ts_ns`, by symbol: one a symbol at most."""
-        if not self._hooks.has("order_sent"):
-            return {}
+    def _sent(self, order: np.void) -> Details:
+        """An order that left: its prices where it has them."""
+        prices = {name: float(order[name]) for name in ("limit_price", "stop_price") if order[name]}
         return {
-            symbol: self._client_id(int(order["order_id"]))
-            for symbol, order in engine.working()
-            if order["ts_ns"] == ts_ns
+            **self._at(order),
+            **_side(order["qty"]),
+            "order_id": self._client_id(int(order["order_id"])),
+            "leg": int(order["leg"]),
+            "kind": OrderKind(int(order["kind"])).name,
+            "type": OrderType(int(order["type"])).name,
+            **prices,
         }
 
-    def _decided(self, decision: np.void, order_id: str) -> None:
+    def _decided(self, decision: np.void) -> None:
         hooks = self._hooks
         if decision["approved_qty"] == 0.0:
             if hooks.has("order_denied"):
@@ -122,9 +130,6 @@ class Narrator:
             return
         if decision["throttle"] and hooks.has("order_throttled"):
             hooks.emit("order_throttled", **self._throttled(decision))
-        if hooks.has("order_sent"):
-            sent = {**self._at(decision), **_side(decision["approved_qty"])}
-            hooks.emit("order_sent", **sent, order_id=order_id)
 
     def _at(self, row: np.void) -> Details:
         return {
@@ -167,6 +172,8 @@ class Narrator:
             **_side(fill["qty"]),
             **{name: float(fill[name]) for name in names},
             "order_id": self._client_id(int(fill["order_id"])),
+            "leg": int(fill["leg"]),
+            "kind": OrderKind(int(fill["kind"])).name,
         }
 
 

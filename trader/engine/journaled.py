@@ -184,7 +184,7 @@ class JournaledSlices:
         entries: list[Entry] = []
         for symbol, order in self.engine.intents():
             name = self.symbols[symbol]
-            at = int(order["ts_ns"]), int(order["decision"])
+            at = int(order["ts_ns"]), int(order["decision"]), int(order["leg"])
             client_id = client_order_id(self._lineage, name, *at)
             self._client_ids[int(order["order_id"])] = client_id
             entries.append(build.order_intent(client_id, name, order, -1 - len(entries)))
@@ -203,6 +203,7 @@ class JournaledSlices:
         """
         outcomes: list[Entry] = []
         verdicts: dict[int, Reason] = {}
+        exits_of: dict[int, Passed] = {}  # entry → why its exits do not leave either
         for intent in intents:
             client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
             ack = build.order_ack(client_id, f"B{order_id}")
@@ -212,9 +213,16 @@ class JournaledSlices:
                 if known == Reason.NONE and client_id not in acked:
                     outcomes.append(ack)
                 continue
-            passed = Passed(refuse, "not sent in time") if refuse else self._sent(intent)
+            passed = exits_of.get(intent.payload["parent"])
+            if passed is None:
+                passed = Passed(refuse, "not sent in time") if refuse else self._sent(intent)
+            if passed.reason != Reason.NONE:
+                exits_of[order_id] = Passed(passed.reason, "its entry did not leave")
             verdicts[order_id] = passed.reason
-            if passed.reason == Reason.NONE:
+            if passed.is_unknown:
+                verdicts[order_id] = Reason.ORDER_UNKNOWN
+                outcomes.append(build.order_unknown(client_id, passed.detail))
+            elif passed.reason == Reason.NONE:
                 sent_ns = self._around.sent_mono_ns()
                 outcomes += [build.order_sent(client_id, intent.payload["qty"], sent_ns), ack]
             else:
@@ -243,7 +251,8 @@ class JournaledSlices:
     def _sent(self, intent: Entry) -> Passed:
         payload = intent.payload
         reached("before_send")
-        order = SentOrder(payload["client_order_id"], payload["decision"], payload["qty"])
+        at = payload["decision"], payload["leg"]
+        order = SentOrder(payload["client_order_id"], at[0], payload["qty"], at[1])
         passed = self._around.send(order)
         reached("after_send")
         return passed

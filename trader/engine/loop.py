@@ -164,8 +164,9 @@ class ExecutionLoop:
         async with self._lock:
             await self._taker.note(refused)
         for one in refused:
-            self.refused[one.use] = self.refused.get(one.use, 0) + 1
-            kind = TOLD.get(one.use)
+            if one.use != "notice":
+                self.refused[one.use] = self.refused.get(one.use, 0) + 1
+            kind = one.kind or TOLD.get(one.use)
             if kind is not None:
                 self.hooks.emit("error", **self._narrator.bar_named(one), kind=kind, text=one.text)
 

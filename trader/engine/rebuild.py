@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     DECISIONS,
     EQUITIES,
@@ -22,10 +23,7 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.closing import close_out
 from trader.core.schema import EventKind, OrderStatus, Reason
-from trader.core.step import abort, on_slice, submit
-from trader.core.watch import cancel, halt, rearm
 from trader.engine.digest import RunDigest
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.journal import readback
@@ -84,7 +82,7 @@ class Rebuild:
         self._cancels: deque[np.ndarray] = deque()
         self._intents: deque[np.ndarray] = deque()
         self._client_ids: dict[int, str] = {}
-        self._symbol_of: dict[str, int] = {}
+        self._order_of: dict[str, tuple[int, int]] = {}  # symbol and order id
         self._rejected: set[str] = set()  # order ids; the core knows no rejection: nothing may fill
         self._kills: set[str] = set()  # in force
         self._closing: dict[str, int] = {}  # flattening orders not sent yet: id → symbol
@@ -129,14 +127,12 @@ class Rebuild:
             rearm(self.book, self._out)
 
     def _cancel_asked(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        symbol = self._symbol_of.get(data["client_order_id"])
-        if symbol is None:
+        known = self._order_of.get(data["client_order_id"])
+        if known is None:
             return  # of an order that is not the core's
         reason = int(Reason[data["reason"]])
         before = self._outside()
-        for order_id, client_id in self._client_ids.items():
-            if client_id == data["client_order_id"]:
-                cancel(self.book, self.rules, symbol, order_id, reason, self._out)
+        cancel(self.book, self.rules, *known, reason, self._out)
         self._expect_cancels(before)
 
     def _outside(self) -> int:
@@ -148,19 +144,23 @@ class Rebuild:
         return int(counts[EVENTS])
 
     def _aborted(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        symbol = self._symbol_of.get(data["client_order_id"])
-        if symbol is not None:
-            reason = Reason[data["reason"]]
-            abort(self.book, self.rules, symbol, int(reason), self._out)
+        known = self._order_of.get(data["client_order_id"])
+        if known is not None:
+            refuse(self.book, self.rules, *known, int(Reason[data["reason"]]), self._out)
+
+    def _doubted(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        known = self._order_of.get(data["client_order_id"])
+        if known is not None:
+            doubt(self.book, *known)
 
     def _sent(self, data: dict[str, Any], record: Record, where: Where) -> None:
         closing = self._closing.pop(data["client_order_id"], None)
         if closing is not None:
             self._close_out(closing, data["client_order_id"])
             return
-        symbol = self._symbol_of.get(data["client_order_id"])
-        if symbol is not None:
-            submit(self.book, symbol)
+        known = self._order_of.get(data["client_order_id"])
+        if known is not None:
+            submit(self.book, *known)
 
     def _close_out(self, symbol: int, client_id: str) -> None:
         """A position that a kill with `flatten` closed, from outside the core."""

@@ -166,6 +166,10 @@ def _aborted(found: Recovered, data: dict[str, Any]) -> None:
     found.settled[data["client_order_id"]] = Reason[data["reason"]]
 
 
+def _doubted(found: Recovered, data: dict[str, Any]) -> None:
+    found.settled[data["client_order_id"]] = Reason.ORDER_UNKNOWN
+
+
 def _alert(found: Recovered, data: dict[str, Any]) -> None:
     if data["kind"] == "BAD_BAR":
         symbol = data.get("symbol")
@@ -178,6 +182,7 @@ _TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
     "ORDER_INTENT": _intent,
     "ORDER_SENT": _sent,
     "ORDER_ABORTED": _aborted,
+    "ORDER_UNKNOWN": _doubted,
     "ORDER_ACK": lambda found, data: found.acked.add(data["client_order_id"]),
     "CANCEL_ACK": lambda found, data: found.ended.update([data["client_order_id"]]),
     "CANCEL_INTENT": _cancel,

@@ -16,7 +16,9 @@ def refused_entries(refused: Refused) -> list[Entry]:
     entries: list[Entry] = []
     if refused.bar is not None:
         entries.append(build.bars(np.array([refused.bar], refused.bar.dtype), refused.use))
-    if refused.use == "revised":
+    if refused.use == "notice":
+        entries.append(build.alert(refused.kind, refused.text, {"symbol": refused.symbol}))
+    elif refused.use == "revised":
         entries.append(build.alert("DATA_REVISED", refused.text))
     elif refused.use == "disorder":
         entries.append(build.alert("FEED_OUT_OF_ORDER", refused.text))

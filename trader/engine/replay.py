@@ -68,7 +68,7 @@ class Replayer(Rebuild):
     def _cancel(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._begin_outputs(where)
         client_id = data["client_order_id"]
-        if client_id not in self._symbol_of:
+        if client_id not in self._order_of:
             return  # of an order that is not the core's
         mine = (
             place
@@ -103,7 +103,7 @@ class Replayer(Rebuild):
         where.require_rows("account", recorded.account, account)
 
     def _intent(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        if data["purpose"] != "decision":
+        if data["purpose"] == "flatten":
             self._closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
             return
         recorded = readback.order_of(record)
@@ -114,14 +114,15 @@ class Replayer(Rebuild):
         row = expected[0]
         symbol, order_id = int(row["symbol"]), int(row["order_id"])
         name = self.symbols[symbol]
-        client_id = client_order_id(self.lineage, name, int(row["ts_ns"]), int(row["decision"]))
+        at = int(row["ts_ns"]), int(row["decision"]), int(row["leg"])
+        client_id = client_order_id(self.lineage, name, *at)
         where.require("client_order_id", data["client_order_id"], client_id, name)
         where.require("symbol", data["symbol"], name)
         where.require("qty", float(data["qty"]), float(row["qty"]), name)
         where.require("decision", data["decision"], int(row["decision"]), name)
         where.require("order_id", data["order_id"], order_id, name)
         self._client_ids[order_id] = client_id
-        self._symbol_of[client_id] = symbol
+        self._order_of[client_id] = symbol, order_id
 
     def _snapshot(self, data: dict[str, Any], record: Record, where: Where) -> None:
         state, other = readback.snapshot_state(record), new_book(self.rules)
@@ -165,6 +166,7 @@ _STEPS: dict[str, Step] = {
     "ORDER_ACK": Replayer._sent,
     "ORDER_REJECTED": Replayer._reject,
     "ORDER_ABORTED": Replayer._aborted,
+    "ORDER_UNKNOWN": Replayer._doubted,
     "FILL": Replayer._fill,
     "CANCEL_ACK": Replayer._cancel,
     "CANCEL_INTENT": Replayer._cancel_asked,

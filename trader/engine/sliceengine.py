@@ -1,6 +1,6 @@
 """The synchronous heart of the loop: one slice through the core, its intents past a gate.
 
-Law: no asyncio, no clock, no I/O. Every intent of a slice is submitted or aborted before the next
+Law: no asyncio, no clock, no I/O. Every intent of a slice is submitted or refused before the next
 slice is taken. Rows stay in one buffer until it is nearly full; portions do not change a digest.
 """
 
@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     DECISIONS,
     EQUITIES,
     EVENTS,
     FILLS,
+    ORDERS,
     THROTTLES,
     Book,
     Inputs,
@@ -22,14 +24,12 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.closing import close_out
 from trader.core.schema import BAR, OrderStatus, Reason
-from trader.core.step import abort, on_slice, submit
-from trader.core.watch import cancel, halt, rearm
 from trader.engine.batch import RowKeeper, RunRecord
 
 ROWS_PER_PORTION = 1_024
-# The reason to refuse an intent with, NONE to let it pass.
+ALIVE = (OrderStatus.WORKING, OrderStatus.SUBMITTED, OrderStatus.PARTLY_FILLED)
+# The reason to refuse an intent with, NONE to let it pass, ORDER_UNKNOWN where it may have left.
 Gate = Callable[[np.void], Reason]
 
 
@@ -51,7 +51,7 @@ class SliceEngine:
         self._symbols = len(rules.instruments)
         self._out = new_out(self._symbols, max(3, ROWS_PER_PORTION // self._symbols))
         self._most = most_rows(self._symbols)
-        self._before = np.zeros(5, np.int64)
+        self._before = np.zeros(len(self._out.counts), np.int64)
         self._last_ns = -(2**63)
         self.slices = 0
 
@@ -68,6 +68,7 @@ class SliceEngine:
         ts_ns = int(bars[0]["ts_ns"])
         if not (ts_ns > self._last_ns and (len(bars) == 1 or _is_slice(bars))):
             raise ValueError(f"bars at {ts_ns} are no slice after {self._last_ns}")
+        inputs = Inputs(*map(_writeable, inputs))
         if not self._has_room(len(bars)):
             self._hand_over()
         self._last_ns = ts_ns
@@ -76,20 +77,28 @@ class SliceEngine:
         self.slices += 1
 
     def pass_gate(self, gate: Gate | None = None) -> None:
-        """Submit every intent of the slice, or abort those that `gate` gives a reason against."""
+        """Submit every intent of the slice, or refuse those that `gate` gives a reason against.
+
+        Where an entry is refused, so are its exits, and the gate is not asked about them.
+        """
         if int(self._out.counts[DECISIONS]) == int(self._before[DECISIONS]):
             return
-        working = self.book.positions["working_orders"]
-        if gate is None:
-            for waiting in np.flatnonzero(working).tolist():
-                submit(self.book, waiting)
-            return
+        refused: dict[int, Reason] = {}  # entries, by order id
         for symbol, order in list(self.intents()):
-            reason = gate(order)
+            reason = refused.get(int(order["parent"]), Reason.NONE)
+            if reason == Reason.NONE and gate is not None:
+                reason = gate(order)
             if reason == Reason.NONE:
-                submit(self.book, symbol)
+                submit(self.book, symbol, int(order["order_id"]))
+            elif reason == Reason.ORDER_UNKNOWN:
+                doubt(self.book, symbol, int(order["order_id"]))
             else:
-                abort(self.book, self.rules, symbol, int(reason), self._out)
+                refused[int(order["order_id"])] = reason
+                self.refuse(symbol, int(order["order_id"]), reason)
+
+    def refuse(self, symbol: int, order_id: int, reason: Reason) -> None:
+        """The gate keeps an intent of the slice taken last."""
+        refuse(self.book, self.rules, symbol, order_id, int(reason), self._out)
 
     def halt(self, reason: Reason) -> np.ndarray:
         """Latch HALTED from outside the core, between two slices; EVENT rows of what ended."""
@@ -135,7 +144,7 @@ class SliceEngine:
 
     def working(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every order that was sent and may still fill."""
-        return (found for found in self.orders() if found[1]["status"] == OrderStatus.WORKING)
+        return (found for found in self.orders() if found[1]["status"] in ALIVE)
 
     def orders(self) -> Iterator[tuple[int, np.void]]:
         """(symbol, copy of the ORDER record) of every order in the book."""
@@ -158,6 +167,7 @@ class SliceEngine:
             fills=out.fills[first[FILLS] : last[FILLS]],
             throttles=out.throttles[first[THROTTLES] : last[THROTTLES]],
             events=out.events[first[EVENTS] : last[EVENTS]],
+            orders=out.orders[first[ORDERS] : last[ORDERS]],
             counts=last - first,
         )
 
@@ -170,7 +180,7 @@ class SliceEngine:
         """Whether every buffer holds a slice of `bars` twice: aborts and a halt come after it."""
         counts, out = self._out.counts, self._out
         needed = (bars, *self._most[1:])
-        sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events)
+        sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events, out.orders)
         return all(
             int(used) + 2 * need <= len(room)
             for used, need, room in zip(counts, needed, sizes, strict=True)
@@ -192,8 +202,8 @@ def warm_up(rules: Rules) -> None:
     for field in ("open", "high", "low", "close"):
         bars[field] = 1.0
     engine.take(Inputs(bars, np.zeros(1, np.int8), np.zeros(1, np.int16)))
-    submit(engine.book, 0)
-    abort(engine.book, rules, 0, int(Reason.KILLED), engine._out)
+    submit(engine.book, 0, 0)
+    engine.refuse(0, 0, Reason.KILLED)
     engine.cancel(0, 0, Reason.KILLED)
     engine.close_out(0)
     engine.halt(Reason.KILLED)
@@ -201,10 +211,16 @@ def warm_up(rules: Rules) -> None:
     engine.record()
 
 
-def most_rows(symbols: int) -> tuple[int, int, int, int, int]:
+def _writeable(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of one that is read-only: that is another type to the compiled core,
+    which would be compiled again, for ten seconds and more, with the first slice of a live run."""
+    return array if array.flags.writeable else array.copy()
+
+
+def most_rows(symbols: int) -> tuple[int, ...]:
     """The most rows one slice can append, in the order of `Out.counts`."""
     one = new_out(symbols, 1)
-    return symbols, 1, len(one.fills), len(one.throttles), len(one.events)
+    return symbols, 1, len(one.fills), len(one.throttles), len(one.events), len(one.orders)
 
 
 def _is_slice(bars: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from trader.engine.quarantine import Quarantine
 from trader.feeds.bargate import BarGate, VerdictKind
-from trader.feeds.live import BadBar, LiveBar, LiveFeed
+from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
 from trader.moments import iso_utc
 
 SLICES_PER_JOB = 128  # of a history: one hop to the executor and back is shared by so many
@@ -37,11 +37,13 @@ class Slice(NamedTuple):
 class Refused(NamedTuple):
     """A bar, or what came instead of one, that is not traded on."""
 
-    use: str  # late, duplicate, revised, invalid (as the journal spells it); or disorder, of many
+    use: str  # late, duplicate, revised, invalid (as the journal spells it); or disorder, of many;
+    # or notice, of no bar: what a market's feed has to say
     bar: np.void | None  # BAR; None where the line was none
     text: str = ""
     line: str = ""
     symbol: int = -1  # of the instruments; -1 where the line names none
+    kind: str = ""  # of a notice
 
 
 class Portion(NamedTuple):
@@ -106,7 +108,7 @@ class LiveSlices:
     async def __aiter__(self) -> AsyncIterator[Portion]:
         loop = asyncio.get_running_loop()
         items = aiter(self._feed)
-        pending: asyncio.Task[LiveBar | BadBar] | None = None
+        pending: asyncio.Task[LiveBar | BadBar | FeedNotice] | None = None
         try:
             while True:
                 pending = pending or asyncio.ensure_future(anext(items))
@@ -129,8 +131,11 @@ class LiveSlices:
                 pending.cancel()
             await self._feed.aclose()
 
-    def _arrived(self, came: LiveBar | BadBar, now_s: float) -> Portion | None:
+    def _arrived(self, came: LiveBar | BadBar | FeedNotice, now_s: float) -> Portion | None:
         """What one item of the feed completes or is refused for; None if it only waits."""
+        if isinstance(came, FeedNotice):
+            told = Refused("notice", None, came.text, symbol=came.symbol, kind=came.kind)
+            return Portion((), (told,))
         self.items += 1
         if isinstance(came, BadBar):
             where = f"line {came.line_number}: " if came.line_number else ""

@@ -12,6 +12,7 @@ class SentOrder(NamedTuple):
     order_id: str
     decision: int
     qty: float
+    leg: int = 0  # which of its decision's orders
 
 
 class Passed(NamedTuple):
@@ -19,6 +20,7 @@ class Passed(NamedTuple):
 
     reason: Reason
     detail: str = ""
+    is_unknown: bool = False  # it may have left: nobody knows until the broker says
 
 
 class Surroundings(Protocol):

@@ -7,6 +7,7 @@ raises: what the policy calls an error is refused and said. Nothing is repaired.
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -74,13 +75,16 @@ class BarGate:
         quality: Quality,
         sessions: np.ndarray | None,
         clock: BarClock | None = None,
+        may_be_negative: Sequence[bool] = (),
     ) -> None:
+        """`may_be_negative` says of each symbol whether its prices may; without it none may."""
         self._clock = None if clock is None or clock.is_fixed else clock
         self.counts = dict.fromkeys(RULES, 0)
         self.missing_bars = 0
         self.equal_by_last_bit = 0  # bars of which a price lies outside by float noise alone
         self._period_ns = period_ns
         self._quality = quality
+        self._may_be_negative = may_be_negative or [False] * n_symbols
         self._series = [_Series() for _ in range(n_symbols)]
         self._opens: list[int] = []
         if sessions is not None:
@@ -105,7 +109,7 @@ class BarGate:
                 return self._refused(VerdictKind.DUPLICATE, "duplicate", "the same bar again")
             return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
-        rule = broken_rule(values)
+        rule = broken_rule(values, self._may_be_negative[symbol])
         if rule == "ohlc" and is_noise(values):
             self.equal_by_last_bit += 1
             rule = "" if 0.0 <= values[4] < math.inf else "volume"
@@ -125,7 +129,8 @@ class BarGate:
         close, before = values[3], series.close
         kind = VerdictKind.INVALID if rule else VerdictKind.ACCEPTED
         detail = _shown(values) if rule else ""
-        if abs(close / before - 1.0) > self._quality.max_jump:  # NaN before the first: no jump
+        is_defined = close > 0.0 and before > 0.0  # NaN before the first: no jump
+        if is_defined and abs(close / before - 1.0) > self._quality.max_jump:
             jump = f"close {exact(close)} after {exact(before)}"
             if self._quality.jump == "warn":
                 kind, rule, detail = max(kind, VerdictKind.JUMP), rule or "jump", detail or jump
@@ -171,17 +176,18 @@ class BarGate:
         return Verdict(kind, False, rule, 0, detail)
 
 
-def broken_rule(values: tuple[float, ...]) -> str:
+def broken_rule(values: tuple[float, ...], may_be_negative: bool = False) -> str:
     """The first rule that a bar's own values break, "" for none.
 
     `values` are open, high, low, close, volume, bid, ask; a quote may be NaN.
     """
     opened, high, low, close, volume, bid, ask = values
+    least = -math.inf if may_be_negative else 0.0
     for price in (opened, high, low, close):
-        if not 0.0 < price < math.inf:
+        if not least < price < math.inf:
             return "price"
     for quote in (bid, ask):
-        if not (0.0 < quote < math.inf or quote != quote):
+        if not (least < quote < math.inf or quote != quote):
             return "price"
     if not (low <= opened <= high and low <= close <= high):
         return "ohlc"
@@ -191,7 +197,7 @@ def broken_rule(values: tuple[float, ...]) -> str:
 def is_noise(values: tuple[float, ...]) -> bool:
     """Whether open and close lie between low and high but for the noise of floats."""
     opened, high, low, close = values[:4]
-    slack = FLOAT_NOISE * high
+    slack = FLOAT_NOISE * max(abs(high), abs(low))
     return low - slack <= min(opened, close) and max(opened, close) <= high + slack
 
 

@@ -18,8 +18,9 @@ from trader.feeds.series import (
     check_period,
     check_unit,
     finding,
-    is_positive,
+    is_price,
     jump_text,
+    jumps_beyond,
     outside_range,
     records,
     values_text,
@@ -176,12 +177,13 @@ class DataGate:
 
     def _sane(self, series: Series) -> Series:
         quotes = [name for name in ("bid", "ask") if name in series.raw.numbers]
+        may_be_negative = self.config.instruments[series.symbol].allow_negative_prices
         bad = np.zeros(len(series.rows), bool)
         for name in PRICES:
-            bad |= ~is_positive(series.column(name))
+            bad |= ~is_price(series.column(name), may_be_negative)
         for name in quotes:
             values = series.column(name)
-            bad |= ~(is_positive(values) | np.isnan(values))
+            bad |= ~(is_price(values, may_be_negative) | np.isnan(values))
         series = self._reject("price", series, bad)
         outside, noise = outside_range(series)
         self.report.equal_by_last_bit += noise
@@ -203,7 +205,7 @@ class DataGate:
         if self.config.feed.quality.jump == "drop":
             jumps = wild(close, most, self.config.feed.quality.max_bad_bars)
         else:
-            jumps = np.concatenate([[False], np.abs(close[1:] / close[:-1] - 1.0) > most])
+            jumps = jumps_beyond(close, most)
         if not jumps.any():
             return series
         self.report.splits += split_sentences(series, jumps)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from trader.config.scalars import MONTHS_S, PERIODS
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
 from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.feed import Files, check_present, judged, read_files
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, existing
+from trader.hours.tables import is_always_open
 
 LIMITS_OFF = {
     "risk": dict.fromkeys(
@@ -33,6 +35,8 @@ OPTIONS = {
     "timestamp": "--timestamp",
 }
 SHOWN = 40
+DAY_S = PERIODS["day"]
+PERIODS_S = (*PERIODS.values(), *MONTHS_S)
 GUESS_S = 60.0  # for a file of one row, which has no period
 
 
@@ -83,7 +87,7 @@ def check_config(config: Config) -> Checked:
 def check_file(path: Path, terms: FileTerms) -> Checked:
     """One file under the default policies. Raises where no row can be judged."""
     existing(path)  # its braces, if it has any, are no pattern
-    files = read_files(_plain(path, [terms.symbol or "?"], terms.period_s or GUESS_S, terms))
+    files = _read(path, terms)
     raw = files.rows[0][0]
     symbols = _symbols(raw, path, terms.symbol)
     config = _plain(path, symbols, terms.period_s or _period_s(raw), terms)
@@ -91,6 +95,25 @@ def check_file(path: Path, terms: FileTerms) -> Checked:
         return _checked(config, files)
     except ConfigError as error:
         raise UsageError(f"--market-hours {terms.market_hours}: {error}") from error
+
+
+def _read(path: Path, terms: FileTerms) -> Files:
+    """The file's rows. Days of an exchange need no zone, and what they are only the rows say."""
+    names = [terms.symbol or "?"]
+    try:
+        return read_files(_plain(path, names, terms.period_s or GUESS_S, terms))
+    except DataError:
+        if terms.period_s is not None or is_always_open(terms.market_hours):
+            raise
+        try:
+            files = read_files(_plain(path, names, DAY_S, terms))
+        except ConfigError as error:
+            raise UsageError(f"--market-hours {terms.market_hours}: {error}") from error
+        except DataError:
+            files = None
+        if files is None or _period_s(files.rows[0][0]) not in PERIODS_S:
+            raise
+        return files
 
 
 def _checked(config: Config, files: Files) -> Checked:

@@ -19,7 +19,7 @@ from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
-from trader.feeds.raw import RawRows, SourceFile, Watched, source_paths
+from trader.feeds.raw import RawRows, SourceFile, Watched, joined, parts_of, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
@@ -89,20 +89,24 @@ def read_files(config: Config) -> Files:
             key="feed.type",
         )
     if reader is None:
-        raise ConfigError(
-            f"{config.feed.type} has no history; a backtest needs {' or '.join(READERS)}",
-            key="feed.type",
-        )
+        remedy = f"a backtest needs {' or '.join(READERS)}"
+        if config.feed.is_market:
+            remedy = "`trader data download -c FILE` fetches it, and prints how to backtest on it"
+        raise ConfigError(f"{config.feed.type} has no history here: {remedy}", key="feed.type")
     check_policies(config)
     rows = []
     sources = []
     for path, symbol in source_paths(config):
-        try:
-            watched = Watched(path)
-            raw = reader(path, config)
-            sources.append(watched.source(len(raw)))
-        except OSError as error:
-            raise DataError(f"{path} went away while it was being read: {error}") from error
+        files = parts_of(path) if path.is_dir() else [path]
+        parts = []
+        for file in files:
+            try:
+                watched = Watched(file)
+                parts.append(reader(file, config))
+                sources.append(watched.source(len(parts[-1])))
+            except OSError as error:
+                raise DataError(f"{file} went away while it was being read: {error}") from error
+        raw = joined(parts, path) if path.is_dir() else parts[0]
         if raw.recognised:
             _log.info("%s", raw.recognised)
         rows.append((raw, symbol))
@@ -141,3 +145,10 @@ def check_present(config: Config, report: QualityReport) -> None:
         named = ", ".join(name or "rows without a symbol" for name in others[:8])
         found = f"; the data has {named}" if others else ""
         raise DataError(f"{path}: no bars for {', '.join(absent)}{found}")
+
+
+def data_hashes(config: Config, frame: "pd.DataFrame | None" = None) -> list[str]:
+    """SHA-256 of every file of `config.feed`, or of the frame in its place."""
+    if frame is not None:
+        return [read_frame(frame, config)[1].sha256]
+    return [Watched(path).sha256 for path, _ in source_paths(config)]

@@ -46,6 +46,7 @@ class BarFinaliser:
     def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
         """`start_ns`: for each symbol the open of the first bar that is wanted."""
         self._terms = terms
+        self._now_ns = 0
         self._lines = [Line(self._aligned(start_ns[i])) for i in range(symbols)]
 
     @property
@@ -54,7 +55,11 @@ class BarFinaliser:
         return any(line.is_catching_up for line in self._lines)
 
     def on(self, event: Input, now_ns: int) -> list[Output]:
-        """Take one event at the market's time `now_ns`; what follows from it, in order."""
+        """Take one event at the market's time `now_ns`; what follows from it, in order.
+
+        Time that goes back, for a clock that was set right, stands still.
+        """
+        now_ns = self._now_ns = max(self._now_ns, now_ns)
         if isinstance(event, Tick):
             return [out for i in range(len(self._lines)) for out in self._questions(i, now_ns)]
         if isinstance(event, Notice):

@@ -68,6 +68,15 @@ class BadBar:
     line_number: int = 0  # from 1, blank lines counted; 0 where a source has no lines
 
 
+@dataclass(frozen=True, slots=True)
+class FeedNotice:
+    """What a market's feed has to say beside bars: it goes on record as an ALERT of `kind`."""
+
+    kind: str
+    text: str
+    symbol: int = -1
+
+
 class LiveFeed(Protocol):
     """Where a paper run's bars come from. Iterated once; `aclose` may be called at any time."""
 
@@ -93,7 +102,7 @@ class LiveFeed(Protocol):
         """What it means for the run that the feed has ended."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]: ...
+    def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]: ...
 
     async def aclose(self) -> None:
         """Stop reading; nothing more is yielded."""
@@ -118,6 +127,11 @@ def open_feed(
         from trader.feeds.stdin_source import StdinFeed
 
         return StdinFeed(config, clock, resumed=resumed, tell=tell)
+    if config.feed.is_market:
+        from trader.feeds.registry import open_source
+        from trader.feeds.venue_feed import VenueFeed
+
+        return VenueFeed(config, open_source(config), clock, resumed.after_ns, tell)
     from trader.feeds.feed import load_history
     from trader.feeds.replay_source import LongWaits, ReplayFeed
 

@@ -7,6 +7,7 @@ changes no value and drops no row.
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +167,8 @@ def existing(path: Path) -> Path:
         is_there, is_file, is_folder = path.exists(), path.is_file(), path.is_dir()
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", key="feed.path") from error
+    if is_folder and parts_of(path):
+        return path
     if is_folder:
         raise ConfigError(f"{path} is a folder; name the file in it", key="feed.path")
     if not is_there:
@@ -177,6 +180,22 @@ def existing(path: Path) -> Path:
     if not os.access(path, os.R_OK):
         raise ConfigError(f"{path} cannot be read: permission denied", key="feed.path")
     return path
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """The Parquet files of a folder of parts, in the order of their names."""
+    return sorted(folder.glob("*.parquet"))
+
+
+def joined(parts: Sequence[RawRows], folder: Path) -> RawRows:
+    """The rows of every part of a folder, one after the other."""
+    first = parts[0]
+    names = set(first.numbers)
+    if any(set(part.numbers) != names or part.symbols is not None for part in parts):
+        raise DataError(f"{folder}: its files have different columns, or a column of symbols")
+    numbers = {name: np.concatenate([part.numbers[name] for part in parts]) for name in names}
+    stamps = np.concatenate([part.stamps_ns for part in parts])
+    return RawRows(folder, stamps, numbers, None, first.first_line, first.extra_columns)
 
 
 class Watched:

@@ -54,8 +54,19 @@ class Series:
         return Series(self.symbol, self.name, self.raw, self.rows[order], self.stamps_ns[order])
 
 
-def is_positive(values: np.ndarray) -> np.ndarray:
+def is_price(values: np.ndarray, may_be_negative: bool) -> np.ndarray:
+    """Where a value is a finite number above 0, or any finite one where the instrument says so."""
+    if may_be_negative:
+        return np.isfinite(values)
     return (values > 0.0) & (values < np.inf)
+
+
+def jumps_beyond(close: np.ndarray, most: float) -> np.ndarray:
+    """Closes further than the fraction `most` from the one before; of one at or below 0, none."""
+    before, after = close[:-1], close[1:]
+    defined = (before > 0.0) & (after > 0.0)
+    moved = np.divide(after, before, out=np.ones(len(before)), where=defined)
+    return np.concatenate([[False], np.abs(moved - 1.0) > most])
 
 
 def outside_range(series: Series) -> tuple[np.ndarray, int]:
@@ -67,7 +78,7 @@ def outside_range(series: Series) -> tuple[np.ndarray, int]:
     inside = (low <= opens) & (opens <= high) & (low <= close) & (close <= high)
     if inside.all():
         return ~inside, 0
-    slack = FLOAT_NOISE * high
+    slack = FLOAT_NOISE * np.maximum(np.abs(high), np.abs(low))
     nearly = (low - slack <= opens) & (opens <= high + slack)
     nearly &= (low - slack <= close) & (close <= high + slack)
     return ~(nearly | inside), int(np.count_nonzero(nearly & ~inside))
@@ -78,7 +89,8 @@ def wild(close: np.ndarray, most: float, patience: int) -> np.ndarray:
     bad = np.zeros(len(close), bool)
     kept, run = close[0], 0
     for row in range(1, len(close)):
-        if abs(close[row] / kept - 1.0) > most and run < patience:
+        is_defined = close[row] > 0.0 and kept > 0.0
+        if is_defined and abs(close[row] / kept - 1.0) > most and run < patience:
             bad[row] = True
             run += 1
         else:

@@ -44,6 +44,8 @@ def looks_like_split(opens: np.ndarray, close: np.ndarray, row: int) -> str:
         return ""
     if len(following) < AFTER:
         return ""
+    if not opens[row] > 0.0:
+        return ""
     pairs = [(n, 1) for n in RATIOS] + [(1, n) for n in RATIOS] + [*UNEVEN]
     factor = before / float(opens[row])  # the night is shorter than the day
     new, old = min(pairs, key=lambda pair: abs(factor * pair[1] / pair[0] - 1.0))

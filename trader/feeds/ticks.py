@@ -7,10 +7,11 @@ beside their ticks are told, for every fill is rounded to the tick against the o
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.rounding import LAST_PLACES
 from trader.errors import ConfigError
 
 SAMPLE = 10_000  # closes looked at of each symbol, spread over its history
-TOLERANCE = 1e-6  # ticks
+TOLERANCE = 1e-6  # ticks; nothing finer than a float of that many ticks
 MOST_BESIDE = 0.5  # of the sample; adjusted prices of the past are beside their ticks, too
 
 
@@ -24,22 +25,30 @@ def warn_of_ticks(config: Config, bars: np.ndarray) -> list[str]:
         tick = instrument.tick_size
         if tick <= 0.0:
             continue
-        closes = bars["close"][bars["symbol"] == code]
-        closes = closes[:: max(1, len(closes) // SAMPLE)]
+        every = bars["close"][bars["symbol"] == code]
+        closes = every[:: max(1, len(every) // SAMPLE)]
         if len(closes) == 0:
             continue
-        if tick > np.median(closes):
+        usual = float(np.median(np.abs(closes)))
+        if tick > usual and not instrument.allow_negative_prices:
             raise ConfigError(
-                f"{instrument.symbol} costs {np.median(closes):g} (median close), less than one "
+                f"{instrument.symbol} costs {usual:g} (median close), less than one "
                 f"tick of {tick:g}; write its price step, or 0 to round nothing",
                 key=f"instruments.{code}.tick_size",
             )
         ticks = closes / tick
-        beside = np.abs(ticks - np.rint(ticks)) > TOLERANCE * np.maximum(1.0, ticks)
+        noise = np.maximum(TOLERANCE, np.abs(ticks) * LAST_PLACES)
+        beside = np.abs(ticks - np.rint(ticks)) > noise
         if beside.mean() > MOST_BESIDE:
             first = float(closes[np.argmax(beside)])
             told.append(
                 f"most closes of {instrument.symbol} are no multiples of its tick_size {tick:g} "
                 f"(such as {first!r}): every fill is rounded to it, against the order"
+            )
+        if not instrument.allow_negative_prices and every.min() < tick:
+            told.append(
+                f"{np.count_nonzero(every < tick):,} closes of {instrument.symbol} lie below one "
+                f"tick of {tick:g} (the lowest {float(every.min())!r}): a sale there would round "
+                "to nothing, so it fills beside its tick"
             )
     return told

@@ -222,7 +222,7 @@ def _unknown(code: str, known: list[str]) -> ConfigError:
 def _calendar(code: str, start: str, end: str) -> Any:
     import exchange_calendars as xcals
 
-    _mend_offsets()
+    mend_offsets()
     try:
         return xcals.get_calendar(code, start=start, end=end)
     except Exception as error:
@@ -236,7 +236,7 @@ def _calendar(code: str, start: str, end: str) -> Any:
         ) from error
 
 
-def _mend_offsets() -> None:
+def mend_offsets() -> None:
     """Orthodox Easter under pandas 3.1, which asks offsets for another method than before.
 
     Without it exchange_calendars 4.13 cannot build ASEX, XBSE, XBEL and XCYS.

@@ -164,6 +164,7 @@ def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally
         fills=record.fills,
         equity=record.equity,
         events=record.events,
+        order_rows=record.order_rows,
         sessions=bar_set.sessions,
         market=market,
         timing=timing.seconds,

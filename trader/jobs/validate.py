@@ -14,17 +14,12 @@ import numpy as np
 
 from trader.config.load import LoadedConfig
 from trader.core.schema import TradingAction
+from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.models.model import open_model, predict_rows
 from trader.models.signals_file import SignalsModel
 from trader.user_code.hooks import load_hooks
-from trader.wiring import (
-    build_features,
-    build_rules,
-    check_drivers,
-    load_bars,
-    search_paths,
-)
+from trader.wiring import build_features, check_drivers, load_bars, search_paths
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
 
@@ -45,7 +40,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     config = loaded.config
     paths = search_paths(config_files)
     load_hooks(config, paths)
-    if config.feed.type == "stdin":
+    if not config.feed.is_file:
         return _without_bars(loaded, paths)
     history = load_bars(config)
     bars = history.bar_set.bars

@@ -15,6 +15,7 @@ from trader.core.book import Rules
 from trader.engine.parity import parity
 from trader.engine.recorded import Divergence, recorded_rules
 from trader.engine.replay import replay
+from trader.engine.ruleset import build_rules
 from trader.errors import UsageError, VerificationError
 from trader.feeds.sessions import session_table
 from trader.journal import readback
@@ -23,7 +24,7 @@ from trader.journal.locate import find_journal
 from trader.journal.records import UNJUDGEABLE, JournalError, Record
 from trader.journal.store import damaged, read_records
 from trader.models.model import open_model
-from trader.wiring import build_features, build_rules, search_paths
+from trader.wiring import build_features, search_paths
 
 CONFIG = "config.resolved.yaml"
 PASS, DIVERGED, CORRUPT = "pass", "diverged", "corrupt"

@@ -146,7 +146,9 @@ def order_intent(client_id: str, symbol: str, order: np.void, cause: int) -> Ent
         "qty": float(order["qty"]),
         "decision": int(order["decision"]),
         "order_id": int(order["order_id"]),
-        "purpose": "decision",
+        "leg": int(order["leg"]),
+        "parent": int(order["parent"]),
+        "purpose": "exit" if order["kind"] in schema.EXIT_KINDS else "decision",
         "order": list(to_rows(np.array([order], schema.ORDER))[0]),
     }
     return Entry(RecordType.ORDER_INTENT, payload, int(order["ts_ns"]), cause)
@@ -165,15 +167,8 @@ class FlattenOrder:
 
 def flatten_intent(order: FlattenOrder) -> Entry:
     """ORDER_INTENT without a decision behind it: only its kill allows it, and only to reduce."""
-    payload = {
-        "client_order_id": order.client_id,
-        "symbol": order.symbol,
-        "qty": order.qty,
-        "decision": -1,
-        "order_id": 0,
-        "purpose": "flatten",
-        "kill_id": order.kill_id,
-    }
+    payload = {"client_order_id": order.client_id, "symbol": order.symbol, "qty": order.qty}
+    payload |= {"decision": -1, "order_id": 0, "purpose": "flatten", "kill_id": order.kill_id}
     return Entry(RecordType.ORDER_INTENT, payload, order.ts_ns)
 
 
@@ -206,6 +201,11 @@ def order_aborted(client_id: str, reason: Reason, text: str = "") -> Entry:
     """ORDER_ABORTED: our own gate refused it, or it was never sent (EXPIRED_UNSENT)."""
     payload = {"client_order_id": client_id, "reason": Reason(reason).name, "text": text}
     return Entry(RecordType.ORDER_ABORTED, payload)
+
+
+def order_unknown(client_id: str, text: str) -> Entry:
+    """ORDER_UNKNOWN: whether it left is not known; it is kept until the broker has said."""
+    return Entry(RecordType.ORDER_UNKNOWN, {"client_order_id": client_id, "text": text})
 
 
 def fill(client_id: str, execution_id: str, symbol: str, row: np.void) -> Entry:

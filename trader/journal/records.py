@@ -43,6 +43,7 @@ class RecordType(StrEnum):
     ORDER_ACK = "ORDER_ACK"
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker
     ORDER_ABORTED = "ORDER_ABORTED"  # by our own gate, or never sent (EXPIRED_UNSENT)
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"  # it left or not: the broker has not said
     FILL = "FILL"
     CANCEL_INTENT = "CANCEL_INTENT"
     CANCEL_ACK = "CANCEL_ACK"
@@ -98,13 +99,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "RUN_RESUME": {"run_id": str, "head": str, "last_seq": int, **IDENTITY},
     "BAR": {"use": str, "rows": list},
     "ACTION": {"rows": list, "features_sha": str, "latency_ns": int},
-    "DECISION": {
-        "first": int,
-        "rows": list,
-        "throttles": list,
-        "events": list,
-        "account": list,
-    },
+    "DECISION": {"first": int, "rows": list, "throttles": list, "events": list, "account": list},
     "ORDER_INTENT": {
         **ORDER,
         "symbol": str,
@@ -117,6 +112,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "ORDER_ACK": {**ORDER, "broker_order_id": str},
     "ORDER_REJECTED": {**ORDER, "reason": str},
     "ORDER_ABORTED": {**ORDER, "reason": str},
+    "ORDER_UNKNOWN": {**ORDER, "text": str},
     "FILL": {
         **ORDER,
         "execution_id": str,
@@ -286,14 +282,14 @@ def fault_in(kind: str, payload: Any) -> str | None:
     return None
 
 
-def client_order_id(run_lineage: str, symbol: str, ts_ns: int, decision: int) -> str:
+def client_order_id(run_lineage: str, symbol: str, ts_ns: int, decision: int, leg: int = 0) -> str:
     """The id an order carries to the broker: 20 hex digits, the same on every replay.
 
-    A hash of run lineage, symbol, slice close time and decision number, each length-prefixed, so
+    A hash of run lineage, symbol, close, decision and (but for 0) leg, each length-prefixed, so
     that a resend after a crash is recognised as the order it is.
     """
     digest = hashlib.sha256(b"trader-order/1")
-    for part in (run_lineage, symbol, str(ts_ns), str(decision)):
+    for part in (run_lineage, symbol, str(ts_ns), str(decision), *([str(leg)] if leg else [])):
         raw = part.encode("utf-8", "surrogateescape")
         digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest.hexdigest()[:20]

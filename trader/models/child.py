@@ -26,7 +26,6 @@ import numpy as np
 from trader.core.schema import BAR
 from trader.errors import ModelError, TraderError
 from trader.models.memory import limit_memory
-from trader.user_code.chance import seed_chance
 
 LENGTH = struct.Struct("<I")
 HEADER = struct.Struct("<qbI")  # number of the question, Status, rows (or row + 1, exit code)
@@ -54,7 +53,6 @@ class Setup:
     folder: str  # the parent's working directory
     memory_bytes: int | None  # address space on top of what Python itself takes
     suicide_s: float  # after this long a question kills the process
-    seed: int | None = None  # of Python's and NumPy's generators, for the user's code
     shared_fd: int | None = None  # of `SharedRows`, where the parent has some
 
 
@@ -78,8 +76,6 @@ def main(request_fd: int, answer_fd: int, preload: Sequence[str] = ()) -> None:
     served_by = os.getpid()
     try:
         limit_memory(setup.memory_bytes)
-        if setup.seed is not None:
-            seed_chance(setup.seed)
         model = setup.load()
         ask = _ask(model, setup)
     except BaseException as error:

@@ -68,7 +68,6 @@ class ChildModel:
             os.getcwd(),
             half_the_memory(),
             SUICIDE_S,
-            config.seed,
             started.shared.descriptor,
         )
         process = started.process

@@ -20,6 +20,7 @@ from trader.errors import ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
 from trader.models.decisions import Decided
 from trader.models.registry import model_type
+from trader.user_code.seeds import seed_generators
 
 if TYPE_CHECKING:
     from trader.models.child_model import StartedProcess
@@ -73,6 +74,7 @@ def load_model(
     `search_paths` are put on the import path for `type: python`: the config's folder and the
     working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
     """
+    seed_generators(config.seed)
     found = model_type(config.model.type)
     model: Model = found.factory(config, feature_names, symbols, search_paths)
     return model

@@ -96,9 +96,7 @@ class ModelWorker:
         pool: Executor | None = None,
         memory_bytes: int | None = None,
         load_timeout_s: float = LOAD_TIMEOUT_S,
-        seed: int = 0,
     ) -> None:
-        """`seed`: of the generators that the model may draw from."""
         self.health = Health()
         self._timeout_s = timeout_s
         self._load_timeout_s = load_timeout_s
@@ -109,7 +107,6 @@ class ModelWorker:
             os.getcwd(),
             half_the_memory() if memory_bytes is None else memory_bytes,
             max(SUICIDE_FACTOR * timeout_s, SUICIDE_LEAST_S),
-            seed,
         )
         self._lock = threading.Lock()  # one question at a time
         self._child: ModelProcess | None = None

@@ -24,6 +24,7 @@ from typing import Any
 from trader.report.csvfiles import fills_csv, trades_csv
 from trader.report.document import json_text
 from trader.report.folder import write_file
+from trader.report.orderfile import write_orders
 from trader.report.parquet import EquityWriter
 from trader.report.provenance import manifest
 from trader.report.result import RunResult
@@ -34,9 +35,10 @@ FILLS = "fills.csv"
 TRADES = "trades.csv"
 EQUITY_CURVE = "equity.parquet"
 DECISIONS = "decisions.parquet"
+ORDERS = "orders.parquet"
 METRICS = "metrics.json"
 QUALITY = "data_quality.json"
-COMPLETE = (MANIFEST, CONFIG, FILLS, TRADES, EQUITY_CURVE, DECISIONS, METRICS, QUALITY)
+COMPLETE = (MANIFEST, CONFIG, FILLS, TRADES, EQUITY_CURVE, DECISIONS, ORDERS, METRICS, QUALITY)
 
 
 def write_run(run_dir: Path, result: RunResult) -> dict[str, float]:
@@ -50,6 +52,7 @@ def write_run(run_dir: Path, result: RunResult) -> dict[str, float]:
     write_file(run_dir / QUALITY, _json_file(result.quality))
     write_file(run_dir / FILLS, fills_csv(result.fills, result.symbols))
     write_file(run_dir / TRADES, trades_csv(result.trips.closed, result.symbols))
+    write_orders(run_dir / ORDERS, result.order_rows, result.symbols)
     write_file(run_dir / METRICS, _json_file(result.metrics))
     if not (run_dir / EQUITY_CURVE).exists():
         with EquityWriter(run_dir / EQUITY_CURVE, result.start_equity) as writer:

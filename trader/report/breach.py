@@ -48,12 +48,23 @@ def breach_text(reason: str, observed: float | None, limit: float | None) -> str
     A number that is none (None, NaN, infinite) is `no number`: it fails every check.
     """
     measure = MEASURES.get(reason, Measure(f"{reason}: {{}} of {{}} allowed", _quantity))
+    key = note(reason).key
+    shown = _told_apart(observed, limit, measure)
+    return measure.words.format(*shown) + (f" ({key})" if key else "")
+
+
+def money_apart(observed: float | None, limit: float | None) -> tuple[str, str]:
+    """Two amounts of money with cents, and with as many digits more as tell them apart."""
+    return _told_apart(observed, limit, Measure("", _amount))
+
+
+def _told_apart(observed: float | None, limit: float | None, measure: Measure) -> tuple[str, str]:
+    shown = "", ""
     for digits in range(MOST_DIGITS + 1):
-        shown = [_shown(value, digits, measure) for value in (observed, limit)]
+        shown = _shown(observed, digits, measure), _shown(limit, digits, measure)
         if observed == limit or shown[0] != shown[1]:
             break
-    key = note(reason).key
-    return measure.words.format(*shown) + (f" ({key})" if key else "")
+    return shown
 
 
 def _shown(value: float | None, digits: int, measure: Measure) -> str:

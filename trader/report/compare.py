@@ -36,6 +36,7 @@ def comparison(runs: Sequence[StoredRun]) -> dict[str, Any]:
         "metrics": {name: [run.metrics.get(name) for run in runs] for name in names},
         "config_differences": config_differences(runs),
         "same_code": len({run.manifest.get("code_sha256") for run in runs}) == 1,
+        "same_model": all(_model(run) == _model(runs[0]) for run in runs),
         "same_data": len({_data_hashes(run) for run in runs}) == 1,
         "divergence": [
             {
@@ -46,6 +47,11 @@ def comparison(runs: Sequence[StoredRun]) -> dict[str, Any]:
             for run in runs[1:]
         ],
     }
+
+
+def _model(run: StoredRun) -> Any:
+    """What the manifest says of the model: its section, the hashes of its files and its code."""
+    return run.manifest.get("model")
 
 
 def config_differences(runs: Sequence[StoredRun]) -> dict[str, list[Any]]:

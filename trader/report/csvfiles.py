@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trader.core.schema import NS_PER_SECOND
+from trader.core.schema import NS_PER_SECOND, OrderKind
 
 ROWS_AT_ONCE = 1_000_000  # bounds the memory of the text
 DATE_LENGTH = 10
@@ -30,6 +30,8 @@ def fills_csv(fills: np.ndarray, symbols: Sequence[str]) -> bytes:
             "slippage": _numbers(fills["slippage"]),
             "realized_pnl": _numbers(fills["realized_pnl"]),
             "order_id": _numbers(fills["order_id"]),
+            "leg": _numbers(fills["leg"]),
+            "kind": _kinds(fills["kind"]),
         }
     )
 
@@ -56,6 +58,7 @@ def trades_csv(trades: np.ndarray, symbols: Sequence[str]) -> bytes:
                     "fills",
                 )
             },
+            "exit_reason": _kinds(trades["exit_reason"]),
         }
     )
 
@@ -97,6 +100,10 @@ def _names(codes: np.ndarray, names: Sequence[str]) -> pa.Array:
 
 def _sides(qty: np.ndarray) -> pa.Array:
     return _choice(qty > 0.0, ("BUY", "SELL"))
+
+
+def _kinds(codes: np.ndarray) -> pa.Array:
+    return _names(codes, [kind.name for kind in OrderKind])
 
 
 def _choice(is_first: np.ndarray, names: tuple[str, str]) -> pa.Array:

@@ -8,9 +8,21 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trader.report.breach import breach_text
+from trader.core.schema import Reason
+from trader.report.breach import breach_text, money_apart
 
 Details = Mapping[str, Any]
+
+LEAST_CENTS = 0.005  # below it an amount would read 0.00
+OF_MONEY = frozenset(
+    reason.name
+    for reason in (
+        Reason.POSITION_NOTIONAL_LIMIT,
+        Reason.ORDER_NOTIONAL_LIMIT,
+        Reason.DAILY_LOSS_LIMIT,
+        Reason.BUYING_POWER,
+    )
+)
 
 
 def event_document(details: Details) -> dict[str, Any]:
@@ -45,6 +57,15 @@ def number(value: Any) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def money(value: Any) -> str:
+    """An amount of money with cents; one of less than a cent with two digits that say something."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return "none"
+    if 0.0 < abs(value) < LEAST_CENTS:
+        return f"{value:.2g}"
+    return f"{value:,.2f}" if abs(value) < 1e15 else f"{value:.6g}"
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -68,7 +89,10 @@ def _denied(details: Details) -> str:
     observed, limit = details.get("observed"), details.get("limit")
     if not observed and not limit:  # no numbers behind it, as of MARKET_CLOSED
         return text
-    return f"{text} (observed {number(observed)}, limit {number(limit)})"
+    shown = number(observed), number(limit)
+    if details.get("reason") in OF_MONEY:
+        shown = money_apart(observed, limit)
+    return f"{text} (observed {shown[0]}, limit {shown[1]})"
 
 
 def _throttled(details: Details) -> str:
@@ -79,9 +103,9 @@ def _throttled(details: Details) -> str:
 
 def _filled(details: Details) -> str:
     text = f"filled {details.get('side')} {number(details.get('qty'))}"
-    text += f" at {number(details.get('price'))}, commission {number(details.get('commission'))}"
+    text += f" at {number(details.get('price'))}, commission {money(details.get('commission'))}"
     pnl = details.get("realized_pnl")
-    return f"{text}, realised {number(pnl)}" if pnl else text
+    return f"{text}, realised {money(pnl)}" if pnl else text
 
 
 def _bar(details: Details) -> str:

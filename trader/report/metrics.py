@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.rounding import money_noise
+from trader.core.schema import FillFlag, OrderKind
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
 from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns, short_span_warning
@@ -67,7 +68,7 @@ def performance(
 ) -> Values:
     """All metrics of a run by name, as they are shown; `undefined` and `warnings` are the last."""
     undefined: dict[str, str] = {}
-    values = _returns(equity, market.sessions_per_year, undefined)
+    values = return_values(equity, market.sessions_per_year, undefined)
     values["buy_and_hold_return"] = _buy_and_hold(market, undefined)
     values |= _trades(trips, undefined)
     values |= _costs(fills, equity.curve, undefined)
@@ -86,7 +87,9 @@ def _warnings(values: Values) -> dict[str, str]:
     return {"cagr": warning} if warning and values["cagr"] is not None else {}
 
 
-def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]) -> Values:
+def return_values(
+    equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]
+) -> Values:
     """Everything read off the equity curve. Calmar is CAGR over the intraday drawdown."""
     curve = equity.curve
     final = curve.final_equity if curve else equity.start
@@ -160,6 +163,25 @@ def _trades(trips: RoundTrips, undefined: dict[str, str]) -> Values:
     values["worst_trade_pnl"] = float(pnl.min())
     values["average_trade_duration_s"] = float(closed["duration_s"].mean())
     return values
+
+
+def exit_facts(fills: np.ndarray, trips: RoundTrips) -> Values:
+    """Closed trades by why they closed, and what the order of prices inside a bar decided.
+
+    `ambiguous_best` is how much more the kindest order of prices would have made, before
+    commission and before all that would have come after.
+    """
+    codes, counts = np.unique(trips.closed["exit_reason"], return_counts=True)
+    doubtful = fills[(fills["flags"] & FillFlag.AMBIGUOUS) != 0]
+    gain = (doubtful["price"] - doubtful["best_price"]) * doubtful["qty"]
+    return {
+        "exits": {
+            OrderKind(int(code)).name: int(count)
+            for code, count in sorted(zip(codes, counts, strict=True), key=lambda item: -item[1])
+        },
+        "ambiguous_fills": len(doubtful),
+        "ambiguous_best": float(gain.sum()),
+    }
 
 
 def _costs(fills: np.ndarray, facts: CurveFacts | None, undefined: dict[str, str]) -> Values:

@@ -161,15 +161,15 @@ class DecisionWriter(RecordFile):
 def decision_table(rows: np.ndarray, symbols: pa.Array) -> pa.Table:
     """DECISION rows as decisions.parquet has them; `symbols` are names, by their number."""
     columns = [
-        _timestamps(rows["ts_ns"]),
-        pa.DictionaryArray.from_arrays(_numbers(rows["symbol"]), symbols),
-        _text(rows["action"], _ACTIONS),
-        _numbers(rows["requested_qty"]),
-        _numbers(rows["approved_qty"]),
-        _text(_REASON_POSITIONS[rows["reason"]], _REASONS),
-        _text(rows["throttle"], _STAGES),
-        _numbers(rows["observed"]),
-        _numbers(rows["limit"]),
+        timestamps_column(rows["ts_ns"]),
+        pa.DictionaryArray.from_arrays(numbers_column(rows["symbol"]), symbols),
+        text_column(rows["action"], _ACTIONS),
+        numbers_column(rows["requested_qty"]),
+        numbers_column(rows["approved_qty"]),
+        text_column(REASON_POSITIONS[rows["reason"]], REASONS),
+        text_column(rows["throttle"], _STAGES),
+        numbers_column(rows["observed"]),
+        numbers_column(rows["limit"]),
     ]
     return pa.Table.from_arrays(columns, schema=DECISION_SCHEMA)
 
@@ -194,26 +194,26 @@ def equity_table(rows: np.ndarray, peak: float) -> tuple[pa.Table, float]:
     with np.errstate(over="ignore", invalid="ignore"):  # equity beyond all numbers: no part
         drawdown = (peaks - equity) / peaks
     columns = [
-        _timestamps(rows["ts_ns"]),
+        timestamps_column(rows["ts_ns"]),
         pa.array(equity),
-        _numbers(rows["cash"]),
-        _numbers(rows["gross_exposure"]),
+        numbers_column(rows["cash"]),
+        numbers_column(rows["gross_exposure"]),
         pa.array(drawdown),
-        _text(rows["trading_state"], _STATES),
+        text_column(rows["trading_state"], _STATES),
     ]
     highest = float(peaks[-1]) if len(rows) else peak
     return pa.Table.from_arrays(columns, schema=EQUITY_SCHEMA), highest
 
 
-def _numbers(column: np.ndarray) -> pa.Array:
+def numbers_column(column: np.ndarray) -> pa.Array:
     return pa.array(np.ascontiguousarray(column))
 
 
-def _timestamps(ts_ns: np.ndarray) -> pa.Array:
-    return _numbers(ts_ns).cast(TIMESTAMP)
+def timestamps_column(ts_ns: np.ndarray) -> pa.Array:
+    return numbers_column(ts_ns).cast(TIMESTAMP)
 
 
-def _text(codes: np.ndarray, names: pa.Array) -> pa.Array:
+def text_column(codes: np.ndarray, names: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names)
 
 
@@ -225,7 +225,7 @@ def _reason_dictionary() -> tuple[pa.Array, np.ndarray]:
     return pa.array(names), positions
 
 
-_REASONS, _REASON_POSITIONS = _reason_dictionary()
+REASONS, REASON_POSITIONS = _reason_dictionary()
 _ACTIONS = pa.array([action.name for action in TradingAction])
 _STATES = pa.array([state.name for state in TradingState])
 _STAGES = pa.array([stage_names(bits) for bits in range(STAGE_SETS)])

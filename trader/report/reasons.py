@@ -32,6 +32,12 @@ NOTES: dict[Reason, Note] = {
     ),
     Reason.MODEL_ERROR: Note("the model raised an error", "model"),
     Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
+    Reason.COOLDOWN: Note("too few bars had passed since the exit", "exits.cooldown_bars"),
+    Reason.EXIT_DISTANCE_UNKNOWN: Note(
+        "the range that the exits are measured by was not known yet", "exits"
+    ),
+    Reason.EXIT_PRICE: Note("a stop or target was on the wrong side of the price", "model"),
+    Reason.REQUEST_INVALID: Note("the size or price beside the action was none", "model"),
     Reason.HALTED: Note("trading was halted by a limit", "risk"),
     Reason.KILLED: Note("the run was killed"),
     Reason.REDUCE_ONLY: Note("only reducing orders were let through", "risk"),
@@ -66,6 +72,9 @@ NOTES: dict[Reason, Note] = {
     Reason.BUYING_POWER: Note(
         "all positions and orders would be worth more than equity", "risk.allow_margin"
     ),
+    Reason.PRICE_NOT_POSITIVE: Note(
+        "a fraction of a price at or below zero is undefined", "instruments.allow_negative_prices"
+    ),
     Reason.MARKET_CLOSED: Note("the market was closed", "risk.market_hours"),
     Reason.CALENDAR_UNKNOWN: Note("the calendar does not know the date", "risk.market_hours"),
     Reason.VOLUME_PARTICIPATION: Note(
@@ -99,6 +108,10 @@ NOTES: dict[Reason, Note] = {
     Reason.REPLACED: Note("a newer order took its place"),
     Reason.TIME_IN_FORCE: Note("its time ran out", "broker.time_in_force"),
     Reason.SHUTDOWN: Note("the run was stopped in order (Ctrl-C, SIGTERM)"),
+    Reason.POSITION_CLOSED: Note("the position it was to close was closed"),
+    Reason.ENTRY_ENDED: Note("the entry it belonged to ended unfilled"),
+    Reason.MAX_HOLDING: Note("the position was held for long enough", "exits.max_holding_bars"),
+    Reason.ORDER_UNKNOWN: Note("whether an earlier order left is not known"),
     Reason.FEED_LOST: Note("no bar came for too long", "feed.disconnect_after_seconds"),
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.report.curve import CurveFacts, curve_facts, session_equity
-from trader.report.metrics import EquityFacts, MarketFacts, performance
+from trader.report.metrics import EquityFacts, MarketFacts, exit_facts, performance
 from trader.report.risk import risk_block
 from trader.report.roundtrips import RoundTrips, round_trips
 from trader.report.tally import DecisionTally
@@ -54,6 +54,7 @@ class RunResult:
     fills: np.ndarray  # FILL
     equity: np.ndarray  # EQUITY, one row a slice
     events: np.ndarray  # EVENT
+    order_rows: np.ndarray  # ORDER, every one, by id
     sessions: np.ndarray  # SESSION
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
@@ -89,7 +90,8 @@ class RunResult:
         """Headline statistics; see `metrics.performance`."""
         by_session = session_equity(self.equity, self.sessions, self.config.period_ns)
         facts = EquityFacts(self.start_equity, self.curve, by_session)
-        return performance(facts, self.fills, self.trips, self.market)
+        headline = performance(facts, self.fills, self.trips, self.market)
+        return headline | exit_facts(self.fills, self.trips)
 
     @cached_property
     def risk(self) -> dict[str, Any]:

@@ -27,9 +27,10 @@ ROUND_TRIP = np.dtype(
         ("pnl", "<f8"),  # net of commission
         ("gross_pnl", "<f8"),
         ("commission", "<f8"),
-        ("return_frac", "<f8"),  # pnl / (qty × entry price)
+        ("return_frac", "<f8"),  # pnl / (qty × entry price); NaN at a price of 0 or less
         ("duration_s", "<f8"),
         ("fills", "<i8"),  # a split fill counts in both trades
+        ("exit_reason", "<i8"),  # OrderKind of the fill that closed it
     ]
 )
 
@@ -131,9 +132,11 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     trade["gross_pnl"] = gross if abs(gross) > noise else 0.0
     trade["commission"] = state["commission"]
     trade["pnl"] = net if abs(net) > noise else 0.0
-    trade["return_frac"] = trade["pnl"] / (trade["qty"] * trade["entry_price"])
+    worth = trade["qty"] * trade["entry_price"]
+    trade["return_frac"] = trade["pnl"] / worth if worth > 0.0 else np.nan
     trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
     trade["fills"] = state["fills"]
+    trade["exit_reason"] = fill["kind"]
     state["lots"] = 0.0
     state["largest"] = 0.0
     state["entered"] = 0.0

@@ -19,7 +19,11 @@ from trader.report.provenance import FORMAT
 
 LATEST = "latest"
 JOURNAL = "journal.sqlite"
+SWEEP = "sweep.json"  # a folder of many runs, which is none itself
 NEEDED_KEYS = ("run_id", "command", "engine", "started_at", "digest", "counts", "risk", "timing")
+KINDS = {"run_id": str, "counts": dict, "risk": dict, "timing": dict}  # of the values of these
+COUNTED = ("bars", "slices", "orders", "fills", "denied", "throttled")
+NEEDED_METRICS = ("start_equity", "final_equity")
 NEAREST = 3  # names offered for an unknown one
 
 
@@ -40,12 +44,11 @@ class StoredRun:
     def document(self) -> dict[str, Any]:
         """The summary document of the run; see `document.summary_document`."""
         manifest, counts = self.manifest, self.manifest["counts"]
-        named = ("bars", "slices", "orders", "fills", "denied", "throttled")
         return {
             "run_id": self.run_id,
             "run_dir": str(self.path),
             "digest": manifest["digest"],
-            **{name: counts[name] for name in named},
+            **{name: counts[name] for name in COUNTED},
             "start_equity": self.metrics["start_equity"],
             "final_equity": self.metrics["final_equity"],
             "metrics": self.metrics,
@@ -77,7 +80,16 @@ def read_run(path: Path) -> StoredRun:
             f"{path / MANIFEST}: format {manifest.get('format')!r}, and this version reads "
             f"{FORMAT}; use the version of trader that made it"
         )
+    for key, kind in KINDS.items():
+        if not isinstance(manifest[key], kind):
+            raise UsageError(f"{path / MANIFEST}: damaged, {key} is {manifest[key]!r:.40}")
+    absent = [key for key in COUNTED if key not in manifest["counts"]]
+    if absent:
+        raise UsageError(f"{path / MANIFEST}: damaged, no {', '.join(absent)} in counts")
     metrics = _json_object(path / METRICS)
+    absent = [key for key in NEEDED_METRICS if key not in metrics]
+    if absent:
+        raise UsageError(f"{path / METRICS}: damaged, no {', '.join(absent)}")
     missing = tuple(name for name in COMPLETE if not (path / name).is_file())
     return StoredRun(path, manifest, metrics, missing)
 
@@ -121,10 +133,14 @@ def find_run(text: str, parent: Path) -> StoredRun:
 def _run_folders(parent: Path) -> list[Path]:
     """Folders that are runs, or were meant to be."""
     try:
-        entries = [path for path in parent.iterdir() if path.is_dir()]
+        entries = [path for path in parent.iterdir() if path.is_dir() and not _is_sweep(path)]
     except OSError as error:
         raise UsageError(f"cannot read the folder {parent}: {error.strerror}") from error
     return [path for path in entries if _is_run(path)]
+
+
+def _is_sweep(path: Path) -> bool:
+    return (path / SWEEP).exists()
 
 
 def _is_run(path: Path) -> bool:

@@ -152,6 +152,8 @@ def _verdict(document: Mapping[str, Any], letters: str) -> list[str]:
         lines.append("The code of trader differs.")
     if not document["config_differences"]:
         lines.append("The configs are equal.")
+        if not document["same_model"]:
+            lines.append("The model's files differ (weights, signals or code): see manifest.json.")
     for letter, parting in zip(letters[1:], document["divergence"], strict=True):
         lines += _parting_lines(letter, parting)
     return lines

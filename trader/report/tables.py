@@ -5,6 +5,7 @@ plain ASCII at 80 columns, readable without colour; what is undefined says why. 
 close they were decided on are flagged before any number.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -84,8 +85,30 @@ def summary_view(document: Mapping[str, Any]) -> Group:
         parts += [_heading("Result"), headline_table(document["metrics"], RETURNS)]
         parts += [_heading("Trades"), headline_table(document["metrics"], TRADES)]
         parts += _undefined_notes(document["metrics"])
+        parts += exit_lines(document["metrics"])
         parts += [_heading("Risk"), *risk_view(document)]
     return Group(*parts)
+
+
+def exit_lines(metrics: Mapping[str, Any]) -> list[RenderableType]:
+    """Why trades closed, and what the order of prices inside a bar decided; none of old runs."""
+    lines: list[RenderableType] = []
+    exits = metrics.get("exits", {})
+    if exits and set(exits) != {"SIGNAL"}:
+        told = ", ".join(f"{name} {count:,}" for name, count in exits.items())
+        lines += [Text(line) for line in textwrap.wrap(f"Trades closed by: {told}", 80)]
+    doubtful = metrics.get("ambiguous_fills", 0)
+    if doubtful:
+        lines += [
+            Text(line)
+            for line in textwrap.wrap(
+                f"{doubtful:,} fills were ambiguous: stop and target, or entry and stop, inside "
+                "one bar, of which the worse was taken (broker.intrabar); the best order of "
+                f"prices would have made {money(metrics['ambiguous_best'])} more",
+                80,
+            )
+        ]
+    return lines
 
 
 def warnings(document: Mapping[str, Any]) -> list[str]:

@@ -98,7 +98,10 @@ def _end(target: Target, since_ns: int) -> None:
         return target.finish(NOT_STOPPED, since_ns)
     if sent == processes.GONE and lock_of(target.run) == runs.HELD:
         # The number in the registry is not the holder: nothing was signalled, nothing is proven.
-        target.trouble = f"pid {runner.pid} is gone, and somebody still holds the run"
+        target.trouble = (
+            f"pid {runner.pid} is not to be found here, and somebody still holds the run (in "
+            "another PID namespace?)"
+        )
         return target.finish(NOT_STOPPED, since_ns)
     deadline = time.monotonic() + AFTER_SIGKILL_S
     # The lock goes when the last of its threads has gone.
@@ -138,4 +141,11 @@ def _see_off_late(target: Target) -> None:
         target.trouble = "did not leave in time, and its process is not known"
         return
     sent = processes.kill_process(runner.pid, runner.started)
+    if sent == processes.GONE and lock_of(target.run) == runs.HELD:
+        # Its number is of another PID namespace (a container), or it left this very moment.
+        target.trouble = (
+            "no order can leave, but it is still alive, suspended or in another PID namespace: its "
+            "working orders are not cancelled. End it there (in its container)"
+        )
+        return
     target.trouble = "did not leave in time: " + (sent or "ended by SIGKILL")

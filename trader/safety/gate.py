@@ -37,6 +37,10 @@ class Order(Protocol):
         """Number of the decision it comes from."""
 
     @property
+    def leg(self) -> int:
+        """Which of its decision's orders it is: the entry, its stop, its target…"""
+
+    @property
     def qty(self) -> float:
         """Signed quantity."""
 
@@ -78,7 +82,7 @@ Trip = Callable[[str, str], object]  # code name, text
 
 
 class Counters:
-    """Counts what left: a rate on the monotonic clock, and at most one order per decision."""
+    """Counts what left: a rate on the monotonic clock, and one order a leg of each decision."""
 
     def __init__(self, max_per_second: float | None = None, max_children: int = 1) -> None:
         self._max_per_second = max_per_second
@@ -86,14 +90,18 @@ class Counters:
         self._sent_ns: deque[int] = deque()
         self._sent: deque[Order] = deque()  # the last REMEMBERED, oldest first
         self._ids: set[str] = set()
-        self._children: dict[int, int] = {}
+        self._children: dict[tuple[int, int], int] = {}
 
     def broken_law(self, order: Order) -> str:
         """Why sending this order shows that our own code is broken; "" when it does not."""
         if order.order_id in self._ids:
             return f"order {order.order_id} was to be sent twice"
-        if not self._children.get(order.decision, 0) < self._max_children:
-            return f"decision {order.decision} was to send more than {self._max_children} order(s)"
+        leg = order.decision, order.leg
+        if not self._children.get(leg, 0) < self._max_children:
+            return (
+                f"leg {order.leg} of decision {order.decision} was to send more than "
+                f"{self._max_children} order(s)"
+            )
         return ""
 
     def is_too_fast(self, now_ns: int) -> bool:
@@ -109,7 +117,8 @@ class Counters:
         if self._max_per_second is not None:
             self._sent_ns.append(now_ns)
         self._ids.add(order.order_id)
-        self._children[order.decision] = self._children.get(order.decision, 0) + 1
+        leg = order.decision, order.leg
+        self._children[leg] = self._children.get(leg, 0) + 1
         self._sent.append(order)
         if len(self._sent) > REMEMBERED:
             self.forget(self._sent.popleft())
@@ -117,7 +126,7 @@ class Counters:
     def forget(self, order: Order) -> None:
         """The order is too old to come again, or never left: its id may be sent again."""
         self._ids.discard(order.order_id)
-        self._children.pop(order.decision, None)
+        self._children.pop((order.decision, order.leg), None)
 
 
 class Gate:

@@ -105,9 +105,12 @@ class Run:
             return "starting"
         if time.monotonic_ns() - self.heartbeat_ns <= SILENT_NS:
             return "running"
-        if processes.start_token(self.runner.pid) != self.runner.started:
-            return "starting"  # what the page tells is of the process before it
-        return "hung"
+        if processes.start_token(self.runner.pid) == self.runner.started:
+            return "hung"
+        # The page is of the process before it, or of one whose number means nothing here (a
+        # container): the entry is as new as the process that made it, the heartbeat is its own.
+        is_of_page = self.entry.get("pid_start") == self.runner.started
+        return "hung" if is_of_page and self.heartbeat_ns else "starting"
 
     def now(self) -> "Run":
         """The same run as it is by now."""

@@ -10,11 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-
-def seed_chance(seed: int) -> None:
-    """Start the generators of this process anew."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the one that code without a generator of its own uses
+from trader.user_code.seeds import seed_generators
 
 
 class Chance:
@@ -32,7 +28,7 @@ class Chance:
             random.setstate(self._python)  # type: ignore[arg-type]
             np.random.set_state(self._numpy)  # type: ignore[arg-type]  # noqa: NPY002
         else:
-            seed_chance(self._seed)
+            seed_generators(self._seed)
             self._seed = None
         try:
             yield

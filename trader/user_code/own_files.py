@@ -5,12 +5,18 @@ of the target's own module are looked at, not what it imports in its turn.
 """
 
 import hashlib
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
 from trader.config.schema import Config
+from trader.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+FILES_KEY = "model.files"
 
 
 class OwnFile(NamedTuple):
@@ -31,6 +37,7 @@ def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile
     path = getattr(config.model, "path", None)
     if path is not None:
         found["model.path"] = Path(path)
+    found.update(_listed(config))
     for key, target in _targets(config):
         for module, file in _sources(target.partition(":")[0], search_paths):
             found[key if module == target.partition(":")[0] else f"{key} ({module})"] = file
@@ -38,8 +45,29 @@ def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile
 
 
 def is_code(key: str) -> bool:
-    """Whether a key of `own_files` names code."""
-    return key.partition(" ")[0].endswith(".target")
+    """Whether a key of `own_files` names code, or a file that the code of a model reads."""
+    return key.partition(" ")[0].endswith(".target") or key.startswith(FILES_KEY)
+
+
+def _listed(config: Config) -> dict[str, Path]:
+    """The files of `model.files`. A file that only `model.params` names is told of.
+
+    ConfigError for one that is not there.
+    """
+    listed = getattr(config.model, "files", ())
+    for name in listed:
+        if not Path(name).is_file():
+            raise ConfigError(f"there is no file {name}", key=FILES_KEY)
+    params = getattr(config.model, "params", {}) if config.model.type == "python" else {}
+    for key, value in params.items():
+        if isinstance(value, str) and value not in listed and os.path.isfile(value):
+            LOG.warning(
+                "model.params.%s names the file %s, which is not in model.files: whether it "
+                "changes between two starts is not noticed",
+                key,
+                value,
+            )
+    return {f"{FILES_KEY} ({name})": Path(name) for name in listed}
 
 
 def _targets(config: Config) -> Iterator[tuple[str, str]]:

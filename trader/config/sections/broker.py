@@ -50,6 +50,16 @@ class Broker(Section):
     max_fill_participation: OrNone[Share] = Field(
         default=None, description="Largest part of a bar's volume all fills may take, a fraction."
     )
-    time_in_force: Literal["gtc", "day", "ioc"] = Field(
-        default="gtc", description="How long the unfilled rest of an order works."
+    time_in_force: Literal["gtc", "day", "ioc", "fok"] = Field(
+        default="gtc",
+        description="How long the unfilled rest of an order works; fok: all at once or nothing.",
+    )
+    intrabar: Literal["worst", "ohlc", "detail"] = Field(
+        default="worst",
+        description="In which order the prices inside a bar came: the stop before the target, or "
+        "open, nearer extreme, other extreme, close.",
+    )
+    limit_fill: Literal["through", "touch"] = Field(
+        default="through",
+        description="Whether the price must go through a limit to fill it, or only touch it.",
     )

@@ -27,7 +27,7 @@ from trader.config.sections.section import Section
 
 Policy = Literal["error", "warn", "drop"]
 FILES = ("csv", "parquet")
-MARKETS = ("ccxt", "alpaca")
+MARKETS = ("ccxt",)
 FRAME = "frame"  # a DataFrame given from Python
 BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
@@ -67,6 +67,10 @@ class Instrument(Section):
     tick_size: Amount = Field(default=0.0, description="Price step; 0 rounds nothing.")
     lot_size: Positive = Field(
         default=1.0, description="Quantities are multiples of this, in units."
+    )
+    allow_negative_prices: Switch = Field(
+        default=False,
+        description="Whether prices may be zero or less (spreads, power, a future near delivery).",
     )
 
 
@@ -111,7 +115,7 @@ class Feed(Section):
     """Where bars come from."""
 
     type: FeedType = Field(
-        description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
+        description="Kind of source: csv, parquet, stdin, ccxt, or one that an installed "
         "package adds; frame is a DataFrame given from Python."
     )
     path: OrNone[Text] = Field(

@@ -38,6 +38,11 @@ class PythonModel(Section):
     type: Literal["python"] = Field(description="A Python callable.")
     target: Target = Field(description="module:callable, on the working directory's import path.")
     params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
+    files: tuple[Text, ...] = Field(
+        default=(),
+        description="Files that the callable reads (weights): hashed, so that a run that goes on "
+        "goes on with the same.",
+    )
 
 
 class SignalsModel(Section):

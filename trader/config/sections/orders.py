@@ -1,4 +1,4 @@
-"""From an action to orders: sizing."""
+"""From an action to orders: sizing, and what an entry is sent as."""
 
 from typing import Literal
 
@@ -6,6 +6,7 @@ from pydantic import Field
 
 from trader.config.scalars import (
     Amount,
+    CountFromOne,
     OrNone,
     Positive,
     Switch,
@@ -44,3 +45,33 @@ class PositionSizing(Section):
     volatility_window: Window = Field(
         default=20, description="Bars of returns behind the volatility."
     )
+
+
+class Entry(Section):
+    """What an order that opens a position is sent as. Orders of the model that close are market."""
+
+    type: Literal["market", "limit", "stop", "stop_limit", "moo", "moc"] = Field(
+        default="market",
+        description="moo and moc: market on the next session's open, on the session's close.",
+    )
+    offset_bps: Amount = Field(
+        default=0.0,
+        description="How far from the close the price lies, in basis points: a limit better, a "
+        "stop worse than it.",
+    )
+    limit_offset_bps: Amount = Field(
+        default=0.0,
+        description="stop_limit: how far beyond the stop the limit lies, in basis points.",
+    )
+    time_in_force: OrNone[Literal["gtc", "day", "ioc", "fok"]] = Field(
+        default=None, description="How long it works; none: as broker.time_in_force says."
+    )
+    expire_after_bars: OrNone[CountFromOne] = Field(
+        default=None, description="Ends it after so many bars, instead of time_in_force."
+    )
+
+
+class Orders(Section):
+    """The orders that are sent."""
+
+    entry: Entry = Field(default=Entry(), description="What opens a position.")

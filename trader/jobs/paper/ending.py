@@ -24,6 +24,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.backtest import Finished, model_facts
+from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
     CLOSED,
@@ -250,7 +251,7 @@ def _result(
         started_at=begun.started_at,
         finished_at=datetime.now(UTC),
         exit_code=code,
-        config=begun.config,
+        config=config_with_steps(begun.config, begun.rules.instruments),
         config_sha256=order.loaded.sha256,
         resolved_yaml=order.loaded.resolved_yaml(),
         sources=[asdict(source) for source in sources],
@@ -266,6 +267,7 @@ def _result(
         fills=record.fills,
         equity=_curve(record),
         events=record.events,
+        order_rows=record.order_rows,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},

@@ -27,6 +27,7 @@ from trader.engine.sliceengine import SliceEngine
 from trader.engine.surroundings import Passed, SentOrder
 from trader.errors import KilledError, TraderError, UsageError
 from trader.jobs.paper.exit_message import say_last
+from trader.jobs.paper.facts import facts_details
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.taking import Held
 from trader.jobs.paper.which_run import journals_of
@@ -43,7 +44,7 @@ from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
 from trader.safety import latch, records, statedir
-from trader.safety.gate import Gate
+from trader.safety.gate import UNKNOWN, Gate
 from trader.safety.lease import Lease
 from trader.wiring import search_paths
 
@@ -78,7 +79,7 @@ class Desk:
         passage = self._gate.send(order, self._broker)
         reason = Reason[passage.reason]
         self.sent += reason == Reason.NONE
-        return Passed(reason, passage.detail)
+        return Passed(reason, passage.detail, passage.outcome == UNKNOWN)
 
     def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
         """See `run.surroundings.Surroundings`."""
@@ -213,7 +214,7 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
-    details |= begun.model.details
+    details |= {**begun.model.details, **facts_details(begun.facts)}
     if begun.path is not None:
         return _gone_on(begun.path, begun, anchor, build.run_resume(who, details))
     config = begun.config

@@ -1,6 +1,7 @@
 """What is looked at before anything else of a start: it costs milliseconds, and may refuse.
 
     require_armed   no kill of everything in force
+    require_memory  an address space in which libraries can be loaded
     require_files   enough file handles for a whole run, taken up now and not in its midst
 
 Law: imports nothing that takes long.
@@ -16,6 +17,7 @@ from trader.safety import pending, records
 from trader.safety.statedir import home_path
 
 NEEDED = 64  # files that a run may have open beside those of its start, with room
+ADDRESS_SPACE_MIB = 2560  # 2.0 GiB were measured on two cores, and every core adds threads
 ENOUGH = 1024  # a limit that needs no raising
 
 
@@ -48,6 +50,18 @@ def require_files(needed: int = NEEDED) -> None:
     finally:
         for handle in opened:
             os.close(handle)
+
+
+def require_memory(needed_mib: int = ADDRESS_SPACE_MIB) -> None:
+    """`TraderError` where a limit leaves less address space than a paper run takes."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY and soft < needed_mib << 20:
+        raise TraderError(
+            f"this process may use {soft >> 20:,} MiB of address space (`ulimit -v`), and a paper "
+            f"run needs about {needed_mib:,}: its libraries reserve more than they use. Raise the "
+            "limit (`ulimit -v unlimited`, or LimitAS= of its service; MemoryMax= limits what is "
+            "really used) and start again"
+        )
 
 
 def _raised_limit() -> int:

@@ -90,16 +90,21 @@ async def _paper(
         if begun.history is not None:
             for warning in begun.history.quality.to_dict()["warnings"]:
                 say(f"data: {warning}")
-        await first_bar(begun)
-        warm_up(begun.rules)
-        opened = open_run(begun, held)
-        ending.callback(opened.desk.pool.shutdown, wait=False)
-        if asked.new and cut is not None:
-            forget(held.lease.home, cut.parent.name)
-        for one in missed:
-            say(f"{one}; it is forgotten")
-            forget(held.lease.home, one.run_id)
-        ended = await _run(begun, opened, held, (hooks, watcher, say))
+        try:
+            await first_bar(begun)
+            for note in begun.notes:
+                say(note)
+            warm_up(begun.rules)
+            opened = open_run(begun, held)
+            ending.callback(opened.desk.pool.shutdown, wait=False)
+            if asked.new and cut is not None:
+                forget(held.lease.home, cut.parent.name)
+            for one in missed:
+                say(f"{one}; it is forgotten")
+                forget(held.lease.home, one.run_id)
+            ended = await _run(begun, opened, held, (hooks, watcher, say))
+        finally:
+            await begun.feed.aclose()
         held.over = ended.stopped.how in OVER
         return ended
 

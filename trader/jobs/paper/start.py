@@ -18,13 +18,25 @@ from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
 from trader.engine.recover import Recovered, recovered
 from trader.engine.replay import replay
+from trader.engine.ruleset import build_rules
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, Tell, open_feed
+from trader.feeds.live import (
+    BadBar,
+    FeedNotice,
+    LiveBar,
+    LiveFeed,
+    Resumed,
+    Tell,
+    open_feed,
+)
 from trader.feeds.pipe_history import FeedEnd, recording_age_ns
+from trader.feeds.source import InstrumentFacts
+from trader.feeds.venue_feed import VenueFeed
 from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
+from trader.jobs.paper.facts import require_same_facts, rules_with_facts
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
 from trader.jobs.paper.which_run import known_heads
 from trader.journal.audit.verify import verify
@@ -32,7 +44,7 @@ from trader.journal.records import JournalError, Record
 from trader.journal.store import read_records
 from trader.report.artifacts import CONFIG
 from trader.report.compare import changed_keys
-from trader.wiring import build_rules, check_drivers
+from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
 KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
@@ -59,6 +71,7 @@ class Start:
     path: Path | None = None
     found: Recovered = field(default_factory=Recovered)
     first_ns: int = 0  # close of the run's first bar
+    facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
@@ -101,11 +114,17 @@ async def first_bar(begun: Start) -> None:
 
     Raises `DataError` where the feed ends without one. Nothing for any other run.
     """
-    if begun.history is not None or begun.found.slices:
+    if begun.history is not None:
+        return
+    if isinstance(begun.feed, VenueFeed):
+        begun.facts = await begun.feed.connect()
+    if begun.found.slices:
+        require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
     begun.first_ns = int(first.bar["ts_ns"])
-    begun.rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    rules = build_rules(begun.config, _hours(begun.config, begun.first_ns, begun.clock))
+    begun.rules = rules_with_facts(rules, begun)
 
 
 def _had(found: Recovered, period_ns: int) -> Resumed:
@@ -222,7 +241,7 @@ class _Begun:
     def end(self) -> FeedEnd:
         return self._feed.end
 
-    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar]:
+    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
         while self._seen:
             yield self._seen.pop(0)
         async for item in self._rest:
@@ -235,7 +254,7 @@ class _Begun:
 async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
     """The feed, nothing of it lost, and its first bar. `DataError` if it ends without one."""
     items = aiter(feed)
-    seen: list[LiveBar | BadBar] = []
+    seen: list[LiveBar | BadBar | FeedNotice] = []
     async for item in items:
         seen.append(item)
         if isinstance(item, LiveBar):

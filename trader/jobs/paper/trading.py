@@ -41,7 +41,6 @@ from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
-from trader.user_code.chance import seed_chance
 from trader.user_code.hooks import load_hooks
 from trader.wiring import build_features, search_paths
 
@@ -87,11 +86,13 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     """Everything that trades, warm and started; ended when the block is left."""
     config = begun.config
     paths = search_paths(begun.order.config_files)
-    seed_chance(config.seed)  # for features; the model's process has its own
     features = build_features(config, begun.rules.sessions, paths)
     stream = features.stream()
     quality, hours = config.feed.quality, begun.rules.sessions
-    gate = BarGate(len(config.symbols), config.period_ns, quality, hours, bar_clock(config))
+    may_be_negative = [one.allow_negative_prices for one in config.instruments]
+    gate = BarGate(
+        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
+    )
     seen = seen_bars(begun)
     if seen is not None:
         stream.warm_up(seen)
@@ -125,7 +126,7 @@ def _model(config: Config, load: Callable[[], Any], pool: ThreadPoolExecutor) ->
     timeout_s = config.execution.model_timeout_seconds
     if config.execution.model_isolation == "thread":
         return ThreadModel(load(), timeout_s, pool)
-    return ModelWorker(load, timeout_s, pool, seed=config.seed)
+    return ModelWorker(load, timeout_s, pool)
 
 
 def _ages(begun: Start) -> Ages:

@@ -16,55 +16,17 @@ import math
 from typing import Any
 
 from trader.core.schema import Reason, TradingAction
-from trader.journal.audit.orders import TOLERANCE, OrderFold
+from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
+from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
+
+EXIT_LEGS = (1, 2, 3)  # stop, target, trailing stop
+CLOSING = 4  # the closing half of a reversal
 
 Data = dict[str, Any]
 Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
 
-# the limit a refusal or a cut is measured against, as named in RUN_START's limits
-LIMIT_OF = {
-    Reason.POSITION_LIMIT: "max_position_size",
-    Reason.POSITION_NOTIONAL_LIMIT: "max_position_notional",
-    Reason.ORDER_SIZE_LIMIT: "max_order_size",
-    Reason.ORDER_NOTIONAL_LIMIT: "max_order_notional",
-    Reason.DAILY_LOSS_LIMIT: "max_daily_loss",
-    Reason.DRAWDOWN_LIMIT: "max_drawdown_frac",
-    Reason.CONCENTRATION_LIMIT: "max_position_concentration",
-    Reason.GROSS_EXPOSURE_LIMIT: "max_gross_exposure",
-    Reason.PRICE_COLLAR: "price_collar",
-    Reason.VOLUME_PARTICIPATION: "max_volume_participation",
-    Reason.SPREAD: "max_spread_bps",
-    Reason.VOLATILITY: "max_volatility",
-    Reason.ABSOLUTE_CAP: "throttle_max_order_size",
-    Reason.BELOW_MIN_SIZE: "min_order_size",
-}
-_LIMIT_OF = {int(reason): name for reason, name in LIMIT_OF.items()}
-# Beside an approved qty the first mean that it was cut, the others that only what closes is left.
-CUT_BY = {
-    Reason.NONE,
-    Reason.VOLUME_PARTICIPATION,
-    Reason.SPREAD,
-    Reason.VOLATILITY,
-    Reason.ABSOLUTE_CAP,
-    Reason.CROSSED_BOOK,
-    Reason.TRIMMED_TO_CASH,
-}
-OPENING_REFUSED = {
-    Reason.REDUCE_ONLY,
-    Reason.RESTRICTED,
-    Reason.ORDER_RATE_LIMIT,
-    Reason.POSITION_LIMIT,
-    Reason.POSITION_NOTIONAL_LIMIT,
-    Reason.ORDER_SIZE_LIMIT,
-    Reason.ORDER_NOTIONAL_LIMIT,
-    Reason.DAILY_LOSS_LIMIT,
-    Reason.DRAWDOWN_LIMIT,
-    Reason.CONCENTRATION_LIMIT,
-    Reason.GROSS_EXPOSURE_LIMIT,
-    Reason.BUYING_POWER,
-}
 SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
 SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
@@ -89,6 +51,7 @@ class Meaning:
         self._bar_symbols: list[int] = []
         self._actions: dict[int, int] | None = None  # symbol → action, until decided on
         self._decided = 0  # decisions so far
+        self._of_slice: dict[int, str] = {}  # decision of the last slice → symbol
         self._approved: dict[int, tuple[int, float]] = {}  # decision → (symbol, qty), until used
         self._stops = Stops()
         self._ended = False
@@ -172,6 +135,7 @@ class Meaning:
             return "decisions without the recorded actions they were taken on"
         actions, self._actions = self._actions, None
         self._approved = {}
+        self._of_slice = {}
         column = self._column
         symbol_at, action_at, qty_at = column["symbol"], column["action"], column["approved_qty"]
         expected, self._decided = self._decided, data["first"] + len(data["rows"])
@@ -181,6 +145,7 @@ class Meaning:
             return f"{len(data['rows'])} decisions on {len(actions)} actions"
         for offset, row in enumerate(data["rows"]):
             symbol, qty = row[symbol_at], row[qty_at]
+            self._of_slice[data["first"] + offset] = self._name(symbol)
             if actions.get(symbol) != row[action_at]:
                 return f"a decision on {self._name(symbol)} on another action than the recorded one"
             if qty == 0.0 and row[column["reason"]] == 0:
@@ -196,14 +161,15 @@ class Meaning:
         """What is wrong with one decision that has a reason or an approved qty."""
         column, limits = self._column, self._limits
         requested = number(row[column["requested_qty"]])
-        name = _LIMIT_OF.get(row[column["reason"]])
+        name = LIMIT_BY_CODE.get(row[column["reason"]])
         if name is not None and number(row[column["limit"]]) != limits[name]:
             return f"refused at {name} {row[column['limit']]!r}, in force is {limits[name]!r}"
         if qty == 0.0:
             return None
         if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
             return f"approved {qty!r} of a request for {requested!r}"
-        for name in ("max_order_size", "throttle_max_order_size"):
+        caps = ["max_order_size", "throttle_max_order_size"]
+        for name in caps[: 1 if row[column["reason"]] == Reason.MAX_HOLDING else 2]:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self._held(self._name(row[column["symbol"]]))
@@ -225,9 +191,14 @@ class Meaning:
         self._stops.intended(data["client_order_id"], stamp[1])
         if data["purpose"] == "flatten":
             return self._stops.flatten_fault(data.get("kill_id"), qty, self._held(symbol))
+        if data["purpose"] == EXIT:
+            return self._exit_fault(data)
         if data["purpose"] != "decision":
             return f"an order for the unknown purpose {data['purpose']!r:.60}"
         approved = self._approved.pop(data["decision"], None)
+        if approved is not None and data.get("leg") == CLOSING and 0.0 < qty / approved[1] < 1.0:
+            self._approved[data["decision"]] = approved[0], approved[1] - qty
+            approved = approved[0], qty  # what is left of it opens, as another order
         if approved is None:
             return f"order {data['client_order_id']} has no approved decision, or a second order"
         if (self._name(approved[0]), approved[1]) != (symbol, qty):
@@ -235,6 +206,14 @@ class Meaning:
                 f"order {data['client_order_id']} is for {qty!r} {symbol}, its decision approved "
                 f"{approved[1]!r} {self._name(approved[0])}"
             )
+        return None
+
+    def _exit_fault(self, data: Data) -> str | None:
+        """What is wrong with an order that is to rest beside a position."""
+        if self._of_slice.get(data["decision"]) != data["symbol"]:
+            return f"exit {data['client_order_id']} comes from no decision on {data['symbol']}"
+        if data.get("leg") not in EXIT_LEGS:
+            return f"exit {data['client_order_id']} is leg {data.get('leg')!r:.20}"
         return None
 
     def _sent(self, stamp: Stamp, data: Data) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 TOLERANCE = 1e-9  # relative: float dust of adding lots, far below half a lot
 
 Data = dict[str, Any]
+EXIT = "exit"  # purpose of what rests beside a position: as large as that, whatever it was for
 
 
 class Order:
@@ -22,6 +23,7 @@ class Order:
         "aborted",
         "cancelled",
         "decision",
+        "doubted",
         "filled",
         "intent_seq",
         "kill_id",
@@ -40,6 +42,7 @@ class Order:
         self.purpose: str = data["purpose"]
         self.kill_id: str | None = data.get("kill_id")
         self.sent = False
+        self.doubted = False
         self.aborted = False
         self.rejected = False
         self.filled = 0.0  # signed
@@ -47,8 +50,8 @@ class Order:
 
     @property
     def rest(self) -> float:
-        """Signed qty that may still fill."""
-        if self.aborted or self.rejected:
+        """Signed qty that may still fill; none of an exit, which only closes what is held."""
+        if self.purpose == EXIT or self.aborted or self.rejected:
             return 0.0
         rest = self.qty - self.filled - self.cancelled
         return rest if rest * self.qty > 0.0 else 0.0
@@ -152,6 +155,21 @@ class OrderFold:
         order.aborted = True
         return None
 
+    def _unknown(self, seq: int, data: Data) -> str | None:
+        order = self._known("ORDER_UNKNOWN", data)
+        if isinstance(order, str):
+            return order
+        if order.sent or order.aborted:
+            return f"order {data['client_order_id']} was in doubt after its outcome was known"
+        order.doubted = order.sent = True  # a fill of it is no contradiction
+        return None
+
+    def _exit_fill_fault(self, client_id: str, symbol: str, qty: float) -> str | None:
+        held = self.positions.get(symbol, 0.0)
+        if not (qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)):
+            return f"exit {client_id} filled {qty!r} on a position of {held!r}"
+        return None
+
     def _fill(self, seq: int, data: Data) -> str | None:
         order = self._known("FILL", data)
         if isinstance(order, str):
@@ -168,9 +186,15 @@ class OrderFold:
         if not qty * order.qty > 0.0:
             return f"a fill of {qty!r} against the side of order {client_id} ({order.qty!r})"
         filled = order.filled + qty
-        if not abs(filled) <= abs(order.qty) * (1.0 + TOLERANCE):
+        if order.purpose == EXIT:
+            fault = self._exit_fill_fault(client_id, order.symbol, qty)
+            if fault is not None:
+                return fault
+        elif not abs(filled) <= abs(order.qty) * (1.0 + TOLERANCE):
             return f"order {client_id} for {order.qty!r} is filled to {filled!r}"
-        if not abs(filled + order.cancelled) <= abs(order.qty) * (1.0 + TOLERANCE):
+        if order.purpose != EXIT and not abs(filled + order.cancelled) <= abs(order.qty) * (
+            1.0 + TOLERANCE
+        ):
             return f"a fill of order {client_id} after {order.cancelled!r} of it was cancelled"
         order.filled = filled
         self._executions.add(execution)
@@ -200,6 +224,8 @@ class OrderFold:
         if isinstance(order, str):
             return order
         qty = data["qty"]
+        if order.purpose == EXIT:
+            return None if qty * order.qty >= 0.0 else f"{qty!r} of an exit of the other side"
         if not abs(qty) <= abs(order.qty) * (1.0 + TOLERANCE):
             return f"{qty!r} of order {data['client_order_id']} for {order.qty!r} was cancelled"
         if not qty * order.qty >= 0.0:
@@ -217,6 +243,7 @@ _STEPS = {
     "ORDER_ACK": OrderFold._ack,
     "ORDER_REJECTED": OrderFold._rejected,
     "ORDER_ABORTED": OrderFold._aborted,
+    "ORDER_UNKNOWN": OrderFold._unknown,
     "FILL": OrderFold._fill,
     "CANCEL_INTENT": OrderFold._cancel_intent,
     "CANCEL_ACK": OrderFold._cancel_ack,

@@ -12,7 +12,7 @@ from typing import Any
 
 from trader.core.schema import Reason
 from trader.journal.audit.lookup import find_intent
-from trader.journal.audit.orders import Order, OrderFold
+from trader.journal.audit.orders import EXIT, Order, OrderFold
 from trader.journal.chain import record_hash
 from trader.journal.records import UNJUDGEABLE, Record, RecordType, number
 from trader.journal.rows import named_row
@@ -24,6 +24,7 @@ ORDER_TYPES = (
     RecordType.ORDER_ACK,
     RecordType.ORDER_REJECTED,
     RecordType.ORDER_ABORTED,
+    RecordType.ORDER_UNKNOWN,
     RecordType.FILL,
     RecordType.CANCEL_INTENT,
     RecordType.CANCEL_ACK,
@@ -222,8 +223,8 @@ def failing_step(reason: int) -> int | None:
 
 
 def steps(story: Story) -> list[Step]:
-    """The six steps of the order's pre-trade check; empty for a flattening order."""
-    if story.decision is None:
+    """The six steps of the order's pre-trade check; empty for an exit and a flattening order."""
+    if story.decision is None or story.order.purpose == EXIT:
         return []
     decision = story.decision_fields()
     requested, held = decision["requested_qty"], story.situation

@@ -1,0 +1,224 @@
+"""What the venues share: an aiohttp server with lines, faults, a pump of bars and a control page.
+
+GET  /_truth?symbol=S&start=…&end=…    the closed bars, as they are now
+POST /_fault  {"name": "drop", "value": true}
+GET  /_counts                          requests by path
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections import Counter
+
+from aiohttp import WSCloseCode, web
+
+from tests.venue.faults import Faults, play, script
+from tests.venue.market import Market
+
+UPDATES = (0.3, 0.6, 0.9)  # of a bar's time, when the line shows it forming
+
+
+class Line:
+    """One WebSocket and what it has subscribed to."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self.wanted = set()
+        self.kept = None  # a frame that is held back
+
+
+class Venue:
+    """An exchange; a subclass speaks its protocol."""
+
+    name = "venue"
+    symbols = ()
+
+    def __init__(self, market, faults=None):
+        self.market, self.faults = market, faults or Faults()
+        self.lines, self.counts, self.delisted = [], Counter(), set()
+        self.port = 0
+
+    # what a subclass says
+
+    def routes(self):
+        raise NotImplementedError
+
+    def frame(self, symbol, open_s, share, is_closed):
+        """One frame of a bar as text; None where this venue sends none."""
+        raise NotImplementedError
+
+    def frames_closed(self, symbol, open_s):
+        """The frames at a close."""
+        return [self.frame(symbol, open_s, 1.0, True)]
+
+    # running
+
+    async def start(self, port=0):
+        app = web.Application(middlewares=[self._watched])
+        app.add_routes(
+            [
+                web.get("/_truth", self._truth),
+                web.post("/_fault", self._fault),
+                web.get("/_counts", self._told),
+                *self.routes(),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        self._pump = asyncio.ensure_future(self._pumping())
+        return self
+
+    async def stop(self):
+        self._pump.cancel()
+        for line in list(self.lines):
+            await line.socket.close()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _watched(self, request, handler):
+        if not request.path.startswith("/_"):
+            self.counts[request.path] += 1
+            bad = self.faults.status()
+            if bad is not None and (
+                (bad[0] == 503 and "maintenance" in self.faults) or not self.is_line(request)
+            ):
+                headers = {} if bad[1] is None else {"Retry-After": str(bad[1])}
+                return web.Response(status=bad[0], headers=headers, text="no")
+        return await handler(request)
+
+    def is_line(self, request):
+        return request.headers.get("Upgrade", "").lower() == "websocket"
+
+    async def _truth(self, request):
+        symbol, start, end = (request.query[name] for name in ("symbol", "start", "end"))
+        opens = self.market.opens(int(start), int(end))
+        done = [at for at in opens if at + self.market.period_s <= self.market.now_s()]
+        return web.json_response([[at, *self.market.bar(symbol, at)] for at in done])
+
+    async def _fault(self, request):
+        told = await request.json()
+        await self.do(told["name"], told.get("value", True))
+        return web.json_response({})
+
+    async def _told(self, request):
+        return web.json_response(dict(self.counts))
+
+    async def do(self, name, value=True):
+        """Make one fault happen."""
+        if name == "drop":
+            self.faults.log.append((name, value))
+            for line in list(self.lines):
+                line.socket._req.transport.abort()
+        elif name == "close":
+            self.faults.log.append((name, value))
+            for line in list(self.lines):
+                await line.socket.close(code=WSCloseCode.GOING_AWAY)
+        elif name == "clock":
+            self.market.offset_s = float(value)
+        elif name == "delist":
+            self.delisted.add(value)
+        elif name == "half":
+            for line in list(self.lines):
+                await line.socket.send_str('{"stream": "btcusdt@kline_1s", "da')
+        elif name == "revise":
+            await self._revise()
+        else:
+            self.faults.set(name, value)
+            if name == "maintenance" and value:
+                await self.do("drop")
+
+    async def _revise(self):
+        open_s = int(self.market.now_s()) // self.market.period_s * self.market.period_s
+        open_s -= 2 * self.market.period_s
+        for symbol in self.symbols:
+            self.market.revise(symbol, open_s)
+            self.faults.log.append(("revise", (symbol, open_s)))
+            for frame in self.frames_closed(symbol, open_s):
+                await self._send(symbol, frame)
+
+    async def _pumping(self):
+        period_s = self.market.period_s
+        while True:
+            now_s = self.market.now_s()
+            open_s = int(now_s // period_s) * period_s
+            times = [(open_s + share * period_s, share) for share in UPDATES]
+            times.append((open_s + period_s + 0.01, 1.0))
+            due_s, share = next((t for t in times if t[0] > now_s), times[-1])
+            await asyncio.sleep(max(due_s - self.market.now_s(), 0.0))
+            for symbol in self.symbols:
+                if symbol in self.delisted:
+                    continue
+                if share < 1.0:
+                    await self._send(symbol, self.frame(symbol, open_s, share, False))
+                elif "never_final" not in self.faults:
+                    for frame in self.frames_closed(symbol, open_s):
+                        await self._send(symbol, frame)
+            if share >= 1.0:  # do not meet the same close again
+                await asyncio.sleep(max(open_s + period_s + 0.02 - self.market.now_s(), 0.0))
+
+    async def _send(self, symbol, frame):
+        if frame is None or "mute" in self.faults:
+            return
+        for line in list(self.lines):
+            if symbol not in line.wanted:
+                continue
+            frames = [self.wrapped(line, symbol, frame)]
+            if "duplicate" in self.faults:
+                frames *= 2
+            if "reorder" in self.faults and line.kept is None:
+                line.kept = frames
+                continue
+            if line.kept is not None:
+                frames, line.kept = [*frames, *line.kept], None
+            for one in frames:
+                with contextlib.suppress(ConnectionError):
+                    await self.put(line, one)
+
+    def wrapped(self, line, symbol, frame):
+        """A frame as this line wants it."""
+        return frame
+
+    async def put(self, line, frame):
+        await line.socket.send_str(json.dumps(frame))
+
+    @contextlib.asynccontextmanager
+    async def line(self, request):
+        """A WebSocket that gets the bars it subscribes to."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        line = Line(socket)
+        self.lines.append(line)
+        try:
+            yield line
+        finally:
+            self.lines.remove(line)
+
+
+def main(make):
+    """Run a venue as a program until its stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--period", type=int, default=1, help="seconds of a bar")
+    parser.add_argument("--empty", type=float, default=0.0, help="share of bars without a trade")
+    parser.add_argument("--offset", type=float, default=0.0, help="its clock is ahead by")
+    parser.add_argument("--faults-for", type=float, default=0.0, help="seconds of faults by seed")
+    told = parser.parse_args()
+
+    async def run():
+        market = Market(told.seed, told.period, told.empty, told.offset)
+        venue = await make(market).start(told.port)
+        print(json.dumps({"port": venue.port, "venue": venue.name}), flush=True)
+        if told.faults_for:
+            playing = asyncio.ensure_future(play(script(told.seed, told.faults_for), venue.do))
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        if told.faults_for:
+            playing.cancel()
+        await venue.stop()
+
+    asyncio.run(run())

@@ -1,0 +1,227 @@
+"""The real ccxt against a loopback Binance: what is traded on is what the venue closed."""
+
+import asyncio
+
+import pytest
+
+from tests.venue.kit import is_whole, listening, truth, until, write_config
+
+pytest.importorskip("ccxt")
+pytest.importorskip("aiohttp")
+
+from tests.venue.binance import Binance, options
+from tests.venue.market import Market
+from trader.errors import ConfigError, DataError
+
+
+def run(test, **market):
+    """Run `test(venue, …)` beside a venue."""
+
+    async def whole():
+        venue = await Binance(Market(11, **market)).start()
+        try:
+            return await test(venue)
+        finally:
+            await venue.stop()
+
+    return asyncio.run(whole())
+
+
+def test_history_and_stream_are_one_without_a_hole_or_an_overlap(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port))
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 3 and len(got.live(1)) >= 3)
+            for symbol, name in ((0, "BTCUSDT"), (1, "ETHUSDT")):
+                values = got.values(symbol)
+                assert is_whole(values)
+                assert values == truth(venue.market, name, values)
+                assert got.proofs(symbol)[-1] == "FLAG"
+                assert got.proofs(symbol)[0] == "REST"
+            fact = got.feed.facts[0]
+            assert (str(fact.tick_size), str(fact.lot_size)) == ("0.01", "0.0001")
+
+    run(test)
+
+
+def test_a_dropped_line_is_filled_from_rest_and_nothing_of_the_hole_is_live(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port))
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 1)
+            venue.faults.set("maintenance")  # REST and line are both away
+            await venue.do("drop")
+            down_s = venue.market.now_s()
+            await asyncio.sleep(2.5)
+            venue.faults.set("maintenance", False)
+            up_s = venue.market.now_s()
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 2)
+            values = got.values(0)
+            assert is_whole(values)
+            assert values == truth(venue.market, "BTCUSDT", values)
+            closes = [int(bar["ts_ns"]) / 1e9 for bar in got.live(0)]
+            assert [at for at in closes if down_s < at <= up_s] == []
+            assert {"FEED_DOWN", "FEED_UP"} <= set(got.kinds())
+
+    run(test)
+
+
+def test_a_mute_line_is_noticed_by_what_it_owes(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 1)
+            venue.faults.set("mute")
+            await until(got, lambda: "FEED_MUTE" in got.kinds())
+            venue.faults.set("mute", False)
+            await until(got, lambda: got.proofs(0)[-1] == "FLAG")
+            values = got.values(0)
+            assert is_whole(values)
+            assert values == truth(venue.market, "BTCUSDT", values)
+
+    run(test)
+
+
+def test_a_close_that_is_never_flagged_is_asked_for(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        venue.faults.set("never_final")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 2)
+            assert set(got.proofs(0)) == {"REST"}
+            assert got.values(0) == truth(venue.market, "BTCUSDT", got.values(0))
+
+    run(test)
+
+
+def test_repeated_disordered_and_revised_frames_change_nothing_that_was_traded(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 2)
+            before = got.values(0)
+            venue.faults.set("duplicate")
+            venue.faults.set("reorder")
+            await venue.do("revise")
+            await until(got, lambda: len(got.again) >= 1)
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 2)
+            assert is_whole(got.values(0))
+            assert got.values(0)[: len(before)] == before
+            revised = next(value[1] for name, value in venue.faults.log if name == "revise")
+            assert {int(bar["ts_ns"]) // 10**9 - 1 for bar in got.again} == {revised}
+            assert got.again[0]["close"] == venue.market.revised["BTCUSDT", revised]
+
+    run(test)
+
+
+def test_a_request_for_quiet_is_kept(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 1)
+            venue.faults.set("429")
+            venue.faults.set("never_final")
+            await until(got, lambda: "FEED_REFUSES" in got.kinds())
+            asked = venue.counts["/api/v3/klines"]
+            await asyncio.sleep(1.5)  # Retry-After says 2
+            assert venue.counts["/api/v3/klines"] - asked <= 1
+            venue.faults.set("429", False)
+            venue.faults.set("never_final", False)
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 2)
+            assert is_whole(got.values(0))
+
+    run(test)
+
+
+def test_a_delisted_symbol_holds_up_nobody(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port))
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(1)) >= 1)
+            await venue.do("delist", "ETHUSDT")
+            await until(got, lambda: "SYMBOL_GONE" in got.kinds())
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 2)
+
+    run(test)
+
+
+def test_a_clock_that_is_off_by_minutes_is_refused(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port))
+        async with listening(path) as got:
+            with pytest.raises(DataError, match=r"is 120\.\d+ s behind that of binance"):
+                await got.reading
+
+    run(test, offset_s=120.0)
+
+
+def test_a_clock_that_is_off_a_little_is_told(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port))
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 1)
+            assert got.kinds()[0] == "CLOCK_OFFSET"
+
+    run(test, offset_s=-0.6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"symbols": "BTC/USDX"}, "binance has no market BTC/USDX; did you mean BTC/USDT"),
+        ({"exchange": "binanze"}, "ccxt has no exchange binanze; did you mean binance"),
+        ({"period": 7}, "binance has no bars of 7 s; it has 1, 60, 180"),
+    ],
+)
+def test_what_the_exchange_has_not_is_told(tmp_path, change, message):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), **change)
+        async with listening(path) as got:
+            with pytest.raises(ConfigError, match=message):
+                await got.reading
+
+    run(test)
+
+
+def test_an_exchange_that_does_not_answer_is_told(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, {**options(venue.port), "timeout": 500})
+        venue.faults.set("503")
+        async with listening(path) as got:
+            with pytest.raises(DataError, match=r"binance: binance .*503"):
+                await got.reading
+
+    run(test)
+
+
+def test_a_secret_comes_from_the_environment_and_stands_in_no_message(tmp_path, monkeypatch):
+    async def test(venue):
+        given = {**options(venue.port), "apiKey": "${VENUE_KEY}", "timeout": 500}
+        path = write_config(tmp_path, given)
+        monkeypatch.setenv("VENUE_KEY", "very-secret-key")
+        venue.faults.set("503")
+        async with listening(path) as got:
+            with pytest.raises(DataError) as caught:
+                await got.reading
+        assert "very-secret-key" not in str(caught.value)
+        assert "very-secret-key" not in path.read_text()
+
+    run(test)
+    monkeypatch.delenv("VENUE_KEY")
+    from trader.config.load import load_config
+    from trader.feeds.registry import open_source
+
+    with pytest.raises(ConfigError, match="the environment has no VENUE_KEY"):
+        open_source(load_config(tmp_path / "live.yaml").config)
+
+
+def test_a_secret_that_is_written_out_is_refused(tmp_path):
+    from trader.config.load import load_config
+
+    path = write_config(tmp_path, {"apiKey": "abcdef"})
+    with pytest.raises(ConfigError, match="write \\$\\{NAME\\}"):
+        load_config(path)

@@ -1,0 +1,85 @@
+"""`trader feed check | record`: look at a live market without trading."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trader.cli.options import AsJson, ConfigFiles, Overrides
+
+app = typer.Typer(help="Look at a live market without trading.", no_args_is_help=True)
+
+Minutes = Annotated[float, typer.Option("--minutes", min=0.01, help="How long to watch.")]
+
+
+@app.command("check")
+def check_command(
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    minutes: Minutes = 10.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the report as JSON.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the market of a config and say how it behaves; exit 8 if REST says otherwise."""
+    from trader.cli import console
+    from trader.errors import VerificationError
+
+    report = _watched(config, overrides, minutes, None)
+    if out is not None:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+    if as_json:
+        console.print_json(report)
+    else:
+        _print(report)
+    different = len(report["rest"]["different"])
+    if different:
+        raise VerificationError(
+            f"{different} of {report['rest']['compared']} bars of the stream are not what "
+            f"{report['source']} says by REST afterwards"
+        )
+
+
+@app.command("record")
+def record_command(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="JSON lines; gzipped if it ends in .gz.")
+    ],
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    minutes: Minutes = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the raw frames of the market of a config, with the time each came."""
+    from trader.cli import console
+
+    report = _watched(config, overrides, minutes, out)
+    if as_json:
+        console.print_json({"path": out, **report})
+    else:
+        typer.echo(f"{report['frames']:,} frames of {report['source']} in {out}")
+
+
+def _watched(
+    config: list[Path], overrides: list[str] | None, minutes: float, out: Path | None
+) -> dict[str, Any]:
+    from trader.cli import console
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+    from trader.jobs.feed_check import watch
+
+    loaded = load_config(config, overrides or ())
+    with explaining(loaded):
+        return watch(loaded.config, 60.0 * minutes, console.log, out)
+
+
+def _print(report: dict[str, Any]) -> None:
+    for key, value in report.items():
+        if isinstance(value, dict):
+            typer.echo(f"{key}:")
+            for name, one in value.items():
+                typer.echo(f"  {name}: {one}")
+        else:
+            typer.echo(f"{key}: {value}")

@@ -1,0 +1,97 @@
+"""`trader sweep`: many backtests over parameters, on all cores or a cluster."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+
+class Sampler(StrEnum):
+    """How combinations are chosen."""
+
+    grid = "grid"
+    random = "random"
+    tpe = "tpe"
+
+
+class Objective(StrEnum):
+    """What trials are judged by."""
+
+    sharpe = "sharpe"
+    sortino = "sortino"
+    total_return = "total_return"
+    final_equity = "final_equity"
+    max_drawdown = "max_drawdown"
+
+
+# house: parameters - the options of one command are its parameters
+def command(
+    config: ConfigFiles,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            metavar="KEY=VALUES",
+            help="Parameter to try: 5:50:5 is Python's range, 1,2,3 a list; repeatable.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Worker processes; 0: one a core.")
+    ] = 0,
+    sampler: Annotated[
+        Sampler | None, typer.Option("--sampler", help="grid: all; random, tpe: --trials of them.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Trials of random and tpe.")
+    ] = None,
+    objective: Annotated[
+        Objective | None, typer.Option("--objective", help="What the best has most of.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Parts to check out of sample.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="URL", help="A dask scheduler: tcp://host:port."),
+    ] = None,
+    out: OutFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try parameters of a config: a table of all trials, the best, and how far to trust it."""
+    from trader.cli import console
+    from trader.cli.backtest import end_in_order
+    from trader.cli.outcome import explaining
+    from trader.config.load import load_config
+
+    end_in_order()
+    loaded = load_config(config, overrides or ())
+    with explaining(loaded), console.own_stdout(), console.progress() as progress:
+        from trader.jobs.backtest import RUNS, compile_notice
+        from trader.jobs.sweep import run as sweeps
+        from trader.jobs.sweep.space import read_options
+        from trader.jobs.sweep.workers import Crew
+
+        notice = compile_notice()
+        if notice:
+            console.log(notice)
+        asked = {
+            "params": read_options(param or ()),
+            "sampler": None if sampler is None else sampler.value,
+            "trials": trials,
+            "objective": None if objective is None else objective.value,
+            "folds": folds,
+        }
+        plan = sweeps.plan_of(loaded, asked)
+        parent = Path(out) if out is not None else RUNS
+        order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), parent)
+        swept = sweeps.sweep(order, progress)
+    if as_json:
+        console.print_json(swept.document)
+        return
+    from trader.report.sweepview import sweep_view
+
+    console.out().print(sweep_view(swept.document, list(plan.params)))

@@ -1,0 +1,185 @@
+"""Everything that can happen to the account, one function an event. Nothing else changes a book.
+
+    on_slice      BAR, ACTION   settle working orders → mark → trading state → decide every bar
+    submit        SUBMITTED     an intent passed the gate: it works from the next bar on
+    refuse        REFUSED       the gate kept an intent: it becomes a denial
+    doubt         UNKNOWN       an intent left or not: it blocks what opens until that is known
+    cancel        CANCELLED     a working order ends from outside
+    close_out     EXECUTION     a kill with `flatten` takes a position to zero at its last close
+    halt, rearm   HALT, REARM   the latch of the core, and its release
+
+Cash and positions change in `ledger` alone, orders in `orders`; `venue` says what a bar fills.
+
+Law: pure and deterministic: no clock, no chance, no I/O, no exception for business reasons. All
+bars of a slice are settled, then all marked, then all decided, in config order, so every decision
+of a slice sees the same equity and none sees its own fill.
+"""
+
+from trader.core import accounting, execution, orders, tradingstate
+from trader.core.book import DECISIONS
+from trader.core.decide import decide
+from trader.core.jit import inlined, jit
+from trader.core.rows import write_equity, write_fill, write_order_event, write_state_event
+from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
+from trader.core.settle import settle
+from trader.core.watch import breach, watch_limits
+
+NONE = int(Reason.NONE)
+INTENT = int(OrderStatus.INTENT)
+REFUSED = int(OrderStatus.REFUSED)
+UNKNOWN = int(OrderStatus.UNKNOWN)
+KIND_FLATTEN = int(OrderKind.FLATTEN)
+NO_DECISION = -1
+EVENT_ABORTED = int(EventKind.ORDER_ABORTED)
+
+
+@jit
+def on_slice(book, rules, inputs, start, stop, out):
+    """Take the bars [start, stop) of one instant; rows for what happened are appended to `out`.
+
+    Orders are left as intents: `submit` or `refuse` every one before the next slice.
+    """
+    take_slice(book, rules, inputs, start, stop, out)
+
+
+@inlined
+def take_slice(book, rules, inputs, start, stop, out):
+    """`on_slice` without a function boundary, for the batch loop."""
+    account = book.account[0]
+    account["ts_ns"] = inputs.bars[start]["ts_ns"]
+    if accounting.enter_session(account, rules.sessions, rules.broker[0]["period_ns"]):
+        before = account["trading_state"]
+        if tradingstate.change_state(account, tradingstate.SESSION_ROLL, NONE):
+            write_state_event(account, before, out)
+    for index in range(start, stop):
+        settle(book, rules, inputs.bars[index], out)
+    measures_range = rules.exits[0]["legs"] > 0
+    for index in range(start, stop):
+        bar = inputs.bars[index]
+        symbol = bar["symbol"]
+        position = book.positions[symbol]
+        if measures_range:
+            accounting.average_range(position, bar, book.ranges[symbol], rules.exits[0])
+        accounting.mark_position(position, bar, book.volumes[symbol], book.returns[symbol])
+        position["session"] = account["session"]
+    accounting.mark_to_market(account, book.positions)
+    watch_limits(book, rules, inputs.bars[start:stop], out)
+    for index in range(start, stop):
+        decide(book, rules, inputs, index, out)
+    write_equity(account, out)
+
+
+@jit
+def submit(book, symbol, order_id):
+    """An intent passed the gate: it works from the next bar on, an exit once its entry fills."""
+    position = book.positions[symbol]
+    for index in range(position["working_orders"]):
+        if book.orders[symbol][index]["order_id"] == order_id:
+            orders.submit_order(book.orders[symbol][index], position["qty"])
+
+
+@inlined
+def submit_intents(book, symbol):
+    """`submit` of every intent of a symbol, for the batch loop: history has no gate."""
+    position = book.positions[symbol]
+    for index in range(position["working_orders"]):
+        orders.submit_order(book.orders[symbol][index], position["qty"])
+
+
+@jit
+def refuse(book, rules, symbol, order_id, reason, out):
+    """The gate kept an intent: it ends, and its decision is denied as far as it came from it.
+
+    The decision must still be in `out`, as `on_slice` left it. Rate counters keep counting an
+    order that was refused. Exits of a refused entry are the caller's to refuse.
+    """
+    account = book.account[0]
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    first = account["decisions"] - out.counts[DECISIONS]
+    for index in range(position["working_orders"]):
+        order = table[index]
+        if order["order_id"] == order_id and order["status"] == INTENT:
+            write_order_event(account, order, EVENT_ABORTED, reason, out)
+            if not orders.is_exit(order):
+                decision = out.decisions[order["decision"] - first]
+                decision["approved_qty"] -= order["qty"]
+                decision["reason"] = reason
+            order["ended_qty"] = order["qty"]
+            order["qty"] = 0.0
+            order["status"] = REFUSED
+            order["reason"] = reason
+    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+
+
+@jit
+def doubt(book, symbol, order_id):
+    """Whether an order left is not known: it is kept, fills nothing, and blocks what opens."""
+    position = book.positions[symbol]
+    for index in range(position["working_orders"]):
+        if book.orders[symbol][index]["order_id"] == order_id:
+            book.orders[symbol][index]["status"] = UNKNOWN
+
+
+@jit
+def cancel(book, rules, symbol, order_id, reason, out):
+    """End one working order from outside the core; one that is not there is left at that."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    for index in range(position["working_orders"]):
+        if table[index]["order_id"] == order_id:
+            orders.end_order(account, table[index], reason, out)
+    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+
+
+@jit
+def close_out(book, rules, symbol, out):
+    """Fill an order that takes the symbol's position to zero; a FILL row tells. No-op if flat.
+
+    What `trader kill --flatten` asks of the broker, whatever the trading state. There is no bar
+    to fill at, so the price is the last close, moved and rounded as any fill. The caller has
+    ended every working order of the symbol before.
+    """
+    account = book.account[0]
+    position = book.positions[symbol]
+    qty = 0.0 - position["qty"]
+    if qty == 0.0:
+        return
+    instrument = rules.instruments[symbol]
+    broker = rules.broker[0]
+    table = book.orders[symbol]
+    order = orders.place_order(account, position, table, qty, NO_DECISION)
+    order["symbol"] = symbol
+    order["kind"] = KIND_FLATTEN
+    order["closing"] = qty
+    basis = (position["mark"], account["ts_ns"], position["volume"])
+    price = execution.fill_price(broker, qty, basis, position, instrument)
+    commission = execution.charge_commission(broker, order, qty, price)
+    realized = accounting.apply_fill(
+        account, position, qty, price, commission, instrument["lot_size"]
+    )
+    write_fill(account, order, basis, (qty, price, commission, realized), out)
+    orders.recount(account, position, table, instrument["lot_size"], out)
+    accounting.mark_to_market(account, book.positions)
+
+
+@jit
+def halt(book, rules, reason, out):
+    """Latch HALTED for `reason` from outside the core (an operator's kill, a system error)."""
+    breach(book, rules, (tradingstate.HALT, reason, 0.0, 0.0), out)
+
+
+@jit
+def rearm(book, out):
+    """Take an operator's re-arm: ACTIVE again, and what counts towards a halt counts anew.
+
+    Losses are not forgiven: a limit still broken halts again at the next mark.
+    """
+    account = book.account[0]
+    before = account["trading_state"]
+    if tradingstate.change_state(account, tradingstate.REARM, NONE):
+        write_state_event(account, before, out)
+        account["executions"] = 0
+        for symbol in range(len(book.positions)):
+            book.positions[symbol]["volatile_bars"] = 0

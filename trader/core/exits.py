@@ -1,0 +1,264 @@
+"""Exits: the stop, the target and the trailing stop that rest beside a position.
+
+Law: an exit only closes. It is sent with its entry and there from the entry's fill on; while it
+is there its rest is the position, whatever size that has. Its price follows the average entry
+price and is on a tick, on the side that is worse for us. A trailing stop moves on closed bars
+only, and never back.
+"""
+
+import math
+
+from trader.core.jit import inlined
+from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
+from trader.core.rounding import tick_against
+from trader.core.schema import (
+    ExitType,
+    Leg,
+    LevelUnit,
+    OrderKind,
+    OrderStatus,
+    OrderType,
+    Reason,
+)
+
+NONE = int(Reason.NONE)
+EXIT_DISTANCE_UNKNOWN = int(Reason.EXIT_DISTANCE_UNKNOWN)
+EXIT_PRICE = int(Reason.EXIT_PRICE)
+POSITION_CLOSED = int(Reason.POSITION_CLOSED)
+REPLACED = int(Reason.REPLACED)
+NO_EXIT = int(ExitType.NONE)
+PERCENT = int(ExitType.PERCENT)
+ATR = int(ExitType.ATR)
+FIXED = int(LevelUnit.FIXED)
+FRACTION = int(LevelUnit.FRACTION)
+DISTANCE = int(LevelUnit.DISTANCE)
+LIMIT = int(OrderType.LIMIT)
+STOP = int(OrderType.STOP)
+TRAILING_STOP = int(OrderType.TRAILING_STOP)
+WORKING = int(OrderStatus.WORKING)
+SUBMITTED = int(OrderStatus.SUBMITTED)
+INTENT = int(OrderStatus.INTENT)
+LEG_STOP = int(Leg.STOP_LOSS)
+LEG_TARGET = int(Leg.TAKE_PROFIT)
+LEG_TRAIL = int(Leg.TRAILING_STOP)
+KIND_STOP = int(OrderKind.STOP_LOSS)
+KIND_TARGET = int(OrderKind.TAKE_PROFIT)
+KIND_TRAIL = int(OrderKind.TRAILING_STOP)
+
+
+@inlined
+def exit_unit(kind):
+    """LevelUnit of an ExitType."""
+    return FRACTION if kind == PERCENT else DISTANCE
+
+
+@inlined
+def exit_distance(kind, value, true_range):
+    """How far an exit lies from its entry, in its unit; NaN while the range is not known."""
+    if kind == PERCENT:
+        return value / 100.0
+    if kind == ATR:
+        return value * true_range if true_range > 0.0 else math.nan
+    return value
+
+
+@inlined
+def known_range(ranges, bars, period):
+    """The average true range of `period` bars; 0 before it has as many."""
+    return ranges if bars > period else 0.0
+
+
+@inlined
+def distance_of(book, rules, symbol, leg):
+    """(ExitType, distance) of a leg by the config."""
+    exits = rules.exits[0]
+    bars = book.positions[symbol]["bars"]
+    if leg == LEG_STOP:
+        kind, value, period = exits["stop_type"], exits["stop_value"], exits["stop_period"]
+    elif leg == LEG_TARGET:
+        kind, value, period = exits["target_type"], exits["target_value"], exits["target_period"]
+    else:
+        kind, value, period = exits["trail_type"], exits["trail_value"], exits["trail_period"]
+    ranges = known_range(book.ranges[symbol, leg - 1], bars, period)
+    return kind, exit_distance(kind, value, ranges)
+
+
+@inlined
+def exits_refusal(book, rules, symbol, sign, terms):
+    """Why an entry of side `sign` cannot be protected as asked; NONE if it can.
+
+    `terms` is (price it will fill at, stop_loss, take_profit), the last two NaN if not given.
+    """
+    price, stop, target = terms
+    for leg in range(LEG_STOP, LEG_TRAIL + 1):
+        given = stop if leg == LEG_STOP else (target if leg == LEG_TARGET else math.nan)
+        if given == given:
+            gain = (given - price) * sign
+            right_side = gain < 0.0 if leg == LEG_STOP else gain > 0.0
+            if not (right_side and given > 0.0 and given < math.inf):
+                return EXIT_PRICE
+            continue
+        kind, distance = distance_of(book, rules, symbol, leg)
+        if kind != NO_EXIT and not (distance > 0.0):
+            return EXIT_DISTANCE_UNKNOWN
+    return NONE
+
+
+@inlined
+def legs_wanted(rules, stop, target):
+    """How many exits an entry gets whose request gives these prices (NaN if not)."""
+    exits = rules.exits[0]
+    count = exits["legs"]
+    if stop == stop and exits["stop_type"] == NO_EXIT:
+        count += 1
+    if target == target and exits["target_type"] == NO_EXIT:
+        count += 1
+    return count
+
+
+@inlined
+def place_exits(book, rules, symbol, parent, terms, out):
+    """Enter the exits of an entry of order id `parent`, or of what is held already.
+
+    `terms` is (decision, signed qty of the entry, stop_loss, take_profit). Exits of that side
+    that are there already go on, or end as REPLACED where the request gives other prices.
+    """
+    decision, qty, stop, target = terms
+    position = book.positions[symbol]
+    orders = book.orders[symbol]
+    account = book.account[0]
+    for leg in range(LEG_STOP, LEG_TRAIL + 1):
+        given = stop if leg == LEG_STOP else (target if leg == LEG_TARGET else math.nan)
+        kind, distance = distance_of(book, rules, symbol, leg)
+        is_given = given == given
+        if kind == NO_EXIT and not is_given:
+            continue
+        is_there = False
+        for index in range(position["working_orders"]):
+            order = orders[index]
+            if order["leg"] == leg and order["qty"] * qty < 0.0 and is_exit(order):
+                if is_given:
+                    end_order(account, order, REPLACED, out)
+                elif order["qty"] != order["filled_qty"]:
+                    is_there = True
+        if is_there:
+            continue
+        is_held = position["qty"] * qty > 0.0
+        closes = position["qty"] if is_held else qty
+        order = place_order(account, position, orders, 0.0 - closes, decision)
+        order["symbol"] = symbol
+        order["parent"] = parent
+        order["leg"] = leg
+        order["kind"] = KIND_STOP + (leg - LEG_STOP)
+        order["type"] = LIMIT if leg == LEG_TARGET else (STOP if leg == LEG_STOP else TRAILING_STOP)
+        order["unit"] = FIXED if is_given else exit_unit(kind)
+        order["distance"] = 0.0 if is_given else distance
+        if is_given:
+            set_level(order, given, rules.instruments[symbol]["tick_size"])
+        if leg == LEG_TRAIL:
+            activate_at = rules.exits[0]["activate_at"]
+            scale = distance / rules.exits[0]["trail_value"]
+            order["activate_at"] = activate_at * scale
+        if is_held:
+            set_from_entry(order, position, rules.instruments[symbol]["tick_size"])
+
+
+@inlined
+def set_level(order, price, tick_size):
+    """The price of an exit, on the tick that is worse for us."""
+    if order["type"] == LIMIT:
+        order["limit_price"] = tick_against(price, 0.0 - order["qty"], tick_size)
+    else:
+        order["stop_price"] = tick_against(price, order["qty"], tick_size)
+
+
+@inlined
+def set_from_entry(order, position, tick_size):
+    """The price of an exit as the average entry price makes it."""
+    entry = position["avg_price"]
+    sign = 1.0 if position["qty"] > 0.0 else -1.0
+    if order["type"] == TRAILING_STOP:
+        if order["best"] == 0.0:
+            order["best"] = entry
+        trail(order, position, tick_size)
+        return
+    if order["unit"] == FIXED:
+        return
+    direction = sign if order["type"] == LIMIT else 0.0 - sign
+    if order["unit"] == FRACTION:
+        set_level(order, entry * (1.0 + direction * order["distance"]), tick_size)
+    else:
+        set_level(order, entry + direction * order["distance"], tick_size)
+
+
+@inlined
+def trail(order, position, tick_size):
+    """Move a trailing stop after its best price, never back; not before its gain is reached."""
+    entry = position["avg_price"]
+    sign = 1.0 if position["qty"] > 0.0 else -1.0
+    best = order["best"]
+    gain = (best - entry) * sign
+    least = order["activate_at"] * entry if order["unit"] == FRACTION else order["activate_at"]
+    if order["stop_price"] == 0.0 and not (gain >= least):
+        return
+    if order["unit"] == FRACTION:
+        level = best * (1.0 - sign * order["distance"])
+    else:
+        level = best - sign * order["distance"]
+    before = order["stop_price"]
+    set_level(order, level, tick_size)
+    if before != 0.0 and (before - order["stop_price"]) * sign > 0.0:
+        order["stop_price"] = before
+
+
+@inlined
+def ratchet(position, orders, bar, tick_size, is_entered_inside):
+    """Let trailing stops follow a closed bar: its extreme, or its close where it was entered."""
+    held = position["qty"]
+    for index in range(position["working_orders"]):
+        order = orders[index]
+        if order["type"] == TRAILING_STOP and order["status"] != SUBMITTED:
+            if not (order["qty"] * held < 0.0):
+                continue
+            extreme = bar["high"] if held > 0.0 else bar["low"]
+            if is_entered_inside:
+                extreme = bar["close"]
+            if (extreme - order["best"]) * held > 0.0:
+                order["best"] = extreme
+                trail(order, position, tick_size)
+
+
+@inlined
+def follow_position(account, position, orders, tick_size, is_entry, out):
+    """After a fill: exits take the position's size, an entry wakes and moves them.
+
+    What an exit closed cannot be closed again: orders of the model that were to close it shrink.
+    """
+    held = position["qty"]
+    left = abs(held)
+    for index in range(position["working_orders"]):
+        order = orders[index]
+        if is_exit(order):
+            if order["qty"] * held < 0.0 and order["status"] != INTENT:
+                if is_entry:
+                    if order["status"] == SUBMITTED:
+                        order["status"] = WORKING
+                        order["best"] = 0.0
+                        order["triggered"] = 0
+                        if order["type"] == TRAILING_STOP:
+                            order["stop_price"] = 0.0
+                    set_from_entry(order, position, tick_size)
+                order["qty"] = order["filled_qty"] - held
+        elif closing_rest(order) != 0.0:
+            closing = closing_rest(order)
+            keep = min(abs(closing), left) if closing * held < 0.0 else 0.0
+            left -= keep
+            kept = keep if closing > 0.0 else 0.0 - keep
+            opening = order["qty"] - order["filled_qty"] - closing
+            if kept != closing:
+                order["closing"] += kept - closing
+                if kept + opening == 0.0:
+                    end_order(account, order, POSITION_CLOSED, out)
+                else:
+                    parts = (closing + opening, kept + opening)
+                    trim_order(account, order, parts, POSITION_CLOSED, out)

@@ -1,0 +1,193 @@
+"""The table of orders: what becomes of one order, from its intent to its end.
+
+    INTENT ─► WORKING ─► PARTLY_FILLED ─► FILLED
+      │  └─► SUBMITTED (an exit that waits for its entry) ─► WORKING
+      ├─► REFUSED      by our own gate
+      └─► UNKNOWN      sent or not: nothing is assumed until the broker has said
+    WORKING, SUBMITTED, PARTLY_FILLED ─► CANCELLED | EXPIRED | REJECTED
+
+Law: an order is found by its id, never by its symbol alone. Every order that ends is written out
+once, as an ORDER row. An exit rests beside the position: it is in no sum of what works, it never
+opens, and it ends when there is nothing left that it could close.
+"""
+
+from trader.core.jit import inlined
+from trader.core.rounding import nearest_lot
+from trader.core.rows import write_event, write_order, write_order_event
+from trader.core.schema import EventKind, OrderKind, OrderStatus, OrderType, Reason
+
+INTENT = int(OrderStatus.INTENT)
+WORKING = int(OrderStatus.WORKING)
+SUBMITTED = int(OrderStatus.SUBMITTED)
+PARTLY_FILLED = int(OrderStatus.PARTLY_FILLED)
+FILLED = int(OrderStatus.FILLED)
+CANCELLED = int(OrderStatus.CANCELLED)
+EXPIRED = int(OrderStatus.EXPIRED)
+UNKNOWN = int(OrderStatus.UNKNOWN)
+REFUSED = int(OrderStatus.REFUSED)
+MARKET = int(OrderType.MARKET)
+KIND_STOP_LOSS = int(OrderKind.STOP_LOSS)
+KIND_TRAILING_STOP = int(OrderKind.TRAILING_STOP)
+NONE = int(Reason.NONE)
+TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
+POSITION_CLOSED = int(Reason.POSITION_CLOSED)
+ENTRY_ENDED = int(Reason.ENTRY_ENDED)
+EVENT_CANCELLED = int(EventKind.ORDER_CANCELLED)
+EVENT_TRIMMED = int(EventKind.ORDER_TRIMMED)
+
+
+@inlined
+def is_exit(order):
+    """Whether an order rests beside a position only to close it: stop, target, trailing stop."""
+    return order["kind"] >= KIND_STOP_LOSS and order["kind"] <= KIND_TRAILING_STOP
+
+
+@inlined
+def unfilled_qty(order, lot_size):
+    """Signed rest of an order."""
+    return nearest_lot(order["qty"] - order["filled_qty"], lot_size)
+
+
+@inlined
+def closing_rest(order):
+    """Signed part of what is left of an order that only closes: it comes first."""
+    closing = order["closing"]
+    left = closing - order["filled_qty"]
+    return left if left * closing > 0.0 else 0.0
+
+
+@inlined
+def add_working(position, qty):
+    """Count signed `qty` in (or, with the opposite sign of its side, out of) the working sums."""
+    if qty > 0.0:
+        position["working_buy"] += qty
+    else:
+        position["working_sell"] -= qty
+
+
+@inlined
+def place_order(account, position, orders, qty, decision):
+    """Enter an intent of signed `qty` for `decision` into the table; returns its order.
+
+    It is a plain market order that opens; the caller writes what else it is. What is no exit is
+    counted as working.
+    """
+    order = orders[position["working_orders"]]
+    order["order_id"] = account["next_order_id"]
+    order["ts_ns"] = account["ts_ns"]
+    order["decision"] = decision
+    order["session"] = account["session"]
+    order["qty"] = qty
+    order["filled_qty"] = 0.0
+    order["filled_notional"] = 0.0
+    order["ended_qty"] = 0.0
+    order["commission"] = 0.0
+    order["reference"] = position["mark"]
+    order["volume"] = position["volume"]
+    order["closing"] = 0.0
+    order["limit_price"] = 0.0
+    order["stop_price"] = 0.0
+    order["distance"] = 0.0
+    order["activate_at"] = 0.0
+    order["best"] = 0.0
+    order["parent"] = 0
+    order["bars_left"] = 0
+    order["met_ns"] = 0
+    order["ended_ns"] = 0
+    order["status"] = INTENT
+    order["type"] = MARKET
+    order["time_in_force"] = 0
+    order["kind"] = 0
+    order["leg"] = 0
+    order["unit"] = 0
+    order["reason"] = NONE
+    order["triggered"] = 0
+    account["next_order_id"] += 1
+    position["working_orders"] += 1
+    return order
+
+
+@inlined
+def end_order(account, order, reason, out):
+    """End what is left of an order; the caller recounts the table. No-op if nothing is left."""
+    rest = order["qty"] - order["filled_qty"]
+    if rest != 0.0 and order["status"] != REFUSED:
+        write_order_event(account, order, EVENT_CANCELLED, reason, out)
+        order["ended_qty"] += rest
+        order["qty"] = order["filled_qty"]
+        order["status"] = EXPIRED if reason == TIME_IN_FORCE else CANCELLED
+        order["reason"] = reason
+
+
+@inlined
+def trim_order(account, order, parts, reason, out):
+    """Leave a part of what is left of an order; `parts` is (signed rest, signed part kept)."""
+    rest, kept = parts
+    what = (EVENT_TRIMMED, reason, order["symbol"], order["order_id"])
+    write_event(account, what, rest - kept, 0.0, out)
+    order["qty"] = order["filled_qty"] + kept
+    order["ended_qty"] += rest - kept
+
+
+@inlined
+def submit_order(order, held):
+    """An intent passed the gate: it works from the next bar on; an exit waits for its entry."""
+    if order["status"] == INTENT:
+        waits = is_exit(order) and not (order["qty"] * held < 0.0)
+        order["status"] = SUBMITTED if waits else WORKING
+
+
+@inlined
+def end_idle_exits(account, position, orders, out):
+    """End exits that neither close what is held nor wait for an order that may still open."""
+    held = position["qty"]
+    for index in range(position["working_orders"]):
+        order = orders[index]
+        if not is_exit(order) or order["status"] == INTENT or order["qty"] * held < 0.0:
+            continue
+        is_awaited = False
+        for other in range(position["working_orders"]):
+            entry = orders[other]
+            if not is_exit(entry):
+                opening = entry["qty"] - entry["filled_qty"] - closing_rest(entry)
+                is_awaited = is_awaited or opening * order["qty"] < 0.0
+        if is_awaited:
+            order["status"] = SUBMITTED
+        elif order["qty"] != order["filled_qty"]:
+            was_active = order["status"] != SUBMITTED
+            end_order(account, order, POSITION_CLOSED if was_active else ENTRY_ENDED, out)
+
+
+@inlined
+def recount(account, position, orders, lot_size, out):
+    """Write out and drop finished orders, keeping the order of the others; sum what works."""
+    if position["resting"] > 0:
+        end_idle_exits(account, position, orders, out)
+    kept = 0
+    position["working_buy"] = 0.0
+    position["working_sell"] = 0.0
+    position["resting"] = 0
+    position["exits"] = 0
+    for index in range(position["working_orders"]):
+        order = orders[index]
+        rest = unfilled_qty(order, lot_size)
+        if rest == 0.0:
+            if order["status"] < FILLED or order["status"] == UNKNOWN:
+                order["status"] = FILLED
+            order["ended_ns"] = account["ts_ns"]
+            write_order(order, out)
+            continue
+        if is_exit(order):
+            position["resting"] += 1
+            if rest * position["qty"] < 0.0:
+                position["exits"] += 1
+        else:
+            add_working(position, rest)
+            if order["type"] != MARKET:
+                position["resting"] += 1
+            if order["filled_qty"] != 0.0 and order["status"] == WORKING:
+                order["status"] = PARTLY_FILLED
+        if kept != index:
+            orders[kept] = orders[index]
+        kept += 1
+    position["working_orders"] = kept

@@ -1,0 +1,144 @@
+"""What an approved quantity is sent as: market, limit, stop; one order, or a close and an entry.
+
+Law: only what opens is sent as `orders.entry` says; what closes is a market order, unless the
+model gave a limit price for it.
+"""
+
+import math
+
+from trader.core import orders, sizing
+from trader.core.jit import inlined
+from trader.core.rounding import tick_against
+from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
+from trader.core.sessions import instant_session
+
+KIND_ENTRY = int(OrderKind.ENTRY)
+KIND_SIGNAL = int(OrderKind.SIGNAL)
+MARKET = int(OrderType.MARKET)
+LIMIT = int(OrderType.LIMIT)
+STOP = int(OrderType.STOP)
+STOP_LIMIT = int(OrderType.STOP_LIMIT)
+LEG_CLOSING = int(Leg.CLOSING)
+
+
+@inlined
+def place(book, rules, symbol, approved, kind, limit_price):
+    """Enter the intents of an approved qty; (order id, signed part that opens).
+
+    `limit_price` came beside the action, or is NaN.
+    """
+    account = book.account[0]
+    position = book.positions[symbol]
+    closing = sizing.closing_qty(position, approved)
+    opening = approved - closing
+    decision = account["decisions"]
+    is_limit = limit_price == limit_price
+    entry_type = LIMIT if is_limit else rules.entry[0]["type"]
+    if rules.entry[0]["type"] == STOP_LIMIT:
+        entry_type = STOP_LIMIT
+    main = approved
+    if closing != 0.0 and opening != 0.0 and entry_type != MARKET:
+        enter(book, rules, symbol, (closing, closing, decision, kind), LEG_CLOSING)
+        main = opening
+    part = closing if main == approved else 0.0
+    order = enter(book, rules, symbol, (main, part, decision, kind), 0)
+    count_order(account, position)
+    if main != part or is_limit:
+        dress(order, rules, symbol, position, (entry_type if main != part else LIMIT, limit_price))
+    return order["order_id"], opening
+
+
+@inlined
+def enter(book, rules, symbol, terms, leg):
+    """Enter one intent; `terms` is (signed qty, its closing part, decision, OrderKind)."""
+    qty, closing, decision, kind = terms
+    position = book.positions[symbol]
+    order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
+    orders.add_working(position, qty)
+    order["symbol"] = symbol
+    account = book.account[0]
+    order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
+    order["closing"] = closing
+    order["time_in_force"] = rules.broker[0]["time_in_force"]
+    order["leg"] = leg
+    order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
+    return order
+
+
+@inlined
+def dress(order, rules, symbol, position, terms):
+    """Make an intent the type of order it is sent as.
+
+    `terms` is (OrderType, limit price or NaN). A limit is rounded to the tick that is better for
+    us, a stop to the worse one.
+    """
+    kind, limit_price = terms
+    entry = rules.entry[0]
+    order["type"] = kind
+    if entry["time_in_force"] >= 0:
+        order["time_in_force"] = entry["time_in_force"]
+        order["bars_left"] = entry["bars"]
+    if kind == MARKET:
+        return
+    position["resting"] += 1
+    limit, stop = entry_levels(rules, symbol, position, order["qty"])
+    if limit_price == limit_price:
+        tick_size = rules.instruments[symbol]["tick_size"]
+        limit = tick_against(limit_price, 0.0 - order["qty"], tick_size)
+    if kind == LIMIT or kind == STOP_LIMIT:
+        order["limit_price"] = limit
+    if kind == STOP or kind == STOP_LIMIT:
+        order["stop_price"] = stop
+
+
+@inlined
+def asked_beside(inputs, index):
+    """(size, limit_price, stop_loss, take_profit) that came with an action; NaN where not."""
+    if len(inputs.requests) == 0:
+        return math.nan, math.nan, math.nan, math.nan
+    asked = inputs.requests[index]
+    return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+
+
+@inlined
+def entry_price(rules, symbol, position, qty, limit_price):
+    """Price an order that opens is expected to fill at: its own, or the last."""
+    if limit_price == limit_price:
+        return limit_price
+    limit, stop = entry_levels(rules, symbol, position, qty)
+    kind = rules.entry[0]["type"]
+    if kind == LIMIT:
+        return limit
+    return stop if kind == STOP or kind == STOP_LIMIT else position["mark"]
+
+
+@inlined
+def entry_levels(rules, symbol, position, qty):
+    """(limit price, stop price) of an entry by `orders.entry`, on ticks; 0 for what it has not."""
+    entry = rules.entry[0]
+    tick_size = rules.instruments[symbol]["tick_size"]
+    sign = 1.0 if qty > 0.0 else -1.0
+    close = position["mark"]
+    away = close * entry["offset_bps"] / 10_000.0
+    if entry["type"] == LIMIT:
+        return tick_against(close - sign * away, 0.0 - qty, tick_size), 0.0
+    stop = tick_against(close + sign * away, qty, tick_size)
+    if entry["type"] == STOP:
+        return 0.0, stop
+    beyond = stop * entry["limit_offset_bps"] / 10_000.0
+    return tick_against(stop + sign * beyond, qty, tick_size), stop
+
+
+@inlined
+def count_order(account, position):
+    """Bump the order-rate counters: orders entered, not executions, in event time."""
+    second = account["ts_ns"] // NS_PER_SECOND
+    if account["second"] != second:
+        account["second"] = second
+        account["orders_this_second"] = 0
+    account["orders_this_second"] += 1
+    account["orders_this_session"] += 1
+    if position["orders_ns"] != account["ts_ns"]:
+        position["orders_ns"] = account["ts_ns"]
+        position["orders_this_bar"] = 0
+    position["orders_this_bar"] += 1

@@ -1,0 +1,225 @@
+"""The simulated exchange: which resting order the bar fills next, and at what price.
+
+    phase 0   at the open        market, market-on-open, whatever the open lies beyond
+    phase 1   at the open        exits the open lies beyond
+    phase 2   inside the bar     worst: orders that open        ohlc: open → nearer extreme
+    phase 3   inside the bar     worst: stops that close        ohlc: → the other extreme
+    phase 4   inside the bar     worst: limits that close       ohlc: → close
+    phase 5   at the close       market-on-close
+
+Law: knows orders and bars and no money. Only open, high, low and close of a bar are known, so
+what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar.
+"""
+
+from trader.core.jit import inlined
+from trader.core.orders import closing_rest, is_exit
+from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
+
+AT_OPEN, EXITS_AT_OPEN, FIRST_INSIDE, SECOND_INSIDE, LAST_INSIDE, AT_CLOSE = range(6)
+PHASES = 6
+NOBODY = -1
+WORST = int(Intrabar.WORST)
+TOUCH = int(LimitFill.TOUCH)
+WORKING = int(OrderStatus.WORKING)
+PARTLY_FILLED = int(OrderStatus.PARTLY_FILLED)
+MARKET = int(OrderType.MARKET)
+LIMIT = int(OrderType.LIMIT)
+STOP = int(OrderType.STOP)
+STOP_LIMIT = int(OrderType.STOP_LIMIT)
+TRAILING_STOP = int(OrderType.TRAILING_STOP)
+MOO = int(OrderType.MOO)
+MOC = int(OrderType.MOC)
+
+
+@inlined
+def is_live(order, bar):
+    """Whether the bar may still meet an order."""
+    status = order["status"]
+    works = status == WORKING or status == PARTLY_FILLED
+    return works and order["met_ns"] != bar["ts_ns"] and order["qty"] != order["filled_qty"]
+
+
+@inlined
+def is_stop(order):
+    """Whether it waits for the price to go against it."""
+    kind = order["type"]
+    waits = kind == STOP or kind == STOP_LIMIT or kind == TRAILING_STOP
+    return waits and order["triggered"] == 0 and order["stop_price"] > 0.0
+
+
+@inlined
+def is_limit(order):
+    """Whether it waits for its limit or better."""
+    kind = order["type"]
+    return kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] != 0)
+
+
+@inlined
+def reaches_stop(order, lowest, highest):
+    """Whether prices from `lowest` to `highest` trigger a stop."""
+    if order["qty"] > 0.0:
+        return highest >= order["stop_price"]
+    return lowest <= order["stop_price"]
+
+
+@inlined
+def reaches_limit(order, lowest, highest, rule):
+    """Whether prices from `lowest` to `highest` fill a limit, by `rule` (LimitFill)."""
+    limit = order["limit_price"]
+    if order["qty"] > 0.0:
+        return lowest < limit or (rule == TOUCH and lowest == limit)
+    return highest > limit or (rule == TOUCH and highest == limit)
+
+
+@inlined
+def is_at_rest(orders, count, bar, rule):
+    """Whether the bar meets no order at all: most bars, cheaply."""
+    low, high = bar["low"], bar["high"]
+    for index in range(count):
+        order = orders[index]
+        if not is_exit(order):
+            return False
+        if is_live(order, bar):
+            if order["triggered"] != 0:
+                return False
+            if is_stop(order) and reaches_stop(order, low, high):
+                return False
+            if is_limit(order) and reaches_limit(order, low, high, rule):
+                return False
+    return True
+
+
+@inlined
+def meets_open(order, bar, rule, is_session_open):
+    """Whether the open fills an order that is no market order; it may trigger a stop-limit."""
+    price = bar["open"]
+    if order["type"] == MOO:
+        return is_session_open
+    if is_stop(order) and reaches_stop(order, price, price):
+        if order["type"] != STOP_LIMIT:
+            return True
+        order["triggered"] = 1
+    return is_limit(order) and reaches_limit(order, price, price, rule)
+
+
+@inlined
+def at_open(orders, count, held, bar, terms):
+    """Place of the next order that the open fills; `terms` is (phase, rule, is_session_open)."""
+    phase, rule, is_session_open = terms
+    for index in range(count):
+        order = orders[index]
+        if not is_live(order, bar):
+            continue
+        if phase == EXITS_AT_OPEN:
+            closes = is_exit(order) and order["qty"] * held < 0.0
+            is_due = order["triggered"] != 0  # and did not fill to its end
+            if closes and (is_due or meets_open(order, bar, rule, is_session_open)):
+                return index
+        elif not is_exit(order):
+            is_market = order["type"] == MARKET or (
+                order["triggered"] != 0 and order["type"] != STOP_LIMIT
+            )
+            if is_market or meets_open(order, bar, rule, is_session_open):
+                return index
+    return NOBODY
+
+
+@inlined
+def at_close(orders, count, bar):
+    """Place of the next order for the close of the session."""
+    for index in range(count):
+        if orders[index]["type"] == MOC and is_live(orders[index], bar):
+            return index
+    return NOBODY
+
+
+@inlined
+def inside_worst(orders, count, held, bar, terms):
+    """(place, price) of the next order inside the bar by the rule `worst`."""
+    phase, rule = terms
+    found, price = NOBODY, 0.0
+    low, high = bar["low"], bar["high"]
+    for index in range(count):
+        order = orders[index]
+        if not is_live(order, bar):
+            continue
+        closes = closing_rest(order) != 0.0
+        if is_exit(order):
+            if not (order["qty"] * held < 0.0):
+                continue
+            closes = True
+        if closes == (phase == FIRST_INSIDE):
+            continue
+        level = 0.0
+        if phase != LAST_INSIDE and is_stop(order) and reaches_stop(order, low, high):
+            level = order["stop_price"]
+            if order["type"] == STOP_LIMIT:
+                order["triggered"] = 1
+                level = level if is_within_limit(order, level) else 0.0
+        elif phase != SECOND_INSIDE and is_limit(order):
+            if reaches_limit(order, low, high, rule):
+                level = order["limit_price"]
+        if level == 0.0:
+            continue
+        if found == NOBODY or abs(level - bar["open"]) < abs(price - bar["open"]):
+            found, price = index, level
+    return found, price
+
+
+@inlined
+def is_within_limit(order, price):
+    """Whether a stop-limit that is triggered at `price` may fill at it."""
+    return price <= order["limit_price"] if order["qty"] > 0.0 else price >= order["limit_price"]
+
+
+@inlined
+def path_end(bar, phase):
+    """Where the price goes in a phase by the rule `ohlc`: nearer extreme, other extreme, close."""
+    if phase == LAST_INSIDE:
+        return bar["close"]
+    is_high_first = bar["high"] - bar["open"] < bar["open"] - bar["low"]
+    return bar["high"] if is_high_first == (phase == FIRST_INSIDE) else bar["low"]
+
+
+@inlined
+def inside_path(orders, count, held, bar, terms):
+    """(place, price) of the next order on the way from `start` to the end of the phase."""
+    phase, rule, start = terms
+    end = path_end(bar, phase)
+    low, high = min(start, end), max(start, end)
+    found, price = NOBODY, 0.0
+    for index in range(count):
+        order = orders[index]
+        if not is_live(order, bar) or (is_exit(order) and not (order["qty"] * held < 0.0)):
+            continue
+        level = 0.0
+        if is_stop(order) and reaches_stop(order, low, high):
+            level = min(max(order["stop_price"], low), high)
+            if order["type"] == STOP_LIMIT:
+                order["triggered"] = 1
+                level = level if is_within_limit(order, level) else 0.0
+        elif is_limit(order) and reaches_limit(order, low, high, rule):
+            level = min(max(order["limit_price"], low), high)
+        if level == 0.0:
+            continue
+        if found == NOBODY or abs(level - start) < abs(price - start):
+            found, price = index, level
+    return found, price
+
+
+@inlined
+def kinder_price(orders, count, held, bar, terms):
+    """Price the kindest order of prices inside the bar gives a stop that filled at `price`.
+
+    0 where nothing else was possible. `terms` is (price, LimitFill rule, was it entered inside).
+    """
+    price, rule, is_entered_inside = terms
+    best = 0.0
+    for index in range(count):
+        order = orders[index]
+        if is_exit(order) and order["type"] == LIMIT and order["qty"] * held < 0.0:
+            if reaches_limit(order, bar["low"], bar["high"], rule):
+                best = order["limit_price"]
+    if best == 0.0 and is_entered_inside and (bar["close"] - price) * held > 0.0:
+        best = bar["close"]
+    return best

@@ -1,0 +1,76 @@
+"""ccxt's own exchange classes, with what its unified calls leave out.
+
+Law: nothing of a protocol is written here but one field of two exchanges: the flag that says a
+bar is closed, which `watch_ohlcv` drops. Each class tells its owner of every frame, of every line
+that ends and, for those two exchanges, of every bar with its flag.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Flagged = Callable[[str, str, list[Any], bool], None]  # symbol, timeframe, row, is closed
+
+
+@dataclass
+class Ears:
+    """Who is told."""
+
+    on_frame: Callable[[str, Any], None]
+    on_lost: Callable[[str], None]
+    on_bar: Flagged
+
+
+def flagged_bars(exchange: Any, client: Any, message: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """(symbol, timeframe, row, is closed) of each bar in a frame of Binance or Bybit."""
+    if exchange.id.startswith("bybit"):
+        topic = str(message.get("topic", "")).split(".")
+        market_type = "spot" if "spot" in client.url else "contract"
+        symbol = exchange.safe_symbol(topic[-1], None, None, market_type)
+        timeframe = exchange.find_timeframe(topic[1]) if len(topic) > 2 else None
+        names = ("start", "open", "high", "low", "close", "volume", "confirm")
+        rows = message.get("data") or []
+    else:
+        rows = [message.get("k") or {}]
+        market_type = "spot" if exchange.is_spot_url(client) else "contract"
+        symbol = exchange.safe_symbol(rows[0].get("s"), None, None, market_type)
+        timeframe = exchange.find_timeframe(rows[0].get("i"))
+        names = ("t", "o", "h", "l", "c", "v", "x")
+    found = []
+    for row in rows:
+        if any(row.get(name) is None for name in names):
+            continue
+        stamp, *values, is_closed = (row[name] for name in names)
+        numbers = [int(stamp), *(float(value) for value in values)]
+        found.append((symbol, timeframe, numbers, bool(is_closed)))
+    return found
+
+
+FLAGS = ("binance", "binanceus", "binanceusdm", "binancecoinm", "bybit", "bybiteu")
+
+
+def exchange_class(name: str, library: type, ears: Ears) -> type:
+    """`library`, one of ccxt.pro's exchanges, with ears."""
+
+    class Heard(library):
+        def handle_message(self, client: Any, message: Any) -> Any:
+            ears.on_frame(client.url, message)
+            return super().handle_message(client, message)
+
+        def handle_ohlcv(self, client: Any, message: Any, *rest: Any) -> Any:
+            done = super().handle_ohlcv(client, message, *rest)
+            if name in FLAGS:
+                for symbol, timeframe, row, is_closed in flagged_bars(self, client, message):
+                    ears.on_bar(symbol, timeframe, row, is_closed)
+            return done
+
+        def on_error(self, client: Any, error: Any) -> Any:
+            ears.on_lost(str(error) or type(error).__name__)
+            return super().on_error(client, error)
+
+        def on_close(self, client: Any, error: Any) -> Any:
+            ears.on_lost(f"closed by the exchange ({error})")
+            return super().on_close(client, error)
+
+    Heard.__name__ = Heard.__qualname__ = library.__name__
+    return Heard

@@ -1,0 +1,65 @@
+"""Questions to a market's REST, made again until they are answered.
+
+Law: each failure waits longer than the one before, never the same for two programs; a market that
+asks for quiet gets it from every question. A symbol that is gone is told and asked for no more.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from trader.feeds.finality import Ask, Gone, Page
+from trader.feeds.source import BarSource, Notice, Remedy, SourceError
+from trader.feeds.venue_clock import VenueClock
+
+AT_ONCE = 4  # questions
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+
+
+def longer_wait(wait_s: float) -> float:
+    """The next wait after one of `wait_s`: about twice as long."""
+    return min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
+
+
+class RestAsker:
+    """What the finaliser asks, put to one source; answers go to `put`."""
+
+    def __init__(
+        self,
+        source: BarSource,
+        symbols: Sequence[str],
+        time: VenueClock,
+        put: Callable[[Page | Gone | Notice], None],
+    ) -> None:
+        self._source, self._symbols, self._time, self._put = source, symbols, time, put
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._quiet_until_s = 0.0
+
+    async def ask(self, ask: Ask) -> None:
+        """Ask until there is an answer, or the symbol is gone."""
+        loop, wait_s, failures = asyncio.get_running_loop(), 0.0, 0
+        while True:
+            async with self._slots:
+                await asyncio.sleep(max(self._quiet_until_s - loop.time(), 0.0))
+                asked_ns = self._time.now_ns()
+                try:
+                    bars = await self._source.history(ask.symbol, ask.start_ns, ask.end_ns)
+                    self._put(Page(ask.symbol, ask.start_ns, ask.end_ns, bars, asked_ns))
+                    return
+                except SourceError as failure:
+                    error = failure
+            if error.remedy == Remedy.GONE:
+                self._put(Notice("SYMBOL_GONE", self._said(ask, error.text)))
+                self._put(Gone(ask.symbol))
+                return
+            failures += 1
+            wait_s = max(longer_wait(wait_s), error.after_s)
+            if error.remedy == Remedy.WAIT:
+                self._quiet_until_s = max(self._quiet_until_s, loop.time() + wait_s)
+            if failures == 1:
+                text = f"{error.text}; asked again from {wait_s:.0f} s on"
+                self._put(Notice("FEED_REFUSES", self._said(ask, text)))
+            await asyncio.sleep(wait_s)
+
+    def _said(self, ask: Ask, text: str) -> str:
+        return f"{self._symbols[ask.symbol]}: {text}"

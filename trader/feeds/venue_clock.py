@@ -1,0 +1,67 @@
+"""A market's own time, asked for and carried on by the event loop's clock.
+
+Law: bars are judged by the market's time alone. The machine's clock is compared with it and never
+mixed into it: a machine an hour ahead makes no bar older.
+"""
+
+import asyncio
+import statistics
+
+from trader.core.schema import NS_PER_SECOND
+from trader.errors import DataError
+from trader.feeds.live import FeedClock
+from trader.feeds.source import BarSource
+
+ASKED = 5  # times; the median counts
+ALERT_MS = 250.0
+REFUSE_MS = 1_000.0
+
+
+class VenueClock:
+    """The time of one market."""
+
+    def __init__(self, source: BarSource, clock: FeedClock) -> None:
+        self._source, self._clock = source, clock
+        self._venue_ns = 0
+        self._asked_at_s = 0.0
+        self.offset_ns = 0  # the market's clock is ahead of ours by
+
+    async def measure(self) -> None:
+        """Ask for the time. `SourceError` where there is no answer."""
+        loop = asyncio.get_running_loop()
+        offsets, anchors = [], []
+        for _ in range(ASKED):
+            began_s, began_ns = loop.time(), self._clock.now_ns()
+            venue_ns = await self._source.venue_ns()
+            half_s = (loop.time() - began_s) / 2.0
+            half_ns = round(half_s * NS_PER_SECOND)
+            offsets.append(venue_ns - began_ns - half_ns)
+            anchors.append(venue_ns - round((began_s + half_s) * NS_PER_SECOND))
+        self.offset_ns = round(statistics.median(offsets))
+        self._venue_ns = round(statistics.median(anchors))
+
+    def now_ns(self) -> int:
+        """The market's time now."""
+        return self._venue_ns + round(asyncio.get_running_loop().time() * NS_PER_SECOND)
+
+    @property
+    def offset_ms(self) -> float:
+        """How far the market's clock is ahead of ours, in ms."""
+        return self.offset_ns / 1e6
+
+    def alert(self) -> str:
+        """What is wrong with our clock, "" for nothing worth a word."""
+        allowed = ALERT_MS + self._source.can.clock_resolution_ms
+        if abs(self.offset_ms) <= allowed:
+            return ""
+        side = "behind" if self.offset_ns > 0 else "ahead of"
+        apart_s = abs(self.offset_ns) / NS_PER_SECOND
+        return f"the clock of this machine is {apart_s:.2f} s {side} that of {self._source.name}"
+
+    def require_close(self) -> None:
+        """`DataError` where the two clocks are too far apart to trade."""
+        if abs(self.offset_ms) > REFUSE_MS + self._source.can.clock_resolution_ms:
+            raise DataError(
+                f"{self.alert()}: ages of bars and times of orders would be wrong. Set it "
+                "(`timedatectl set-ntp true`, or `chronyc makestep`) and start again"
+            )

@@ -1,0 +1,277 @@
+"""A live feed of a market: an adapter, its clock and the finaliser, put together.
+
+    source.events ─┐                                    ┌─► asked of REST ─► Page ─┐
+                   ├─► queue ─► finaliser ─► LiveBar, notices                      │
+                   └──────────────────────────────────────────────────────────────-┘
+
+Law: subscribes first, then asks for history; nothing newer leaves before what was missed has been
+asked for. Requests that fail are made again, later and later, and a market that asks for quiet
+gets it. No bar waits for ever for another symbol's history.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
+from trader.errors import DataError
+from trader.feeds.feed import BarSet
+from trader.feeds.finaliser import BarFinaliser
+from trader.feeds.finality import (
+    TICK,
+    Ask,
+    Final,
+    Gap,
+    Input,
+    Late,
+    Odd,
+    Output,
+    Revision,
+    Stale,
+    Terms,
+)
+from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
+from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.rest_asker import RestAsker, longer_wait
+from trader.feeds.source import (
+    BarSource,
+    InstrumentFacts,
+    Lost,
+    Notice,
+    RawBar,
+    Remedy,
+    SourceError,
+    Up,
+)
+from trader.feeds.venue_clock import VenueClock
+from trader.moments import iso_utc
+
+TICK_S = 0.1
+CLOCK_EVERY_S = 60.0
+CATCH_UP_S = 10.0  # for which bars of other symbols wait for one that was cut off
+OPEN_TRIES = 4
+
+Item = LiveBar | BadBar | FeedNotice
+
+
+class VenueFeed:
+    """Bars of a market as they close."""
+
+    def __init__(
+        self,
+        config: Config,
+        source: BarSource,
+        clock: FeedClock,
+        after_ns: int | None = None,
+        tell: Tell | None = None,
+    ) -> None:
+        """`after_ns`: the close of the last bar that a run which goes on has traded on."""
+        self.history: BarSet | None = None
+        self.skipped = self.forming = 0
+        self.untraded = 0  # bars of before the start and of holes
+        self.end = FeedEnd.LOST
+        self.facts: Sequence[InstrumentFacts] = ()
+        self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
+        self.gaps = self.revisions = 0
+        self._config, self._source, self._clock = config, source, clock
+        self._after_ns = after_ns
+        self._tell = tell or (lambda line: None)
+        self._time = VenueClock(source, clock)
+        self._queue: asyncio.Queue[Input | SourceError] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asker = RestAsker(source, config.symbols, self._time, self._queue.put_nowait)
+        self._ticks_at_s = 0.0
+        self._waiting: list[Final] = []
+        self._waits_since_s: float | None = None
+        self._is_begun = self._is_closed = False
+        self._down_why = ""
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the market."""
+        return self._source.name
+
+    @property
+    def clock_offset_ms(self) -> float:
+        """How far the market's clock is ahead of ours."""
+        return self._time.offset_ms
+
+    async def connect(self) -> Sequence[InstrumentFacts]:
+        """Load the market, compare the clocks; the facts of the instruments.
+
+        Raises `ConfigError` for what the market has not, `DataError` where it does not answer or
+        the clocks are too far apart.
+        """
+        wait_s, tries = 0.0, 0
+        try:
+            while True:
+                try:
+                    await self._source.open()
+                    await self._time.measure()
+                    self.facts = await self._source.facts()
+                    break
+                except SourceError as error:
+                    tries += 1
+                    if tries >= OPEN_TRIES or error.remedy in (Remedy.NEVER, Remedy.GONE):
+                        raise DataError(f"{self._source.name}: {error.text}") from None
+                    wait_s = max(longer_wait(wait_s), error.after_s)
+                    self._tell(f"{self._source.name}: {error.text}; again in {wait_s:.0f} s")
+                    await asyncio.sleep(wait_s)
+            self._time.require_close()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self.facts
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        if not self.facts:
+            await self.connect()
+        finaliser = self._begun()
+        try:
+            if alert := self._time.alert():
+                yield FeedNotice("CLOCK_OFFSET", alert)
+            while not self._is_closed:
+                event = await self._event()
+                if isinstance(event, SourceError):
+                    raise DataError(f"{self._source.name}: {event.text}")
+                for notice in self._notices(event):
+                    yield notice
+                for out in finaliser.on(event, self._time.now_ns()):
+                    for item in self._items(out):
+                        yield item
+                for item in self._released(finaliser):
+                    yield item
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing more is asked or yielded; returns when every connection is gone."""
+        self._is_closed = True
+        self._closing = self._closing or asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        tasks, self._tasks = list(self._tasks), set()
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        await self._source.close()
+
+    def _begun(self) -> BarFinaliser:
+        config, period_ns = self._config, self._config.period_ns
+        start_ns = self._after_ns
+        if start_ns is None:
+            start_ns = config.feed.start_ns
+        if start_ns is None:
+            start_ns = self._time.now_ns() - config.feed.warmup_bars * period_ns
+        finality = self._source.can.finality
+        grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
+        late_ns = round(config.feed.max_age_bars * period_ns)
+        terms = Terms(period_ns, finality, grace_ns, late_ns)
+        symbols = len(config.symbols)
+        self._spawn(self._listen())
+        self._spawn(self._watch_clock())
+        return BarFinaliser(symbols, [start_ns] * symbols, terms)
+
+    # what goes on beside
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _event(self) -> Input | SourceError:
+        """What came, or TICK when one is due."""
+        left_s = self._ticks_at_s - asyncio.get_running_loop().time()
+        if left_s > 0.0:
+            if not self._queue.empty():
+                return self._queue.get_nowait()
+            with contextlib.suppress(asyncio.TimeoutError):
+                return await asyncio.wait_for(self._queue.get(), left_s)
+        self._ticks_at_s = asyncio.get_running_loop().time() + TICK_S
+        return TICK
+
+    async def _listen(self) -> None:
+        try:
+            async for event in self._source.events():
+                self._queue.put_nowait(event)
+        except SourceError as error:
+            self._queue.put_nowait(error)
+
+    async def _watch_clock(self) -> None:
+        """Ask for the time again and again; tell when our clock begins to be off."""
+        was_off = bool(self._time.alert())
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S)
+            with contextlib.suppress(SourceError):
+                await self._time.measure()
+            alert = self._time.alert()
+            if alert and not was_off:
+                self._queue.put_nowait(Notice("CLOCK_OFFSET", alert))
+            was_off = bool(alert)
+
+    def _notices(self, event: Input) -> Iterator[FeedNotice]:
+        """What is worth a word of what the source told; once for a line of many symbols."""
+        if isinstance(event, Notice):
+            yield FeedNotice(event.kind, event.text)
+        elif isinstance(event, Lost) and self._down_why != event.why:
+            self._down_why = event.why
+            yield FeedNotice("FEED_DOWN", f"the line to {self._source.name} is down: {event.why}")
+        elif isinstance(event, Up) and self._down_why:
+            self._down_why = ""
+            yield FeedNotice("FEED_UP", f"the line to {self._source.name} is up again")
+
+    # what comes out
+
+    def _items(self, out: Output) -> Iterator[Item]:
+        """What one output is for the run; a final bar waits in line."""
+        if isinstance(out, Final):
+            self._waiting.append(out)
+        elif isinstance(out, Ask):
+            self._spawn(self._asker.ask(out))
+        elif isinstance(out, Stale):
+            yield FeedNotice("FEED_MUTE", out.why, out.symbol)
+            self._spawn(self._source.reconnect(out.symbol, out.why))
+        elif isinstance(out, Gap):
+            self.gaps += out.bars
+            text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
+            yield FeedNotice("FEED_GAP", text, out.symbol)
+        elif isinstance(out, Revision):
+            self.revisions += 1
+            yield self._live(out.symbol, out.new, 0)
+        elif isinstance(out, Late):
+            yield self._live(out.symbol, out.bar, BAR_HISTORY)
+        elif isinstance(out, Odd):
+            yield BadBar(str(out.bar._asdict()), out.why, self._clock.now_ns(), out.symbol)
+
+    def _released(self, finaliser: BarFinaliser) -> Iterator[Item]:
+        """The final bars that need not wait for another symbol's history, in order."""
+        if not self._waiting:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if finaliser.is_catching_up:
+            self._waits_since_s = self._waits_since_s or now_s
+            if not self._is_begun or now_s - self._waits_since_s < CATCH_UP_S:
+                return
+        else:
+            self._is_begun, self._waits_since_s = True, None
+        ready, self._waiting = self._waiting, []
+        for final in sorted(ready, key=lambda one: (one.bar.open_ns, one.symbol)):
+            self.proofs[final.proof.name] = self.proofs.get(final.proof.name, 0) + 1
+            self.untraded += final.is_history
+            flags = int(final.proof) | (BAR_HISTORY if final.is_history else 0)
+            yield self._live(final.symbol, final.bar, flags)
+
+    def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
+        close_ns = bar.open_ns + self._config.period_ns
+        row = (close_ns, *bar[1:], np.nan, np.nan, symbol, flags)
+        return LiveBar(
+            np.array([row], BAR)[0], self._clock.now_ns(), close_ns - self._time.offset_ns
+        )

@@ -1,0 +1,206 @@
+"""A live market looked at without trading: what `trader feed check` and `trader feed record` call.
+
+Law: nothing is decided and nothing is sent but questions. A report holds no secret.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
+from trader.errors import ConfigError, TraderError
+from trader.feeds.live import BadBar, FeedNotice, LiveBar
+from trader.feeds.registry import open_source
+from trader.feeds.source import BarSource, SourceError
+from trader.feeds.venue_feed import VenueFeed
+from trader.jobs.paper.clock import RealClock
+from trader.moments import iso_utc
+
+LATE_MS = (50, 100, 250, 500, 1_000, 2_000, 5_000)
+VALUES = ("open", "high", "low", "close", "volume")
+Say = Callable[[str], None]
+
+
+@dataclass
+class Seen:
+    """What came of a market in the time it was watched."""
+
+    bars: list[np.void] = field(default_factory=list)  # BAR, those closed while we watched
+    late_ms: list[float] = field(default_factory=list)
+    notices: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+    revisions: int = 0
+    frames: int = 0
+
+
+class FrameFile:
+    """Raw frames as JSON lines: {"t_ns", "channel", "direction", "raw"}; gzipped by its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.frames = 0
+        self._path = path
+        try:
+            self._file: IO[str] = (
+                gzip.open(path, "xt") if path.suffix == ".gz" else path.open("x")  # noqa: SIM115
+            )
+        except FileExistsError:
+            raise TraderError(f"{path} is there already; name another file") from None
+        except OSError as error:
+            raise TraderError(f"{path} cannot be written: {error.strerror}") from None
+
+    def __call__(self, channel: str, raw: object) -> None:
+        """Keep one frame."""
+        self.frames += 1
+        line = {"t_ns": time.time_ns(), "channel": channel, "direction": "in", "raw": raw}
+        self._file.write(json.dumps(line, default=str) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def watch(config: Config, seconds: float, say: Say, out: Path | None = None) -> dict[str, Any]:
+    """Watch the market of a config; what it did, and how it compares with its own REST.
+
+    `out`: raw frames go there. Raises the errors of the feed; Ctrl-C ends the watch early.
+    """
+    if not config.feed.is_market:
+        raise ConfigError(f"{config.feed.type} is no market to watch", "feed.type")
+    frames = None if out is None else FrameFile(out)
+    try:
+        return asyncio.run(_watched(config, seconds, say, frames))
+    finally:
+        if frames is not None:
+            frames.close()
+
+
+async def _watched(
+    config: Config, seconds: float, say: Say, frames: FrameFile | None
+) -> dict[str, Any]:
+    source, clock, seen = open_source(config), RealClock(), Seen()
+
+    def tap(channel: str, raw: object) -> None:
+        seen.frames += 1
+        if frames is not None:
+            frames(channel, raw)
+
+    source.tap = tap
+    feed = VenueFeed(config, source, clock, tell=say)
+    began_ns = clock.now_ns()
+    try:
+        await feed.connect()
+        say(f"watching {source.name} for {seconds:g} s; Ctrl-C ends it early")
+        with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(_collected(feed, seen), seconds)
+        again = open_source(config)  # the feed has let go of its own
+        differences = await _compared(config, again, seen)
+    finally:
+        await feed.aclose()
+    return _report(config, feed, seen, (began_ns, clock.now_ns()), differences)
+
+
+async def _collected(feed: VenueFeed, seen: Seen) -> None:
+    newest: dict[int, int] = {}
+    async for item in feed:
+        if isinstance(item, FeedNotice):
+            seen.notices[item.kind] += 1
+        elif isinstance(item, BadBar):
+            seen.bad[item.reason] += 1
+        elif isinstance(item, LiveBar):
+            symbol, ts_ns = int(item.bar["symbol"]), int(item.bar["ts_ns"])
+            if ts_ns <= newest.get(symbol, 0):
+                seen.revisions += 1
+            elif not item.bar["flags"] & BAR_HISTORY:
+                seen.bars.append(item.bar)
+                seen.late_ms.append((item.received_ns - item.due_ns) / 1e6)
+            newest[symbol] = max(ts_ns, newest.get(symbol, 0))
+
+
+async def _compared(config: Config, source: BarSource, seen: Seen) -> dict[str, Any]:
+    """Bars of the stream against REST, asked afterwards."""
+    found: dict[str, Any] = {"compared": 0, "different": [], "not_in_rest": 0}
+    try:
+        await source.open()
+        for index, symbol in enumerate(config.symbols):
+            bars = [bar for bar in seen.bars if bar["symbol"] == index]
+            if bars:
+                await _compare(config, source, (index, symbol, bars), found)
+    except SourceError as error:
+        found["error"] = error.text
+    finally:
+        await source.close()
+    return found
+
+
+async def _compare(
+    config: Config, source: BarSource, part: tuple[int, str, list[np.void]], found: dict[str, Any]
+) -> None:
+    index, symbol, bars = part
+    first_ns = int(bars[0]["ts_ns"]) - config.period_ns
+    rows = await source.history(index, first_ns, int(bars[-1]["ts_ns"]))
+    rest = {row.open_ns + config.period_ns: row for row in rows}
+    for bar in bars:
+        row = rest.get(int(bar["ts_ns"]))
+        found["compared"] += 1
+        if row is None:
+            found["not_in_rest"] += 1
+            continue
+        changed = {
+            name: [float(bar[name]), getattr(row, name)]
+            for name in VALUES
+            if float(bar[name]) != getattr(row, name)
+        }
+        if changed:
+            told = {"symbol": symbol, "close": iso_utc(int(bar["ts_ns"])), "stream, rest": changed}
+            found["different"].append(told)
+
+
+def _report(
+    config: Config,
+    feed: VenueFeed,
+    seen: Seen,
+    span: tuple[int, int],
+    differences: dict[str, Any],
+) -> dict[str, Any]:
+    proofs = Counter(BarProof(int(bar["flags"]) & BAR_PROOF_BITS).name for bar in seen.bars)
+    ms = sorted(seen.late_ms)
+    return {
+        "source": feed.name,
+        "symbols": list(config.symbols),
+        "bar_period_seconds": config.bar_period_seconds,
+        "from": iso_utc(span[0]),
+        "seconds": round((span[1] - span[0]) / NS_PER_SECOND, 1),
+        "clock_offset_ms": round(feed.clock_offset_ms, 1),
+        "frames": seen.frames,
+        "bars": len(seen.bars),
+        "closed_known_by": dict(proofs),
+        "lateness_ms": {} if not ms else dict(_histogram(ms)),
+        "lateness_p50_ms": round(ms[len(ms) // 2], 1) if ms else None,
+        "lateness_p99_ms": round(ms[min(len(ms) * 99 // 100, len(ms) - 1)], 1) if ms else None,
+        "gaps": feed.gaps,
+        "revisions": seen.revisions,
+        "notices": dict(seen.notices),
+        "bad_rows": dict(seen.bad),
+        "rest": differences,
+        "facts": {fact.symbol: fact.document() for fact in feed.facts},
+    }
+
+
+def _histogram(ms: list[float]) -> Iterator[tuple[str, int]]:
+    low = 0
+    for high in LATE_MS:
+        count = sum(low <= value < high for value in ms)
+        if count:
+            yield f"{low}-{high}", count
+        low = high
+    if count := sum(value >= low for value in ms):
+        yield f"{low} and more", count

@@ -1,0 +1,97 @@
+"""What a market says of its instruments, put into the rules of a run.
+
+Law: what the config says holds where it fits the market; where it says nothing the market's steps
+are taken, and stand in the journal as rules and as facts. A run goes on only on the steps it began
+with.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.book import Rules
+from trader.errors import ConfigError, UsageError
+from trader.feeds.source import InstrumentFacts
+
+if TYPE_CHECKING:
+    from trader.jobs.paper.start import Start
+
+STEPS = ("tick_size", "lot_size")
+
+
+def rules_with_facts(rules: Rules, begun: "Start") -> Rules:
+    """The rules of a new run, with the market's steps where the config names none."""
+    if not begun.facts:
+        return rules
+    instruments = with_facts(rules.instruments, begun.config, begun.facts)
+    begun.notes += told(begun.config, begun.facts)
+    return rules._replace(instruments=instruments)
+
+
+def with_facts(
+    instruments: np.ndarray, config: Config, facts: Sequence[InstrumentFacts]
+) -> np.ndarray:
+    """INSTRUMENT records with the market's steps. `ConfigError` where the config's do not fit."""
+    changed = instruments.copy()
+    for index, (instrument, fact) in enumerate(zip(config.instruments, facts, strict=True)):
+        for name in STEPS:
+            step: Decimal | None = getattr(fact, name)
+            if step is None:
+                continue
+            if name not in instrument.model_fields_set:
+                changed[index][name] = float(step)
+            elif (written := Decimal(str(getattr(instrument, name)))) % step != 0:
+                raise ConfigError(
+                    f"{written.normalize():f} is no multiple of {step.normalize():f}, which "
+                    f"{fact.symbol} has at the exchange: leave it out, or write a multiple",
+                    f"instruments.{index}.{name}",
+                )
+    return changed
+
+
+def require_same_facts(begun: "Start") -> None:
+    """`UsageError` where a run that goes on would find other steps than it began with."""
+    if not begun.facts:
+        return
+    now = with_facts(begun.rules.instruments, begun.config, begun.facts)
+    for index, symbol in enumerate(begun.config.symbols):
+        for name in STEPS:
+            before, after = begun.rules.instruments[index][name], now[index][name]
+            if before != after:
+                raise UsageError(
+                    f"{name} of {symbol} was {before:g} when the run began, and the exchange says "
+                    f"{after:g} now: start fresh with --new"
+                )
+
+
+def told(config: Config, facts: Sequence[InstrumentFacts]) -> list[str]:
+    """One line for each instrument: what was taken from the market."""
+    lines = []
+    for instrument, fact in zip(config.instruments, facts, strict=True):
+        taken = [
+            f"{name} {getattr(fact, name).normalize():f}"
+            for name in STEPS
+            if getattr(fact, name) is not None and name not in instrument.model_fields_set
+        ]
+        if fact.min_notional is not None:
+            taken.append(f"least notional {fact.min_notional.normalize():f} {fact.currency}")
+        if taken:
+            lines.append(f"{instrument.symbol}: {', '.join(taken)}, as the exchange says")
+    return lines
+
+
+def config_with_steps(config: Config, instruments: np.ndarray) -> Config:
+    """The config as it was run: with the steps of the rules."""
+    changed = tuple(
+        instrument.model_copy(update={name: float(row[name]) for name in STEPS})
+        for instrument, row in zip(config.instruments, instruments, strict=True)
+    )
+    return config.model_copy(update={"instruments": changed})
+
+
+def facts_details(facts: Sequence[InstrumentFacts]) -> dict[str, Any]:
+    """`{"facts": …}` for the details of RUN_START and RUN_RESUME; nothing without facts."""
+    return {"facts": {fact.symbol: fact.document() for fact in facts}} if facts else {}

@@ -1,0 +1,52 @@
+"""What a recorded reason means for a decision: its limit, and what may be approved beside it."""
+
+from trader.core.schema import Reason
+
+# the limit a refusal or a cut is measured against, as named in RUN_START's limits
+LIMIT_OF = {
+    Reason.POSITION_LIMIT: "max_position_size",
+    Reason.POSITION_NOTIONAL_LIMIT: "max_position_notional",
+    Reason.ORDER_SIZE_LIMIT: "max_order_size",
+    Reason.ORDER_NOTIONAL_LIMIT: "max_order_notional",
+    Reason.DAILY_LOSS_LIMIT: "max_daily_loss",
+    Reason.DRAWDOWN_LIMIT: "max_drawdown_frac",
+    Reason.CONCENTRATION_LIMIT: "max_position_concentration",
+    Reason.GROSS_EXPOSURE_LIMIT: "max_gross_exposure",
+    Reason.PRICE_COLLAR: "price_collar",
+    Reason.VOLUME_PARTICIPATION: "max_volume_participation",
+    Reason.SPREAD: "max_spread_bps",
+    Reason.VOLATILITY: "max_volatility",
+    Reason.ABSOLUTE_CAP: "throttle_max_order_size",
+    Reason.BELOW_MIN_SIZE: "min_order_size",
+}
+LIMIT_BY_CODE = {int(reason): name for reason, name in LIMIT_OF.items()}
+# Beside an approved qty the first mean that it was cut, the others that only what closes is left.
+CUT_BY = {
+    Reason.NONE,
+    Reason.VOLUME_PARTICIPATION,
+    Reason.SPREAD,
+    Reason.VOLATILITY,
+    Reason.ABSOLUTE_CAP,
+    Reason.CROSSED_BOOK,
+    Reason.MAX_HOLDING,
+}
+OPENING_REFUSED = {
+    Reason.REDUCE_ONLY,
+    Reason.RESTRICTED,
+    Reason.ORDER_RATE_LIMIT,
+    Reason.POSITION_LIMIT,
+    Reason.POSITION_NOTIONAL_LIMIT,
+    Reason.ORDER_SIZE_LIMIT,
+    Reason.ORDER_NOTIONAL_LIMIT,
+    Reason.DAILY_LOSS_LIMIT,
+    Reason.DRAWDOWN_LIMIT,
+    Reason.CONCENTRATION_LIMIT,
+    Reason.GROSS_EXPOSURE_LIMIT,
+    Reason.BUYING_POWER,
+    Reason.COOLDOWN,
+    Reason.EXIT_DISTANCE_UNKNOWN,
+    Reason.EXIT_PRICE,
+    Reason.ORDER_UNKNOWN,
+    Reason.PRICE_COLLAR,
+    Reason.WORKING_ORDERS_FULL,
+}
