@@ -32,9 +32,9 @@ assert pa.table({"a": [1]}).to_pandas().shape == (1, 1)
 
 @pytest.mark.process
 def test_a_rule_model_over_a_csv_loads_no_library_it_has_no_use_for(tmp_path):
+    words = ["backtest", "-c", "configs/demo.yaml", "--out", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "trader", "backtest", "-c", "configs/demo.yaml"]
-        + ["--out", str(tmp_path)],
+        [sys.executable, "-X", "importtime", "-m", "trader", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
