@@ -21,6 +21,7 @@ COMMANDS = (
     ("sweep", "trader.cli.sweep:command"),
     ("paper", "trader.cli.paper:command"),
     ("train", "trader.cli.train:train"),
+    ("model", "trader.cli.model:app"),
     ("kill", "trader.cli.kill:command"),
     ("rearm", "trader.cli.rearm:command"),
     ("status", "trader.cli.status:command"),

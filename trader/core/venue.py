@@ -11,7 +11,9 @@ Law: knows orders and bars and no money. Only open, high, low and close of a bar
 what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar.
 """
 
-from trader.core.jit import inlined
+import math
+
+from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, is_exit
 from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
 
@@ -72,21 +74,36 @@ def reaches_limit(order, lowest, highest, rule):
 
 
 @inlined
-def is_at_rest(orders, count, bar, rule):
-    """Whether the bar meets no order at all: most bars, cheaply."""
-    low, high = bar["low"], bar["high"]
-    for index in range(count):
+def is_calm(position, bar):
+    """Whether the bar meets nothing that rests: most bars, by two comparisons."""
+    return bar["low"] > position["calm_low"] and bar["high"] < position["calm_high"]
+
+
+@outlined
+def set_calm(position, orders):
+    """The prices between which nothing happens, and the best price a trailing stop has seen.
+
+    None where the table holds more than exits of what is held, or one that is under way.
+    """
+    held = position["qty"]
+    low, high = 0.0, math.inf
+    best = math.inf if held > 0.0 else 0.0 - math.inf
+    for index in range(position["working_orders"]):
         order = orders[index]
-        if not is_exit(order):
-            return False
-        if is_live(order, bar):
-            if order["triggered"] != 0:
-                return False
-            if is_stop(order) and reaches_stop(order, low, high):
-                return False
-            if is_limit(order) and reaches_limit(order, low, high, rule):
-                return False
-    return True
+        if not (is_exit(order) and order["qty"] * held < 0.0) or order["triggered"] != 0:
+            low = math.inf
+            continue
+        if order["type"] == TRAILING_STOP:
+            best = order["best"]
+        level = order["limit_price"] if order["type"] == LIMIT else order["stop_price"]
+        is_below = (order["type"] == LIMIT) == (order["qty"] > 0.0)
+        if level > 0.0 and is_below:
+            low = max(low, level)
+        elif level > 0.0:
+            high = min(high, level)
+    position["calm_low"] = low
+    position["calm_high"] = high
+    position["trail_best"] = best
 
 
 @inlined
@@ -106,6 +123,7 @@ def meets_open(order, bar, rule, is_session_open):
 def at_open(orders, count, held, bar, terms):
     """Place of the next order that the open fills; `terms` is (phase, rule, is_session_open)."""
     phase, rule, is_session_open = terms
+    target = NOBODY  # a stop comes before it
     for index in range(count):
         order = orders[index]
         if not is_live(order, bar):
@@ -114,14 +132,16 @@ def at_open(orders, count, held, bar, terms):
             closes = is_exit(order) and order["qty"] * held < 0.0
             is_due = order["triggered"] != 0  # and did not fill to its end
             if closes and (is_due or meets_open(order, bar, rule, is_session_open)):
-                return index
+                if order["type"] != LIMIT:
+                    return index
+                target = index if target == NOBODY else target
         elif not is_exit(order):
             is_market = order["type"] == MARKET or (
                 order["triggered"] != 0 and order["type"] != STOP_LIMIT
             )
             if is_market or meets_open(order, bar, rule, is_session_open):
                 return index
-    return NOBODY
+    return target
 
 
 @inlined
