@@ -85,6 +85,24 @@ def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given
     return load_config(config, written | dict(overrides or {}))
 
 
+def features(
+    config: Config,
+    *,
+    bars: "pd.DataFrame | None" = None,
+    set: Mapping[str, Any] | None = None,
+) -> "pd.DataFrame":
+    """The matrix as the model sees it: a row a bar, with `timestamp`, `symbol`, `warm`, `label`.
+
+    What `trader features` writes; `label` stands where the config has a `train` section.
+    """
+    from trader.jobs.feature_matrix import feature_frame
+
+    given = Given(bars)
+    loaded = load_given(config, set, given)
+    with explained(loaded):
+        return feature_frame(loaded, files_of(config), given)
+
+
 # house: parameters - the names of the public contract
 def sweep(
     config: Config,

@@ -196,7 +196,7 @@ class Workshop:
     def _matrix(self, config: Config, market: Market, features: FeatureSet) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
         if features.names != tuple(config.features):  # a feature of several columns
-            return features.batch(market.bars)
+            return features.proved_batch(market.bars)
         matrix = np.empty((len(market.bars), len(features.names)), order="F")
         for column, name in enumerate(features.names):
             matrix[:, column] = self._column(config, market, name)
