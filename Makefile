@@ -62,6 +62,7 @@ format: $(STAMP) ## format the sources and sort the imports
 bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/run.py
 	$(PY) tests/bench/paper.py
+	$(PY) tests/bench/sweep.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
 	$(PY) -m pytest -q tests/engine/test_golden.py --golden-rewrite

@@ -68,8 +68,7 @@ class RecordedRun(PaperRun):
     def answers(self, bars: np.ndarray) -> Prediction:
         """What the streaming features and the model say of a slice."""
         rows = np.array([self.features.update(bar) for bar in bars])
-        decided = predict_rows(self.model, bars, rows)
-        return decided.actions, decided.reasons
+        return predict_rows(self.model, bars, rows)
 
     def trade(self, count: int | None = None) -> "RecordedRun":
         """Feed the first `count` slices (all)."""

@@ -265,6 +265,11 @@ class Run:
         """One row a decision, as decisions.parquet."""
         return self._source.tables.decisions()
 
+    @cached_property
+    def orders(self) -> "pd.DataFrame":
+        """One row an order: what it was and how it ended, as orders.parquet."""
+        return self._source.tables.orders()
+
     def __repr__(self) -> str:
         document = self.document
         return (

@@ -27,8 +27,9 @@ from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
+from trader.user_code.chance import Chance
+from trader.user_code.hooks import load_hooks
 from trader.user_code.seeds import seed_generators
-from trader.user_code.targets import load_target
 
 __all__ = [
     "NOTHING",
@@ -146,23 +147,6 @@ def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
-def load_hooks(
-    config: Config, paths: Sequence[Path]
-) -> list[tuple[str | None, Callable[[Any], Any]]]:
-    """(event, callable) of every hook that the config names; event None for all of them.
-
-    `ConfigError` where one does not exist or cannot be called.
-    """
-    hooks: list[tuple[str | None, Callable[[Any], Any]]] = []
-    for number, hook in enumerate(config.hooks):
-        key = f"hooks[{number}].target"
-        found = load_target(hook.target, key, paths)
-        if not callable(found):
-            raise ConfigError(f"{hook.target} is not callable", key=key)
-        hooks.append((hook.event, found))
-    return hooks
-
-
 def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
     """The config's features, their parameters checked."""
     seed_generators(config.seed)
@@ -191,12 +175,18 @@ def prepare(
     bars = history.bar_set.bars
     check_drivers(config, bars)
     timing.lap("load_s")
-    features = build_features(config, history.sessions, paths)
-    model = build_model(config, features.names, paths, given, started)
+    of_features, of_model = Chance(config.seed), Chance(config.seed)
+    with of_features.drawn():
+        features = build_features(config, history.sessions, paths)
+    with of_model.drawn():
+        model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
-    matrix = features.proved_batch(bars)
+    features.prove(bars)
+    with of_features.drawn():
+        matrix = features.batch(bars)
     timing.lap("features_s")
-    said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
+    with of_model.drawn():
+        said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])

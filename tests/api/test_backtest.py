@@ -118,7 +118,7 @@ def test_a_saved_run_reads_back_as_it_was(tmp_path):
     run = trader.backtest(config(), bars=acme(), save=tmp_path)
     back = trader.load_run(run.path)
     assert len(run.trades) > 3
-    for name in ("fills", "trades", "equity", "decisions"):
+    for name in ("fills", "trades", "equity", "decisions", "orders"):
         pd.testing.assert_frame_equal(getattr(run, name), getattr(back, name))
     assert (run.digest, run.metrics, run.risk) == (back.digest, back.metrics, back.risk)
     assert repr(run) == repr(back)
@@ -133,6 +133,7 @@ def test_tables_have_aware_times_and_the_columns_of_the_files():
         (run.fills, "timestamp"),
         (run.trades, "entry_time"),
         (run.decisions, "timestamp"),
+        (run.orders, "ended"),
         (run.equity, "timestamp"),
     ):
         assert str(frame[column].dt.tz) == "UTC"
@@ -141,6 +142,7 @@ def test_tables_have_aware_times_and_the_columns_of_the_files():
     assert len(run.decisions) == 1_500
 
 
+@pytest.mark.process
 def test_a_fitted_classifier_is_the_model_of_its_skops_file(tmp_path, by_command):
     forest = pytest.importorskip("sklearn.ensemble").RandomForestClassifier(
         4, n_jobs=2, max_depth=4

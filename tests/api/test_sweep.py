@@ -257,6 +257,7 @@ def wait_for(what) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow):
     words = ["--param", "model.params.wait=0.30:0.45:0.01"]
     begun = start(slow, *words, "--jobs", "2")
@@ -276,6 +277,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow):
     assert document["trials"] == 15
 
 
+@pytest.mark.process
 def test_a_killed_worker_costs_nothing_but_time(slow):
     words = ["--param", "model.params.deadly=true,false", "--param", "model.params.wait=0,0.01"]
     out, told = start(slow, *words, "--jobs", "2").communicate(timeout=150)

@@ -11,6 +11,8 @@ import pytest
 from trader.config.load import load_config
 from trader.jobs.backtest import Order, backtest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "runs.json"
 SHORT = "position_sizing.allow_short=true"

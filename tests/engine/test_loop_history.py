@@ -116,6 +116,7 @@ def test_a_snapshot_taken_while_trading_is_of_one_moment():
     assert max(errors) < 1e-6
 
 
+@pytest.mark.process
 def test_a_config_through_features_model_and_loop_gives_the_batch_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.feeds_kit import trader
+
+pytestmark = pytest.mark.process
 
 ROW = "\t1\t2\t1\t1.5\t5\n"
 ODD = f"when\tOpen\tHigh\tLow\tClose\tTurnover\n1709562600{ROW}1709562660{ROW}"

@@ -175,6 +175,7 @@ def test_error_points_at_the_line_of_the_config(folder, capsys):
     assert f"run.yaml:{line + 1}:" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_real_bars_train_and_predict(real_data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     swaps = (

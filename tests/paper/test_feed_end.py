@@ -9,6 +9,8 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 
+pytestmark = pytest.mark.process
+
 SECONDS = (
     ("bar_period_seconds: 60", "bar_period_seconds: 1"),
     ("{type: stdin,", "{type: stdin, max_age_bars: 600,"),

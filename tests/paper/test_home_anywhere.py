@@ -32,6 +32,7 @@ def traded(paper: Paper) -> Path:
     return Path(lines[-1]["run_dir"])
 
 
+@pytest.mark.process
 def test_home_that_is_the_working_folder_loses_no_run_and_no_file(tmp_path: Path):
     paper = AtHome(tmp_path / "run")
     (paper.folder / "registry").mkdir()
@@ -45,6 +46,7 @@ def test_home_that_is_the_working_folder_loses_no_run_and_no_file(tmp_path: Path
     assert os.listdir(paper.folder / "registry") == ["mine.txt"]
 
 
+@pytest.mark.process
 def test_out_folder_named_as_the_registry_loses_no_run(tmp_path: Path):
     paper = AtHome(tmp_path / "run")
     code, lines, err = paper.start("--out", "registry").send(bar(1, 60), bar(2, 60)).end()
@@ -52,6 +54,7 @@ def test_out_folder_named_as_the_registry_loses_no_run(tmp_path: Path):
     assert set(os.listdir(lines[-1]["run_dir"])) >= RESULTS
 
 
+@pytest.mark.process
 def test_kill_finds_the_run_of_a_home_that_is_the_working_folder(tmp_path: Path):
     paper = AtHome(tmp_path / "run")
     paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")

@@ -191,3 +191,22 @@ def test_money_of_a_line_has_cents_and_digits_that_say_something():
     assert event_line(filled).endswith("commission 0.00012")
     denied = DENIED | {"reason": "BUYING_POWER", "observed": 100_000.004, "limit": 100_000.0}
     assert event_line(denied).endswith("(observed 100,000.004, limit 100,000.000)")
+
+
+@pytest.mark.parametrize(("lines", "hidden"), [("24", 12), ("40", 0)])
+def test_every_symbol_is_shown_where_the_screen_has_room(
+    monkeypatch: pytest.MonkeyPatch, lines: str, hidden: int
+):
+    import io
+
+    from rich.console import Console
+
+    from trader.report.paperview import PaperView
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", lines)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(PaperView("demo", [f"S{number:02}" for number in range(24)]).render())
+    text = console.export_text()
+    assert sum(f"S{number:02}" in text for number in range(24)) == 24 - hidden
+    assert (f"and {hidden} more" in text) == bool(hidden)

@@ -15,6 +15,8 @@ from trader.errors import VerificationError
 from trader.jobs.paper.which_run import Missed, require_none_missed
 from trader.journal.anchor import anchors_in
 
+pytestmark = pytest.mark.process
+
 
 def crashed(paper: Paper) -> Path:
     """A run that holds a position and was killed, its status as new as its journal; its folder."""

@@ -23,6 +23,7 @@ COMMANDS = (
     ("train", "trader.cli.train:train"),
     ("features", "trader.cli.features:command"),
     ("lookahead", "trader.cli.lookahead:command"),
+    ("model", "trader.cli.model:app"),
     ("kill", "trader.cli.kill:command"),
     ("rearm", "trader.cli.rearm:command"),
     ("status", "trader.cli.status:command"),

@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
+from trader.config.sections.exits import Exits
 from trader.config.sections.model import OutputRules
+from trader.config.sections.orders import Entry
 
 if TYPE_CHECKING:
     from trader.config.schema import Config
@@ -231,6 +233,13 @@ def _orders(config: "Config") -> Iterator[Found]:
 
 
 def _exits(config: "Config") -> Iterator[Found]:
+    resting = config.exits != Exits() or config.orders.entry != Entry()
+    for i, instrument in enumerate(config.instruments):
+        if instrument.allow_negative_prices and resting:
+            yield (
+                f"instruments.{i}.allow_negative_prices",
+                "does not go with exits or orders.entry: their prices are above 0; leave them out",
+            )
     for name in ("stop_loss", "trailing_stop"):
         level = getattr(config.exits, name)
         if level is not None and level.type == "percent" and level.value >= 100.0:
@@ -254,6 +263,6 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("broker",), _broker),
     (("broker",), _intrabar),
     (("orders",), _orders),
-    (("exits",), _exits),
+    (("exits", "orders", "instruments"), _exits),
     (("watchdog",), _watchdog),
 )

@@ -16,6 +16,7 @@ from trader.core.book import (
     THROTTLES,
 )
 from trader.core.jit import inlined, jit
+from trader.core.quiet import take_quiet
 from trader.core.schema import MAX_WORKING_ORDERS
 
 
@@ -45,6 +46,10 @@ def run_slices(book, rules, inputs, start, out):
     count = len(bars)
     symbols = len(rules.instruments)
     while start < count:
+        if symbols == 1:
+            start = take_quiet(book, rules, inputs, start, out)
+            if start == count:
+                break
         stop = start + 1
         while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
             stop += 1

@@ -106,6 +106,7 @@ def meets_open(order, bar, rule, is_session_open):
 def at_open(orders, count, held, bar, terms):
     """Place of the next order that the open fills; `terms` is (phase, rule, is_session_open)."""
     phase, rule, is_session_open = terms
+    target = NOBODY  # a stop comes before it
     for index in range(count):
         order = orders[index]
         if not is_live(order, bar):
@@ -114,14 +115,16 @@ def at_open(orders, count, held, bar, terms):
             closes = is_exit(order) and order["qty"] * held < 0.0
             is_due = order["triggered"] != 0  # and did not fill to its end
             if closes and (is_due or meets_open(order, bar, rule, is_session_open)):
-                return index
+                if order["type"] != LIMIT:
+                    return index
+                target = index if target == NOBODY else target
         elif not is_exit(order):
             is_market = order["type"] == MARKET or (
                 order["triggered"] != 0 and order["type"] != STOP_LIMIT
             )
             if is_market or meets_open(order, bar, rule, is_session_open):
                 return index
-    return NOBODY
+    return target
 
 
 @inlined

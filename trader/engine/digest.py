@@ -63,7 +63,8 @@ class RunDigest:
     while the caller goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_threaded: bool = True) -> None:
+        self._is_threaded = is_threaded  # not where other runs use the other cores
         self._streams = {name: hashlib.sha256() for name in STREAMS}
         self._packed = (Packed(0), Packed(0))
         self._turn = 0
@@ -79,7 +80,7 @@ class RunDigest:
         packed = self._packed[self._turn]
         packed.take(decisions, fills, equity)
         self._wait()
-        if rows < ROWS_WORTH_A_THREAD:
+        if rows < ROWS_WORTH_A_THREAD or not self._is_threaded:
             self._update(packed)
             return
         if self._thread is None:

@@ -18,7 +18,8 @@ from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.models.model import open_model, predict_rows
 from trader.models.signals_file import SignalsModel
-from trader.wiring import build_features, check_drivers, load_bars, load_hooks, search_paths
+from trader.user_code.hooks import load_hooks
+from trader.wiring import build_features, check_drivers, load_bars, search_paths
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from trader.config.sections.model import PythonModel as PythonConfig
+from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError
-from trader.models.actions import to_actions
+from trader.models.actions import AnswerError, to_actions
+from trader.models.model import Rich, no_requests
 from trader.user_code.targets import load_target, what_failed
 
 
@@ -40,11 +42,17 @@ class PythonModel:
     def check_history(self, bars: np.ndarray) -> None:
         """Nothing to check: the callable is asked about any bars."""
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """int8 actions (n,) of float64 features (n, k); `ModelError` if the callable fails."""
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray | Rich:
+        """int8 actions (n,) of float64 features (n, k); `ModelError` if the callable fails.
+
+        The callable may answer with a mapping (or a DataFrame): `action`, and beside it `score`,
+        `limit_price`, `stop_loss`, `take_profit`, `size`, one value a row, NaN for none.
+        """
         own = np.array(features, np.float64, order="C")
         try:
             answer = self._answer(own)
+            if _has_columns(answer):
+                return rich_answer(answer, len(bars))
             return to_actions(answer, len(bars))
         except (KeyboardInterrupt, ModelError):
             raise
@@ -88,6 +96,34 @@ class PythonModel:
                 f"{sorted(params)}: {error}",
                 key="model.params" if params else "model.target",
             ) from error
+
+
+def _has_columns(answer: Any) -> bool:
+    """Whether an answer is a table: a mapping, or what pandas and polars call a frame."""
+    return isinstance(answer, Mapping) or hasattr(answer, "columns")
+
+
+def rich_answer(answer: Any, rows: int) -> Rich:
+    """Actions and what comes beside them out of a table; `AnswerError` for what is none."""
+    names = [str(name) for name in (answer if isinstance(answer, Mapping) else answer.columns)]
+    beside = REQUEST.names or ()
+    unknown = [name for name in names if name not in ("action", *beside)]
+    if "action" not in names or unknown:
+        wrong = f"no column {unknown[0]!r} is known" if unknown else "there is no column 'action'"
+        raise AnswerError(f"{wrong}; a table has action, and may have {', '.join(beside)}")
+    actions = to_actions(np.asarray(answer["action"]), rows)
+    requests = no_requests(rows)
+    for name in names:
+        if name == "action":
+            continue
+        try:
+            values = np.asarray(answer[name], np.float64)
+        except (TypeError, ValueError) as error:
+            raise AnswerError(f"{name} holds what is no number: {error}") from error
+        if values.shape != (rows,):
+            raise AnswerError(f"{name} has shape {values.shape} for {rows} rows")
+        requests[name] = values
+    return Rich(actions, requests)
 
 
 def _file_of(found: object) -> str | None:

@@ -15,6 +15,7 @@ from trader.config.sections.model import SignalsModel as SignalsConfig
 from trader.core.schema import TradingAction
 from trader.errors import ModelError
 from trader.hours.periods import bar_clock, stamp_zone
+from trader.models.model import Rich, no_requests
 from trader.models.signals_table import SignalRows, read_signals
 from trader.moments import iso_utc
 from trader.tables.dialect import Dialect
@@ -45,17 +46,22 @@ class SignalsModel:
         self._clock = bar_clock(config)
         self._offset_ns = config.period_ns if self._stamp == "open" else 0
         self._first = (int(rows.symbol[0]), int(rows.stamp_ns[0]))
+        self._beside: dict[int, np.ndarray] = {}  # symbol → REQUEST, as `_by_symbol`
         self._by_symbol = self._index(rows)
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """int8 actions (n,) of BAR records (n,): the signal of each bar, or HOLD."""
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray | Rich:
+        """The signal of each of BAR records (n,), or HOLD; and what the file has beside it."""
         actions = np.full(len(bars), TradingAction.HOLD, np.int8)
+        requests = no_requests(len(bars) if self._beside else 0)
         for symbol, (closes, wanted) in self._by_symbol.items():
-            mine = bars["symbol"] == symbol
+            mine = np.flatnonzero(bars["symbol"] == symbol)
             ts_ns = bars["ts_ns"][mine]
             at = np.minimum(np.searchsorted(closes, ts_ns), len(closes) - 1)
-            actions[mine] = np.where(closes[at] == ts_ns, wanted[at], TradingAction.HOLD)
-        return actions
+            met = closes[at] == ts_ns
+            actions[mine[met]] = wanted[at[met]]
+            if self._beside:
+                requests[mine[met]] = self._beside[symbol][at[met]]
+        return Rich(actions, requests) if self._beside else actions
 
     def check_history(self, bars: np.ndarray) -> None:
         """Count the signals that meet no bar; `ModelError` if none does."""
@@ -75,7 +81,8 @@ class SignalsModel:
 
     def tell_held(self, cold: np.ndarray) -> None:
         """Warn of signals on `cold`, BAR records that wait for a feature: they are held."""
-        wanted = self.predict(cold, np.empty((len(cold), 0)))
+        said = self.predict(cold, np.empty((len(cold), 0)))
+        wanted = said.actions if isinstance(said, Rich) else said
         held = int(np.count_nonzero(wanted != TradingAction.HOLD))
         if held:
             _log.warning(
@@ -93,7 +100,14 @@ class SignalsModel:
         stamp, symbol, action = rows.stamp_ns[order], rows.symbol[order], rows.action[order]
         close = close_ns[order]
         same = (close[1:] == close[:-1]) & (symbol[1:] == symbol[:-1]) & (symbol[1:] >= 0)
-        clash = np.flatnonzero(same & (action[1:] != action[:-1]))
+        differs = action[1:] != action[:-1]
+        if len(rows.requests):
+            beside = rows.requests[order]
+            raw = beside.view("V8").reshape(len(beside), -1)
+            differs |= (raw[1:] != raw[:-1]).any(axis=1)
+            known = [code for code in np.unique(symbol).tolist() if code >= 0]
+            self._beside = {code: beside[symbol == code] for code in known}
+        clash = np.flatnonzero(same & differs)
         if len(clash):
             at = clash[np.argmin(order[clash + 1])]
             first, second = int(order[at]), int(order[at + 1])

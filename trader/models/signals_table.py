@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trader.core.schema import TradingAction
+from trader.core.book import NO_REQUESTS
+from trader.core.schema import REQUEST, TradingAction
 from trader.errors import DataError, ModelError
 from trader.models.actions import ALLOWED, AnswerError, to_actions
 from trader.tables.columns import decoded, stamps_of
@@ -29,6 +30,7 @@ from trader.tables.stamps import Stamped
 from trader.tables.textfile import TextFile
 
 COLUMNS = ("timestamp", "symbol", "action")
+BESIDE = REQUEST.names or ()  # what may come beside an action; an empty field is none
 NUMBERS = "".join(str(int(action)) for action in TradingAction)
 WHOLE = re.compile(rf"[{NUMBERS}](\.0*)?")
 _log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class SignalRows:
     stamp_ns: np.ndarray  # int64 (n,), as stamped by the file, UTC
     symbol: np.ndarray  # int32 (n,)
     action: np.ndarray  # int8 (n,)
+    requests: np.ndarray  # REQUEST (n,), or (0,) where the file has no such column
     unknown: tuple[str, ...]  # symbols that the config does not have
 
     def label(self, row: int) -> str:
@@ -77,6 +80,8 @@ def read_signals(path: str, symbols: Sequence[str], dialect: Dialect) -> SignalR
         raise ModelError(f"{places.at(row)}: {message}")
 
     for name in table.column_names:
+        if name in BESIDE:
+            continue
         if table[name].null_count:
             fail(_first(pc.is_null(table[name])), f"{name} is empty")
         if table[name].type == pa.string() and pc.any(pc.equal(table[name], "")).as_py():
@@ -93,7 +98,8 @@ def read_signals(path: str, symbols: Sequence[str], dialect: Dialect) -> SignalR
     actions = _actions(table["action"], fail)
     if notes.sentence:
         _log.info("%s", notes.sentence)
-    return SignalRows(path, places, stamps, codes, actions, unknown)
+    requests = _requests(table, actions, fail)
+    return SignalRows(path, places, stamps, codes, actions, requests, unknown)
 
 
 def _of_signals(message: str) -> str:
@@ -106,8 +112,8 @@ def _table(
 ) -> tuple[pa.Table, Places, ColumnPlan]:
     """The columns by our names, where their rows stand, and what they are called in the file."""
     required = ("timestamp", "action") if is_single else COLUMNS
-    optional = ("symbol",) if is_single else ()
-    mapping = {name: name for name in COLUMNS}
+    optional = (*(("symbol",) if is_single else ()), *BESIDE)
+    mapping = {name: name for name in (*COLUMNS, *BESIDE)}
     wanted = Wanted(mapping, required, optional, remedy=f"needed are {', '.join(required)}")
     with path.open("rb") as stream:
         is_parquet = stream.read(4) == b"PAR1"
@@ -178,6 +184,37 @@ def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarr
     except AnswerError as error:
         row = error.row or 0
         fail(row, f"action {column[row].as_py()!r} is no action ({ALLOWED})")
+
+
+def _requests(table: pa.Table, actions: np.ndarray, fail: Callable[..., NoReturn]) -> np.ndarray:
+    """REQUEST (n,) of the columns beside the action; (0,) where there is none of them."""
+    there = [name for name in BESIDE if name in table.column_names]
+    if not there:
+        return NO_REQUESTS
+    requests = np.full(len(actions) * len(BESIDE), np.nan).view(REQUEST)
+    for name in there:
+        column = table[name]
+        if pa.types.is_string(column.type):
+            column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+        try:
+            values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowException:
+            row = next(row for row, text in enumerate(column.to_pylist()) if not _is_number(text))
+            fail(row, f"{name} {column[row].as_py()!r} is no number")
+        wrong = np.isinf(values) if name == "score" else np.isinf(values) | (values <= 0.0)
+        if wrong.any():
+            row = _first(wrong)
+            fail(row, f"{name} is {values[row]:g}; it must be finite and above 0, or empty")
+        requests[name] = values
+    return requests
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(text or "nan")  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _action(text: str) -> int:

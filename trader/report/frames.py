@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from trader.errors import UsageError
-from trader.report.artifacts import DECISIONS, EQUITY_CURVE, FILLS, TRADES
+from trader.report.artifacts import DECISIONS, EQUITY_CURVE, FILLS, ORDERS, TRADES
 from trader.report.csvfiles import fills_csv, trades_csv
+from trader.report.orderfile import order_table
 from trader.report.parquet import decision_table, equity_table
 from trader.report.result import RunResult
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIMES = ("timestamp", "entry_time", "exit_time")
-COUNTS = ("order_id", "fills")
-TEXTS = ("symbol", "side", "kind", "leg", "reason")
+COUNTS = ("order_id", "fills", "leg")
+TEXTS = ("symbol", "side", "kind", "exit_reason")
 
 
 class RunTables(Protocol):
@@ -43,6 +44,10 @@ class RunTables(Protocol):
 
     def decisions(self) -> "pd.DataFrame":
         """One row a decision, as decisions.parquet."""
+        ...
+
+    def orders(self) -> "pd.DataFrame":
+        """One row an order, as orders.parquet."""
         ...
 
 
@@ -67,6 +72,9 @@ class MemoryTables:
         symbols = pa.array(list(self._result.symbols), pa.string())
         return table_frame(decision_table(self._decisions(), symbols))
 
+    def orders(self) -> "pd.DataFrame":
+        return table_frame(order_table(self._result.order_rows, self._result.symbols))
+
 
 class FolderTables:
     """Tables of a run folder; `UsageError` for a file that is not there or is damaged."""
@@ -85,6 +93,9 @@ class FolderTables:
 
     def decisions(self) -> "pd.DataFrame":
         return self._parquet(DECISIONS)
+
+    def orders(self) -> "pd.DataFrame":
+        return self._parquet(ORDERS)
 
     def _read(self, name: str) -> bytes:
         try:

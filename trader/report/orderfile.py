@@ -49,6 +49,14 @@ ORDER_SCHEMA = pa.schema(
 
 def write_orders(path: Path, rows: np.ndarray, symbols: Sequence[str]) -> None:
     """orders.parquet: every ORDER row of a run, by id."""
+    try:
+        pq.write_table(order_table(rows, symbols), path, compression="zstd")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def order_table(rows: np.ndarray, symbols: Sequence[str]) -> pa.Table:
+    """ORDER rows as orders.parquet has them."""
     is_filled = rows["filled_qty"] != 0.0
     size = np.where(is_filled, np.abs(rows["filled_qty"]), 1.0)
     columns = [
@@ -73,10 +81,7 @@ def write_orders(path: Path, rows: np.ndarray, symbols: Sequence[str]) -> None:
             TIMESTAMP
         ),
     ]
-    try:
-        pq.write_table(pa.Table.from_arrays(columns, schema=ORDER_SCHEMA), path, compression="zstd")
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    return pa.Table.from_arrays(columns, schema=ORDER_SCHEMA)
 
 
 def _named(codes: type[IntEnum]) -> pa.Array:

@@ -4,6 +4,7 @@ Law: draws what it was told and computes nothing of its own but shares. May be t
 and drawn from another. Says every state in a word, so that it can be read without colour.
 """
 
+import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from trader.report.tables import money
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-ROWS = 12  # symbols shown; the others are counted
+ROWS = 12  # symbols shown at least, more where the screen has room; the others are counted
+AROUND = 8  # lines that are not symbols or happenings
 HAPPENINGS = 8
 TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
 TOLD |= {"trading_state_changed", "limit_breach", "error", "trading_started"}
@@ -81,7 +83,8 @@ class PaperView:
         for column in ("price", "position", "unrealised"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("last action", overflow="ellipsis", no_wrap=True)
-        shown = sorted(self._symbols, key=lambda symbol: self._rank(symbol, held))[:ROWS]
+        rows = max(ROWS, shutil.get_terminal_size().lines - AROUND - HAPPENINGS)
+        shown = sorted(self._symbols, key=lambda symbol: self._rank(symbol, held))[:rows]
         for symbol in [name for name in self._symbols if name in shown]:
             row = held.get(symbol, {})
             cells = [number(row.get(key)) for key in ("price", "qty", "unrealized_pnl")]

@@ -99,15 +99,12 @@ def exit_lines(metrics: Mapping[str, Any]) -> list[RenderableType]:
         lines += [Text(line) for line in textwrap.wrap(f"Trades closed by: {told}", 80)]
     doubtful = metrics.get("ambiguous_fills", 0)
     if doubtful:
-        lines += [
-            Text(line)
-            for line in textwrap.wrap(
-                f"{doubtful:,} fills were ambiguous: stop and target, or entry and stop, inside "
-                "one bar, of which the worse was taken (broker.intrabar); the best order of "
-                f"prices would have made {money(metrics['ambiguous_best'])} more",
-                80,
-            )
-        ]
+        told = (
+            f"{doubtful:,} fill{'' if doubtful == 1 else 's'} ambiguous: stop and target, or entry "
+            "and stop, inside one bar, of which the worse was taken (broker.intrabar); the best "
+            f"order of prices would have made {money(metrics['ambiguous_best'])} more"
+        )
+        lines += [Text(line) for line in textwrap.wrap(told, 80)]
     return lines
 
 
@@ -189,7 +186,7 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
     ]
     closing = document["orders"] - risk["approved"]  # no decision is behind these
     if closing > 0:
-        rows.insert(2, ("  sent for --flatten", f"{closing:,}"))
+        rows.insert(2, ("  sent to close", f"{closing:,}"))
     if risk["state_changes_total"]:
         last = risk["state_changes"][-1]
         text = f"{last['from']} to {last['to']} at {last['time']} {last['reason']}".rstrip()

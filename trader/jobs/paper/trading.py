@@ -41,7 +41,8 @@ from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
-from trader.wiring import build_features, load_hooks, search_paths
+from trader.user_code.hooks import load_hooks
+from trader.wiring import build_features, search_paths
 
 QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}

@@ -40,7 +40,7 @@ class LeanRunner:
             self._buffers = {symbols: new_out(symbols, max(1, ROWS_PER_CHUNK // symbols))}
         if len(self._equity) < len(inputs.bars):
             self._equity = np.empty(len(inputs.bars), EQUITY)
-        buffers, digest = self._buffers[symbols], RunDigest()
+        buffers, digest = self._buffers[symbols], RunDigest(is_threaded=False)
         fills: list[np.ndarray] = []
         start, slices = 0, 0
         while start < len(inputs.bars):

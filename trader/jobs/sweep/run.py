@@ -143,7 +143,9 @@ def _job(order: SweepOrder, folder: SweepFolder) -> Sweepable:
     files = tuple(str(Path(file).resolve()) for file in order.config_files)
     given = Given(model=order.given.model)  # the frame is in the folder
     tree = _without_sweep(order.loaded)
-    return Sweepable(tree, files, str(folder.work.resolve()), order.plan.folds or 0, given)
+    varied = tuple(order.plan.params)
+    place = str(folder.work.resolve())
+    return Sweepable(tree, files, place, order.plan.folds or 0, varied, given)
 
 
 def _without_sweep(loaded: LoadedConfig) -> Any:

@@ -1,0 +1,142 @@
+"""Order types and exits against the Decimal desk: every fill, and the cash, to 1e-9."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core_kit import bars_from, run
+from tests.naive_orders import Bar, Desk, Terms
+from trader.core.schema import OrderKind
+
+D = Decimal
+ENTRY_TYPES = {"market": 0, "limit": 1, "stop": 2, "stop_limit": 3}
+CASH = D(100_000)
+grid = st.integers(188, 212).map(lambda half: D(half) / 2)  # coarse, so that levels are touched
+
+
+@st.composite
+def bars_and_actions(draw):
+    rows, actions = [], []
+    for _ in range(draw(st.integers(6, 24))):
+        one, other, low, high = (draw(grid) for _ in range(4))
+        prices = one, max(one, other, low, high), min(one, other, low, high), other
+        rows.append((*prices, D(draw(st.sampled_from([0, 20, 60, 10_000])))))
+        actions.append(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3])))
+    return rows, actions
+
+
+percent = st.sampled_from([None, D("0.5"), D(1), D("1.7"), D(3)])
+terms = st.builds(
+    Terms,
+    tick=st.sampled_from([D("0.01"), D("0.25")]),
+    slippage_bps=st.sampled_from([D(0), D(3)]),
+    commission_bps=st.sampled_from([D(0), D("1.5")]),
+    participation=st.sampled_from([None, None, D("0.1")]),
+    touch=st.booleans(),
+    ohlc=st.booleans(),
+    entry=st.sampled_from([*ENTRY_TYPES]),
+    bars=st.sampled_from([None, None, 1, 3]),
+    stop=percent,
+    target=percent,
+    trail=percent,
+    activate=st.sampled_from([D(0), D("0.5")]),
+    max_holding=st.sampled_from([None, None, 3]),
+)
+
+
+def both(rows, actions, chosen: Terms):
+    """(the core's run, the Decimal desk) of one table of bars."""
+    bars = bars_from([tuple(float(value) for value in row) for row in rows])
+    changes = {
+        f"{name}_{part}": value
+        for name, level in (
+            ("stop", chosen.stop),
+            ("target", chosen.target),
+            ("trail", chosen.trail),
+        )
+        if level is not None
+        for part, value in (("type", 1), ("value", float(level)))
+    }
+    result = run(
+        bars,
+        np.array(actions, np.int8),
+        cash=float(CASH),
+        base_size=float(chosen.size),
+        tick_size=float(chosen.tick),
+        slippage_value=float(chosen.slippage_bps),
+        commission_value=float(chosen.commission_bps),
+        max_fill_participation=(
+            np.inf if chosen.participation is None else float(chosen.participation)
+        ),
+        limit_fill=int(chosen.touch),
+        intrabar=int(chosen.ohlc),
+        entry_type=ENTRY_TYPES[chosen.entry],
+        entry_offset_bps=float(chosen.offset_bps),
+        entry_limit_offset_bps=float(chosen.limit_offset_bps),
+        entry_time_in_force=-1 if chosen.bars is None else 4,
+        entry_bars=chosen.bars or 0,
+        activate_at=float(chosen.activate),
+        max_holding_bars=chosen.max_holding or 0,
+        **changes,
+    )
+    desk = Desk(CASH, chosen)
+    for number, (row, action) in enumerate(zip(rows, actions, strict=True)):
+        desk.meet(number, Bar(*row))
+        desk.decide(action, row[3])
+    return result, desk
+
+
+def same_kind(found: str, wanted: str) -> bool:
+    return found == wanted or (wanted == "SIGNAL" and found in ("MAX_HOLDING", "ENTRY"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    table=bars_and_actions(),
+    chosen=terms,
+    offset=st.sampled_from([D(0), D(30), D(100)]),
+    beyond=st.sampled_from([D(0), D(40)]),
+)
+def test_core_fills_what_the_decimal_desk_fills(table, chosen, offset, beyond):
+    chosen.offset_bps = offset if chosen.entry != "market" else D(0)
+    chosen.limit_offset_bps = beyond if chosen.entry == "stop_limit" else D(0)
+    result, desk = both(*table, chosen)
+    found = [
+        (OrderKind(int(fill["kind"])).name, D(float(fill["qty"])), D(float(fill["price"])))
+        for fill in result.fills
+    ]
+    wanted = [(kind, qty, price) for _, kind, qty, price in desk.fills]
+    assert len(found) == len(wanted), (found, wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert same_kind(one[0], other[0]), (found, wanted)
+        assert abs(one[1] - other[1]) < D("1e-9"), (found, wanted)
+        assert abs(one[2] - other[2]) < D("1e-9"), (found, wanted)
+    assert abs(D(float(result.account["cash"])) - desk.cash) < D("1e-7")
+    assert float(result.positions[0]["qty"]) == float(desk.qty)
+
+
+@pytest.mark.parametrize("entry", ENTRY_TYPES)
+def test_each_order_type_and_exit_fills_in_the_comparison(entry):
+    """The comparison above is of something: a fixed table in which it all happens."""
+    chance = np.random.default_rng(5)
+    rows, price = [], 100.0
+    for _ in range(300):
+        close = max(90.0, min(110.0, price + chance.normal(0, 0.6)))
+        high = max(price, close) + abs(chance.normal(0, 0.4))
+        low = min(price, close) - abs(chance.normal(0, 0.4))
+        rows.append(tuple(D(str(round(v, 2))) for v in (price, high, low, close, 10_000.0)))
+        price = close
+    actions = chance.choice([0, 0, 1, 2, 3], 300).tolist()
+    chosen = Terms(
+        entry=entry, offset_bps=D(0) if entry == "market" else D(5),
+        limit_offset_bps=D(10) if entry == "stop_limit" else D(0),
+        stop=D("0.8"), target=D("0.9"), trail=D("0.6"), activate=D("0.3"), max_holding=9,
+    )  # fmt: skip
+    result, desk = both(rows, actions, chosen)
+    kinds = {OrderKind(int(kind)).name for kind in result.fills["kind"]}
+    assert {"ENTRY", "STOP_LOSS", "TAKE_PROFIT", "TRAILING_STOP", "SIGNAL"} <= kinds
+    assert len(result.fills) == len(desk.fills) > 40
+    assert abs(D(float(result.account["cash"])) - desk.cash) < D("1e-6")

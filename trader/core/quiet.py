@@ -1,0 +1,143 @@
+"""Stretches of history in which nothing can happen, taken without asking for every bar.
+
+Law: a stretch is left before the first bar on which anything could happen, so that the rows and
+the state are those that `take_slice` would leave, bit for bit. Money and limits are computed by the
+functions of `accounting` and `risk`; what is skipped are questions whose answer is known: there is
+no working order to settle, the session is the same, and the same action wants the same position.
+"""
+
+import math
+
+from trader.core import accounting, risk, sizing
+from trader.core.book import DECISIONS, EQUITIES
+from trader.core.jit import inlined
+from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
+
+BUY = int(TradingAction.BUY)
+SELL = int(TradingAction.SELL)
+HOLD = int(TradingAction.HOLD)
+ACTIVE = int(TradingState.ACTIVE)
+TARGET = int(SizingMode.TARGET)
+BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
+NOT_QUIET = -1
+
+
+@inlined
+def quiet_reason(book, rules, action):
+    """The reason with which BUY or SELL asks for nothing on every bar from here; −1: it may ask."""
+    settings = rules.sizing[0]
+    if settings["mode"] != TARGET or (action != BUY and action != SELL):
+        return NOT_QUIET
+    size, lot_size = settings["base_size"], rules.instruments[0]["lot_size"]
+    qty, reason = sizing.requested_qty(action, settings, book.positions[0], size, lot_size)
+    if qty != 0.0 or reason == BELOW_LOT_SIZE:
+        return NOT_QUIET
+    return reason
+
+
+@inlined
+def can_be_quiet(book, rules, inputs):
+    """Whether the state allows a stretch: one symbol, no order, nothing watched but losses."""
+    account, limits, exits = book.account[0], rules.limits[0], rules.exits[0]
+    position = book.positions[0]
+    return (
+        len(book.positions) == 1
+        and position["working_orders"] == 0
+        and position["bars"] > 0
+        and account["trading_state"] == ACTIVE
+        and not (limits["kill_volatility"] < math.inf)
+        and account["executions"] < limits["max_executions_without_review"]
+        and abs(position["qty"]) <= limits["max_position_size"]
+        and account["session_cursor"] < len(rules.sessions)
+        and len(inputs.requests) == 0
+        and exits["legs"] == 0
+        and exits["max_holding_bars"] == 0
+        and exits["cooldown_bars"] == 0
+    )
+
+
+@inlined
+def take_quiet(book, rules, inputs, start, out):
+    """Take the bars from `start` on which nothing happens; returns the first that is left."""
+    if not can_be_quiet(book, rules, inputs):
+        return start
+    action = inputs.actions[start]
+    reason = HOLD
+    if action != HOLD:
+        reason = quiet_reason(book, rules, action)
+        if reason == NOT_QUIET:
+            return start
+    account, limits = book.account[0], rules.limits[0]
+    position = book.positions[0]
+    session = rules.sessions[account["session_cursor"]]
+    if session["session"] != account["session"]:
+        return start
+    first_ns = session["open_ns"] + rules.broker[0]["period_ns"]
+    bars = inputs.bars
+    stop = min(
+        len(bars),
+        start + len(out.decisions) - out.counts[DECISIONS],
+        start + len(out.equity) - out.counts[EQUITIES],
+    )
+    held, mark = position["qty"], position["mark"]
+    decision_row, equity_row = out.counts[DECISIONS], out.counts[EQUITIES]
+    cash = account["cash"]
+    index = start
+    while index < stop and inputs.actions[index] == action:
+        ts_ns = bars[index]["ts_ns"]
+        if ts_ns > session["close_ns"] or ts_ns < first_ns:
+            break
+        if held != 0.0:
+            position["mark"] = bars[index]["close"]
+            accounting.mark_to_market(account, book.positions)
+            if not (
+                risk.is_within_daily_loss(account, limits["max_daily_loss"])
+                and risk.is_within_drawdown(account, limits["max_drawdown_frac"])
+                and account["equity"] > 0.0
+            ):
+                break
+        decision = out.decisions[decision_row]
+        decision_row += 1
+        decision["ts_ns"] = ts_ns
+        decision["symbol"] = 0
+        decision["action"] = action
+        decision["reason"] = inputs.reasons[index] if action == HOLD else reason
+        decision["throttle"] = 0
+        decision["requested_qty"] = 0.0
+        decision["approved_qty"] = 0.0
+        decision["observed"] = 0.0
+        decision["limit"] = 0.0
+        equity = out.equity[equity_row]
+        equity_row += 1
+        equity["ts_ns"] = ts_ns
+        equity["equity"] = account["equity"]
+        equity["cash"] = cash
+        equity["gross_exposure"] = account["gross_exposure"]
+        equity["trading_state"] = ACTIVE
+        index += 1
+    position["mark"] = mark
+    out.counts[DECISIONS], out.counts[EQUITIES] = decision_row, equity_row
+    if index > start:
+        remember(book, bars, start, index)
+    return index
+
+
+@inlined
+def remember(book, bars, start, stop):
+    """Take the bars of a stretch into the market memory; its rings forget what is too old."""
+    account, position = book.account[0], book.positions[0]
+    volumes, returns = book.volumes[0], book.returns[0]
+    account["ts_ns"] = bars[stop - 1]["ts_ns"]
+    account["decisions"] += stop - start
+    kept = max(len(volumes), len(returns)) + 1
+    first = max(start, stop - kept)
+    if first > start:
+        position["bars"] += first - start
+        position["mark"] = bars[first - 1]["close"]
+        position["volume"] = bars[first - 1]["volume"]
+        for index in range(start, first):
+            spread = bars[index]["ask"] - bars[index]["bid"]
+            if spread >= 0.0 and spread < math.inf:
+                position["spread"] = spread
+    for index in range(first, stop):
+        accounting.mark_position(position, bars[index], volumes, returns)
