@@ -92,10 +92,7 @@ def features(
     bars: "pd.DataFrame | None" = None,
     set: Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
-    """The matrix as the model sees it: a row a bar, with `timestamp`, `symbol`, `warm`, `label`.
-
-    What `trader features` writes; `label` stands where the config has a `train` section.
-    """
+    """What `trader features` writes: a row a bar, with `timestamp`, `symbol`, `warm`, `label`."""
     from trader.jobs.feature_matrix import feature_frame
 
     given = Given(bars)
