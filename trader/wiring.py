@@ -22,6 +22,7 @@ from trader.core.schema import Reason
 from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
+from trader.features.feature_types import FRAME
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
@@ -161,9 +162,13 @@ def build_features(
         adjustments = load_adjustments(config, sessions)
     seed_generators(config.seed)
     count = len(config.instruments)
-    made = FeatureSet(
-        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
-    )
+    specs = {
+        name: {"index": config.feed.timestamp, "type": spec.type, **spec.params}
+        if spec.type == FRAME
+        else spec
+        for name, spec in config.features.items()
+    }
+    made = FeatureSet(specs, count, sessions, config.period_ns, paths, symbols=config.symbols)
     return made.adjusted_by(adjustments)
 
 
@@ -188,6 +193,7 @@ def prepare(
     with of_model.drawn():
         model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
+    features.prove(bars)
     with of_features.drawn():
         matrix = features.batch(bars)
     timing.lap("features_s")
