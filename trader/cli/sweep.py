@@ -1,12 +1,16 @@
 """`trader sweep`: many backtests over parameters, on all cores or a cluster."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+if TYPE_CHECKING:
+    from trader.config.load import LoadedConfig
 
 
 class Sampler(StrEnum):
@@ -66,20 +70,26 @@ def command(
     from trader.cli.backtest import end_in_order
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
+    from trader.jobs.sweep.run import load_base
+    from trader.jobs.sweep.space import as_override, read_options
 
     end_in_order()
-    loaded = load_config(config, overrides or ())
+    params = read_options(param or ())
+
+    def load(firsts: Mapping[str, Any]) -> "LoadedConfig":
+        return load_config(config, [*map(as_override, firsts.items()), *(overrides or ())])
+
+    loaded = load_base(load, params)
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
         from trader.jobs.backtest import RUNS, compile_notice
         from trader.jobs.sweep import run as sweeps
-        from trader.jobs.sweep.space import read_options
         from trader.jobs.sweep.workers import Crew
 
         notice = compile_notice()
         if notice:
             console.log(notice)
         asked = {
-            "params": read_options(param or ()),
+            "params": params,
             "sampler": None if sampler is None else sampler.value,
             "trials": trials,
             "objective": None if objective is None else objective.value,
