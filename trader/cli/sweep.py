@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,7 +69,7 @@ def command(
     from trader.cli.backtest import end_in_order
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
-    from trader.jobs.sweep.run import load_base
+    from trader.jobs.sweep.run import load_varied
     from trader.jobs.sweep.space import as_override, read_options
 
     end_in_order()
@@ -79,25 +78,23 @@ def command(
     def load(firsts: Mapping[str, Any]) -> "LoadedConfig":
         return load_config(config, [*map(as_override, firsts.items()), *(overrides or ())])
 
-    loaded = load_base(load, params)
+    loaded = load_varied(load, params)
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
         from trader.jobs.backtest import RUNS, compile_notice
         from trader.jobs.sweep import run as sweeps
         from trader.jobs.sweep.workers import Crew
 
-        notice = compile_notice()
-        if notice:
+        if notice := compile_notice():
             console.log(notice)
         asked = {
             "params": params,
-            "sampler": None if sampler is None else sampler.value,
+            "sampler": sampler and sampler.value,
             "trials": trials,
-            "objective": None if objective is None else objective.value,
+            "objective": objective and objective.value,
             "folds": folds,
         }
         plan = sweeps.plan_of(loaded, asked)
-        parent = Path(out) if out is not None else RUNS
-        order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), parent)
+        order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), out or RUNS)
         swept = sweeps.sweep(order, progress)
     if as_json:
         console.print_json(swept.document)

@@ -78,7 +78,7 @@ def plan_of(loaded: LoadedConfig, asked: Mapping[str, Any]) -> Plan:
     return Plan(**written)
 
 
-def load_base(
+def load_varied(
     load: Callable[[Mapping[str, Any]], LoadedConfig], params: Mapping[str, Any]
 ) -> LoadedConfig:
     """The config that trials vary; `load` is given overrides, and loads it.
