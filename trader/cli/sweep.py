@@ -97,8 +97,7 @@ def command(
         order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), out or RUNS)
         swept = sweeps.sweep(order, progress)
     if as_json:
-        console.print_json(swept.document)
-        return
+        return console.print_json(swept.document)
     from trader.report.sweepview import sweep_view
 
     console.out().print(sweep_view(swept.document, list(plan.params)))
