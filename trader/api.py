@@ -134,13 +134,8 @@ def sweep(
     loaded = load_varied(
         lambda firsts: load_given(config, {**firsts, **overrides}, given), params or {}
     )
-    asked = {
-        "params": params,
-        "sampler": sampler,
-        "trials": trials,
-        "objective": objective,
-        "folds": folds,
-    }
+    asked = {"params": params, "sampler": sampler, "trials": trials}
+    asked |= {"objective": objective, "folds": folds}
     order = SweepOrder(
         loaded=loaded,
         config_files=files_of(config),
