@@ -86,6 +86,21 @@ def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given
     return load_config(config, written | dict(overrides or {}))
 
 
+def features(
+    config: Config,
+    *,
+    bars: "pd.DataFrame | None" = None,
+    set: Mapping[str, Any] | None = None,
+) -> "pd.DataFrame":
+    """What `trader features` writes: a row a bar, with `timestamp`, `symbol`, `warm`, `label`."""
+    from trader.jobs.feature_matrix import feature_frame
+
+    given = Given(bars)
+    loaded = load_given(config, set, given)
+    with explained(loaded):
+        return feature_frame(loaded, files_of(config), given)
+
+
 # house: parameters - the names of the public contract
 def sweep(
     config: Config,

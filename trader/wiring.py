@@ -22,6 +22,7 @@ from trader.core.schema import Reason
 from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
+from trader.features.feature_types import FRAME
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
@@ -150,9 +151,13 @@ def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) 
     """The config's features, their parameters checked."""
     seed_generators(config.seed)
     count = len(config.instruments)
-    return FeatureSet(
-        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
-    )
+    specs = {
+        name: {"index": config.feed.timestamp, "type": spec.type, **spec.params}
+        if spec.type == FRAME
+        else spec
+        for name, spec in config.features.items()
+    }
+    return FeatureSet(specs, count, sessions, config.period_ns, paths, symbols=config.symbols)
 
 
 def prepare(
@@ -176,6 +181,7 @@ def prepare(
     with of_model.drawn():
         model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
+    features.prove(bars)
     with of_features.drawn():
         matrix = features.batch(bars)
     timing.lap("features_s")

@@ -14,7 +14,9 @@ import numpy as np
 from trader.errors import ConfigError
 from trader.features.bar_history import BarHistory
 from trader.features.feature import FeatureGroup, Params, did_you_mean
-from trader.features.feature_types import PYTHON, feature_types
+from trader.features.feature_types import FRAME, PYTHON, feature_types
+from trader.features.frame_features import FrameFeatures
+from trader.features.frame_function import FrameFunction
 from trader.features.friendly_names import FRIENDLY
 from trader.features.kernel_features import TYPES, KernelFeatures, read_kernel
 from trader.features.python_feature import PythonFeature, PythonFeatures
@@ -39,30 +41,40 @@ class FeatureSet:
         search_paths: Sequence[Path] = (),
         symbols: Sequence[str] = (),
     ) -> None:
-        self.names = tuple(features)
         self.n_symbols = n_symbols
         self.period_ns = period_ns
         kernels: list[np.void] = []
         calls: list[tuple[int, TalibCall, int]] = []
         own: list[PythonFeature] = []
-        for column, (name, spec) in enumerate(features.items()):
-            params = Params(name, spec)
+        frames: list[tuple[FrameFunction, int]] = []
+        columns: list[str] = []
+        for name, spec in features.items():
+            params, column = Params(name, spec), len(columns)
+            columns.append(name)
             if params.kind in TYPES:
                 kernels.append(read_kernel(params, column))
+            elif params.kind == FRAME:
+                frames.append((FrameFunction(params, search_paths, period_ns), column))
+                columns[column:] = frames[-1][0].columns
             elif params.kind == PYTHON:
                 own.append(PythonFeature(params, column, search_paths))
             elif params.kind in FRIENDLY or params.kind in talib_functions():
                 calls.append((column, *read_call(params)))
             else:
                 raise ConfigError(_no_type(params), key=params.key("type"))
+        _check_names(columns, frames)
+        self.names = tuple(columns)
         self._groups: list[FeatureGroup] = []
         if kernels:
             self._groups.append(KernelFeatures(kernels, n_symbols, sessions, period_ns))
         if calls:
             self._groups.append(TalibFeatures(calls, n_symbols))
+        named = symbols or [f"symbol {index}" for index in range(n_symbols)]
         if own:
-            names = symbols or [f"symbol {index}" for index in range(n_symbols)]
-            self._groups.append(PythonFeatures(own, names))
+            self._groups.append(PythonFeatures(own, named))
+        self._frames = FrameFeatures(frames, named) if frames else None
+        if self._frames is not None:
+            self._groups.append(self._frames)
 
     def batch(self, bars: np.ndarray) -> np.ndarray:
         """float64 (n, features) of BAR records (n,) sorted by (ts_ns, symbol), from the first on.
@@ -75,6 +87,19 @@ class FeatureSet:
         for group in self._groups:
             group.batch(history, matrix)
         return matrix
+
+    def prove(self, bars: np.ndarray) -> None:
+        """Show on sampled rows of a history that functions of the user's give a stream the same.
+
+        Raises `FeatureError` with column, time and both values where one does not.
+        """
+        if self._frames is not None and len(bars):
+            self._frames.prove(BarHistory(bars, self.n_symbols))
+
+    def proved_batch(self, bars: np.ndarray) -> np.ndarray:
+        """`batch`, once `prove` has passed."""
+        self.prove(bars)
+        return self.batch(bars)
 
     def stream(self) -> "FeatureStream":
         """Fresh streams for every symbol."""
@@ -113,6 +138,18 @@ class FeatureStream:
         history = BarHistory(bars, self._n_symbols)
         for stream in self._streams:
             stream.warm_up(history)
+
+
+def _check_names(names: Sequence[str], frames: Sequence[tuple[FrameFunction, int]]) -> None:
+    """`ConfigError` where a column of a frame has the name of another feature."""
+    for function, first in frames:
+        for column in range(first, first + len(function.columns)):
+            if names.count(names[column]) > 1:
+                raise ConfigError(
+                    f"{function.target} gives a column {names[column]}, and another feature has "
+                    "that name: rename one",
+                    key=f"features.{function.name}",
+                )
 
 
 def _no_type(params: Params) -> str:

@@ -58,6 +58,7 @@ class RunResult:
     sessions: np.ndarray  # SESSION
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
+    in_sample: Mapping[str, Any] | None = None  # what the model was trained on; None: not known
 
     @property
     def symbols(self) -> tuple[str, ...]:

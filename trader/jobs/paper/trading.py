@@ -94,6 +94,8 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
         len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
     )
     seen = seen_bars(begun)
+    if begun.history is not None:
+        features.prove(begun.history.bars)
     if seen is not None:
         stream.warm_up(seen)
     _show(gate, begun)

@@ -218,7 +218,7 @@ class Workshop:
     def _matrix(self, config: Config, market: Market) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
         if self._names(config, market) != tuple(config.features):  # one of several columns
-            return build_features(config, market.sessions, self._paths).batch(market.bars)
+            return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
         matrix = np.empty((len(market.bars), len(config.features)), order="F")
         for column, name in enumerate(config.features):
             matrix[:, column] = self._column(config, market, name)
