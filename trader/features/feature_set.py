@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.book import NO_ADJUSTMENTS
 from trader.errors import ConfigError
 from trader.features.bar_history import BarHistory
 from trader.features.feature import FeatureGroup, Params, did_you_mean
 from trader.features.feature_types import FRAME, PYTHON, feature_types
+from trader.features.forward_prices import ForwardPrices
 from trader.features.frame_features import FrameFeatures
 from trader.features.frame_function import FrameFunction
 from trader.features.friendly_names import FRIENDLY
@@ -44,6 +46,7 @@ class FeatureSet:
     ) -> None:
         self.n_symbols = n_symbols
         self.period_ns = period_ns
+        self._adjustments = NO_ADJUSTMENTS
         kernels: list[np.void] = []
         calls: list[tuple[int, TalibCall, int]] = []
         own: list[PythonFeature] = []
@@ -88,6 +91,15 @@ class FeatureSet:
         if self._frames is not None:
             self._groups.append(self._frames)
 
+    def adjusted_by(self, adjustments: np.ndarray) -> "FeatureSet":
+        """The same set, which sees prices through ADJUSTMENT records from now on."""
+        self._adjustments = adjustments
+        return self
+
+    def forward(self, bars: np.ndarray) -> np.ndarray:
+        """BAR records as features and models see them: each price times the splits so far."""
+        return ForwardPrices(self._adjustments, self.period_ns).take(bars)
+
     def batch(self, bars: np.ndarray) -> np.ndarray:
         """float64 (n, features) of BAR records (n,) sorted by (ts_ns, symbol), from the first on.
 
@@ -95,7 +107,7 @@ class FeatureSet:
         written and rules read.
         """
         matrix = np.empty((len(bars), len(self.names)), order="F")
-        history = BarHistory(bars, self.n_symbols)
+        history = BarHistory(self.forward(bars), self.n_symbols)
         for group in self._groups:
             group.batch(history, matrix)
         return matrix
@@ -106,7 +118,7 @@ class FeatureSet:
         Raises `FeatureError` with column, time and both values where one does not.
         """
         if self._frames is not None and len(bars):
-            self._frames.prove(BarHistory(bars, self.n_symbols))
+            self._frames.prove(BarHistory(self.forward(bars), self.n_symbols))
 
     def proved_batch(self, bars: np.ndarray) -> np.ndarray:
         """`batch`, once `prove` has passed."""
@@ -115,7 +127,8 @@ class FeatureSet:
 
     def stream(self) -> "FeatureStream":
         """Fresh streams for every symbol."""
-        return FeatureStream(self._groups, self.n_symbols, len(self.names))
+        prices = ForwardPrices(self._adjustments, self.period_ns)
+        return FeatureStream(self._groups, self.n_symbols, len(self.names), prices)
 
 
 class FeatureStream:
@@ -125,7 +138,14 @@ class FeatureStream:
     pickled; after a restart make a new one and `warm_up` with the bars since the first.
     """
 
-    def __init__(self, groups: Sequence[FeatureGroup], n_symbols: int, width: int) -> None:
+    def __init__(
+        self,
+        groups: Sequence[FeatureGroup],
+        n_symbols: int,
+        width: int,
+        prices: ForwardPrices | None = None,
+    ) -> None:
+        self.prices = prices or ForwardPrices()
         self._streams = [group.stream() for group in groups]
         self._n_symbols = n_symbols
         self._width = width
@@ -138,6 +158,8 @@ class FeatureStream:
     def update(self, bar: np.void | np.ndarray) -> np.ndarray:
         """float64 (features,) at the close of `bar`, one BAR record (or an array of one)."""
         record: Any = bar.reshape(())[()] if isinstance(bar, np.ndarray) else bar
+        if self.prices.has_splits:
+            record = self.prices.take(np.array([record], record.dtype))[0]
         fields = record.item()
         assert 0 <= fields[8] < self._n_symbols, "a symbol of the config"
         row = np.empty(self._width)
@@ -147,7 +169,7 @@ class FeatureStream:
 
     def warm_up(self, bars: np.ndarray) -> None:
         """Take in BAR records (n,) as `update` would one by one, faster and without values."""
-        history = BarHistory(bars, self._n_symbols)
+        history = BarHistory(self.prices.take(bars), self._n_symbols)
         for stream in self._streams:
             stream.warm_up(history)
 

@@ -167,6 +167,7 @@ def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally
         equity=record.equity,
         events=record.events,
         order_rows=record.order_rows,
+        cashflows=record.cashflows,
         sessions=bar_set.sessions,
         market=market,
         timing=timing.seconds,

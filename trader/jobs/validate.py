@@ -57,7 +57,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if isinstance(model, SignalsModel):
         model.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
-    actions = predict_rows(model, bars[rows], matrix[rows]).actions
+    actions = predict_rows(model, features.forward(bars)[rows], matrix[rows]).actions
     document = {
         "config_sha256": loaded.sha256,
         "bars": len(bars),
