@@ -22,6 +22,7 @@ from trader.report.document import summary_document
 from trader.report.frames import FolderTables, MemoryTables, RunTables
 from trader.report.result import RunResult
 from trader.report.runs import find_run
+from trader.report.sketch import Picture, equity_picture
 from trader.report.tables import RETURNS, TRADES, warnings
 from trader.wiring import Given
 
@@ -251,6 +252,12 @@ class Run:
     def orders(self) -> "pd.DataFrame":
         """One row an order: what it was and how it ended, as orders.parquet."""
         return self._source.tables.orders()
+
+    def plot(self) -> Picture:
+        """Equity and drawdown as a picture that a notebook shows; `save` writes it as SVG."""
+        frame = self.equity
+        columns = (frame[name].to_numpy() for name in ("equity", "drawdown_frac"))
+        return equity_picture(frame["timestamp"].astype("int64").to_numpy(), *columns)
 
     def __repr__(self) -> str:
         document = self.document

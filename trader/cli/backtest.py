@@ -35,10 +35,12 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
+    from trader.user_code.pandas_later import leave_pandas_out
 
     end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
+        leave_pandas_out()
         from trader.jobs import (
             backtest as runs,  # heavy; a wrong config is told before it is paid for
         )

@@ -119,6 +119,7 @@ def doubt(book, symbol, order_id):
     for index in range(position["working_orders"]):
         if book.orders[symbol][index]["order_id"] == order_id:
             book.orders[symbol][index]["status"] = UNKNOWN
+            position["resting"] += 1  # no plain market order any more
 
 
 @jit

@@ -9,7 +9,7 @@ import math
 from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
-from trader.core.jit import inlined
+from trader.core.jit import inlined, outlined
 from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -121,8 +121,8 @@ def is_held_too_long(position, rules):
 
 @inlined
 def is_naked(account, position, rules):
-    """Whether what is held has lost its exits: after a restart, a re-arm, a refusal by the gate."""
-    if rules["legs"] == 0 or position["exits"] > 0 or account["trading_state"] == HALTED:
+    """Whether what is held lacks an exit: after a restart, a re-arm, a refusal by the gate."""
+    if position["exits"] >= rules["legs"] or account["trading_state"] == HALTED:
         return False
     return position["working_orders"] + rules["legs"] <= MAX_WORKING_ORDERS
 
@@ -177,7 +177,7 @@ def asked_qty(rules, symbol, action, position, size):
     return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)
 
 
-@inlined
+@outlined
 def withdraw(book, rules, symbol, action, qty, out):
     """End working orders that an action goes against; True if there was one. Exits stay."""
     position = book.positions[symbol]

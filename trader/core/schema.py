@@ -524,6 +524,9 @@ POSITION = _record(
     ("entry_bar", "<i8"),  # `bars` when it was last entered from flat
     ("exit_bar", "<i8"),  # `bars` when it last became flat
     ("session", "<i8"),  # of its last bar
+    ("calm_low", "<f8"),  # between these prices a bar meets nothing that rests
+    ("calm_high", "<f8"),
+    ("trail_best", "<f8"),  # beyond it a trailing stop moves
 )
 
 ORDER = _record(
