@@ -22,6 +22,8 @@ from trader.core.schema import Reason
 from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
+from trader.features.feature_types import FRAME
+from trader.feeds.adjustments import load_adjustments
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
@@ -146,13 +148,28 @@ def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
-def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
-    """The config's features, their parameters checked."""
+def build_features(
+    config: Config,
+    sessions: np.ndarray,
+    paths: Sequence[Path],
+    adjustments: np.ndarray | None = None,
+) -> FeatureSet:
+    """The config's features, their parameters checked.
+
+    They see prices through `adjustments` (ADJUSTMENT records), or those of the config's file.
+    """
+    if adjustments is None:
+        adjustments = load_adjustments(config, sessions)
     seed_generators(config.seed)
     count = len(config.instruments)
-    return FeatureSet(
-        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
-    )
+    specs = {
+        name: {"index": config.feed.timestamp, "type": spec.type, **spec.params}
+        if spec.type == FRAME
+        else spec
+        for name, spec in config.features.items()
+    }
+    made = FeatureSet(specs, count, sessions, config.period_ns, paths, symbols=config.symbols)
+    return made.adjusted_by(adjustments)
 
 
 def prepare(
@@ -176,11 +193,13 @@ def prepare(
     with of_model.drawn():
         model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
+    features.prove(bars)
     with of_features.drawn():
         matrix = features.batch(bars)
     timing.lap("features_s")
     with of_model.drawn():
-        said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
+        seen = features.forward(bars)
+        said = predict_actions(model, seen, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])

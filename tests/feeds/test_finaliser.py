@@ -136,6 +136,24 @@ def test_rest_that_is_behind_the_stream_is_asked_again():
     assert of_kind(made.on(new, at(4, 3.1)), Final)[0].bar == bar(3, 9.0)
 
 
+def test_a_bar_of_a_page_that_is_behind_is_no_gap():
+    made = begun()
+    made.on(Row(0, bar(3, 9.0), False), at(3, 59))
+    made.on(Row(0, bar(4), True), at(5, 0.1))
+    page = Page(0, at(2), at(5), [bar(2), bar(3, 7.0), bar(4)], at(5, 1))
+    assert made.on(page, at(5, 1.2)) == []
+    (ask,) = of_kind(made.on(TICK, at(5, 5)), Ask)
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3, 9.0), bar(4)], at(5, 5))
+    finals = of_kind(made.on(page, at(5, 5.1)), Final)
+    assert [final.bar for final in finals] == [bar(3, 9.0), bar(4)]
+
+
+def test_only_the_very_next_bar_is_a_successor():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3, 5.0)), at(3, 30))
+    assert of_kind(made.on(Row(0, bar(5, 1.0)), at(5, 0.5)), Final) == []
+
+
 def test_what_was_missed_while_the_line_was_down_is_history():
     made = begun()
     made.on(Lost(0, "1006"), at(3, 30))

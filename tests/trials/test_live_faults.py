@@ -14,22 +14,27 @@ pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
 
 from tests.venue import binance, kraken
-from tests.venue.faults import play, script
+from tests.venue.faults import SWITCHES, play, script
 from tests.venue.kit import listening, truth, until, write_config
 from tests.venue.market import Market
 
 pytestmark = [pytest.mark.trials, pytest.mark.process, pytest.mark.timeout(0)]
+ALL = (*SWITCHES, "drop", "close", "revise", "half")
 SECONDS = float(os.environ.get("LIVE_SECONDS", "120"))
 VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT", 0.0),
     "kraken": (kraken.Kraken, kraken.options, "BTC/USD, ETH/USD", 0.2),
 }
+# Without a flag a line that loses frames and goes on, or tells of a bar after the next, cannot be
+# told from one that is whole (docs/live.md): not asked of Kraken.
+UNSEEN = {"kraken": ("mute", "reorder")}
 
 
 @pytest.mark.parametrize("name", sorted(VENUES))
 def test_an_hour_of_faults_gives_the_exchange_s_own_bars(tmp_path, name):
     seed = random.randrange(2**32)
     make, options, symbols, empty = VENUES[name]
+    print(f"seed {seed}")
 
     async def whole():
         venue = await make(Market(seed, empty=empty)).start()
@@ -47,7 +52,8 @@ def test_an_hour_of_faults_gives_the_exchange_s_own_bars(tmp_path, name):
 
         async with listening(path) as got:
             await until(got, lambda: len(got.live(0)) >= 1)
-            await play(script(seed, SECONDS), do)
+            faults = [one for one in ALL if one not in UNSEEN.get(name, ())]
+            await play(script(seed, SECONDS, faults), do)
             count = len(got.live(0))
             await until(got, lambda: len(got.live(0)) >= count + 3, 180)
             report = judged(venue, got, down)

@@ -21,6 +21,8 @@ COMMANDS = (
     ("sweep", "trader.cli.sweep:command"),
     ("paper", "trader.cli.paper:command"),
     ("train", "trader.cli.train:train"),
+    ("features", "trader.cli.features:command"),
+    ("lookahead", "trader.cli.lookahead:command"),
     ("model", "trader.cli.model:app"),
     ("kill", "trader.cli.kill:command"),
     ("rearm", "trader.cli.rearm:command"),

@@ -28,6 +28,7 @@ NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 COOLDOWN = int(Reason.COOLDOWN)
 REQUEST_INVALID = int(Reason.REQUEST_INVALID)
+DELISTED = int(Reason.DELISTED)
 ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
@@ -204,6 +205,8 @@ def withdraw(book, rules, symbol, action, qty, out):
 def entry_refusal(book, rules, symbol, sign, terms):
     """Why nothing may be opened now, before any check of risk; NONE if it may."""
     position = book.positions[symbol]
+    if position["delisted"] != 0:
+        return DELISTED
     rest = rules.exits[0]["cooldown_bars"]
     if rest > 0:
         is_reversal = position["qty"] * sign < 0.0

@@ -138,7 +138,7 @@ class BarFinaliser:
         """A fresh row of a later bar: what the same stream showed of earlier ones is final."""
         for at, held in line.seen.items():
             proven = held.session == line.session and not held.is_primed
-            if at < open_ns and held.proof is None and proven:
+            if self._after(at) == open_ns and held.proof is None and proven:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
     def _after_the_fact(self, row: Row, line: Line) -> list[Output]:
@@ -165,19 +165,18 @@ class BarFinaliser:
         closed_ns = page.asked_ns - self._terms.grace_ns - self._terms.period_ns
         closed = {bar.open_ns: bar for bar in page.bars if self._is_closed(bar, closed_ns)}
         self._begin(closed, line)
+        disputed = {at for at, bar in closed.items() if self._is_disputed(bar, line)}
         for open_ns, bar in sorted(closed.items()):
-            if self._is_disputed(bar, line):
-                del closed[open_ns]
-            else:
+            if open_ns not in disputed:
                 outs += self._rest_bar(page.symbol, bar, line)
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
-            if not self._is_proven(line, at):
+            if at not in closed and not self._is_proven(line, at):
                 line.empty.add(at)
             at = self._after(at)
-        had_answer = line.next_ns in closed or line.next_ns in line.empty
+        had_answer = line.next_ns in closed.keys() - disputed or line.next_ns in line.empty
         owes = not had_answer and line.next_ns <= closed_ns  # else it was too early to ask for it
         line.wait_ns = self._longer(line.wait_ns) if owes else 0
         line.ask_after_ns = now_ns + line.wait_ns

@@ -48,7 +48,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     build_rules(config, history.sessions)
     features = build_features(config, history.sessions, paths)
     model = open_model(config, features.names, config.symbols, paths)
-    matrix = features.batch(bars)
+    matrix = features.proved_batch(bars)
     warm = np.flatnonzero(~np.isnan(matrix).any(axis=1))
     warnings = list(history.bar_set.quality.warnings)
     if len(warm) == 0:
@@ -57,7 +57,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if isinstance(model, SignalsModel):
         model.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
-    actions = predict_rows(model, bars[rows], matrix[rows]).actions
+    actions = predict_rows(model, features.forward(bars)[rows], matrix[rows]).actions
     document = {
         "config_sha256": loaded.sha256,
         "bars": len(bars),

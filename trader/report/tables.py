@@ -117,6 +117,13 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
             "WARNING: broker.fill is same_close. Orders filled at the very close they were\n"
             "decided on, which no real order can do. Do not trust these numbers."
         )
+    seen = document.get("in_sample")
+    if seen is not None and seen["bars"]:
+        lines.append(
+            f"WARNING: in sample. {seen['share']:.1%} of the bars lie in what the model was\n"
+            f"trained on ({seen['trained_from']} to {seen['trained_to']}).\n"
+            "There, the result says nothing of other data."
+        )
     if risk["trading_state"] != "ACTIVE":
         lines.append(
             f"Trading ended {risk['trading_state']} since {risk['state_since']}: "

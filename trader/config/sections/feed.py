@@ -194,6 +194,11 @@ class Feed(Section):
         default=None,
         description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
     )
+    adjustments: OrNone[Text] = Field(
+        default=None,
+        description="CSV of splits, dividends and delistings (timestamp, symbol, kind, value); "
+        "prices are as traded.",
+    )
     quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
 
     @property

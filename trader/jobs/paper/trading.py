@@ -86,7 +86,7 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     """Everything that trades, warm and started; ended when the block is left."""
     config = begun.config
     paths = search_paths(begun.order.config_files)
-    features = build_features(config, begun.rules.sessions, paths)
+    features = build_features(config, begun.rules.sessions, paths, begun.rules.adjustments)
     stream = features.stream()
     quality, hours = config.feed.quality, begun.rules.sessions
     may_be_negative = [one.allow_negative_prices for one in config.instruments]
@@ -94,6 +94,8 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
         len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
     )
     seen = seen_bars(begun)
+    if begun.history is not None:
+        features.prove(begun.history.bars)
     if seen is not None:
         stream.warm_up(seen)
     _show(gate, begun)

@@ -21,8 +21,10 @@ from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
-from trader.core.schema import TradingState
+from trader.core.schema import CashflowKind, TradingState
 from trader.errors import ConfigError, TraderError
+from trader.features.forward_prices import ForwardPrices
+from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
 from trader.jobs.sweep.space import Assignment
@@ -32,7 +34,7 @@ from trader.report.curve import deepest_fall, session_ends
 from trader.report.metrics import profit_of
 from trader.report.overfitting import blocks_for, moments
 from trader.report.ratios import annual_ratios, daily_returns
-from trader.report.roundtrips import round_trips
+from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     Given,
@@ -196,7 +198,9 @@ class Workshop:
             matrix = self._matrix(config, market)
             model = build_model(config, self._names(config, market), self._paths, self.job.given)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
-            return predict_actions(model, market.bars, matrix, rows)
+            adjustments = load_adjustments(config, market.sessions)
+            seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+            return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
 
@@ -218,7 +222,7 @@ class Workshop:
     def _matrix(self, config: Config, market: Market) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
         if self._names(config, market) != tuple(config.features):  # one of several columns
-            return build_features(config, market.sessions, self._paths).batch(market.bars)
+            return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
         matrix = np.empty((len(market.bars), len(config.features)), order="F")
         for column, name in enumerate(config.features):
             matrix[:, column] = self._column(config, market, name)
@@ -260,9 +264,10 @@ class Workshop:
             "max_drawdown": float(deepest_fall(record.equity, start)),
         }
         lots = np.array([instrument.lot_size for instrument in config.instruments])
+        splits = record.cashflows[record.cashflows["kind"] == CashflowKind.SPLIT]
         values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
         values |= {
-            "trades": len(round_trips(record.fills, lots).closed),
+            "trades": len(round_trips(with_splits(record.fills, splits), lots).closed),
             "digest": record.digest,
             "trading_state": TradingState(int(account["trading_state"])).name,
         }
