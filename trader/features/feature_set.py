@@ -21,6 +21,7 @@ from trader.features.frame_features import FrameFeatures
 from trader.features.frame_function import FrameFunction
 from trader.features.friendly_names import FRIENDLY
 from trader.features.kernel_features import TYPES, KernelFeatures, read_kernel
+from trader.features.long_bars import LongFeatures, read_long_period
 from trader.features.python_feature import PythonFeature, PythonFeatures
 from trader.features.talib_call import TalibCall, read_call, talib_functions
 from trader.features.talib_features import TalibFeatures
@@ -51,10 +52,18 @@ class FeatureSet:
         own: list[PythonFeature] = []
         frames: list[tuple[FrameFunction, int]] = []
         columns: list[str] = []
+        long: dict[int, dict[str, Any]] = {}  # features by the period of their own bars
+        places: dict[int, list[int]] = {}
         for name, spec in features.items():
             params, column = Params(name, spec), len(columns)
             columns.append(name)
-            if params.kind in TYPES:
+            if "bars" in params and params.kind != PYTHON:
+                long_ns = read_long_period(params, period_ns)
+                long.setdefault(long_ns, {})[name] = {"type": params.kind, **params.rest()}
+                places.setdefault(long_ns, []).append(column)
+                if params.kind == FRAME:
+                    raise ConfigError("has no meaning for type frame", key=params.key("bars"))
+            elif params.kind in TYPES:
                 kernels.append(read_kernel(params, column))
             elif params.kind == FRAME:
                 frames.append((FrameFunction(params, search_paths, period_ns), column))
@@ -72,6 +81,9 @@ class FeatureSet:
             self._groups.append(KernelFeatures(kernels, n_symbols, sessions, period_ns))
         if calls:
             self._groups.append(TalibFeatures(calls, n_symbols))
+        for long_ns, specs in long.items():
+            inner = FeatureSet(specs, n_symbols, sessions, long_ns, search_paths, symbols)
+            self._groups.append(LongFeatures(inner, places[long_ns], sessions))
         named = symbols or [f"symbol {index}" for index in range(n_symbols)]
         if own:
             self._groups.append(PythonFeatures(own, named))
