@@ -20,8 +20,9 @@ from trader.jobs.backtest import RUNS, Finished, Order, backtest_in_memory
 from trader.jobs.backtest import backtest as backtest_to_folder
 from trader.report.document import summary_document
 from trader.report.frames import FolderTables, MemoryTables, RunTables
+from trader.report.html.plot import Plot
 from trader.report.result import RunResult
-from trader.report.runs import find_run
+from trader.report.runs import StoredRun, find_run
 from trader.report.tables import RETURNS, TRADES, warnings
 from trader.wiring import Given
 
@@ -68,8 +69,7 @@ def backtest(
 
 def load_run(path: str | Path) -> "Run":
     """The run of a folder, as `backtest` gave it: a path, or an id or `latest` under `runs/`."""
-    stored = find_run(str(path), RUNS)
-    return Run(_Stored(stored.path, stored.document()))
+    return Run(_Stored(find_run(str(path), RUNS)))
 
 
 def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given) -> LoadedConfig:
@@ -173,6 +173,13 @@ class _Finished:
         self.tables: RunTables = MemoryTables(self.result, decisions.all)
         self.digest = self.result.digest
         self._timing = finished.timing
+        self._market = finished.market
+        self._decisions = decisions
+
+    def page(self) -> str:
+        from trader.jobs.report import memory_report
+
+        return memory_report(self.result, self._decisions.all(), self._market)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -182,11 +189,17 @@ class _Finished:
 class _Stored:
     """A run read from its folder."""
 
-    def __init__(self, path: Path, document: dict[str, Any]) -> None:
-        self.path: Path | None = path
-        self.document = document
-        self.digest = str(document["digest"])
-        self.tables: RunTables = FolderTables(path)
+    def __init__(self, stored: StoredRun) -> None:
+        self.path: Path | None = stored.path
+        self.document = stored.document()
+        self.digest = str(self.document["digest"])
+        self.tables: RunTables = FolderTables(stored.path)
+        self._stored = stored
+
+    def page(self) -> str:
+        from trader.jobs.report import stored_report
+
+        return stored_report([self._stored])
 
 
 class Run:
@@ -251,6 +264,17 @@ class Run:
     def orders(self) -> "pd.DataFrame":
         """One row an order: what it was and how it ended, as orders.parquet."""
         return self._source.tables.orders()
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the page of the run, one file that opens offline; returns its path."""
+        from trader.report.html.page import write_page
+
+        write_page(Path(path), self._source.page())
+        return Path(path)
+
+    def plot(self) -> "Plot":
+        """The page of the run inside a notebook."""
+        return Plot(self._source.page())
 
     def __repr__(self) -> str:
         document = self.document
