@@ -20,7 +20,7 @@ PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py s
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
 
-.PHONY: help setup demo quick test trials check format bench golden kill-bench audit-bench coverage mutation crash sim build clean
+.PHONY: help setup demo quick test trials check format bench golden kill-bench audit-bench coverage mutation crash sim docs build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,7 @@ format: $(STAMP) ## format the sources and sort the imports
 bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/run.py
 	$(PY) tests/bench/paper.py
+	$(PY) tests/bench/sweep.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
 	$(PY) -m pytest -q tests/engine/test_golden.py --golden-rewrite
@@ -87,10 +88,13 @@ coverage: $(STAMP) ## every branch of gate, latch, kill and risk is run by its t
 mutation: $(STAMP) ## nine in ten small mistakes in them make a test fail; half an hour
 	nice -n 15 $(PY) tests/harness/mutate.py
 
+docs: $(STAMP) ## build the site of docs/ into site/; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir site
+
 build: $(STAMP) ## source package and wheel into dist/
 	rm -rf dist
 	$(PY) -m hatchling build
 
 clean: ## remove caches and build results, not .venv and not runs/
-	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

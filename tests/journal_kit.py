@@ -12,6 +12,7 @@ import numpy as np
 from tests.core_kit import always_open, make_rules, random_bars
 from trader.core.apply import on_slice, submit
 from trader.core.book import (
+    CASHFLOWS,
     DECISIONS,
     EVENTS,
     FILLS,
@@ -23,7 +24,7 @@ from trader.core.book import (
     new_out,
     snapshot,
 )
-from trader.core.schema import EventKind, OrderStatus, Reason
+from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
 from trader.journal import entries as build
 from trader.journal.chain import record_hash
 from trader.journal.log import Journal
@@ -78,7 +79,8 @@ class PaperRun:
             self.path, start or start_of(rules, run_id), self.clock, **more
         )
         self.book = new_book(rules)
-        self.out = new_out(len(rules.instruments), 1)
+        self.moved: list[np.ndarray] = []  # CASHFLOW
+        self.out = new_out(len(rules.instruments), 1, len(rules.adjustments))
         self.client_ids: dict[int, str] = {}
 
     def feed(
@@ -104,7 +106,13 @@ class PaperRun:
     def _happened(self) -> list[Entry]:
         """Fills and cancels of the slice."""
         entries = []
+        moved = self.out.cashflows[: self.out.counts[CASHFLOWS]]
+        if len(moved):
+            self.moved.append(moved.copy())
+            entries.append(build.cashflows(moved, int(self.book.account[0]["ts_ns"])))
         for row in self.out.fills[: self.out.counts[FILLS]]:
+            if row["kind"] == OrderKind.DELISTED:
+                continue
             client_id = self.client_ids[int(row["order_id"])]
             symbol = self.symbols[row["symbol"]]
             entries.append(build.fill(client_id, f"{self.run_id}-{row['fill_id']}", symbol, row))

@@ -164,6 +164,7 @@ class ExampleRun:
             "equity": self.record.equity,
             "events": self.record.events,
             "order_rows": self.record.order_rows,
+            "cashflows": self.record.cashflows,
             "sessions": self.sessions,
             "market": market_facts(self.bars, len(SYMBOLS), 365.0),
             "timing": {"load_s": 0.1, "core_s": 0.2, "total_s": 0.5},

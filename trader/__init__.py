@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # as type checkers know it; `typing` itself would be one 
 if TYPE_CHECKING:
     from trader.api import Run as Run
     from trader.api import backtest as backtest
+    from trader.api import features as features
     from trader.api import load_run as load_run
     from trader.api import sweep as sweep
     from trader.core.schema import KillSwitchReason as KillSwitchReason
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {  # module -> its public names
-    "api": "Run backtest load_run sweep",
+    "api": "Run backtest features load_run sweep",
     "core.schema": "KillSwitchReason Reason Side TradingAction TradingState",
     "errors": "ConfigError DataError HaltedError KilledError ModelError TraderError UsageError "
     "VerificationError",

@@ -20,9 +20,9 @@ from trader.jobs.backtest import RUNS, Finished, Order, backtest_in_memory
 from trader.jobs.backtest import backtest as backtest_to_folder
 from trader.report.document import summary_document
 from trader.report.frames import FolderTables, MemoryTables, RunTables
-from trader.report.html.plot import Plot
 from trader.report.result import RunResult
 from trader.report.runs import StoredRun, find_run
+from trader.report.sketch import Picture, equity_picture
 from trader.report.tables import RETURNS, TRADES, warnings
 from trader.wiring import Given
 
@@ -85,6 +85,21 @@ def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given
     return load_config(config, written | dict(overrides or {}))
 
 
+def features(
+    config: Config,
+    *,
+    bars: "pd.DataFrame | None" = None,
+    set: Mapping[str, Any] | None = None,
+) -> "pd.DataFrame":
+    """What `trader features` writes: a row a bar, with `timestamp`, `symbol`, `warm`, `label`."""
+    from trader.jobs.feature_matrix import feature_frame
+
+    given = Given(bars)
+    loaded = load_given(config, set, given)
+    with explained(loaded):
+        return feature_frame(loaded, files_of(config), given)
+
+
 # house: parameters - the names of the public contract
 def sweep(
     config: Config,
@@ -109,19 +124,17 @@ def sweep(
     the best trial, its neighbours, how much of it is luck. A combination that is wrong is a row
     with state `failed`. `save` is the folder for the sweep's own folder.
     """
-    from trader.jobs.sweep.run import SweepOrder, plan_of
+    from trader.jobs.sweep.run import SweepOrder, load_varied, plan_of
     from trader.jobs.sweep.run import sweep as run_sweep
     from trader.jobs.sweep.workers import Crew
 
     given = Given(bars, model)
-    loaded = load_given(config, set, given)
-    asked = {
-        "params": params,
-        "sampler": sampler,
-        "trials": trials,
-        "objective": objective,
-        "folds": folds,
-    }
+    overrides = dict(set or {})
+    loaded = load_varied(
+        lambda firsts: load_given(config, {**firsts, **overrides}, given), params or {}
+    )
+    asked = {"params": params, "sampler": sampler, "trials": trials}
+    asked |= {"objective": objective, "folds": folds}
     order = SweepOrder(
         loaded=loaded,
         config_files=files_of(config),
@@ -272,9 +285,11 @@ class Run:
         write_page(Path(path), self._source.page())
         return Path(path)
 
-    def plot(self) -> "Plot":
-        """The page of the run inside a notebook."""
-        return Plot(self._source.page())
+    def plot(self) -> Picture:
+        """Equity and drawdown as a picture that a notebook shows; `save` writes it as SVG."""
+        frame = self.equity
+        columns = (frame[name].to_numpy() for name in ("equity", "drawdown_frac"))
+        return equity_picture(frame["timestamp"].astype("int64").to_numpy(), *columns)
 
     def __repr__(self) -> str:
         document = self.document

@@ -22,12 +22,15 @@ from trader.core.schema import Reason
 from trader.engine.ruleset import build_rules
 from trader.errors import ConfigError
 from trader.features.feature_set import FeatureSet
+from trader.features.feature_types import FRAME
+from trader.feeds.adjustments import load_adjustments
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
 from trader.models.model import Model, open_model, predict_actions, start_early
 from trader.models.signals_file import SignalsModel
+from trader.user_code.chance import Chance
+from trader.user_code.hooks import load_hooks
 from trader.user_code.seeds import seed_generators
-from trader.user_code.targets import load_target
 
 __all__ = [
     "NOTHING",
@@ -145,30 +148,28 @@ def search_paths(config_files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*(Path(p).resolve().parent for p in config_files), Path.cwd()]))
 
 
-def load_hooks(
-    config: Config, paths: Sequence[Path]
-) -> list[tuple[str | None, Callable[[Any], Any]]]:
-    """(event, callable) of every hook that the config names; event None for all of them.
+def build_features(
+    config: Config,
+    sessions: np.ndarray,
+    paths: Sequence[Path],
+    adjustments: np.ndarray | None = None,
+) -> FeatureSet:
+    """The config's features, their parameters checked.
 
-    `ConfigError` where one does not exist or cannot be called.
+    They see prices through `adjustments` (ADJUSTMENT records), or those of the config's file.
     """
-    hooks: list[tuple[str | None, Callable[[Any], Any]]] = []
-    for number, hook in enumerate(config.hooks):
-        key = f"hooks[{number}].target"
-        found = load_target(hook.target, key, paths)
-        if not callable(found):
-            raise ConfigError(f"{hook.target} is not callable", key=key)
-        hooks.append((hook.event, found))
-    return hooks
-
-
-def build_features(config: Config, sessions: np.ndarray, paths: Sequence[Path]) -> FeatureSet:
-    """The config's features, their parameters checked."""
+    if adjustments is None:
+        adjustments = load_adjustments(config, sessions)
     seed_generators(config.seed)
     count = len(config.instruments)
-    return FeatureSet(
-        config.features, count, sessions, config.period_ns, paths, symbols=config.symbols
-    )
+    specs = {
+        name: {"index": config.feed.timestamp, "type": spec.type, **spec.params}
+        if spec.type == FRAME
+        else spec
+        for name, spec in config.features.items()
+    }
+    made = FeatureSet(specs, count, sessions, config.period_ns, paths, symbols=config.symbols)
+    return made.adjusted_by(adjustments)
 
 
 def prepare(
@@ -186,12 +187,19 @@ def prepare(
     bars = history.bar_set.bars
     check_drivers(config, bars)
     timing.lap("load_s")
-    features = build_features(config, history.sessions, paths)
-    model = build_model(config, features.names, paths, given, started)
+    of_features, of_model = Chance(config.seed), Chance(config.seed)
+    with of_features.drawn():
+        features = build_features(config, history.sessions, paths)
+    with of_model.drawn():
+        model = build_model(config, features.names, paths, given, started)
     timing.lap("model_s")
-    matrix = features.batch(bars)
+    features.prove(bars)
+    with of_features.drawn():
+        matrix = features.batch(bars)
     timing.lap("features_s")
-    said = predict_actions(model, bars, matrix, progress=_model_progress(progress, len(bars)))
+    with of_model.drawn():
+        seen = features.forward(bars)
+        said = predict_actions(model, seen, matrix, progress=_model_progress(progress, len(bars)))
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])

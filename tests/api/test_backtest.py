@@ -246,3 +246,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         trader.load_run(tmp_path / "none")
     with pytest.raises(trader.UsageError, match="batch or loop"):
         trader.backtest(config(), engine="fast")
+
+
+def test_the_picture_is_an_svg_that_keeps_every_extreme(tmp_path):
+    import xml.etree.ElementTree as xml
+
+    from trader.report.sketch import equity_picture, extremes
+
+    run = trader.backtest(config(), bars=acme(500))
+    picture = run.plot()
+    root = xml.fromstring(picture._repr_svg_())
+    assert len(root.findall("{http://www.w3.org/2000/svg}polyline")) == 2
+    assert f"{run.metrics['final_equity']:,.2f} at the end" in picture.svg
+    assert picture.save(tmp_path / "run.svg").read_text() == picture.svg
+    values = np.random.default_rng(2).normal(size=100_000)
+    kept = extremes(values, 50)
+    assert len(kept) <= 102
+    assert {values.argmin(), values.argmax(), 0, 99_999} <= set(kept)
+    none = np.empty(0)
+    assert "no bars" in equity_picture(none.astype(int), none, none).svg

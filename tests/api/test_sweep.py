@@ -88,6 +88,22 @@ def test_a_wrong_combination_is_a_row(demo):
         trader.sweep(demo, {"features.sma_fast.period": [0]})
 
 
+def test_a_config_may_be_whole_only_with_its_parameters(demo, capsys):
+    made = yaml.safe_load(demo.read_text())
+    made["exits"] = {"stop_loss": {"type": "percent"}}
+    demo.write_text(yaml.safe_dump(made))
+    key = "exits.stop_loss.value"
+    table = trader.sweep(demo, {key: [0.05, 2]})
+    assert list(table["state"]) == ["done", "done"]
+    alone = trader.backtest(demo, set={key: 0.05})
+    assert table["digest"][0] == alone.digest
+    assert "STOP_LOSS" in set(alone.orders["kind"])
+    document = command(capsys, demo, "--param", f"{key}=0.05,2", "--jobs", "1")
+    assert document["trials"] == 2
+    assert run_command(["sweep", "-c", str(demo), "--param", "broker.cash=1,2"]) == 3
+    assert "exits.stop_loss.value: is required" in capsys.readouterr().err
+
+
 def test_a_broken_off_sweep_goes_on_with_what_it_has(demo, capsys):
     whole = command(capsys, demo, *OPTIONS, "--jobs", "1")
     folder = Path(whole["run_dir"])

@@ -109,6 +109,8 @@ def test_compare_shows_both_runs_side_by_side(trader_runs):
     assert "Digests differ." in out
     assert "B leaves A at fill" in out
     assert "The configs are equal." in out
+    assert "Round trips:" in out
+    assert "Equity of B less A:" in out
     table = out[: out.index("Digests differ.")]
     assert max(map(len, table.splitlines())) <= 80
 
@@ -118,6 +120,7 @@ def test_compare_of_a_run_with_itself_finds_nothing(trader_runs):
     assert code == 0
     assert "Digests are equal" in out
     assert "leaves A" not in out
+    assert "alone" not in out
 
 
 def test_compare_as_json_has_a_value_for_every_run(trader_runs):
@@ -129,6 +132,16 @@ def test_compare_as_json_has_a_value_for_every_run(trader_runs):
     assert all(len(values) == 3 for values in document["metrics"].values())
     assert [entry["run_id"] for entry in document["divergence"]] == [OTHER, FIRST]
     assert document["divergence"][1]["fills"] is None
+    apart, same = (entry["trades"] for entry in document["divergence"])
+    assert (same["only_first"], same["only_other"]) == (0, 0)
+    assert apart["only_first"] > 0
+    assert apart["shared"] + apart["only_first"] == same["shared"]
+    assert len(apart["only_other_begin"]) == min(3, apart["only_other"])
+    gap, none = (entry["equity_gap"] for entry in document["divergence"])
+    finals = document["metrics"]["final_equity"]
+    assert gap["at_end"] == pytest.approx(finals[1] - finals[0])
+    assert abs(gap["largest"]) >= abs(gap["at_end"])
+    assert none["largest"] == none["at_end"] == 0.0
 
 
 def test_same_close_is_flagged_in_the_list_and_in_comparisons(trader_runs, tmp_path):

@@ -27,9 +27,15 @@ for seed, changes in enumerate([
     {"mode": 3, "target_volatility": 0.001, "max_volatility": 0.002, "slippage_type": 2,
      "slippage_value": 0.1, "max_volume_participation": 0.2, "max_spread_bps": 9.0},
     {"max_fill_participation": 0.05, "time_in_force": 1, "price_collar": 0.004, "fill": 1},
+    {"stop_type": 1, "stop_value": 0.2, "target_type": 2, "target_value": 1.5, "target_period": 5,
+     "trail_type": 1, "trail_value": 0.15, "activate_at": 0.1, "max_holding_bars": 12,
+     "tick_size": 0.01, "max_fill_participation": 0.1},
+    {"entry_type": 3, "entry_offset_bps": 1.0, "entry_limit_offset_bps": 5.0, "entry_bars": 3,
+     "entry_time_in_force": 4, "stop_type": 3, "stop_value": 0.2, "intrabar": 1, "limit_fill": 1,
+     "cooldown_bars": 2},
 ]):
     bars = random_bars(seed, 250, 3)
-    actions = np.random.default_rng(seed).integers(0, 3, len(bars))
+    actions = np.random.default_rng(seed).integers(0, 4 if seed > 4 else 3, len(bars))
     result = run(bars, actions, **changes)
     assert len(result.fills) > 5
     digests.append(result.record.digest)
@@ -52,7 +58,7 @@ def digests(*words: str, **environment: str) -> str:
 
 def test_three_modes_give_one_digest():
     compiled = digests("compiled")
-    assert len(compiled.split()) == 5
+    assert len(compiled.split()) == 7
     assert digests("off", NUMBA_DISABLE_JIT="1") == compiled
     assert digests("absent") == compiled
 

@@ -15,6 +15,7 @@ from trader.feeds.finality import (
     Final,
     Gap,
     Gone,
+    Hours,
     Late,
     Odd,
     Page,
@@ -135,6 +136,24 @@ def test_rest_that_is_behind_the_stream_is_asked_again():
     assert of_kind(made.on(new, at(4, 3.1)), Final)[0].bar == bar(3, 9.0)
 
 
+def test_a_bar_of_a_page_that_is_behind_is_no_gap():
+    made = begun()
+    made.on(Row(0, bar(3, 9.0), False), at(3, 59))
+    made.on(Row(0, bar(4), True), at(5, 0.1))
+    page = Page(0, at(2), at(5), [bar(2), bar(3, 7.0), bar(4)], at(5, 1))
+    assert made.on(page, at(5, 1.2)) == []
+    (ask,) = of_kind(made.on(TICK, at(5, 5)), Ask)
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3, 9.0), bar(4)], at(5, 5))
+    finals = of_kind(made.on(page, at(5, 5.1)), Final)
+    assert [final.bar for final in finals] == [bar(3, 9.0), bar(4)]
+
+
+def test_only_the_very_next_bar_is_a_successor():
+    made = begun(Finality.SUCCESSOR)
+    made.on(Row(0, bar(3, 5.0)), at(3, 30))
+    assert of_kind(made.on(Row(0, bar(5, 1.0)), at(5, 0.5)), Final) == []
+
+
 def test_what_was_missed_while_the_line_was_down_is_history():
     made = begun()
     made.on(Lost(0, "1006"), at(3, 30))
@@ -174,6 +193,22 @@ def test_questions_about_a_bar_that_rest_has_not_become_rarer():
     assert gaps == sorted(gaps)
     assert gaps[0] <= 2 * GRACE
     assert gaps[-1] == 60 * S
+
+
+def test_outside_trading_hours_nothing_is_missing_and_nothing_is_asked():
+    hours = Hours([at(0), at(20)], [at(4), at(30)])
+    made = BarFinaliser(1, [at(-5)], Terms(PERIOD, Finality.STATED, GRACE, 120 * S, hours))
+    (ask,) = made.on(TICK, at(3, 2))
+    assert (ask.start_ns, ask.end_ns) == (at(0), at(3))
+    made.on(Up(0), at(3, 2))
+    made.on(Page(0, ask.start_ns, ask.end_ns, [bar(i) for i in range(-2, 3)], at(3, 2)), at(3, 3))
+    assert len(made.on(Row(0, bar(3)), at(4, 0.5))) == 1  # the last of the session
+    for minute in range(4, 20):
+        assert made.on(Row(0, bar(minute)), at(minute + 1)) == []
+        assert made.on(TICK, at(minute + 1)) == []
+    (final,) = made.on(Row(0, bar(20)), at(21, 0.5))
+    assert final.bar == bar(20)
+    assert hours.back_ns(at(21), 3 * PERIOD) == at(2)
 
 
 def test_what_was_final_stays_and_a_correction_is_told():

@@ -234,6 +234,10 @@ class Deliveries:
                 self.problems.append(f"{client_id} handed over after the kill")
             seen.add(client_id)
 
+    def took_nothing(self) -> bool:
+        """Whether the broker was handed nothing since the last life was judged."""
+        return len(self._path.read_text()) == self._read
+
     def rewound(self, rows: list[Row]) -> None:
         """The disk has lost records: orders that it knows no more may be decided otherwise."""
         known = {data["client_order_id"] for _, kind, data in rows if kind == "ORDER_INTENT"}

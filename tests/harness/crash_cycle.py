@@ -12,7 +12,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ from trader.safety.pending import pending_kills
 
 HUNG_S = 120.0
 MOST_LIVES = 8  # that may follow a script before a run ends
-KILLED, INTERRUPTED, HALTED = 7, 130, 6
+KILLED, INTERRUPTED, HALTED, MISSED = 7, 130, 6, 8
 MAY_END = {  # exit codes of a fate that has happened; 0 and 6 are always possible
     "exit": {child.DIED},
     "sigkill": {-signal.SIGKILL},
@@ -60,6 +60,14 @@ MAY_END = {  # exit codes of a fate that has happened; 0 and 6 are always possib
 }
 
 
+class Torn(NamedTuple):
+    """What a tear took: the files as they were, and what the broker had been handed by then."""
+
+    files: dict[Path, bytes]
+    orders: dict[str, str]
+    kept: int  # records that are left
+
+
 @dataclass
 class Cycle:
     """One run from its start over its deaths to its end, and what was wrong with it."""
@@ -68,6 +76,9 @@ class Cycle:
     lives: int = 0
     told: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+WAL_HEADER, WAL_FRAME = 32, 24 + 4096  # bytes; SQLite's file format, section 4
 
 
 class Stage:
@@ -134,6 +145,7 @@ class Play:
     def __init__(self, stage: Stage, scene: Scene, cell: child.Cell, cycle: Cycle) -> None:
         self._stage, self._scene, self._cell, self._cycle = stage, scene, cell, cycle
         self._deliveries = Deliveries(cell.broker)
+        self._torn: Torn | None = None
 
     def play(self, script: list[Step]) -> None:
         """The script, then lives without a fate until the run is over; then the judgement."""
@@ -168,6 +180,11 @@ class Play:
         errors = self._cell.errors.read_text() if self._cell.errors.exists() else ""
         self._cycle.told.append(f"{fate} → {code} {errors[-1500:]}")
         usual = {0, HALTED} if self._scene.halts else {0}
+        if self._torn is not None and code == MISSED:
+            self._bring_back()
+            return code
+        if self._torn is not None and len(rows_of(self._cell.journal)) > self._torn.kept:
+            self._torn = None  # nothing that was acknowledged is missing: the run has gone on
         if code not in MAY_END[fate.how] | usual and not (was_killed and code == KILLED):
             self._wrong(f"a life under {fate} ended with {code}: {errors[-1500:]}")
         is_open = not pending_kills(str(self._cell.home))
@@ -189,10 +206,28 @@ class Play:
         if journal is not None:
             ahead = journal.with_name(journal.name + "-wal")
             if ahead.exists():
-                size = int(ahead.stat().st_size * share)
-                os.truncate(ahead, size)
-                self._cycle.told.append(f"torn at {size}")
-                self._deliveries.rewound(rows_of(journal))
+                files = {path: path.read_bytes() for path in (journal, ahead)}
+                orders = dict(self._deliveries.orders)
+                # A share of its frames and half a frame: how many there are does not hang on how
+                # long the text of a clock or a path happens to be, so a seed tears alike anywhere.
+                frames = int((ahead.stat().st_size - WAL_HEADER) // WAL_FRAME * share)
+                os.truncate(ahead, max(0, WAL_HEADER + frames * WAL_FRAME - WAL_FRAME // 2))
+                self._cycle.told.append(f"torn in frame {frames}")
+                rows = rows_of(journal)
+                self._torn = Torn(files, orders, len(rows))
+                self._deliveries.rewound(rows)
+
+    def _bring_back(self) -> None:
+        """A start that misses records sends nothing; with the file put back the run goes on."""
+        assert self._torn is not None
+        if not self._deliveries.took_nothing():
+            self._wrong("a start that misses records sent orders")
+        for path in self._torn.files:
+            path.with_name(path.name + "-shm").unlink(missing_ok=True)
+        for path, content in self._torn.files.items():
+            path.write_bytes(content)
+        self._deliveries.orders = self._torn.orders
+        self._torn = None
 
     def _refused(self, step: Step) -> None:
         """Under a kill a start must fail and send nothing."""

@@ -29,7 +29,7 @@ from trader.engine.sliceengine import warm_up  # noqa: E402
 IMPORTED = """
 trader.cli.app trader.jobs.backtest trader.jobs.verify trader.jobs.paper.session
 trader.report.paperview trader.report.ratios trader.cli.paperscreen trader.models.training
-empyrical exchange_calendars
+exchange_calendars
 """
 OF_LIBRARIES = {"jemalloc_bg_thd"}  # threads that see to forks themselves
 

@@ -81,7 +81,7 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     (run,) = json.loads(paper.run("status", "--json").stdout)["runs"]
     assert (run["state"], run["trading_state"], run["positions"]) == ("halted", "HALTED", [])
     shown = " ".join(paper.run("runs", "show", "latest").stdout.split())
-    assert "sent for --flatten 1" in shown
+    assert "sent to close 1" in shown
     assert "Time halted none before its end" in shown
     assert changes(lines) == [("ACTIVE", "HALTED", "KILLED")]
     names = [line["event"] for line in lines]

@@ -38,6 +38,8 @@ throttle:
   max_order_size: none
 broker: {{cash: 100000}}
 execution: {{model_isolation: thread}}
+kill: {{cancel_timeout_seconds: 60, connectivity_after_seconds: 600}}
+watchdog: {{soft_s: 60, hard_s: 120}}
 """
 
 

@@ -34,6 +34,7 @@ class Venue:
 
     name = "venue"
     symbols = ()
+    updates = UPDATES
 
     def __init__(self, market, faults=None):
         self.market, self.faults = market, faults or Faults()
@@ -52,6 +53,10 @@ class Venue:
     def frames_closed(self, symbol, open_s):
         """The frames at a close."""
         return [self.frame(symbol, open_s, 1.0, True)]
+
+    def shown(self, share):
+        """How much of the whole bar is traded when `share` of its time has passed."""
+        return share
 
     # running
 
@@ -146,7 +151,7 @@ class Venue:
         while True:
             now_s = self.market.now_s()
             open_s = int(now_s // period_s) * period_s
-            times = [(open_s + share * period_s, share) for share in UPDATES]
+            times = [(open_s + share * period_s, share) for share in self.updates]
             times.append((open_s + period_s + 0.01, 1.0))
             due_s, share = next((t for t in times if t[0] > now_s), times[-1])
             await asyncio.sleep(max(due_s - self.market.now_s(), 0.0))
@@ -154,7 +159,8 @@ class Venue:
                 if symbol in self.delisted:
                     continue
                 if share < 1.0:
-                    await self._send(symbol, self.frame(symbol, open_s, share, False))
+                    shown = self.shown(share)
+                    await self._send(symbol, self.frame(symbol, open_s, shown, False))
                 elif "never_final" not in self.faults:
                     for frame in self.frames_closed(symbol, open_s):
                         await self._send(symbol, frame)

@@ -13,6 +13,8 @@ from tests.venue.binance import Binance, options
 from tests.venue.market import Market
 from trader.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.process
+
 
 def run(test, **market):
     """Run `test(venue, …)` beside a venue."""
@@ -67,6 +69,7 @@ def test_a_dropped_line_is_filled_from_rest_and_nothing_of_the_hole_is_live(tmp_
     run(test)
 
 
+@pytest.mark.trials
 def test_a_mute_line_is_noticed_by_what_it_owes(tmp_path):
     async def test(venue):
         path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
@@ -83,6 +86,7 @@ def test_a_mute_line_is_noticed_by_what_it_owes(tmp_path):
     run(test)
 
 
+@pytest.mark.trials
 def test_a_close_that_is_never_flagged_is_asked_for(tmp_path):
     async def test(venue):
         path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
@@ -116,6 +120,7 @@ def test_repeated_disordered_and_revised_frames_change_nothing_that_was_traded(t
     run(test)
 
 
+@pytest.mark.trials
 def test_a_request_for_quiet_is_kept(tmp_path):
     async def test(venue):
         path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
@@ -136,6 +141,7 @@ def test_a_request_for_quiet_is_kept(tmp_path):
     run(test)
 
 
+@pytest.mark.trials
 def test_a_delisted_symbol_holds_up_nobody(tmp_path):
     async def test(venue):
         path = write_config(tmp_path, options(venue.port))

@@ -17,6 +17,8 @@ pytest.importorskip("aiohttp")
 from tests.venue.binance import options
 from tests.venue.kit import write_config
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,6 +53,7 @@ def iso(ts_s):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ts_s))
 
 
+@pytest.mark.timeout(600)  # a first backtest compiles
 def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(tmp_path):
     with venue_process("--period", "60") as port:
         config = write_config(tmp_path, options(port), period=60)
@@ -104,6 +107,7 @@ def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path):
     assert "trader data download" in done.stderr
 
 
+@pytest.mark.trials
 def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     with venue_process() as port:
         config = write_config(tmp_path, options(port), symbols="BTC/USDT")

@@ -8,6 +8,8 @@ pytest.importorskip("aiohttp")
 
 from tests.venue.market import Market
 
+pytestmark = pytest.mark.process
+
 
 def test_python_binance_reads_the_same_bars():
     binance = pytest.importorskip("binance")

@@ -14,6 +14,8 @@ from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
 if TYPE_CHECKING:
     from trader.jobs.backtest import Finished
 
+IN_SAMPLE = 8
+
 
 class Engine(StrEnum):
     """Which shell runs the core; both give the same digest."""
@@ -29,16 +31,21 @@ def command(
         Engine, typer.Option("--engine", help="batch: compiled; loop: bar by bar, as it comes.")
     ] = Engine.batch,
     out: OutFolder = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 8 where bars are in the model's training span.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a config over its history: run folder, statistics, exit code."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
+    from trader.user_code.pandas_later import leave_pandas_out
 
     end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
+        leave_pandas_out()
         from trader.jobs import (
             backtest as runs,  # heavy; a wrong config is told before it is paid for
         )
@@ -52,6 +59,9 @@ def command(
     _print(finished, as_json)
     if finished.result.exit_code:
         raise typer.Exit(finished.result.exit_code)
+    seen = finished.result.in_sample
+    if strict and seen is not None and seen["bars"]:
+        raise typer.Exit(IN_SAMPLE)
 
 
 def end_in_order() -> None:

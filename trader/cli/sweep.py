@@ -1,12 +1,15 @@
 """`trader sweep`: many backtests over parameters, on all cores or a cluster."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
+
+if TYPE_CHECKING:
+    from trader.config.load import LoadedConfig
 
 
 class Sampler(StrEnum):
@@ -66,32 +69,35 @@ def command(
     from trader.cli.backtest import end_in_order
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
+    from trader.jobs.sweep.run import load_varied
+    from trader.jobs.sweep.space import as_override, read_options
 
     end_in_order()
-    loaded = load_config(config, overrides or ())
+    params = read_options(param or ())
+
+    def load(firsts: Mapping[str, Any]) -> "LoadedConfig":
+        return load_config(config, [*map(as_override, firsts.items()), *(overrides or ())])
+
+    loaded = load_varied(load, params)
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
         from trader.jobs.backtest import RUNS, compile_notice
         from trader.jobs.sweep import run as sweeps
-        from trader.jobs.sweep.space import read_options
         from trader.jobs.sweep.workers import Crew
 
-        notice = compile_notice()
-        if notice:
+        if notice := compile_notice():
             console.log(notice)
         asked = {
-            "params": read_options(param or ()),
-            "sampler": None if sampler is None else sampler.value,
+            "params": params,
+            "sampler": sampler and sampler.value,
             "trials": trials,
-            "objective": None if objective is None else objective.value,
+            "objective": objective and objective.value,
             "folds": folds,
         }
         plan = sweeps.plan_of(loaded, asked)
-        parent = Path(out) if out is not None else RUNS
-        order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), parent)
+        order = sweeps.SweepOrder(loaded, config, plan, Crew(jobs, cluster), out or RUNS)
         swept = sweeps.sweep(order, progress)
     if as_json:
-        console.print_json(swept.document)
-        return
+        return console.print_json(swept.document)
     from trader.report.sweepview import sweep_view
 
     console.out().print(sweep_view(swept.document, list(plan.params)))

@@ -50,7 +50,8 @@ def _trained(loaded: "LoadedConfig", config_files: list[Path], path: Path) -> di
     paths = wiring.search_paths(config_files)
     features = wiring.build_features(loaded.config, history.sessions, paths)
     bars = history.bar_set.bars
-    trained = train_model(loaded.config, bars, features.batch(bars), features.names)
+    matrix = features.proved_batch(bars)
+    trained = train_model(loaded.config, features.forward(bars), matrix, features.names)
     sources = [asdict(source) for source in history.bar_set.sources]
     origin = Origin(loaded.sha256, sources)
     return write_model(trained, path, loaded.config, features.names, origin)

@@ -1,6 +1,7 @@
 """Everything that can happen to the account, one function an event. Nothing else changes a book.
 
     on_slice      BAR, ACTION   settle working orders → mark → trading state → decide every bar
+                  ADJUSTMENT    a split, dividend or delisting, before the bar it is in force on
     submit        SUBMITTED     an intent passed the gate: it works from the next bar on
     refuse        REFUSED       the gate kept an intent: it becomes a denial
     doubt         UNKNOWN       an intent left or not: it blocks what opens until that is known
@@ -16,6 +17,7 @@ of a slice sees the same equity and none sees its own fill.
 """
 
 from trader.core import accounting, execution, orders, tradingstate
+from trader.core.adjustments import adjust_book
 from trader.core.book import DECISIONS
 from trader.core.decide import decide
 from trader.core.jit import inlined, jit
@@ -51,6 +53,8 @@ def take_slice(book, rules, inputs, start, stop, out):
         before = account["trading_state"]
         if tradingstate.change_state(account, tradingstate.SESSION_ROLL, NONE):
             write_state_event(account, before, out)
+    if book.carry[0]["adjustments"] < len(rules.adjustments):
+        adjust_book(book, rules, inputs.bars[start], out)
     for index in range(start, stop):
         settle(book, rules, inputs.bars[index], out)
     measures_range = rules.exits[0]["legs"] > 0
@@ -119,6 +123,7 @@ def doubt(book, symbol, order_id):
     for index in range(position["working_orders"]):
         if book.orders[symbol][index]["order_id"] == order_id:
             book.orders[symbol][index]["status"] = UNKNOWN
+            position["resting"] += 1  # no plain market order any more
 
 
 @jit

@@ -7,6 +7,8 @@ long the history is.
 
 from trader.core.apply import submit_intents, take_slice
 from trader.core.book import (
+    CASHFLOWS,
+    CASHFLOWS_PER_SYMBOL,
     DECISIONS,
     EQUITIES,
     EVENTS,
@@ -21,13 +23,15 @@ from trader.core.schema import MAX_WORKING_ORDERS
 
 
 @inlined
-def has_room(out, bars, symbols):
+def has_room(out, bars, symbols, adjustments):
     """Whether every buffer holds the most rows that a slice of `bars` can append."""
     counts = out.counts
     return (
         counts[DECISIONS] + bars <= len(out.decisions)
         and counts[EQUITIES] < len(out.equity)
-        and counts[FILLS] + bars * MAX_WORKING_ORDERS <= len(out.fills)
+        and counts[FILLS] + bars * MAX_WORKING_ORDERS + symbols <= len(out.fills)
+        and counts[CASHFLOWS] + 2 * adjustments + CASHFLOWS_PER_SYMBOL * symbols
+        < len(out.cashflows)
         and counts[THROTTLES] + 4 * bars <= len(out.throttles)
         and counts[ORDERS] + 2 * symbols * MAX_WORKING_ORDERS <= len(out.orders)
         and counts[EVENTS] + 3 * symbols * MAX_WORKING_ORDERS + EVENTS_PER_SLICE + bars
@@ -53,7 +57,7 @@ def run_slices(book, rules, inputs, start, out):
         stop = start + 1
         while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
             stop += 1
-        if not has_room(out, stop - start, symbols):
+        if not has_room(out, stop - start, symbols, len(rules.adjustments)):
             break
         take_slice(book, rules, inputs, start, stop, out)
         for index in range(start, stop):

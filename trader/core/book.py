@@ -10,6 +10,9 @@ import numpy as np
 
 from trader.core.schema import (
     ACCOUNT,
+    ADJUSTMENT,
+    CARRY,
+    CASHFLOW,
     DECISION,
     ENTRY,
     EQUITY,
@@ -25,12 +28,14 @@ from trader.core.schema import (
 )
 
 # indices into Out.counts
-DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS = range(6)
+DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS, CASHFLOWS = range(7)
 NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
 NO_ENTRY = np.zeros(1, ENTRY)  # market orders
 NO_ENTRY["time_in_force"] = -1  # that of the broker
 NO_EXITS = np.zeros(1, EXITS)
+NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
+CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
 EVENTS_PER_SLICE = 8  # account-wide events one slice can cause, beside those per order
 
 
@@ -43,10 +48,11 @@ class Book(NamedTuple):
     volumes: np.ndarray  # f8, (symbols, ring): bars before the last one
     returns: np.ndarray  # f8, (symbols, ring)
     ranges: np.ndarray  # f8, (symbols, 3): true range averaged for stop, target, trailing stop
+    carry: np.ndarray  # CARRY, (1,)
 
 
 class Rules(NamedTuple):
-    """Everything that does not change during a run. All but two are one-element arrays."""
+    """Everything that does not change during a run. Where no length is given, it is one."""
 
     limits: np.ndarray  # LIMITS
     sizing: np.ndarray  # SIZING
@@ -55,6 +61,7 @@ class Rules(NamedTuple):
     sessions: np.ndarray  # SESSION, sorted by open_ns, not overlapping
     entry: np.ndarray = NO_ENTRY  # ENTRY
     exits: np.ndarray = NO_EXITS  # EXITS
+    adjustments: np.ndarray = NO_ADJUSTMENTS  # ADJUSTMENT (any number), sorted by ts_ns
 
 
 class Inputs(NamedTuple):
@@ -75,7 +82,8 @@ class Out(NamedTuple):
     throttles: np.ndarray
     events: np.ndarray
     orders: np.ndarray  # ORDER: those that ended
-    counts: np.ndarray  # i8, (6,)
+    cashflows: np.ndarray
+    counts: np.ndarray  # i8, (7,)
 
 
 def new_book(rules: Rules) -> Book:
@@ -88,6 +96,7 @@ def new_book(rules: Rules) -> Book:
         volumes=np.zeros((symbols, ring_length(int(rules.limits[0]["volume_window"])))),
         returns=np.zeros((symbols, ring_length(longest_volatility_window(rules)))),
         ranges=np.zeros((symbols, 3)),
+        carry=np.zeros(1, CARRY),
     )
     account = book.account[0]
     cash = rules.broker[0]["cash"]
@@ -114,8 +123,11 @@ def ring_length(window: int) -> int:
     return 1 << (window - 1).bit_length()
 
 
-def new_out(symbols: int, slices: int) -> Out:
-    """Buffers for at least one slice of `symbols` bars, and about `slices` slices."""
+def new_out(symbols: int, slices: int, adjustments: int = 0) -> Out:
+    """Buffers for at least one slice of `symbols` bars, and about `slices` slices.
+
+    `adjustments`: how many corporate actions the rules have.
+    """
     rows = symbols * max(slices, 1)
     orders = symbols * MAX_WORKING_ORDERS
     return Out(
@@ -125,7 +137,8 @@ def new_out(symbols: int, slices: int) -> Out:
         throttles=np.zeros(4 * rows, THROTTLE),
         events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, EVENT),
         orders=np.zeros(3 * orders + rows, ORDER),
-        counts=np.zeros(6, np.int64),
+        cashflows=np.zeros(2 * adjustments + CASHFLOWS_PER_SYMBOL * rows + 1, CASHFLOW),
+        counts=np.zeros(7, np.int64),
     )
 
 

@@ -9,7 +9,7 @@ import math
 from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
-from trader.core.jit import inlined
+from trader.core.jit import inlined, outlined
 from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -28,6 +28,7 @@ NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 COOLDOWN = int(Reason.COOLDOWN)
 REQUEST_INVALID = int(Reason.REQUEST_INVALID)
+DELISTED = int(Reason.DELISTED)
 ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
@@ -121,8 +122,8 @@ def is_held_too_long(position, rules):
 
 @inlined
 def is_naked(account, position, rules):
-    """Whether what is held has lost its exits: after a restart, a re-arm, a refusal by the gate."""
-    if rules["legs"] == 0 or position["exits"] > 0 or account["trading_state"] == HALTED:
+    """Whether what is held lacks an exit: after a restart, a re-arm, a refusal by the gate."""
+    if position["exits"] >= rules["legs"] or account["trading_state"] == HALTED:
         return False
     return position["working_orders"] + rules["legs"] <= MAX_WORKING_ORDERS
 
@@ -177,7 +178,7 @@ def asked_qty(rules, symbol, action, position, size):
     return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)
 
 
-@inlined
+@outlined
 def withdraw(book, rules, symbol, action, qty, out):
     """End working orders that an action goes against; True if there was one. Exits stay."""
     position = book.positions[symbol]
@@ -204,6 +205,8 @@ def withdraw(book, rules, symbol, action, qty, out):
 def entry_refusal(book, rules, symbol, sign, terms):
     """Why nothing may be opened now, before any check of risk; NONE if it may."""
     position = book.positions[symbol]
+    if position["delisted"] != 0:
+        return DELISTED
     rest = rules.exits[0]["cooldown_bars"]
     if rest > 0:
         is_reversal = position["qty"] * sign < 0.0

@@ -8,7 +8,7 @@ only, and never back.
 
 import math
 
-from trader.core.jit import inlined
+from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
 from trader.core.rounding import tick_against
 from trader.core.schema import (
@@ -116,7 +116,7 @@ def legs_wanted(rules, stop, target):
     return count
 
 
-@inlined
+@outlined
 def place_exits(book, rules, symbol, parent, terms, out):
     """Enter the exits of an entry of order id `parent`, or of what is held already.
 
@@ -211,7 +211,7 @@ def trail(order, position, tick_size):
         order["stop_price"] = before
 
 
-@inlined
+@outlined
 def ratchet(position, orders, bar, tick_size, is_entered_inside):
     """Let trailing stops follow a closed bar: its extreme, or its close where it was entered."""
     held = position["qty"]
@@ -228,7 +228,7 @@ def ratchet(position, orders, bar, tick_size, is_entered_inside):
                 trail(order, position, tick_size)
 
 
-@inlined
+@outlined
 def follow_position(account, position, orders, tick_size, is_entry, out):
     """After a fill: exits take the position's size, an entry wakes and moves them.
 
@@ -239,6 +239,11 @@ def follow_position(account, position, orders, tick_size, is_entry, out):
     for index in range(position["working_orders"]):
         order = orders[index]
         if is_exit(order):
+            if held == 0.0 and order["qty"] != order["filled_qty"]:
+                order["best"] = 0.0  # what is entered now is another position
+                order["triggered"] = 0
+                if order["type"] == TRAILING_STOP:
+                    order["stop_price"] = 0.0
             if order["qty"] * held < 0.0 and order["status"] != INTENT:
                 if is_entry:
                     if order["status"] == SUBMITTED:

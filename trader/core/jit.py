@@ -28,6 +28,31 @@ except ImportError:  # the same source then runs interpreted: slower, and equal 
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
 
 
+def _linear_algebra_when_asked() -> None:
+    """Keep Numba from importing `scipy.linalg` (0.3 s) for a core that multiplies no matrix.
+
+    Numba asks "is there a BLAS?" by an import when it loads its array functions. Here that first
+    question is answered without; code that does use `np.dot` makes the real check when it compiles.
+    """
+    try:
+        from numba.np import linalg
+
+        really = linalg.ensure_blas
+    except (ImportError, AttributeError):  # another version: slower, and nothing else
+        return
+
+    def ensure_blas() -> None:
+        array_functions = sys.modules.get("numba.np.arraymath")
+        if hasattr(array_functions, "_HAVE_BLAS"):
+            really()
+
+    linalg.ensure_blas = ensure_blas
+
+
+if COMPILED:
+    _linear_algebra_when_asked()
+
+
 def source_hash(folder: Path = Path(__file__).parent) -> str:
     """Hex hash of every Python source in `folder`, by name and content."""
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
@@ -83,6 +108,18 @@ def inlined(function: Function) -> Function:
     if not COMPILED:
         return function
     options = OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return register_jitable(**options)(function)
+
+
+def outlined(function: Function) -> Function:
+    """An inner function that is rarely called: compiled once, not into each of its callers.
+
+    For what most bars never reach: a call costs tens of nanoseconds, a copy of it in every
+    caller costs seconds of compiling.
+    """
+    if not COMPILED:
+        return function
+    options = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return register_jitable(**options)(function)
 
 

@@ -11,7 +11,9 @@ once, as an ORDER row. An exit rests beside the position: it is in no sum of wha
 opens, and it ends when there is nothing left that it could close.
 """
 
-from trader.core.jit import inlined
+import math
+
+from trader.core.jit import inlined, outlined
 from trader.core.rounding import nearest_lot
 from trader.core.rows import write_event, write_order, write_order_event
 from trader.core.schema import EventKind, OrderKind, OrderStatus, OrderType, Reason
@@ -104,14 +106,18 @@ def place_order(account, position, orders, qty, decision):
     order["triggered"] = 0
     account["next_order_id"] += 1
     position["working_orders"] += 1
+    position["calm_low"] = math.inf  # the next bar looks at every order
     return order
 
 
 @inlined
 def end_order(account, order, reason, out):
-    """End what is left of an order; the caller recounts the table. No-op if nothing is left."""
+    """End what is left of an order; the caller recounts the table. No-op if nothing is left.
+
+    An order of which nobody knows whether it left does not end by anything that we say.
+    """
     rest = order["qty"] - order["filled_qty"]
-    if rest != 0.0 and order["status"] != REFUSED:
+    if rest != 0.0 and order["status"] != REFUSED and order["status"] != UNKNOWN:
         write_order_event(account, order, EVENT_CANCELLED, reason, out)
         order["ended_qty"] += rest
         order["qty"] = order["filled_qty"]
@@ -137,7 +143,7 @@ def submit_order(order, held):
         order["status"] = SUBMITTED if waits else WORKING
 
 
-@inlined
+@outlined
 def end_idle_exits(account, position, orders, out):
     """End exits that neither close what is held nor wait for an order that may still open."""
     held = position["qty"]
@@ -168,6 +174,7 @@ def recount(account, position, orders, lot_size, out):
     position["working_sell"] = 0.0
     position["resting"] = 0
     position["exits"] = 0
+    position["calm_low"] = math.inf
     for index in range(position["working_orders"]):
         order = orders[index]
         rest = unfilled_qty(order, lot_size)
@@ -183,7 +190,7 @@ def recount(account, position, orders, lot_size, out):
                 position["exits"] += 1
         else:
             add_working(position, rest)
-            if order["type"] != MARKET:
+            if order["type"] != MARKET or order["status"] == UNKNOWN:
                 position["resting"] += 1
             if order["filled_qty"] != 0.0 and order["status"] == WORKING:
                 order["status"] = PARTLY_FILLED

@@ -53,6 +53,7 @@ def can_be_quiet(book, rules, inputs):
         and exits["legs"] == 0
         and exits["max_holding_bars"] == 0
         and exits["cooldown_bars"] == 0
+        and book.carry[0]["adjustments"] == len(rules.adjustments)
     )
 
 

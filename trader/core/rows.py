@@ -3,7 +3,7 @@
 Law: each function appends exactly one row and writes every field of it: buffers are reused.
 """
 
-from trader.core.book import EQUITIES, EVENTS, FILLS, ORDERS, THROTTLES
+from trader.core.book import CASHFLOWS, EQUITIES, EVENTS, FILLS, ORDERS, THROTTLES
 from trader.core.jit import inlined
 from trader.core.schema import EventKind
 
@@ -68,6 +68,21 @@ def write_order(order, out):
     row = out.counts[ORDERS]
     out.counts[ORDERS] = row + 1
     out.orders[row] = order
+
+
+@inlined
+def write_cashflow(account, what, amount, qty, value, out):
+    """Append a CASHFLOW row; returns it. `what` is (ts_ns, symbol, CashflowKind)."""
+    row = out.counts[CASHFLOWS]
+    out.counts[CASHFLOWS] = row + 1
+    cashflow = out.cashflows[row]
+    cashflow["ts_ns"], cashflow["symbol"], cashflow["kind"] = what
+    cashflow["amount"] = amount
+    cashflow["qty"] = qty
+    cashflow["value"] = value
+    cashflow["realized_pnl"] = 0.0
+    cashflow["fill_id"] = account["next_fill_id"]
+    return cashflow
 
 
 @inlined

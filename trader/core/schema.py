@@ -172,6 +172,9 @@ class Reason(IntEnum):
     FEED_LOST = 123
     POSITION_CLOSED = 124  # what it was to close is closed
     ENTRY_ENDED = 125  # the entry it belongs to ended unfilled
+    # corporate actions
+    DELISTED = 160  # the symbol trades no more
+    SPLIT_TO_ZERO = 161  # an order too small for a whole lot after a split
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
@@ -304,6 +307,23 @@ class Leg(IntEnum):
     TAKE_PROFIT = 2
     TRAILING_STOP = 3
     CLOSING = 4  # the closing half of a reversal whose entry is no market order
+
+
+class AdjustmentKind(IntEnum):
+    """What a corporate action does. A rename is the feed's affair. Append-only."""
+
+    SPLIT = 0  # value = new units for one old
+    DIVIDEND = 1  # value = amount a unit
+    DELIST = 2  # value = closing price; NaN: the last one
+
+
+class CashflowKind(IntEnum):
+    """Why money or units moved without a trade. Append-only."""
+
+    SPLIT = 0  # units alone
+    DIVIDEND = 1
+    CASH_IN_LIEU = 2  # of the part of a lot that a split leaves
+    DELISTED = 3  # a fill without an order: in fills.csv, not in cashflows.csv
 
 
 class ExitType(IntEnum):
@@ -524,6 +544,10 @@ POSITION = _record(
     ("entry_bar", "<i8"),  # `bars` when it was last entered from flat
     ("exit_bar", "<i8"),  # `bars` when it last became flat
     ("session", "<i8"),  # of its last bar
+    ("calm_low", "<f8"),  # between these prices a bar meets nothing that rests
+    ("calm_high", "<f8"),
+    ("trail_best", "<f8"),  # beyond it a trailing stop moves
+    ("delisted", "<i8"),
 )
 
 ORDER = _record(
@@ -595,6 +619,28 @@ THROTTLE = _record(  # one row a stage that cut an order
     ("limit", "<f8"),
     ("symbol", "<i4"),
     ("reason", "<i4"),  # Reason
+)
+
+ADJUSTMENT = _record(  # a corporate action, in force from the first bar that opens at or after it
+    ("ts_ns", "<i8"),
+    ("value", "<f8"),
+    ("symbol", "<i4"),
+    ("kind", "<i4"),  # AdjustmentKind
+)
+
+CARRY = _record(  # where the book stands in what moves money by time
+    ("adjustments", "<i8"),  # how many corporate actions are in force
+)
+
+CASHFLOW = _record(  # what moved without a trade
+    ("ts_ns", "<i8"),
+    ("amount", "<f8"),  # account currency, signed
+    ("qty", "<f8"),  # units, signed
+    ("value", "<f8"),  # split: new for one old; dividend: a unit; otherwise a price or rate
+    ("realized_pnl", "<f8"),  # of a split: that of the part of a lot paid out
+    ("fill_id", "<i8"),  # of the next fill after it
+    ("symbol", "<i4"),  # −1: the whole account
+    ("kind", "<i4"),  # CashflowKind
 )
 
 EQUITY = _record(  # one row a slice

@@ -7,10 +7,10 @@ they were sent; what rests is met as `venue` says. All fills of a bar share its 
 import math
 
 from trader.core import accounting, execution, exits, orders, venue
-from trader.core.jit import inlined
+from trader.core.jit import inlined, outlined
 from trader.core.rounding import lots_down
 from trader.core.rows import write_fill
-from trader.core.schema import FillFlag, Intrabar, OrderType, Reason, TimeInForce
+from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
 from trader.core.sessions import bar_row, instant_session, session_close_ns
 
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
@@ -25,6 +25,7 @@ STOP_LIMIT = int(OrderType.STOP_LIMIT)
 MOO = int(OrderType.MOO)
 MOC = int(OrderType.MOC)
 WORST = int(Intrabar.WORST)
+KIND_ENTRY = int(OrderKind.ENTRY)
 AMBIGUOUS = int(FillFlag.AMBIGUOUS)
 INSIDE = int(FillFlag.INSIDE)
 
@@ -51,7 +52,13 @@ def settle(book, rules, bar, out):
         capacity = broker["max_fill_participation"] * basis[2]
     executions_allowed = rules.limits[0]["max_executions_without_review"]
     if position["resting"] > 0:
-        meet_bar(book, rules, bar, (basis, capacity, session), out)
+        if venue.is_calm(position, bar):
+            extreme = bar["high"] if position["qty"] > 0.0 else bar["low"]
+            if (extreme - position["trail_best"]) * position["qty"] > 0.0:
+                exits.ratchet(position, table, bar, instrument["tick_size"], False)
+                venue.set_calm(position, table)
+        else:
+            meet_bar(book, rules, bar, (basis, capacity, session), out)
         return
     for index in range(position["working_orders"]):
         order = table[index]
@@ -70,10 +77,13 @@ def settle(book, rules, bar, out):
             capacity -= abs(qty)
             price = execution.fill_price(broker, qty, basis, position, instrument)
             commission = execution.charge_commission(broker, order, qty, price)
+            held = position["qty"]
             realized = accounting.apply_fill(
                 account, position, qty, price, commission, instrument["lot_size"]
             )
-            write_fill(account, order, basis, (qty, price, commission, realized), out)
+            fill = write_fill(account, order, basis, (qty, price, commission, realized), out)
+            if order["closing"] != 0.0 and held * qty >= 0.0:
+                fill["kind"] = KIND_ENTRY  # the rest of a reversal
         end_of_bar(account, order, out)
     orders.recount(account, position, table, instrument["lot_size"], out)
 
@@ -96,7 +106,7 @@ def end_of_bar(account, order, out):
             orders.end_order(account, order, TIME_IN_FORCE, out)
 
 
-@inlined
+@outlined
 def meet_bar(book, rules, bar, market, out):
     """A bar meets a table in which something rests. `market` is (basis, capacity, session)."""
     basis, capacity, session = market
@@ -110,9 +120,6 @@ def meet_bar(book, rules, bar, market, out):
     executions_allowed = rules.limits[0]["max_executions_without_review"]
     entered = 0.0  # inside this bar
     count = position["working_orders"]
-    if venue.is_at_rest(table, count, bar, rule):
-        exits.ratchet(position, table, bar, instrument["tick_size"], False)
-        return
     for index in range(count):
         if has_expired(table[index], session):
             orders.end_order(account, table[index], TIME_IN_FORCE, out)
@@ -159,6 +166,7 @@ def meet_bar(book, rules, bar, market, out):
             end_of_bar(account, order, out)
     orders.recount(account, position, table, instrument["lot_size"], out)
     exits.ratchet(position, table, bar, instrument["tick_size"], entered > 0.0)
+    venue.set_calm(position, table)
 
 
 @inlined
@@ -236,6 +244,8 @@ def execute(book, rules, order, terms, out):
         account, position, qty, price, commission, instrument["lot_size"]
     )
     fill = write_fill(account, order, basis, (qty, price, commission, realized), out)
+    if order["closing"] != 0.0 and held * qty >= 0.0:
+        fill["kind"] = KIND_ENTRY  # the rest of a reversal
     if is_inside:
         fill["flags"] = INSIDE
     if kinder > 0.0:

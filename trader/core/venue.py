@@ -11,7 +11,9 @@ Law: knows orders and bars and no money. Only open, high, low and close of a bar
 what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar.
 """
 
-from trader.core.jit import inlined
+import math
+
+from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, is_exit
 from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
 
@@ -72,21 +74,36 @@ def reaches_limit(order, lowest, highest, rule):
 
 
 @inlined
-def is_at_rest(orders, count, bar, rule):
-    """Whether the bar meets no order at all: most bars, cheaply."""
-    low, high = bar["low"], bar["high"]
-    for index in range(count):
+def is_calm(position, bar):
+    """Whether the bar meets nothing that rests: most bars, by two comparisons."""
+    return bar["low"] > position["calm_low"] and bar["high"] < position["calm_high"]
+
+
+@outlined
+def set_calm(position, orders):
+    """The prices between which nothing happens, and the best price a trailing stop has seen.
+
+    None where the table holds more than exits of what is held, or one that is under way.
+    """
+    held = position["qty"]
+    low, high = 0.0, math.inf
+    best = math.inf if held > 0.0 else 0.0 - math.inf
+    for index in range(position["working_orders"]):
         order = orders[index]
-        if not is_exit(order):
-            return False
-        if is_live(order, bar):
-            if order["triggered"] != 0:
-                return False
-            if is_stop(order) and reaches_stop(order, low, high):
-                return False
-            if is_limit(order) and reaches_limit(order, low, high, rule):
-                return False
-    return True
+        if not (is_exit(order) and order["qty"] * held < 0.0) or order["triggered"] != 0:
+            low = math.inf
+            continue
+        if order["type"] == TRAILING_STOP:
+            best = order["best"]
+        level = order["limit_price"] if order["type"] == LIMIT else order["stop_price"]
+        is_below = (order["type"] == LIMIT) == (order["qty"] > 0.0)
+        if level > 0.0 and is_below:
+            low = max(low, level)
+        elif level > 0.0:
+            high = min(high, level)
+    position["calm_low"] = low
+    position["calm_high"] = high
+    position["trail_best"] = best
 
 
 @inlined

@@ -7,7 +7,7 @@ crossed on this bar stops this bar's orders.
 import math
 
 from trader.core import orders, risk, throttle, tradingstate
-from trader.core.jit import inlined
+from trader.core.jit import inlined, outlined
 from trader.core.rounding import is_size_within
 from trader.core.rows import write_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
@@ -79,7 +79,7 @@ def watch_volatility(book, rules, symbol, out):
         breach(book, rules, (tradingstate.HALT, MARKET_VOLATILITY, value, most), out)
 
 
-@inlined
+@outlined
 def breach(book, rules, cause, out):
     """A limit was crossed: `cause` is (state event, reason, observed, limit)."""
     event, reason, observed, limit = cause

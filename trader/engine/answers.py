@@ -63,7 +63,8 @@ class StreamSignals:
 
     def _answer(self, bars: np.ndarray) -> Answer:
         matrix = feature_rows(self._stream, bars)
-        answer = Answer(*predict_rows(self._model, bars, matrix, self._rows))
+        seen = self._stream.prices.take(bars)
+        answer = Answer(*predict_rows(self._model, seen, matrix, self._rows))
         self._rows += len(bars)
         return answer
 
@@ -105,7 +106,9 @@ class LiveSignals:
         bars = one.bars
         matrix, sha = await loop.run_in_executor(self._pool, self._features, bars)
         began_ns = self._now_ns()
-        actions, reasons, requests = await self.model.predict(bars, matrix)
+        actions, reasons, requests = await self.model.predict(
+            self._stream.prices.take(bars), matrix
+        )
         now_ns = self._now_ns()
         if one.quarantined:
             bad = np.isin(bars["symbol"], one.quarantined) & (reasons == Reason.NONE)

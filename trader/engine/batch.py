@@ -13,6 +13,7 @@ import numpy as np
 
 from trader.core.batch import run_slices
 from trader.core.book import (
+    CASHFLOWS,
     DECISIONS,
     EQUITIES,
     EVENTS,
@@ -26,7 +27,7 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.schema import EQUITY, EVENT, FILL, ORDER, THROTTLE
+from trader.core.schema import CASHFLOW, EQUITY, EVENT, FILL, ORDER, THROTTLE
 from trader.engine.digest import RunDigest
 
 ROWS_PER_CHUNK = 16_384  # decisions; buffers of a chunk stay in the processor's cache
@@ -48,6 +49,7 @@ class RunRecord:
     events: np.ndarray  # EVENT
     equity: np.ndarray  # EQUITY
     ended: np.ndarray  # ORDER, as they ended
+    cashflows: np.ndarray  # CASHFLOW
     digest: str
 
     @property
@@ -76,6 +78,7 @@ class RowKeeper:
     _throttles: list[np.ndarray] = field(default_factory=list)
     _events: list[np.ndarray] = field(default_factory=list)
     _ended: list[np.ndarray] = field(default_factory=list)
+    _cashflows: list[np.ndarray] = field(default_factory=list)
     _equity_rows: int = 0
 
     def __post_init__(self) -> None:
@@ -109,6 +112,7 @@ class RowKeeper:
             (self._throttles, out.throttles[: counts[THROTTLES]]),
             (self._events, out.events[: counts[EVENTS]]),
             (self._ended, out.orders[: counts[ORDERS]]),
+            (self._cashflows, out.cashflows[: counts[CASHFLOWS]]),
         ):
             if len(rows):
                 kept.append(rows.copy())
@@ -122,6 +126,7 @@ class RowKeeper:
             events=_joined(self._events, EVENT),
             equity=self._equity[: self._equity_rows],
             ended=_joined(self._ended, ORDER),
+            cashflows=_joined(self._cashflows, CASHFLOW),
             digest=self._digest.hexdigest(),
         )
 
@@ -143,7 +148,7 @@ def run_history(
     """
     book = new_book(rules)
     symbols = len(rules.instruments)
-    buffers = new_out(symbols, max(1, ROWS_PER_CHUNK // symbols))
+    buffers = new_out(symbols, max(1, ROWS_PER_CHUNK // symbols), len(rules.adjustments))
     start, slices = 0, 0
     while start < len(inputs.bars):
         out = keeper.with_equity_room(buffers, slices)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from trader.core.book import Inputs, snapshot
-from trader.core.schema import EventKind, Reason
+from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
 from trader.engine.refusals import refused_entries
@@ -174,8 +174,11 @@ class JournaledSlices:
         account = self.engine.book.account
         first = int(account[0]["decisions"]) - len(rows.decisions)
         outcome = build.SliceOutcome(first, rows.decisions, rows.throttles, rows.events, account)
-        fills = [self._fill(row) for row in rows.fills]
-        happened = [*fills, *self.ended(rows.events)]
+        moved: list[Entry] = []
+        if len(rows.cashflows):
+            moved = [build.cashflows(rows.cashflows, int(account[0]["ts_ns"]))]
+        fills = [self._fill(row) for row in rows.fills if row["kind"] != OrderKind.DELISTED]
+        happened = [*moved, *fills, *self.ended(rows.events)]
         intents = self.intents()
         return [*happened, build.decisions(outcome), *intents], intents
 

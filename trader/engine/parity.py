@@ -14,10 +14,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from trader.core.book import Inputs, Rules
-from trader.core.schema import BAR, DECISION, REQUEST, Reason, TradingAction, TradingState
+from trader.core.schema import (
+    BAR,
+    DECISION,
+    REQUEST,
+    OrderKind,
+    Reason,
+    TradingAction,
+    TradingState,
+)
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Diverged, Divergence, Where
+from trader.features.forward_prices import ForwardPrices
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
@@ -171,7 +180,8 @@ def _compare(
     recorded = _joined(run.actions, ACTION_ROW)
     report.bars = len(bars)
     report.recorded_bars = len(bars) + run.later_bars
-    actions, reasons, requests = _answers(run, bars, features, model)
+    prices = ForwardPrices(rules.adjustments, int(rules.broker[0]["period_ns"]))
+    actions, reasons, requests = _answers(run, bars, features, (model, prices))
     outside = ~np.isin(recorded["reason"], OWN)
     codes, counts = np.unique(recorded["reason"][outside], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
@@ -183,11 +193,17 @@ def _compare(
     keeper = RowKeeper(max(len(bars), 1), (lambda rows: kept.append(rows.copy()),))
     result = run_history(rules, Inputs(bars, actions, reasons, requests), keeper)
     report.digest = result.digest
-    _compare_slices(run, (_joined(kept, DECISION), result.fills, result.equity), symbols)
+    fills = result.fills[result.fills["kind"] != OrderKind.DELISTED]  # that is a cash flow
+    _compare_slices(run, (_joined(kept, DECISION), fills, result.equity), symbols)
     report.decisions, report.fills = len(bars), len(result.fills)
 
 
-def _answers(run: Recorded, bars: np.ndarray, features: BatchFeatures, model: Model) -> Prediction:
+def _answers(
+    run: Recorded,
+    bars: np.ndarray,
+    features: BatchFeatures,
+    asked: tuple[Model, ForwardPrices],
+) -> Prediction:
     """What the batch path says of the bars that were traded on."""
     seen = _joined(run.seen, BAR)
     order = np.lexsort((seen["symbol"], seen["ts_ns"]))
@@ -198,7 +214,8 @@ def _answers(run: Recorded, bars: np.ndarray, features: BatchFeatures, model: Mo
     keys = set(zip(bars["ts_ns"].tolist(), bars["symbol"].tolist(), strict=True))
     known = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
     traded = np.array([key in keys for key in known], bool)
-    return predict_actions(model, bars, matrix[traded])
+    model, prices = asked
+    return predict_actions(model, prices.take(seen)[traded], matrix[traded])
 
 
 def _compare_actions(run: Recorded, answers: Prediction, symbols: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
+    CASHFLOWS,
     DECISIONS,
     EQUITIES,
     EVENTS,
@@ -23,7 +24,7 @@ from trader.core.book import (
     new_book,
     new_out,
 )
-from trader.core.schema import EventKind, OrderStatus, Reason
+from trader.core.schema import CASHFLOW, EventKind, OrderKind, OrderStatus, Reason
 from trader.engine.digest import RunDigest
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.journal import readback
@@ -73,11 +74,14 @@ class Rebuild:
         self.rules = rules
         self.book = new_book(rules)
         self.report = ReplayReport(data["run_id"], "")
-        self._out = new_out(2 * len(rules.instruments), 1)  # a kill adds events to a slice
+        self._out = new_out(
+            2 * len(rules.instruments), 1, len(rules.adjustments)
+        )  # a kill adds events to a slice
         self._spare = len(new_out(len(rules.instruments), 1).events)
         self._digest = RunDigest()
         self._slice: _Slice | None = None
         self._stepped = False  # rows of the last slice are in `_out`, not yet digested
+        self._moved = np.empty(0, CASHFLOW)  # of the last slice, until the journal tells it
         self._fills: deque[np.ndarray] = deque()
         self._cancels: deque[np.ndarray] = deque()
         self._intents: deque[np.ndarray] = deque()
@@ -187,7 +191,10 @@ class Rebuild:
         self.report.slices += 1
         self.report.decisions += int(counts[DECISIONS])
         self.report.fills += int(counts[FILLS])
-        self._fills.extend(self._out.fills[i : i + 1].copy() for i in range(counts[FILLS]))
+        fills = self._out.fills[: counts[FILLS]]
+        ordered = fills[fills["kind"] != OrderKind.DELISTED]  # the others are cash flows
+        self._fills.extend(row.copy() for row in ordered.reshape(-1, 1))
+        self._moved = self._out.cashflows[: counts[CASHFLOWS]].copy()
         self._expect_cancels(0)
         for symbol in range(len(self.symbols)):
             for index in range(int(self.book.positions[symbol]["working_orders"])):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.book import Rules
-from trader.core.schema import BROKER, ENTRY, EXITS, INSTRUMENT, LIMITS, SESSION, SIZING
+from trader.core.schema import ADJUSTMENT, BROKER, ENTRY, EXITS, INSTRUMENT, LIMITS, SESSION, SIZING
 from trader.journal.records import Record
 from trader.journal.rows import from_rows, to_rows
 
@@ -24,6 +24,7 @@ RULES: dict[str, np.dtype] = {
     "sessions": SESSION,
     "entry": ENTRY,
     "exits": EXITS,
+    "adjustments": ADJUSTMENT,
 }
 NO_STATE = frozenset({"session_cursor"})
 

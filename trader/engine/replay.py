@@ -62,6 +62,11 @@ class Replayer(Rebuild):
         for field in ("qty", "price", "commission"):
             where.require(field, float(data[field]), float(row[field]), data["symbol"])
 
+    def _cashflow(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._begin_outputs(where)
+        where.require_rows("cashflow", readback.cashflows_of(record), self._moved)
+        self._moved = self._moved[:0]
+
     def _reject(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._rejected.add(data["client_order_id"])
 
@@ -92,6 +97,7 @@ class Replayer(Rebuild):
         recorded = readback.outcome_of(record)
         if self._fills:
             where.differs("FILL before it", "none", row_text(self._fills[0]))
+        where.require("number of cashflow rows before it", 0, len(self._moved))
         out, counts = self._out, self._out.counts
         account = self.book.account
         where.require(
@@ -168,6 +174,7 @@ _STEPS: dict[str, Step] = {
     "ORDER_ABORTED": Replayer._aborted,
     "ORDER_UNKNOWN": Replayer._doubted,
     "FILL": Replayer._fill,
+    "CASHFLOW": Replayer._cashflow,
     "CANCEL_ACK": Replayer._cancel,
     "CANCEL_INTENT": Replayer._cancel_asked,
     "KILL": Replayer._kill,

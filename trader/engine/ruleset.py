@@ -28,6 +28,7 @@ from trader.core.schema import (
     SlippageType,
     TimeInForce,
 )
+from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import bars_per_year
 
 SCALED_BY_PILOT = (
@@ -66,6 +67,7 @@ def build_rules(config: Config, sessions: np.ndarray) -> Rules:
         sessions=sessions,
         entry=_entry(config),
         exits=_exits(config),
+        adjustments=load_adjustments(config, sessions),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
+    CASHFLOWS,
     DECISIONS,
     EQUITIES,
     EVENTS,
@@ -49,8 +50,11 @@ class SliceEngine:
         self.book = new_book(rules) if book is None else book
         self._keeper = keeper
         self._symbols = len(rules.instruments)
-        self._out = new_out(self._symbols, max(3, ROWS_PER_PORTION // self._symbols))
-        self._most = most_rows(self._symbols)
+        adjustments = len(rules.adjustments)
+        self._out = new_out(
+            self._symbols, max(3, ROWS_PER_PORTION // self._symbols), 2 * adjustments
+        )
+        self._most = most_rows(self._symbols, adjustments)
         self._before = np.zeros(len(self._out.counts), np.int64)
         self._last_ns = -(2**63)
         self.slices = 0
@@ -168,6 +172,7 @@ class SliceEngine:
             throttles=out.throttles[first[THROTTLES] : last[THROTTLES]],
             events=out.events[first[EVENTS] : last[EVENTS]],
             orders=out.orders[first[ORDERS] : last[ORDERS]],
+            cashflows=out.cashflows[first[CASHFLOWS] : last[CASHFLOWS]],
             counts=last - first,
         )
 
@@ -180,9 +185,9 @@ class SliceEngine:
         """Whether every buffer holds a slice of `bars` twice: aborts and a halt come after it."""
         counts, out = self._out.counts, self._out
         needed = (bars, *self._most[1:])
-        sizes = (out.decisions, out.equity, out.fills, out.throttles, out.events, out.orders)
+        sizes = map(len, out[: CASHFLOWS + 1])
         return all(
-            int(used) + 2 * need <= len(room)
+            int(used) + 2 * need <= room
             for used, need, room in zip(counts, needed, sizes, strict=True)
         )
 
@@ -217,10 +222,10 @@ def _writeable(array: np.ndarray) -> np.ndarray:
     return array if array.flags.writeable else array.copy()
 
 
-def most_rows(symbols: int) -> tuple[int, ...]:
+def most_rows(symbols: int, adjustments: int = 0) -> tuple[int, ...]:
     """The most rows one slice can append, in the order of `Out.counts`."""
-    one = new_out(symbols, 1)
-    return symbols, 1, len(one.fills), len(one.throttles), len(one.events), len(one.orders)
+    one = new_out(symbols, 1, adjustments)
+    return symbols, 1, *(len(rows) for rows in one[FILLS : CASHFLOWS + 1])
 
 
 def _is_slice(bars: np.ndarray) -> bool:

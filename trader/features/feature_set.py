@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from trader.core.book import NO_ADJUSTMENTS
 from trader.errors import ConfigError
 from trader.features.bar_history import BarHistory
 from trader.features.feature import FeatureGroup, Params, did_you_mean
-from trader.features.feature_types import PYTHON, feature_types
+from trader.features.feature_types import FRAME, PYTHON, feature_types
+from trader.features.forward_prices import ForwardPrices
+from trader.features.frame_features import FrameFeatures
+from trader.features.frame_function import FrameFunction
 from trader.features.friendly_names import FRIENDLY
 from trader.features.kernel_features import TYPES, KernelFeatures, read_kernel
+from trader.features.long_bars import LongFeatures, read_long_period
 from trader.features.python_feature import PythonFeature, PythonFeatures
 from trader.features.talib_call import TalibCall, read_call, talib_functions
 from trader.features.talib_features import TalibFeatures
@@ -39,30 +44,61 @@ class FeatureSet:
         search_paths: Sequence[Path] = (),
         symbols: Sequence[str] = (),
     ) -> None:
-        self.names = tuple(features)
         self.n_symbols = n_symbols
         self.period_ns = period_ns
+        self._adjustments = NO_ADJUSTMENTS
         kernels: list[np.void] = []
         calls: list[tuple[int, TalibCall, int]] = []
         own: list[PythonFeature] = []
-        for column, (name, spec) in enumerate(features.items()):
-            params = Params(name, spec)
-            if params.kind in TYPES:
+        frames: list[tuple[FrameFunction, int]] = []
+        columns: list[str] = []
+        long: dict[int, dict[str, Any]] = {}  # features by the period of their own bars
+        places: dict[int, list[int]] = {}
+        for name, spec in features.items():
+            params, column = Params(name, spec), len(columns)
+            columns.append(name)
+            if "bars" in params and params.kind != PYTHON:
+                long_ns = read_long_period(params, period_ns)
+                long.setdefault(long_ns, {})[name] = {"type": params.kind, **params.rest()}
+                places.setdefault(long_ns, []).append(column)
+                if params.kind == FRAME:
+                    raise ConfigError("has no meaning for type frame", key=params.key("bars"))
+            elif params.kind in TYPES:
                 kernels.append(read_kernel(params, column))
+            elif params.kind == FRAME:
+                frames.append((FrameFunction(params, search_paths, period_ns), column))
+                columns[column:] = frames[-1][0].columns
             elif params.kind == PYTHON:
                 own.append(PythonFeature(params, column, search_paths))
             elif params.kind in FRIENDLY or params.kind in talib_functions():
                 calls.append((column, *read_call(params)))
             else:
                 raise ConfigError(_no_type(params), key=params.key("type"))
+        _check_names(columns, frames)
+        self.names = tuple(columns)
         self._groups: list[FeatureGroup] = []
         if kernels:
             self._groups.append(KernelFeatures(kernels, n_symbols, sessions, period_ns))
         if calls:
             self._groups.append(TalibFeatures(calls, n_symbols))
+        for long_ns, specs in long.items():
+            inner = FeatureSet(specs, n_symbols, sessions, long_ns, search_paths, symbols)
+            self._groups.append(LongFeatures(inner, places[long_ns], sessions))
+        named = symbols or [f"symbol {index}" for index in range(n_symbols)]
         if own:
-            names = symbols or [f"symbol {index}" for index in range(n_symbols)]
-            self._groups.append(PythonFeatures(own, names))
+            self._groups.append(PythonFeatures(own, named))
+        self._frames = FrameFeatures(frames, named) if frames else None
+        if self._frames is not None:
+            self._groups.append(self._frames)
+
+    def adjusted_by(self, adjustments: np.ndarray) -> "FeatureSet":
+        """The same set, which sees prices through ADJUSTMENT records from now on."""
+        self._adjustments = adjustments
+        return self
+
+    def forward(self, bars: np.ndarray) -> np.ndarray:
+        """BAR records as features and models see them: each price times the splits so far."""
+        return ForwardPrices(self._adjustments, self.period_ns).take(bars)
 
     def batch(self, bars: np.ndarray) -> np.ndarray:
         """float64 (n, features) of BAR records (n,) sorted by (ts_ns, symbol), from the first on.
@@ -71,14 +107,28 @@ class FeatureSet:
         written and rules read.
         """
         matrix = np.empty((len(bars), len(self.names)), order="F")
-        history = BarHistory(bars, self.n_symbols)
+        history = BarHistory(self.forward(bars), self.n_symbols)
         for group in self._groups:
             group.batch(history, matrix)
         return matrix
 
+    def prove(self, bars: np.ndarray) -> None:
+        """Show on sampled rows of a history that functions of the user's give a stream the same.
+
+        Raises `FeatureError` with column, time and both values where one does not.
+        """
+        if self._frames is not None and len(bars):
+            self._frames.prove(BarHistory(self.forward(bars), self.n_symbols))
+
+    def proved_batch(self, bars: np.ndarray) -> np.ndarray:
+        """`batch`, once `prove` has passed."""
+        self.prove(bars)
+        return self.batch(bars)
+
     def stream(self) -> "FeatureStream":
         """Fresh streams for every symbol."""
-        return FeatureStream(self._groups, self.n_symbols, len(self.names))
+        prices = ForwardPrices(self._adjustments, self.period_ns)
+        return FeatureStream(self._groups, self.n_symbols, len(self.names), prices)
 
 
 class FeatureStream:
@@ -88,7 +138,14 @@ class FeatureStream:
     pickled; after a restart make a new one and `warm_up` with the bars since the first.
     """
 
-    def __init__(self, groups: Sequence[FeatureGroup], n_symbols: int, width: int) -> None:
+    def __init__(
+        self,
+        groups: Sequence[FeatureGroup],
+        n_symbols: int,
+        width: int,
+        prices: ForwardPrices | None = None,
+    ) -> None:
+        self.prices = prices or ForwardPrices()
         self._streams = [group.stream() for group in groups]
         self._n_symbols = n_symbols
         self._width = width
@@ -101,6 +158,8 @@ class FeatureStream:
     def update(self, bar: np.void | np.ndarray) -> np.ndarray:
         """float64 (features,) at the close of `bar`, one BAR record (or an array of one)."""
         record: Any = bar.reshape(())[()] if isinstance(bar, np.ndarray) else bar
+        if self.prices.has_splits:
+            record = self.prices.take(np.array([record], record.dtype))[0]
         fields = record.item()
         assert 0 <= fields[8] < self._n_symbols, "a symbol of the config"
         row = np.empty(self._width)
@@ -110,9 +169,21 @@ class FeatureStream:
 
     def warm_up(self, bars: np.ndarray) -> None:
         """Take in BAR records (n,) as `update` would one by one, faster and without values."""
-        history = BarHistory(bars, self._n_symbols)
+        history = BarHistory(self.prices.take(bars), self._n_symbols)
         for stream in self._streams:
             stream.warm_up(history)
+
+
+def _check_names(names: Sequence[str], frames: Sequence[tuple[FrameFunction, int]]) -> None:
+    """`ConfigError` where a column of a frame has the name of another feature."""
+    for function, first in frames:
+        for column in range(first, first + len(function.columns)):
+            if names.count(names[column]) > 1:
+                raise ConfigError(
+                    f"{function.target} gives a column {names[column]}, and another feature has "
+                    "that name: rename one",
+                    key=f"features.{function.name}",
+                )
 
 
 def _no_type(params: Params) -> str:

@@ -11,7 +11,7 @@ from trader.features import kernel_features
 from trader.features.friendly_names import FRIENDLY
 from trader.features.talib_call import function_info, talib_functions
 
-PYTHON = "python"
+PYTHON, FRAME = "python", "frame"
 OWN, FRIENDLY_NAME, TALIB, USER = "own", "friendly", "talib", "user"
 
 
@@ -30,7 +30,10 @@ class FeatureType:
 def feature_types() -> list[FeatureType]:
     """All types: our own, friendly names, the user's own, TA-Lib's."""
     user = FeatureType(PYTHON, USER, "a class of your own: target: module:Class", {}, (), ())
-    return [*_own(), *_friendly(), user, *_talib()]
+    frame = FeatureType(
+        FRAME, USER, "a pandas function of your own: target: module:function", {}, (), ()
+    )
+    return [*_own(), *_friendly(), user, frame, *_talib()]
 
 
 def _own() -> Iterator[FeatureType]:

@@ -53,6 +53,22 @@ def exchange_class(name: str, library: type, ears: Ears) -> type:
     """`library`, one of ccxt.pro's exchanges, with ears."""
 
     class Heard(library):
+        def client(self, url: Any) -> Any:
+            """A frame that cannot be read ends ccxt's receive loop without a word: end the line
+            instead, so that it is made anew."""
+            made = super().client(url)
+            if "handle_message" not in vars(made):
+                read = made.handle_message
+
+                def read_or_end(message: Any) -> None:
+                    try:
+                        read(message)
+                    except Exception as error:
+                        made.on_error(ConnectionError(f"a frame that cannot be read: {error}"))
+
+                made.handle_message = read_or_end
+            return made
+
         def handle_message(self, client: Any, message: Any) -> Any:
             ears.on_frame(client.url, message)
             return super().handle_message(client, message)

@@ -14,6 +14,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
+from trader.feeds.adjustments import adjustment_sources
 from trader.feeds.bars import DataGate, check_policies
 from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
@@ -67,7 +68,7 @@ def frame_history(config: Config, frame: "pd.DataFrame") -> BarSet:
     """`load_history` of a pandas frame in place of files."""
     check_policies(config)
     rows, source = read_frame(frame, config)
-    return sound_history(config, Files([(rows, None)], (source,)))
+    return sound_history(config, Files([(rows, None)], (source, *adjustment_sources(config))))
 
 
 def sound_history(config: Config, files: Files) -> BarSet:
@@ -110,7 +111,7 @@ def read_files(config: Config) -> Files:
         if raw.recognised:
             _log.info("%s", raw.recognised)
         rows.append((raw, symbol))
-    return Files(rows, tuple(sources))
+    return Files(rows, (*sources, *adjustment_sources(config)))
 
 
 def judged(config: Config, files: Files) -> BarSet:
@@ -149,6 +150,7 @@ def check_present(config: Config, report: QualityReport) -> None:
 
 def data_hashes(config: Config, frame: "pd.DataFrame | None" = None) -> list[str]:
     """SHA-256 of every file of `config.feed`, or of the frame in its place."""
+    more = [source.sha256 for source in adjustment_sources(config)]
     if frame is not None:
-        return [read_frame(frame, config)[1].sha256]
-    return [Watched(path).sha256 for path, _ in source_paths(config)]
+        return [read_frame(frame, config)[1].sha256, *more]
+    return [*(Watched(path).sha256 for path, _ in source_paths(config)), *more]

@@ -47,12 +47,25 @@ class BarFinaliser:
         """`start_ns`: for each symbol the open of the first bar that is wanted."""
         self._terms = terms
         self._now_ns = 0
-        self._lines = [Line(self._aligned(start_ns[i])) for i in range(symbols)]
+        opens = [self._in_hours(self._aligned(start_ns[i])) for i in range(symbols)]
+        self._lines = [Line(open_ns) for open_ns in opens]
 
     @property
     def is_catching_up(self) -> bool:
         """Whether a symbol still waits for the history before its stream."""
         return any(line.is_catching_up for line in self._lines)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the stream of a symbol is not there, so that its history is still to come."""
+        if self._terms.finality == Finality.POLL:
+            return False
+        return any(line.up_ns is None and not line.is_gone for line in self._lines)
+
+    def owed_ns(self) -> int:
+        """The open of the oldest bar that REST has just been asked for."""
+        asked = (line for line in self._lines if line.is_asked and not line.wait_ns)
+        return min((line.next_ns for line in asked if not line.is_gone), default=2**63 - 1)
 
     def on(self, event: Input, now_ns: int) -> list[Output]:
         """Take one event at the market's time `now_ns`; what follows from it, in order.
@@ -82,6 +95,17 @@ class BarFinaliser:
     def _aligned(self, ts_ns: int) -> int:
         return ts_ns // self._terms.period_ns * self._terms.period_ns
 
+    def _in_hours(self, open_ns: int) -> int:
+        """The open of the first bar at or after that time that is wanted."""
+        hours = self._terms.hours
+        return open_ns if hours is None else hours.next_ns(open_ns)
+
+    def _after(self, open_ns: int) -> int:
+        return self._in_hours(open_ns + self._terms.period_ns)
+
+    def _is_wanted(self, open_ns: int) -> bool:
+        return self._terms.hours is None or self._terms.hours.hold(open_ns)
+
     # rows of the stream
 
     def _row(self, row: Row, line: Line, now_ns: int) -> list[Output]:
@@ -90,6 +114,8 @@ class BarFinaliser:
             return [Odd(row.symbol, bar, "it opens between two bars")]
         if bar.open_ns > now_ns + terms.grace_ns:
             return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
+        if not self._is_wanted(bar.open_ns):
+            return []
         if bar.open_ns < line.next_ns:
             return self._after_the_fact(row, line)
         held = line.seen.get(bar.open_ns)
@@ -112,7 +138,7 @@ class BarFinaliser:
         """A fresh row of a later bar: what the same stream showed of earlier ones is final."""
         for at, held in line.seen.items():
             proven = held.session == line.session and not held.is_primed
-            if at < open_ns and held.proof is None and proven:
+            if self._after(at) == open_ns and held.proof is None and proven:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
     def _after_the_fact(self, row: Row, line: Line) -> list[Output]:
@@ -139,20 +165,20 @@ class BarFinaliser:
         closed_ns = page.asked_ns - self._terms.grace_ns - self._terms.period_ns
         closed = {bar.open_ns: bar for bar in page.bars if self._is_closed(bar, closed_ns)}
         self._begin(closed, line)
+        disputed = {at for at, bar in closed.items() if self._is_disputed(bar, line)}
         for open_ns, bar in sorted(closed.items()):
-            if self._is_disputed(bar, line):
-                del closed[open_ns]
-            else:
+            if open_ns not in disputed:
                 outs += self._rest_bar(page.symbol, bar, line)
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
-            if not self._is_proven(line, at):
+            if at not in closed and not self._is_proven(line, at):
                 line.empty.add(at)
-            at += self._terms.period_ns
-        is_answered = line.next_ns in closed or line.next_ns in line.empty
-        line.wait_ns = 0 if is_answered else self._longer(line.wait_ns)
+            at = self._after(at)
+        had_answer = line.next_ns in closed.keys() - disputed or line.next_ns in line.empty
+        owes = not had_answer and line.next_ns <= closed_ns  # else it was too early to ask for it
+        line.wait_ns = self._longer(line.wait_ns) if owes else 0
         line.ask_after_ns = now_ns + line.wait_ns
         return outs
 
@@ -175,7 +201,8 @@ class BarFinaliser:
         return line.disputes % DISPUTES > 0
 
     def _is_closed(self, bar: RawBar, closed_ns: int) -> bool:
-        return bar.open_ns % self._terms.period_ns == 0 and bar.open_ns <= closed_ns
+        is_bar = bar.open_ns % self._terms.period_ns == 0 and self._is_wanted(bar.open_ns)
+        return is_bar and bar.open_ns <= closed_ns
 
     def _longer(self, wait_ns: int) -> int:
         return min(max(2 * wait_ns, self._terms.grace_ns, 1_000_000), LONGEST_WAIT_NS)
@@ -210,7 +237,6 @@ class BarFinaliser:
 
     def _leaving(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
         outs: list[Output] = []
-        period_ns = self._terms.period_ns
         if line.is_catching_up:  # the history before it comes first
             return outs
         while True:
@@ -225,7 +251,7 @@ class BarFinaliser:
             else:
                 return outs
             line.empty.discard(line.next_ns)
-            line.next_ns += period_ns
+            line.next_ns = self._after(line.next_ns)
 
     def _final(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
         held = line.seen.pop(line.next_ns)
@@ -265,5 +291,5 @@ class BarFinaliser:
             line.is_catching_up = False
             return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
         line.is_asked = True
-        overlap = line.next_ns - self._terms.period_ns
-        return [Ask(symbol, overlap if overlap in line.finals else line.next_ns, end_ns)]
+        overlap_ns = next(reversed(line.finals), line.next_ns)
+        return [Ask(symbol, overlap_ns, end_ns)]

@@ -1,5 +1,6 @@
 """What goes into the finaliser, what comes out of it, and what it remembers of a symbol."""
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,36 @@ class Odd(NamedTuple):
 Output = Final | Gap | Revision | Ask | Stale | Late | Odd
 
 
+class Hours:
+    """Trading hours as the opens and closes of SESSION rows, in order."""
+
+    def __init__(self, opens: Sequence[int], closes: Sequence[int]) -> None:
+        self._opens, self._closes = list(opens), list(closes)
+
+    def hold(self, ts_ns: int) -> bool:
+        """Whether a bar may open then."""
+        row = bisect_right(self._opens, ts_ns) - 1
+        return row >= 0 and ts_ns < self._closes[row]
+
+    def next_ns(self, ts_ns: int) -> int:
+        """The first time at or after `ts_ns` at which a bar may open."""
+        if self.hold(ts_ns):
+            return ts_ns
+        row = bisect_right(self._opens, ts_ns)
+        return self._opens[row] if row < len(self._opens) else ts_ns
+
+    def back_ns(self, ts_ns: int, span_ns: int) -> int:
+        """The time that lies `span_ns` of trading time before `ts_ns`."""
+        row = bisect_right(self._opens, ts_ns) - 1
+        while row >= 0:
+            last_ns = min(ts_ns, self._closes[row])
+            if last_ns - self._opens[row] >= span_ns:
+                return last_ns - span_ns
+            span_ns -= last_ns - self._opens[row]
+            row -= 1
+        return self._opens[0] if self._opens else ts_ns
+
+
 class Terms(NamedTuple):
     """What a finaliser goes by, in nanoseconds."""
 
@@ -98,6 +129,7 @@ class Terms(NamedTuple):
     finality: Finality
     grace_ns: int  # after a close, before REST is believed
     late_ns: int  # after a close, from where on a bar is history however it came
+    hours: Hours | None = None  # when bars are wanted; None: always
 
 
 class Seen(NamedTuple):

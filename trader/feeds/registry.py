@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
 from trader.errors import ConfigError
+from trader.feeds.alpaca_source import AlpacaOptions
 from trader.feeds.source import BarSource, SourceTerms
 
 SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -47,8 +48,15 @@ def _ccxt(terms: SourceTerms) -> BarSource:
     return CcxtSource(terms)
 
 
+def _alpaca(terms: SourceTerms) -> BarSource:
+    from trader.feeds.alpaca_source import AlpacaSource
+
+    return AlpacaSource(terms)
+
+
 MARKETS: dict[str, MarketType] = {
     "ccxt": MarketType(AnyOptions, _ccxt),
+    "alpaca": MarketType(AlpacaOptions, _alpaca),
 }
 
 

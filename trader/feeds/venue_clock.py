@@ -30,9 +30,11 @@ class VenueClock:
         """Ask for the time. `SourceError` where there is no answer."""
         loop = asyncio.get_running_loop()
         offsets, anchors = [], []
-        for _ in range(ASKED):
+        asked = ASKED if self._source.can.clock_resolution_ms < 100 else 1
+        for _ in range(asked):
             began_s, began_ns = loop.time(), self._clock.now_ns()
-            venue_ns = await self._source.venue_ns()
+            half_step_ns = self._source.can.clock_resolution_ms * 500_000
+            venue_ns = await self._source.venue_ns() + half_step_ns
             half_s = (loop.time() - began_s) / 2.0
             half_ns = round(half_s * NS_PER_SECOND)
             offsets.append(venue_ns - began_ns - half_ns)

@@ -26,6 +26,7 @@ from trader.feeds.finality import (
     Ask,
     Final,
     Gap,
+    Hours,
     Input,
     Late,
     Odd,
@@ -48,11 +49,14 @@ from trader.feeds.source import (
     Up,
 )
 from trader.feeds.venue_clock import VenueClock
+from trader.feeds.waiting_line import WaitingLine
+from trader.hours.tables import is_always_open, last_known_ns, session_table
 from trader.moments import iso_utc
 
+DAY_NS = 86_400 * NS_PER_SECOND
+HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS
 TICK_S = 0.1
 CLOCK_EVERY_S = 60.0
-CATCH_UP_S = 10.0  # for which bars of other symbols wait for one that was cut off
 OPEN_TRIES = 4
 
 Item = LiveBar | BadBar | FeedNotice
@@ -85,9 +89,8 @@ class VenueFeed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asker = RestAsker(source, config.symbols, self._time, self._queue.put_nowait)
         self._ticks_at_s = 0.0
-        self._waiting: list[Final] = []
-        self._waits_since_s: float | None = None
-        self._is_begun = self._is_closed = False
+        self._line = WaitingLine()
+        self._is_closed = False
         self._down_why = ""
         self._closing: asyncio.Task[None] | None = None
 
@@ -169,16 +172,30 @@ class VenueFeed:
         start_ns = self._after_ns
         if start_ns is None:
             start_ns = config.feed.start_ns
+        hours = self._hours()
         if start_ns is None:
             start_ns = self._time.now_ns() - config.feed.warmup_bars * period_ns
+            if hours is not None:
+                start_ns = hours.back_ns(self._time.now_ns(), config.feed.warmup_bars * period_ns)
         finality = self._source.can.finality
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
         late_ns = round(config.feed.max_age_bars * period_ns)
-        terms = Terms(period_ns, finality, grace_ns, late_ns)
+        terms = Terms(period_ns, finality, grace_ns, late_ns, hours)
         symbols = len(config.symbols)
         self._spawn(self._listen())
         self._spawn(self._watch_clock())
         return BarFinaliser(symbols, [start_ns] * symbols, terms)
+
+    def _hours(self) -> Hours | None:
+        """Trading hours, from well before now to about a year ahead; None for around the clock."""
+        market_hours = self._config.risk.market_hours
+        if is_always_open(market_hours):
+            return None
+        now_ns = self._time.now_ns()
+        since_ns = self._after_ns or self._config.feed.start_ns or now_ns - HOURS_BEFORE_NS
+        ahead_ns = min(now_ns + HOURS_AHEAD_NS, last_known_ns(market_hours, now_ns))
+        table = session_table(market_hours, min(since_ns, now_ns), ahead_ns)
+        return Hours(table["open_ns"].tolist(), table["close_ns"].tolist())
 
     # what goes on beside
 
@@ -233,7 +250,7 @@ class VenueFeed:
     def _items(self, out: Output) -> Iterator[Item]:
         """What one output is for the run; a final bar waits in line."""
         if isinstance(out, Final):
-            self._waiting.append(out)
+            self._line.put(out, asyncio.get_running_loop().time())
         elif isinstance(out, Ask):
             self._spawn(self._asker.ask(out))
         elif isinstance(out, Stale):
@@ -252,18 +269,8 @@ class VenueFeed:
             yield BadBar(str(out.bar._asdict()), out.why, self._clock.now_ns(), out.symbol)
 
     def _released(self, finaliser: BarFinaliser) -> Iterator[Item]:
-        """The final bars that need not wait for another symbol's history, in order."""
-        if not self._waiting:
-            return
-        now_s = asyncio.get_running_loop().time()
-        if finaliser.is_catching_up:
-            self._waits_since_s = self._waits_since_s or now_s
-            if not self._is_begun or now_s - self._waits_since_s < CATCH_UP_S:
-                return
-        else:
-            self._is_begun, self._waits_since_s = True, None
-        ready, self._waiting = self._waiting, []
-        for final in sorted(ready, key=lambda one: (one.bar.open_ns, one.symbol)):
+        """The final bars that need not wait for another symbol, in order."""
+        for final in self._line.ready(finaliser, asyncio.get_running_loop().time()):
             self.proofs[final.proof.name] = self.proofs.get(final.proof.name, 0) + 1
             self.untraded += final.is_history
             flags = int(final.proof) | (BAR_HISTORY if final.is_history else 0)

@@ -18,6 +18,7 @@ from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.report import write_report
+from trader.models.in_sample import in_sample
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.folder import create_partial, run_id_stem
 from trader.report.html.source import Market
@@ -149,6 +150,7 @@ def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally
     halted = record.book.account[0]["trading_state"] == TradingState.HALTED
     per_year = sessions_per_year(config.risk.market_hours)
     market = market_facts(prepared.inputs.bars, len(config.symbols), per_year)
+    seen = in_sample(config, prepared.inputs.bars) if order.given.model is None else None
     timing.lap("report_s")
     timing.seconds["total_s"] = sum(timing.seconds.values())
     return RunResult(
@@ -177,9 +179,11 @@ def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally
         equity=record.equity,
         events=record.events,
         order_rows=record.order_rows,
+        cashflows=record.cashflows,
         sessions=bar_set.sessions,
         market=market,
         timing=timing.seconds,
+        in_sample=None if seen is None else seen.document(),
     )
 
 

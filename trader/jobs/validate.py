@@ -18,7 +18,8 @@ from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.models.model import open_model, predict_rows
 from trader.models.signals_file import SignalsModel
-from trader.wiring import build_features, check_drivers, load_bars, load_hooks, search_paths
+from trader.user_code.hooks import load_hooks
+from trader.wiring import build_features, check_drivers, load_bars, search_paths
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
 
@@ -47,7 +48,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     build_rules(config, history.sessions)
     features = build_features(config, history.sessions, paths)
     model = open_model(config, features.names, config.symbols, paths)
-    matrix = features.batch(bars)
+    matrix = features.proved_batch(bars)
     warm = np.flatnonzero(~np.isnan(matrix).any(axis=1))
     warnings = list(history.bar_set.quality.warnings)
     if len(warm) == 0:
@@ -56,7 +57,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if isinstance(model, SignalsModel):
         model.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
-    actions = predict_rows(model, bars[rows], matrix[rows]).actions
+    actions = predict_rows(model, features.forward(bars)[rows], matrix[rows]).actions
     document = {
         "config_sha256": loaded.sha256,
         "bars": len(bars),

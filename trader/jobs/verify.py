@@ -50,7 +50,7 @@ def parity_run(text: str, parent: Path) -> Document:
         rules = recorded_rules(start) or _config_rules(path, start)
         recorded = start.data.get("search_paths") or []
         paths = (*map(Path, recorded), *search_paths([path.parent / CONFIG]))
-        features = build_features(config, rules.sessions, paths)
+        features = build_features(config, rules.sessions, paths, rules.adjustments)
         model = open_model(config, features.names, config.symbols, paths)
         report = parity(path, rules, features, model)
         return {**asdict(report), **_verdict(report.divergence)}

@@ -1,8 +1,8 @@
 """One builder per record type: from what the run knows to an `Entry` of the journal.
 
 Law: builders only arrange and spell; they decide nothing. Inside one slice the entries are
-appended in the order BAR, ACTION (before acting), then FILL, CANCEL_*, DECISION, ORDER_INTENT
-(before sending), then ORDER_SENT, ORDER_ACK or ORDER_ABORTED.
+appended in the order BAR, ACTION (before acting), then CASHFLOW, FILL, CANCEL_*, DECISION,
+ORDER_INTENT (before sending), then ORDER_SENT, ORDER_ACK or ORDER_ABORTED.
 """
 
 import base64
@@ -16,11 +16,7 @@ import numpy as np
 
 from trader.core import schema
 from trader.core.schema import KillSwitchReason, Reason
-from trader.journal.records import (
-    FORMAT_VERSION,
-    Entry,
-    RecordType,
-)
+from trader.journal.records import FORMAT_VERSION, Entry, RecordType
 from trader.journal.rows import layouts, to_fields, to_rows
 
 SNAPSHOT_COMPRESSION = 1  # a state is mostly zeros; the fastest level is within 10 % of the best
@@ -199,8 +195,8 @@ def order_rejected(client_id: str, reason: str) -> Entry:
 
 def order_aborted(client_id: str, reason: Reason, text: str = "") -> Entry:
     """ORDER_ABORTED: our own gate refused it, or it was never sent (EXPIRED_UNSENT)."""
-    payload = {"client_order_id": client_id, "reason": Reason(reason).name, "text": text}
-    return Entry(RecordType.ORDER_ABORTED, payload)
+    told = {"client_order_id": client_id, "reason": Reason(reason).name, "text": text}
+    return Entry(RecordType.ORDER_ABORTED, told)
 
 
 def order_unknown(client_id: str, text: str) -> Entry:
@@ -220,6 +216,11 @@ def fill(client_id: str, execution_id: str, symbol: str, row: np.void) -> Entry:
         "fill": list(to_rows(np.array([row], schema.FILL))[0]),
     }
     return Entry(RecordType.FILL, payload, int(row["ts_ns"]))
+
+
+def cashflows(rows: np.ndarray, event_ns: int) -> Entry:
+    """CASHFLOW: what moved without a trade, before the fills of a slice."""
+    return Entry(RecordType.CASHFLOW, {"rows": to_rows(rows)}, event_ns)
 
 
 def cancel_intent(client_id: str, reason: str) -> Entry:

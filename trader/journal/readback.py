@@ -49,6 +49,11 @@ def order_of(record: Record) -> np.ndarray:
     return from_rows([record.data["order"]], schema.ORDER)
 
 
+def cashflows_of(record: Record) -> np.ndarray:
+    """CASHFLOW rows of a CASHFLOW record."""
+    return from_rows(record.data["rows"], schema.CASHFLOW)
+
+
 def fill_of(record: Record) -> np.ndarray:
     """One-element FILL array of a FILL record."""
     return from_rows([record.data["fill"]], schema.FILL)

@@ -45,6 +45,7 @@ class RecordType(StrEnum):
     ORDER_ABORTED = "ORDER_ABORTED"  # by our own gate, or never sent (EXPIRED_UNSENT)
     ORDER_UNKNOWN = "ORDER_UNKNOWN"  # it left or not: the broker has not said
     FILL = "FILL"
+    CASHFLOW = "CASHFLOW"  # money or units that moved without a trade
     CANCEL_INTENT = "CANCEL_INTENT"
     CANCEL_ACK = "CANCEL_ACK"
     KILL = "KILL"
@@ -121,6 +122,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "price": NUMBER,
         "commission": NUMBER,
     },
+    "CASHFLOW": {"rows": list},
     "CANCEL_INTENT": {**ORDER, "reason": str},
     "CANCEL_ACK": {**ORDER, "qty": NUMBER},
     "KILL": {"kill_id": str, "code": int, "reason": str},

@@ -23,6 +23,7 @@ LAYOUTS: dict[str, np.dtype] = {
     "ORDER": schema.ORDER,
     "FILL": schema.FILL,
     "REQUEST": schema.REQUEST,
+    "CASHFLOW": schema.CASHFLOW,
 }
 ACTION_ROW = np.dtype([("symbol", "<i4"), ("action", "<i1"), ("reason", "<i2")])
 LAYOUTS["ACTION"] = ACTION_ROW

@@ -25,6 +25,7 @@ import numpy as np
 
 from trader.core.schema import BAR
 from trader.errors import ModelError, TraderError
+from trader.models.memory import limit_memory
 
 LENGTH = struct.Struct("<I")
 HEADER = struct.Struct("<qbI")  # number of the question, Status, rows (or row + 1, exit code)
@@ -74,7 +75,7 @@ def main(request_fd: int, answer_fd: int, preload: Sequence[str] = ()) -> None:
         return
     served_by = os.getpid()
     try:
-        _limit_memory(setup.memory_bytes)
+        limit_memory(setup.memory_bytes)
         model = setup.load()
         ask = _ask(model, setup)
     except BaseException as error:
@@ -173,19 +174,6 @@ def text_of(error: BaseException) -> bytes:
     except BaseException:
         text = f"{type(error).__name__}, which cannot be printed"
     return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace")
-
-
-def _limit_memory(memory_bytes: int | None) -> None:
-    if memory_bytes is None:
-        return
-    try:
-        import resource
-
-        with open("/proc/self/statm") as stream:
-            taken = int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory_bytes, taken + memory_bytes))
-    except (ImportError, OSError, ValueError):
-        return  # not on this system: the process's own limit has to do
 
 
 def _receive(stream: BinaryIO) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from trader.config.schema import Config
 from trader.config.sections.train import Train
+from trader.core.schema import TradingAction
 from trader.errors import ConfigError
 
 
@@ -29,6 +30,8 @@ def make_estimator(config: Config, train: Train) -> Any:
                 f"{made.__name__} has no parameter {name!r}; {hint}", key=f"train.params.{name}"
             )
     params = dict(train.params)
+    if isinstance(params.get("class_weight"), dict):
+        params["class_weight"] = _by_class(params["class_weight"])
     if "random_state" in known:
         params.setdefault("random_state", config.seed)
     try:
@@ -43,6 +46,15 @@ def make_estimator(config: Config, train: Train) -> Any:
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), estimator)
+
+
+def _by_class(weights: dict[Any, Any]) -> dict[Any, Any]:
+    """Weights by class, where the classes may be named: HOLD, BUY, SELL for 0, 1, 2."""
+    names = {action.name: int(action) for action in TradingAction}
+    return {
+        names.get(key.upper(), key) if isinstance(key, str) else key: weight
+        for key, weight in weights.items()
+    }
 
 
 def _classifier_class(name: str) -> Any:

@@ -11,6 +11,7 @@ from trader.core.schema import TradingAction
 from trader.core.sessions import bar_opens
 
 UNLABELLED = -1
+FLOAT_BPS = 1e-7  # what binary floats make of a return; a move of exactly the threshold is HOLD
 
 
 def bars_inside(
@@ -42,7 +43,7 @@ def forward_labels(
         now, later = close[:-horizon_bars], close[horizon_bars:]
         return_bps = (later - now) / now * 1e4
         label = np.full(len(return_bps), TradingAction.HOLD, np.int8)
-        label[return_bps > threshold_bps] = TradingAction.BUY
-        label[return_bps < -threshold_bps] = TradingAction.SELL
+        label[return_bps > threshold_bps + FLOAT_BPS] = TradingAction.BUY
+        label[return_bps < -threshold_bps - FLOAT_BPS] = TradingAction.SELL
         labels[rows[:-horizon_bars]] = label
     return labels

@@ -5,6 +5,7 @@ model always gives the same bytes: skops names its parts by memory address and t
 save unused memory, so parts are renumbered and wiped before writing.
 """
 
+import importlib
 import io
 import json
 import zipfile
@@ -19,22 +20,18 @@ from trader.models.pinned import MAX_BYTES
 
 MAX_SCHEMA_BYTES = 256 * 1024**2
 _SCHEMA = "schema.json"
-# Parts of scikit-learn's own classifiers that hold numbers and do nothing when they are made;
-# skops leaves it to its caller to trust them. The SHA-256 vouches for the numbers.
-NUMERIC_PARTS = (
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    "sklearn.gaussian_process.kernels.ConstantKernel",
-    "sklearn.gaussian_process.kernels.Product",
-    "sklearn.gaussian_process.kernels.RBF",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
+# Classes of scikit-learn are made without doing anything; these parts of it are not models.
+NOT_MODELS = ("datasets", "externals", "tests", "utils", "conftest", "experimental")
+KNOWN_PARTS = (
+    "numpy.dtype",
+    "numpy.mean",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "scipy.interpolate._bsplines.BSpline",
+    "sklearn.cluster._kmeans._kmeans_single_elkan",
+    "sklearn.cluster._kmeans._kmeans_single_lloyd",
+    "sklearn.feature_selection._univariate_selection.chi2",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
     "sklearn.utils._bunch.Bunch",
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time a zip file can hold
@@ -46,8 +43,8 @@ def load_skops(data: bytes, path: str, trusted: Sequence[str]) -> Any:
 
     try:
         _check_size(data, path)
-        allowed = [*NUMERIC_PARTS, *trusted]
         untrusted = skops.io.get_untrusted_types(data=data)
+        allowed = [*trusted, *filter(is_part_of_sklearn, untrusted)]
         refused = [name for name in untrusted if name not in allowed]
         if refused:
             raise ModelError(
@@ -64,6 +61,25 @@ def load_skops(data: bytes, path: str, trusted: Sequence[str]) -> Any:
             f"model.path {path}: cannot be loaded as a skops file: {type(error).__name__}"
             + (f": {text[0]}" if text else "")
         ) from error
+
+
+def is_part_of_sklearn(name: str) -> bool:
+    """Whether a type is a class that scikit-learn's own estimators consist of.
+
+    skops leaves it to its caller to trust them. They hold numbers, or other parts, and do nothing
+    when they are made; functions are not among them, for a model could call one.
+    """
+    module, _, attribute = name.rpartition(".")
+    parts = module.split(".")
+    if name in KNOWN_PARTS:
+        return True
+    if parts[0] != "sklearn" or len(parts) < 2 or set(parts) & set(NOT_MODELS):
+        return False
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except Exception:  # no such module
+        return False
+    return isinstance(found, type) and found.__module__.partition(".")[0] == "sklearn"
 
 
 def dump_skops(model: Any) -> bytes:

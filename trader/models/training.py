@@ -152,8 +152,8 @@ def _fit(
 
     frame = pd.DataFrame(features, columns=list(feature_names))
     try:
-        # one thread of linear algebra: sums come out the same on any number of cores
-        with warnings.catch_warnings(record=True) as caught, threadpool_limits(1, "blas"):
+        # one thread of linear algebra and of OpenMP: sums come out the same on any machine
+        with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
             warnings.simplefilter("always")
             estimator.fit(frame, labels.astype(np.int64))
             answers = estimator.predict(frame)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trader.report.csvfiles import fills_csv, trades_csv
+from trader.report.csvfiles import cashflows_csv, fills_csv, trades_csv
 from trader.report.document import json_text
 from trader.report.folder import write_file
 from trader.report.orderfile import write_orders
@@ -32,13 +32,25 @@ from trader.report.result import RunResult
 MANIFEST = "manifest.json"
 CONFIG = "config.resolved.yaml"
 FILLS = "fills.csv"
+CASHFLOWS = "cashflows.csv"
 TRADES = "trades.csv"
 EQUITY_CURVE = "equity.parquet"
 DECISIONS = "decisions.parquet"
 ORDERS = "orders.parquet"
 METRICS = "metrics.json"
 QUALITY = "data_quality.json"
-COMPLETE = (MANIFEST, CONFIG, FILLS, TRADES, EQUITY_CURVE, DECISIONS, ORDERS, METRICS, QUALITY)
+COMPLETE = (
+    MANIFEST,
+    CONFIG,
+    FILLS,
+    CASHFLOWS,
+    TRADES,
+    EQUITY_CURVE,
+    DECISIONS,
+    ORDERS,
+    METRICS,
+    QUALITY,
+)
 
 
 def write_run(run_dir: Path, result: RunResult) -> dict[str, float]:
@@ -51,6 +63,7 @@ def write_run(run_dir: Path, result: RunResult) -> dict[str, float]:
     write_file(run_dir / CONFIG, result.resolved_yaml)
     write_file(run_dir / QUALITY, _json_file(result.quality))
     write_file(run_dir / FILLS, fills_csv(result.fills, result.symbols))
+    write_file(run_dir / CASHFLOWS, cashflows_csv(result.cashflows, result.symbols))
     write_file(run_dir / TRADES, trades_csv(result.trips.closed, result.symbols))
     write_orders(run_dir / ORDERS, result.order_rows, result.symbols)
     write_file(run_dir / METRICS, _json_file(result.metrics))

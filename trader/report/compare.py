@@ -16,6 +16,7 @@ import yaml
 from trader.errors import UsageError
 from trader.moments import iso_utc
 from trader.report.artifacts import CONFIG, EQUITY_CURVE, FILLS
+from trader.report.parting import equity_apart, trades_apart
 from trader.report.runs import StoredRun
 
 UNSET = None  # a key that a config does not have
@@ -43,6 +44,8 @@ def comparison(runs: Sequence[StoredRun]) -> dict[str, Any]:
                 "run_id": run.run_id,
                 "fills": first_different_fill(runs[0].path, run.path),
                 "equity": first_different_equity(runs[0].path, run.path),
+                "trades": trades_apart(runs[0].path, run.path),
+                "equity_gap": equity_apart(runs[0].path, run.path),
             }
             for run in runs[1:]
         ],

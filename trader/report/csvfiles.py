@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trader.core.schema import NS_PER_SECOND, OrderKind
+from trader.core.schema import NS_PER_SECOND, CashflowKind, OrderKind
 
 ROWS_AT_ONCE = 1_000_000  # bounds the memory of the text
 DATE_LENGTH = 10
@@ -32,6 +32,21 @@ def fills_csv(fills: np.ndarray, symbols: Sequence[str]) -> bytes:
             "order_id": _numbers(fills["order_id"]),
             "leg": _numbers(fills["leg"]),
             "kind": _kinds(fills["kind"]),
+        }
+    )
+
+
+def cashflows_csv(cashflows: np.ndarray, symbols: Sequence[str]) -> bytes:
+    """CASHFLOW rows that moved money and are no fill, as CSV; no symbol: the whole account."""
+    silent = (CashflowKind.SPLIT, CashflowKind.DELISTED)
+    rows = cashflows[~np.isin(cashflows["kind"], silent)]
+    names = np.where(rows["symbol"] < 0, len(symbols), rows["symbol"])
+    return _csv(
+        {
+            "timestamp": _times(rows["ts_ns"]),
+            "symbol": _names(names, (*symbols, "")),
+            "kind": _names(rows["kind"], [kind.name for kind in CashflowKind]),
+            "amount": _numbers(rows["amount"]),
         }
     )
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.rounding import money_noises
+from trader.core.jit import jit
+from trader.core.rounding import money_noise, money_noises
 from trader.core.schema import TradingState
 from trader.core.sessions import session_dates
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
 STATES = len(TradingState)
+NEARLY = 1.0 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,23 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
     )
 
 
+@jit
+def deepest_fall(equity, start_equity):  # type: ignore[no-untyped-def]
+    """`max_drawdown_frac` of `curve_facts` and nothing else, for those who read many curves."""
+    peak, worst = start_equity, 0.0
+    noise = money_noise(peak)
+    for index in range(len(equity)):
+        value = equity[index]["equity"]
+        if value > peak:
+            peak = value
+            noise = money_noise(peak)
+        else:
+            fall = peak - value
+            if fall > noise and fall > worst * peak * NEARLY:  # a division only where it may count
+                worst = max(worst, fall / peak)
+    return worst
+
+
 def _running_peaks(values: np.ndarray, peak: float) -> np.ndarray | float:
     """Highest equity so far at each row; one number where the block makes no new high."""
     if values.max() <= peak:
@@ -133,10 +152,16 @@ def session_equity(equity: np.ndarray, sessions: np.ndarray, period_ns: int) -> 
     Which session a slice belongs to, `core.sessions` decides. Sessions without a slice repeat the
     equity before them: nothing was traded and nothing re-valued.
     """
-    if len(equity) == 0 or len(sessions) == 0:
-        return np.empty(0)
-    dates = session_dates(sessions, equity["ts_ns"], period_ns)
+    last_rows = session_ends(equity["ts_ns"], sessions, period_ns)
+    return equity["equity"][last_rows].astype(np.float64)
+
+
+def session_ends(ts_ns: np.ndarray, sessions: np.ndarray, period_ns: int) -> np.ndarray:
+    """Of slices closing at `ts_ns`, the row of each session's last one, or of the last before."""
+    if len(ts_ns) == 0 or len(sessions) == 0:
+        return np.empty(0, np.int64)
+    dates = session_dates(sessions, ts_ns, period_ns)
     known = np.unique(sessions["session"])
     known = known[(known >= dates[0]) & (known <= dates[-1])]
-    last_rows = np.searchsorted(dates, known, side="right") - 1
-    return equity["equity"][last_rows].astype(np.float64)
+    rows: np.ndarray = np.searchsorted(dates, known, side="right") - 1
+    return rows

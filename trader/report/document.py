@@ -1,6 +1,7 @@
 """The one JSON document of a run: what `--json` prints and `trader runs show --json` repeats.
 
-Law: exactly the keys of the public contract, in its order; finite numbers only.
+Law: exactly the keys of the public contract, in its order; finite numbers only. `in_sample` stands
+where the model has a card that says what it was trained on.
 """
 
 import json
@@ -35,6 +36,7 @@ def summary_document(
         "risk": result.risk,
         "timing": timing_block({**result.timing, **(timing or {})}),
         "engine": result.engine,
+        **({} if result.in_sample is None else {"in_sample": result.in_sample}),
     }
 
 

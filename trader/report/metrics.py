@@ -68,7 +68,7 @@ def performance(
 ) -> Values:
     """All metrics of a run by name, as they are shown; `undefined` and `warnings` are the last."""
     undefined: dict[str, str] = {}
-    values = return_values(equity, market.sessions_per_year, undefined)
+    values = _returns(equity, market.sessions_per_year, undefined)
     values["buy_and_hold_return"] = _buy_and_hold(market, undefined)
     values |= _trades(trips, undefined)
     values |= _costs(fills, equity.curve, undefined)
@@ -87,15 +87,17 @@ def _warnings(values: Values) -> dict[str, str]:
     return {"cagr": warning} if warning and values["cagr"] is not None else {}
 
 
-def return_values(
-    equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]
-) -> Values:
+def profit_of(final_equity: float, start_equity: float) -> float:
+    """What was earned; 0 where it is below the tolerance of money."""
+    profit = final_equity - start_equity
+    return 0.0 if abs(profit) <= money_noise(start_equity) else profit
+
+
+def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str, str]) -> Values:
     """Everything read off the equity curve. Calmar is CAGR over the intraday drawdown."""
     curve = equity.curve
     final = curve.final_equity if curve else equity.start
-    profit = final - equity.start
-    if abs(profit) <= money_noise(equity.start):
-        profit = 0.0
+    profit = profit_of(final, equity.start)
     returns = daily_returns(equity.by_session, equity.start)
     ratios, why = annual_ratios(returns, sessions_per_year)
     undefined |= why

@@ -28,7 +28,6 @@ PACKAGES = (
     "skops",
     "TA-Lib",
     "exchange_calendars",
-    "empyrical-reloaded",
     "pydantic",
 )
 SOURCES_ROOT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Annualised ratios of daily returns, by empyrical-reloaded (imported late: it takes 0.5 s).
+"""Annualised ratios of daily returns, in the formulas everybody uses.
 
 Law: what is not defined is None with a reason in words, never NaN or infinity. Daily returns are
 between session ends; the year has as many sessions as the calendar in use (about 252 for XNYS,
@@ -45,42 +45,58 @@ def short_span_warning(sessions: int, sessions_per_year: float) -> str:
 def annual_ratios(
     returns: np.ndarray, sessions_per_year: float
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """CAGR, volatility, Sharpe and Sortino as `empyrical` computes them, and what is undefined.
-
-    Formulas: CAGR = (Π (1 + r))^(year / n) − 1; volatility = σ(r, ddof 1) √year;
-    Sharpe = mean(r) / σ(r, ddof 1) × √year; Sortino = mean(r) / √mean(min(r, 0)²) × √year.
-    """
+    """CAGR, volatility, Sharpe and Sortino, and why those without a value have none."""
     undefined = {name: reason for name in ANNUAL if (reason := _why_undefined(name, returns))}
     values: dict[str, float | None] = dict.fromkeys(ANNUAL)
-    if len(undefined) == len(ANNUAL):
-        return values, undefined
-    import empyrical
-
-    formulas = {
-        "cagr": empyrical.annual_return,
-        "volatility": empyrical.annual_volatility,
-        "sharpe": empyrical.sharpe_ratio,
-        "sortino": empyrical.sortino_ratio,
-    }
-    for name in ANNUAL:
+    for name, formula in FORMULAS.items():
         if name in undefined:
             continue
-        value = _annualised(formulas[name], returns, sessions_per_year)
-        if math.isfinite(value):
-            values[name] = value
-        else:
+        value = _finite(formula, returns, sessions_per_year)
+        values[name] = value
+        if value is None:
             undefined[name] = NOT_A_NUMBER
     return values, undefined
 
 
-def _annualised(
-    formula: Callable[..., float], returns: np.ndarray, sessions_per_year: float
-) -> float:
+def annual_return(returns: np.ndarray, year: float) -> float:
+    """CAGR: (Π (1 + r))^(year / n) − 1."""
+    return float(np.prod(1.0 + returns)) ** (1.0 / (len(returns) / year)) - 1.0
+
+
+def annual_volatility(returns: np.ndarray, year: float) -> float:
+    """Standard deviation of a sample (n − 1) × √year."""
+    return float(np.std(returns, ddof=1)) * math.sqrt(year)
+
+
+def sharpe_ratio(returns: np.ndarray, year: float) -> float:
+    """Mean / standard deviation of a sample × √year; the risk-free rate is 0."""
+    return float(np.mean(returns)) / float(np.std(returns, ddof=1)) * math.sqrt(year)
+
+
+def sortino_ratio(returns: np.ndarray, year: float) -> float:
+    """Mean / √mean(min(r, 0)²) × √year: every session counts below the line, also the winning."""
+    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    return float(np.mean(returns)) * year / (downside * math.sqrt(year))
+
+
+FORMULAS: dict[str, Callable[[np.ndarray, float], float]] = {
+    "cagr": annual_return,
+    "volatility": annual_volatility,
+    "sharpe": sharpe_ratio,
+    "sortino": sortino_ratio,
+}
+
+
+def _finite(
+    formula: Callable[[np.ndarray, float], float], returns: np.ndarray, year: float
+) -> float | None:
+    """What the formula gives; None where that is no finite number."""
     try:
-        with np.errstate(all="ignore"):  # what is not finite is told by its reason
-            return float(formula(returns, annualization=sessions_per_year))
-    except OverflowError:  # a huge gain in few days, taken to the power of a year
-        return math.inf
+        with np.errstate(all="ignore"):
+            value = formula(returns, year)
+    except (OverflowError, ZeroDivisionError):  # a huge gain in few days to the power of a year
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _why_undefined(name: str, returns: np.ndarray) -> str:

@@ -112,6 +112,8 @@ NOTES: dict[Reason, Note] = {
     Reason.ENTRY_ENDED: Note("the entry it belonged to ended unfilled"),
     Reason.MAX_HOLDING: Note("the position was held for long enough", "exits.max_holding_bars"),
     Reason.ORDER_UNKNOWN: Note("whether an earlier order left is not known"),
+    Reason.DELISTED: Note("the symbol trades no more", "feed.adjustments"),
+    Reason.SPLIT_TO_ZERO: Note("a split left less than a lot of it", "feed.adjustments"),
     Reason.FEED_LOST: Note("no bar came for too long", "feed.disconnect_after_seconds"),
 }
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.schema import CashflowKind
 from trader.report.curve import CurveFacts, curve_facts, session_equity
 from trader.report.metrics import EquityFacts, MarketFacts, exit_facts, performance
 from trader.report.risk import risk_block
-from trader.report.roundtrips import RoundTrips, round_trips
+from trader.report.roundtrips import RoundTrips, round_trips, with_splits
 from trader.report.tally import DecisionTally
 
 
@@ -55,9 +56,11 @@ class RunResult:
     equity: np.ndarray  # EQUITY, one row a slice
     events: np.ndarray  # EVENT
     order_rows: np.ndarray  # ORDER, every one, by id
+    cashflows: np.ndarray  # CASHFLOW
     sessions: np.ndarray  # SESSION
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
+    in_sample: Mapping[str, Any] | None = None  # what the model was trained on; None: not known
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -83,7 +86,8 @@ class RunResult:
     def trips(self) -> RoundTrips:
         """Round trips, flat to flat."""
         lot_sizes = np.array([instrument.lot_size for instrument in self.config.instruments])
-        return round_trips(self.fills, lot_sizes)
+        splits = self.cashflows[self.cashflows["kind"] == CashflowKind.SPLIT]
+        return round_trips(with_splits(self.fills, splits), lot_sizes)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

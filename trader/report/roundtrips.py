@@ -13,7 +13,7 @@ import numpy as np
 
 from trader.core.jit import inlined, jit
 from trader.core.rounding import money_noise
-from trader.core.schema import NS_PER_SECOND
+from trader.core.schema import FILL, NS_PER_SECOND
 
 ROUND_TRIP = np.dtype(
     [
@@ -43,6 +43,7 @@ class RoundTrips:
     open_count: int
 
 
+SPLIT_LEG = -1  # of a row among the fills that is a split
 OPEN_TRADE = np.dtype(
     [
         ("lots", "<f8"),  # position now, in whole lots: float dust never keeps a trade open
@@ -70,6 +71,18 @@ def round_trips(fills: np.ndarray, lot_sizes: np.ndarray) -> RoundTrips:
     return RoundTrips(closed[order], int(np.count_nonzero(working["lots"])))
 
 
+def with_splits(fills: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """FILL rows with a row for every split (CASHFLOW) between the fills that it lies between."""
+    if not len(splits):
+        return fills
+    marks = np.zeros(len(splits), FILL)
+    marks["leg"] = SPLIT_LEG
+    for name in ("ts_ns", "symbol", "qty", "realized_pnl"):
+        marks[name] = splits[name]
+    marks["price"] = splits["value"]
+    return np.insert(fills, np.searchsorted(fills["fill_id"], splits["fill_id"]), marks)
+
+
 @jit
 def fold_fills(fills, lot_sizes, working, trades):  # type: ignore[no-untyped-def]
     """Carry the OPEN_TRADE of each symbol through its fills; returns how many trades closed."""
@@ -78,6 +91,9 @@ def fold_fills(fills, lot_sizes, working, trades):  # type: ignore[no-untyped-de
         fill = fills[index]
         lot_size = lot_sizes[fill["symbol"]]
         state = working[fill["symbol"]]
+        if fill["leg"] == SPLIT_LEG:
+            closed += cross_split(state, fill, lot_size, trades[closed])
+            continue
         lots = np.rint(fill["qty"] / lot_size)
         before = state["lots"]
         after = before + lots
@@ -95,6 +111,32 @@ def fold_fills(fills, lot_sizes, working, trades):  # type: ignore[no-untyped-de
                 close_trade(state, fill, lot_size, trades[closed])
                 closed += 1
     return closed
+
+
+@inlined
+def cross_split(state, mark, lot_size, trade):  # type: ignore[no-untyped-def]
+    """Carry an open trade into the units after a split; 1 if the split ended it, otherwise 0.
+
+    `mark` has the ratio in `price`, the change of units in `qty`.
+    """
+    if state["lots"] == 0.0:
+        return 0
+    ratio = mark["price"]
+    lots = state["lots"] + np.rint(mark["qty"] / lot_size)
+    worth = state["entered_notional"] / state["entered"]  # a unit before the split
+    whole = state["lots"] * ratio
+    rest = abs(whole - lots) * lot_size  # paid out
+    state["entered"] *= ratio
+    state["left"] *= ratio
+    state["largest"] *= ratio
+    state["left"] += rest
+    state["left_notional"] += rest * worth / ratio + mark["realized_pnl"] * state["side"]
+    state["gross_pnl"] += mark["realized_pnl"]
+    state["lots"] = lots
+    if lots == 0.0:
+        close_trade(state, mark, lot_size, trade)
+        return 1
+    return 0
 
 
 @inlined

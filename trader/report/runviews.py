@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trader.report.runs import BrokenRun, StoredRun
-from trader.report.tables import NOT_DEFINED, RETURNS, TRADES
+from trader.report.tables import NOT_DEFINED, RETURNS, TRADES, money
 
 LISTED = (
     *("command", "name", "engine", "started_at", "finished_at", "exit_code", "digest"),
@@ -156,6 +156,25 @@ def _verdict(document: Mapping[str, Any], letters: str) -> list[str]:
             lines.append("The model's files differ (weights, signals or code): see manifest.json.")
     for letter, parting in zip(letters[1:], document["divergence"], strict=True):
         lines += _parting_lines(letter, parting)
+        lines += _apart_lines(letter, parting)
+    return lines
+
+
+def _apart_lines(letter: str, parting: Mapping[str, Any]) -> list[str]:
+    """How far two runs are apart in all, where they are."""
+    trades, gap = parting["trades"], parting["equity_gap"]
+    lines = []
+    if trades["only_first"] or trades["only_other"]:
+        lines.append(
+            f"Round trips: {trades['shared']:,} in both, {trades['only_first']:,} in A alone (P&L "
+            f"{money(trades['only_first_pnl'])}), {trades['only_other']:,} in {letter} alone (P&L "
+            f"{money(trades['only_other_pnl'])})."
+        )
+    if gap["largest"]:
+        lines.append(
+            f"Equity of {letter} less A: {money(gap['largest'])} at most, at {gap['largest_at']}; "
+            f"{money(gap['at_end'])} at the end."
+        )
     return lines
 
 

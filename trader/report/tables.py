@@ -99,15 +99,12 @@ def exit_lines(metrics: Mapping[str, Any]) -> list[RenderableType]:
         lines += [Text(line) for line in textwrap.wrap(f"Trades closed by: {told}", 80)]
     doubtful = metrics.get("ambiguous_fills", 0)
     if doubtful:
-        lines += [
-            Text(line)
-            for line in textwrap.wrap(
-                f"{doubtful:,} fills were ambiguous: stop and target, or entry and stop, inside "
-                "one bar, of which the worse was taken (broker.intrabar); the best order of "
-                f"prices would have made {money(metrics['ambiguous_best'])} more",
-                80,
-            )
-        ]
+        told = (
+            f"{doubtful:,} fill{'' if doubtful == 1 else 's'} ambiguous: stop and target, or entry "
+            "and stop, inside one bar, of which the worse was taken (broker.intrabar); the best "
+            f"order of prices would have made {money(metrics['ambiguous_best'])} more"
+        )
+        lines += [Text(line) for line in textwrap.wrap(told, 80)]
     return lines
 
 
@@ -119,6 +116,13 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             "WARNING: broker.fill is same_close. Orders filled at the very close they were\n"
             "decided on, which no real order can do. Do not trust these numbers."
+        )
+    seen = document.get("in_sample")
+    if seen is not None and seen["bars"]:
+        lines.append(
+            f"WARNING: in sample. {seen['share']:.1%} of the bars lie in what the model was\n"
+            f"trained on ({seen['trained_from']} to {seen['trained_to']}).\n"
+            "There, the result says nothing of other data."
         )
     if risk["trading_state"] != "ACTIVE":
         lines.append(
@@ -182,7 +186,7 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
     ]
     closing = document["orders"] - risk["approved"]  # no decision is behind these
     if closing > 0:
-        rows.insert(2, ("  sent for --flatten", f"{closing:,}"))
+        rows.insert(2, ("  sent to close", f"{closing:,}"))
     if risk["state_changes_total"]:
         last = risk["state_changes"][-1]
         text = f"{last['from']} to {last['to']} at {last['time']} {last['reason']}".rstrip()

@@ -1,12 +1,15 @@
 """Files of the user's own that decide what a run does: code behind `module:name`, models, signals.
 
-Law: finds the module that `targets.load_target` would load, and imports nothing. Only the files
-of the target's own module are looked at, not what it imports in its turn.
+Law: finds the module that `targets.load_target` would load, and imports nothing. What a module of
+the user's imports is followed as long as it lies in the folders that are searched; libraries are
+the business of the environment.
 """
 
+import ast
 import hashlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -17,6 +20,8 @@ from trader.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
 FILES_KEY = "model.files"
+NOT_OWN = {*sys.stdlib_module_names, "trader"}  # never the user's, whatever the folder
+LIBRARIES = {"site-packages", "dist-packages"}
 
 
 class OwnFile(NamedTuple):
@@ -29,9 +34,9 @@ class OwnFile(NamedTuple):
 def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile]:
     """Every file of the user's behind model and features, by the config key that names it.
 
-    A key of code (`model.target`) is followed by its module's name where that lies in a package:
-    the files of the packages around it are run, too. What is not there is left out: loading it
-    says what is wrong.
+    A key of code (`model.target`) is followed by a module's name where that is not the target's
+    own: the files of the packages around it, and what it imports out of the user's folders, are
+    run, too. What is not there is left out: loading it says what is wrong.
     """
     found = {}
     path = getattr(config.model, "path", None)
@@ -39,8 +44,9 @@ def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile
         found["model.path"] = Path(path)
     found.update(_listed(config))
     for key, target in _targets(config):
-        for module, file in _sources(target.partition(":")[0], search_paths):
-            found[key if module == target.partition(":")[0] else f"{key} ({module})"] = file
+        own = target.partition(":")[0]
+        for module, file in _with_imports(own, search_paths).items():
+            found[key if module == own else f"{key} ({module})"] = file
     return {key: OwnFile(str(file), sha) for key, file in found.items() if (sha := _sha256(file))}
 
 
@@ -76,8 +82,49 @@ def _targets(config: Config) -> Iterator[tuple[str, str]]:
         yield "model.target", target
     for name, feature in config.features.items():
         found = feature.params.get("target")
-        if feature.type == "python" and isinstance(found, str):
+        if feature.type in ("python", "frame") and isinstance(found, str):
             yield f"features.{name}.target", found
+
+
+def _with_imports(module: str, search_paths: Sequence[Path]) -> dict[str, Path]:
+    """Module → file of a module, the packages around it, and all that they import of the user's."""
+    found = dict(_sources(module, search_paths))
+    folders = [Path(path).resolve() for path in search_paths]
+    waiting = list(found.items())
+    while waiting:
+        for name in _imports(*waiting.pop()):
+            if name in found or name.partition(".")[0] in NOT_OWN:
+                continue
+            for own, file in _sources(name, search_paths):
+                if own not in found and _is_own(file, folders):
+                    found[own] = file
+                    waiting.append((own, file))
+    return found
+
+
+def _is_own(file: Path, folders: Sequence[Path]) -> bool:
+    """Whether a file lies in the user's folders, and not in an environment inside of them."""
+    place = file.resolve()
+    return not LIBRARIES & set(place.parts) and any(map(place.is_relative_to, folders))
+
+
+def _imports(module: str, file: Path) -> Iterator[str]:
+    """Dotted names that the file of `module` may import, inside functions too."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # not Python, or broken: loading it says so
+        return
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1] if node.level else []
+            start = ".".join(filter(None, [*above, node.module or ""]))
+            if start:
+                yield start
+            yield from (".".join(filter(None, [start, alias.name])) for alias in node.names)
 
 
 def _sources(module: str, search_paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:

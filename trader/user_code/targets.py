@@ -14,11 +14,12 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trader.errors import ConfigError, ModelError
 
+BEFORE_OWN_CODE: list[Callable[[], None]] = []  # called before a target is loaded
 _ours: set[str] = set()  # top-level modules loaded from searched folders
 
 
@@ -28,6 +29,8 @@ def load_target(target: str, key: str, search_paths: Sequence[Path] = ()) -> obj
     `key` is the config key to blame. Raises `ConfigError` if module or name does not exist,
     `ModelError` if the module fails while it is imported.
     """
+    for prepare in tuple(BEFORE_OWN_CODE):
+        prepare()
     module_name, _, names = target.partition(":")
     folders = [str(Path(path).resolve()) for path in search_paths]
     sys.path[:] = [*(path for path in sys.path if path not in folders), *dict.fromkeys(folders)]

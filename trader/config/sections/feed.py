@@ -27,7 +27,7 @@ from trader.config.sections.section import Section
 
 Policy = Literal["error", "warn", "drop"]
 FILES = ("csv", "parquet")
-MARKETS = ("ccxt",)
+MARKETS = ("ccxt", "alpaca")
 FRAME = "frame"  # a DataFrame given from Python
 BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
@@ -115,7 +115,7 @@ class Feed(Section):
     """Where bars come from."""
 
     type: FeedType = Field(
-        description="Kind of source: csv, parquet, stdin, ccxt, or one that an installed "
+        description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
         "package adds; frame is a DataFrame given from Python."
     )
     path: OrNone[Text] = Field(
@@ -193,6 +193,11 @@ class Feed(Section):
     disconnect_after_seconds: OrNone[Seconds] = Field(
         default=None,
         description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
+    )
+    adjustments: OrNone[Text] = Field(
+        default=None,
+        description="CSV of splits, dividends and delistings (timestamp, symbol, kind, value); "
+        "prices are as traded.",
     )
     quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
 

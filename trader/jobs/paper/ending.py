@@ -268,6 +268,7 @@ def _result(
         equity=_curve(record),
         events=record.events,
         order_rows=record.order_rows,
+        cashflows=record.cashflows,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},

@@ -41,7 +41,8 @@ from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
-from trader.wiring import build_features, load_hooks, search_paths
+from trader.user_code.hooks import load_hooks
+from trader.wiring import build_features, search_paths
 
 QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -85,7 +86,7 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
     """Everything that trades, warm and started; ended when the block is left."""
     config = begun.config
     paths = search_paths(begun.order.config_files)
-    features = build_features(config, begun.rules.sessions, paths)
+    features = build_features(config, begun.rules.sessions, paths, begun.rules.adjustments)
     stream = features.stream()
     quality, hours = config.feed.quality, begun.rules.sessions
     may_be_negative = [one.allow_negative_prices for one in config.instruments]
@@ -93,6 +94,8 @@ async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Part
         len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
     )
     seen = seen_bars(begun)
+    if begun.history is not None:
+        features.prove(begun.history.bars)
     if seen is not None:
         stream.warm_up(seen)
     _show(gate, begun)

@@ -9,8 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from trader.core.batch import run_slices
-from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Out, Rules, new_book, new_out
-from trader.core.schema import EQUITY, FILL
+from trader.core.book import (
+    CASHFLOWS,
+    DECISIONS,
+    EQUITIES,
+    FILLS,
+    Book,
+    Inputs,
+    Out,
+    Rules,
+    new_book,
+    new_out,
+)
+from trader.core.schema import CASHFLOW, EQUITY, FILL
 from trader.engine.batch import ROWS_PER_CHUNK
 from trader.engine.digest import RunDigest
 
@@ -23,6 +34,7 @@ class LeanRecord:
     fills: np.ndarray  # FILL
     equity: np.ndarray  # EQUITY, one row a slice
     digest: str
+    cashflows: np.ndarray  # CASHFLOW
 
 
 class LeanRunner:
@@ -30,18 +42,21 @@ class LeanRunner:
 
     def __init__(self) -> None:
         self._equity = np.empty(0, EQUITY)
-        self._buffers: dict[int, Out] = {}
+        self._buffers: dict[tuple[int, int], Out] = {}
 
     def run(self, rules: Rules, inputs: Inputs) -> LeanRecord:
         """Run all of `inputs` from a fresh book."""
         book = new_book(rules)
         symbols = len(rules.instruments)
-        if symbols not in self._buffers:
-            self._buffers = {symbols: new_out(symbols, max(1, ROWS_PER_CHUNK // symbols))}
+        sizes = symbols, len(rules.adjustments)
+        if sizes not in self._buffers:
+            slices = max(1, ROWS_PER_CHUNK // symbols)
+            self._buffers = {sizes: new_out(symbols, slices, len(rules.adjustments))}
         if len(self._equity) < len(inputs.bars):
             self._equity = np.empty(len(inputs.bars), EQUITY)
-        buffers, digest = self._buffers[symbols], RunDigest(is_threaded=False)
+        buffers, digest = self._buffers[sizes], RunDigest(is_threaded=False)
         fills: list[np.ndarray] = []
+        moved = [np.empty(0, CASHFLOW)]
         start, slices = 0, 0
         while start < len(inputs.bars):
             equity = self._equity[slices : slices + len(buffers.decisions)]
@@ -56,5 +71,9 @@ class LeanRunner:
             digest.add(out.decisions[: out.counts[DECISIONS]], filled, equity[:rows])
             if len(filled):
                 fills.append(filled.copy())
+            if out.counts[CASHFLOWS]:
+                moved.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
         joined = np.concatenate(fills) if fills else np.empty(0, FILL)
-        return LeanRecord(book, joined, self._equity[:slices], digest.hexdigest())
+        return LeanRecord(
+            book, joined, self._equity[:slices], digest.hexdigest(), np.concatenate(moved)
+        )

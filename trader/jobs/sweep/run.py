@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +78,24 @@ def plan_of(loaded: LoadedConfig, asked: Mapping[str, Any]) -> Plan:
     return Plan(**written)
 
 
+def load_varied(
+    load: Callable[[Mapping[str, Any]], LoadedConfig], params: Mapping[str, Any]
+) -> LoadedConfig:
+    """The config that trials vary; `load` is given overrides, and loads it.
+
+    A config that is whole only with its parameters (a stop without its value) is loaded with their
+    first values; one that is wrong with them, too, is refused for what is wrong without.
+    """
+    try:
+        return load({})
+    except ConfigError:
+        if params:
+            firsts = {one.key: one.values[0] for one in space_of(params).parameters}
+            with suppress(ConfigError):
+                return load(firsts)
+        raise
+
+
 def sweep(order: SweepOrder, progress: Progress | None = None) -> Swept:
     """Run all trials of `order`. Raises `TraderError`s of what no trial could mend."""
     began = time.perf_counter()
@@ -143,7 +161,9 @@ def _job(order: SweepOrder, folder: SweepFolder) -> Sweepable:
     files = tuple(str(Path(file).resolve()) for file in order.config_files)
     given = Given(model=order.given.model)  # the frame is in the folder
     tree = _without_sweep(order.loaded)
-    return Sweepable(tree, files, str(folder.work.resolve()), order.plan.folds or 0, given)
+    varied = tuple(order.plan.params)
+    place = str(folder.work.resolve())
+    return Sweepable(tree, files, place, order.plan.folds or 0, varied, given)
 
 
 def _without_sweep(loaded: LoadedConfig) -> Any:

@@ -88,6 +88,14 @@ def read_options(options: Iterable[str]) -> dict[str, str]:
     return params
 
 
+def as_override(pair: tuple[str, Value]) -> str:
+    """A key and its value as after `--set`."""
+    key, value = pair
+    if value is None or isinstance(value, bool):
+        return f"{key}={'none' if value is None else str(value).lower()}"
+    return f"{key}={value}"
+
+
 def values_of(key: str, given: Any) -> tuple[Value, ...]:
     """The values that a text, a range or a list means: numbers where they look like numbers."""
     if isinstance(given, str):

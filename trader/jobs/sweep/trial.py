@@ -8,7 +8,7 @@ is its result, not the end of the sweep.
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,19 +21,20 @@ from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
-from trader.core.schema import TradingState
+from trader.core.schema import CashflowKind, TradingState
 from trader.errors import ConfigError, TraderError
-from trader.features.feature_set import FeatureSet
+from trader.features.forward_prices import ForwardPrices
+from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.models.model import CHUNK_ROWS, Model, Prediction, predict_actions
-from trader.report.curve import curve_facts, session_equity
-from trader.report.metrics import EquityFacts, return_values
+from trader.models.model import CHUNK_ROWS, Prediction, predict_actions
+from trader.report.curve import deepest_fall, session_ends
+from trader.report.metrics import profit_of
 from trader.report.overfitting import blocks_for, moments
 from trader.report.ratios import annual_ratios, daily_returns
-from trader.report.roundtrips import round_trips
+from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     Given,
@@ -48,6 +49,7 @@ from trader.wiring import (
 Made = TypeVar("Made")
 COLUMNS_KEPT = 64  # maps of feature columns a worker holds open
 WARM_ROWS = 64
+BARS_DEPEND_ON = ("feed", "instruments", "bar_period_seconds", "risk.market_hours")
 NUMBERS = ("final_equity", "total_return", "sharpe", "sortino", "max_drawdown")  # of the table
 PREDICTIONS_KEPT = 2  # of the trials before: the next one often differs in exits or limits only
 
@@ -60,6 +62,7 @@ class Sweepable:
     files: tuple[str, ...]  # it came from
     folder: str  # shared arrays
     folds: int = 0
+    varied: tuple[str, ...] = BARS_DEPEND_ON  # the keys that trials set
     given: Given = NOTHING
 
 
@@ -113,7 +116,9 @@ class Workshop:
         self.store = ArrayStore(Path(job.folder))
         self._paths = search_paths([Path(file) for file in job.files])
         self._runner = LeanRunner()
-        self._markets, self._checked = Recent(2), Recent(64)
+        self._markets, self._checked, self._ends = Recent(2), Recent(64), Recent(4)
+        self._known: dict[str, tuple[str, ...]] = {}  # definition of a feature: its columns
+        self._fixed: Market | None = None  # where no parameter names what bars depend on
         self._columns, self._said = Recent(COLUMNS_KEPT), Recent(PREDICTIONS_KEPT)
 
     def run(self, number: int, params: Assignment) -> Outcome:
@@ -135,6 +140,7 @@ class Workshop:
     def warm_up(self) -> None:
         """Load compiled code and libraries by a run over the first few bars."""
         config = checked_tree(self.job.tree, []).config
+        self.fix_market(self.job.varied)
         market = self.market(config)
         few = Market(market.key, market.bars[:WARM_ROWS].copy(), market.sessions)
         actions, reasons = np.zeros(len(few.bars), np.int8), np.zeros(len(few.bars), np.int16)
@@ -155,8 +161,15 @@ class Workshop:
 
     def market(self, config: Config) -> Market:
         """The bars that a config reads, from the shared folder."""
+        if self._fixed is not None:
+            return self._fixed
         key = market_key(config)
         return self._markets.get(key, lambda: self._open_market(key, config))
+
+    def fix_market(self, params: Iterable[str]) -> None:
+        """Keep the base config's bars where no parameter names what they depend on."""
+        if not any(key.startswith(BARS_DEPEND_ON) for key in params):
+            self._fixed = self.market(checked_tree(self.job.tree, []).config)
 
     def _open_market(self, key: str, config: Config) -> Market:
         def load() -> None:
@@ -178,27 +191,40 @@ class Workshop:
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
-        features = build_features(config, market.sessions, self._paths)
         about = config.model_dump(include={"features", "model", "instruments"}, mode="json")
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
-            matrix = self._matrix(config, market, features)
-            model = self._model(config, features)
+            matrix = self._matrix(config, market)
+            model = build_model(config, self._names(config, market), self._paths, self.job.given)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
-            return predict_actions(model, market.bars, matrix, rows)
+            adjustments = load_adjustments(config, market.sessions)
+            seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+            return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
 
-    def _model(self, config: Config, features: FeatureSet) -> Model:
-        return build_model(config, features.names, self._paths, self.job.given)
+    def _names(self, config: Config, market: Market) -> tuple[str, ...]:
+        """Columns of the features; each definition is checked when it is first seen."""
+        if not all(self._definition(market, name, config) for name in config.features):
+            return build_features(config, market.sessions, self._paths).names
+        return tuple(config.features)
 
-    def _matrix(self, config: Config, market: Market, features: FeatureSet) -> np.ndarray:
+    def _definition(self, market: Market, name: str, config: Config) -> bool:
+        """Whether a feature is one column, of its own name."""
+        spec = config.features[name]
+        key = f"{market.key} {name} {spec!r}"
+        if key not in self._known:
+            alone = config.model_copy(update={"features": {name: spec}})
+            self._known[key] = build_features(alone, market.sessions, self._paths).names
+        return self._known[key] == (name,)
+
+    def _matrix(self, config: Config, market: Market) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
-        if features.names != tuple(config.features):  # a feature of several columns
-            return features.batch(market.bars)
-        matrix = np.empty((len(market.bars), len(features.names)), order="F")
-        for column, name in enumerate(features.names):
+        if self._names(config, market) != tuple(config.features):  # one of several columns
+            return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
+        matrix = np.empty((len(market.bars), len(config.features)), order="F")
+        for column, name in enumerate(config.features):
             matrix[:, column] = self._column(config, market, name)
         return matrix
 
@@ -223,19 +249,28 @@ class Workshop:
     ) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
         account = record.book.account[0]
         start = float(account["start_equity"])
-        by_session = session_equity(record.equity, market.sessions, config.period_ns)
-        curve = curve_facts(record.equity, start) if len(record.equity) else None
-        facts = EquityFacts(start, curve, by_session)
-        per_year = sessions_per_year(config.risk.market_hours)
-        found = return_values(facts, per_year, {})
+        final = float(record.equity["equity"][-1]) if len(record.equity) else start
+        ends = self._ends.get(
+            f"{market.key} {len(record.equity)}",
+            lambda: session_ends(record.equity["ts_ns"], market.sessions, config.period_ns),
+        )
+        returns = daily_returns(record.equity["equity"][ends], start)
+        ratios, _ = annual_ratios(returns, sessions_per_year(config.risk.market_hours))
+        found = {
+            "final_equity": final,
+            "total_return": profit_of(final, start) / start,
+            "sharpe": ratios["sharpe"],
+            "sortino": ratios["sortino"],
+            "max_drawdown": float(deepest_fall(record.equity, start)),
+        }
         lots = np.array([instrument.lot_size for instrument in config.instruments])
+        splits = record.cashflows[record.cashflows["kind"] == CashflowKind.SPLIT]
         values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
         values |= {
-            "trades": len(round_trips(record.fills, lots).closed),
+            "trades": len(round_trips(with_splits(record.fills, splits), lots).closed),
             "digest": record.digest,
             "trading_state": TradingState(int(account["trading_state"])).name,
         }
-        returns = daily_returns(by_session, start)
         sums = moments(returns, blocks_for(len(returns))).tolist()
         folds = moments(returns, self.job.folds).tolist() if self.job.folds else []
         return values, sums, folds

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trader.core import jit
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.trial import Outcome, Sweepable, Workshop
@@ -169,6 +170,8 @@ class Workers:
         """Start the processes, each with everything loaded, before the first trial counts."""
         from joblib import Parallel, delayed
 
+        if jit.needs_compiling():  # once, here, and not in each of them
+            Workshop(self._job).warm_up()
         for old in Path(self._job.folder).glob(".ready-*"):
             old.unlink()
         with _backend(self._crew):

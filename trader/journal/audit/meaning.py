@@ -15,7 +15,7 @@ them. It never raises for what a journal says; it returns the first thing wrong 
 import math
 from typing import Any
 
-from trader.core.schema import Reason, TradingAction
+from trader.core.schema import CashflowKind, Reason, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
 from trader.journal.audit.stops import Stops
@@ -45,6 +45,7 @@ class Meaning:
         self._symbols: list[str] = []
         self._limits: dict[str, float] = {}
         self._column: dict[str, int] = {}  # of DECISION rows
+        self._flow_column: dict[str, int] = {}  # of CASHFLOW rows
         self._cash_column = 0
         self._mono_ns = 0
         self._bar_ns: int | None = None
@@ -81,6 +82,8 @@ class Meaning:
         self._limits = {name: number(value) for name, value in data["limits"].items()}
         layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
+        flows = layouts.get("CASHFLOW", [])
+        self._flow_column = {field[0]: place for place, field in enumerate(flows)}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
         if not math.isfinite(self.fold.cash):
@@ -156,6 +159,21 @@ class Meaning:
             if qty != 0.0:
                 self._approved[data["first"] + offset] = (symbol, qty)
         return self.fold.cash_fault(number(data["account"][self._cash_column]))
+
+    def _cashflow(self, stamp: Stamp, data: Data) -> str | None:
+        if self._actions is None or stamp[2] != self._bar_ns:
+            return "money moved outside a slice"
+        column = self._flow_column
+        for row in data["rows"]:
+            amount, qty, ratio = (number(row[column[name]]) for name in ("amount", "qty", "value"))
+            kind = row[column["kind"]]
+            name = self._name(row[column["symbol"]])
+            fault = self.fold.move(name, amount, qty)
+            if fault is None and kind == CashflowKind.SPLIT:
+                fault = self.fold.split(name, ratio)
+            if fault is not None:
+                return fault
+        return None
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""
@@ -263,6 +281,7 @@ _STEPS = {
     "BAR": Meaning._bar,
     "ACTION": Meaning._action,
     "DECISION": Meaning._decision,
+    "CASHFLOW": Meaning._cashflow,
     "ORDER_INTENT": Meaning._intent,
     "ORDER_SENT": Meaning._sent,
     "ORDER_ACK": Meaning._ack,

@@ -203,17 +203,40 @@ class OrderFold:
     def _book(self, symbol: str, qty: float, price: float, commission: float) -> str | None:
         if not (0.0 < price < math.inf and 0.0 <= commission < math.inf):
             return f"a fill at {price!r} with a commission of {commission!r}"
+        self._hold(symbol, qty)
+        self.cash -= qty * price + commission
+        self._largest_cash = max(self._largest_cash, abs(self.cash))
+        if not self._largest_cash < math.inf:  # and nothing would be a difference any more
+            return f"a fill of {qty!r} at {price!r} makes cash {self.cash!r}"
+        return None
+
+    def move(self, symbol: str, amount: float, qty: float) -> str | None:
+        """Book money and units that moved without a trade."""
+        if not (math.isfinite(amount) and math.isfinite(qty)):
+            return f"{amount!r} of money and {qty!r} units of {symbol} moved without a trade"
+        self._hold(symbol, qty)
+        self.cash += amount
+        self._largest_cash = max(self._largest_cash, abs(self.cash))
+        return None
+
+    def split(self, symbol: str, ratio: float) -> str | None:
+        """Every order of a symbol in the units after a split."""
+        if not 0.0 < ratio < math.inf:
+            return f"a split of {symbol} by {ratio!r}"
+        for order in self.orders.values():
+            if order.symbol == symbol:
+                order.qty *= ratio
+                order.filled *= ratio
+                order.cancelled *= ratio
+        return None
+
+    def _hold(self, symbol: str, qty: float) -> None:
         held = self.positions.get(symbol, 0.0) + qty
         if abs(held) <= TOLERANCE * abs(qty):
             self.positions.pop(symbol, None)
         else:
             self.positions[symbol] = held
             self._largest_position = max(self._largest_position, abs(held))
-        self.cash -= qty * price + commission
-        self._largest_cash = max(self._largest_cash, abs(self.cash))
-        if not self._largest_cash < math.inf:  # and nothing would be a difference any more
-            return f"a fill of {qty!r} at {price!r} makes cash {self.cash!r}"
-        return None
 
     def _cancel_intent(self, seq: int, data: Data) -> str | None:
         order = self._known("CANCEL_INTENT", data)

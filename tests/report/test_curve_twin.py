@@ -1,0 +1,18 @@
+"""The drawdown that sweeps read is that of the report, to the last bit."""
+
+import numpy as np
+import pytest
+
+from trader.core.schema import EQUITY
+from trader.report.curve import curve_facts, deepest_fall
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("step", [1e-12, 1e-4, 0.05])
+def test_the_deepest_fall_is_that_of_the_facts(seed, step):
+    rng = np.random.default_rng(seed)
+    equity = np.zeros(20_000, EQUITY)
+    equity["ts_ns"] = np.arange(len(equity))
+    equity["equity"] = 100_000.0 * np.exp(np.cumsum(rng.normal(0.0, step, len(equity))))
+    for start in (100_000.0, 50_000.0, 400_000.0):
+        assert deepest_fall(equity, start) == curve_facts(equity, start).max_drawdown_frac

@@ -1,0 +1,103 @@
+"""Alpaca market data for US stocks: REST v2 and the msgpack stream.
+
+Read at docs.alpaca.markets (market-data-api, real-time stock data), 2026-11. A bar is stated once
+it has closed (`b`); a correction comes as `u`. One second counts as its minute here.
+"""
+
+import time
+from email.utils import formatdate
+
+import msgpack
+from aiohttp import WSMsgType, web
+
+from tests.venue.server import Venue, main
+
+
+class Alpaca(Venue):
+    name = "alpaca"
+    symbols = ("AAPL", "MSFT")
+    keys = ("key-id", "key-secret")
+
+    def routes(self):
+        return [
+            web.get("/v2/stocks/bars/latest", self.latest),
+            web.get("/v2/stocks/bars", self.bars),
+            web.get("/stream", self.socket),
+        ]
+
+    def told(self, request, document):
+        given = request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
+        if given != self.keys:
+            return web.json_response({"code": 40110000, "message": "no such key"}, status=403)
+        return web.json_response(document, headers={"Date": formatdate(self.market.now_s())})
+
+    async def latest(self, request):
+        at = int(self.market.now_s()) // self.market.period_s * self.market.period_s
+        at -= self.market.period_s
+        wanted = [name for name in request.query["symbols"].split(",") if name in self.symbols]
+        return self.told(request, {"bars": {name: self.row(name, at) for name in wanted}})
+
+    def row(self, symbol, at):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+        values = self.market.bar(symbol, at, self.market.share(at))
+        return {"t": stamp, **dict(zip("ohlcv", values, strict=True)), "n": 12, "vw": values[3]}
+
+    async def bars(self, request):
+        symbol, query = request.query["symbols"], request.query
+        start_s, end_s = (seconds(query[name]) for name in ("start", "end"))
+        opens = self.market.opens(start_s, min(end_s + 0.001, self.market.now_s()))
+        opens = [at for at in opens if self.market.has_trades(symbol, at)]
+        first = int(query.get("page_token", 0))
+        page = opens[first : first + 3]  # small pages: they have to be followed
+        token = str(first + 3) if len(opens) > first + 3 else None
+        rows = [self.row(symbol, at) for at in page]
+        return self.told(request, {"bars": {symbol: rows}, "next_page_token": token})
+
+    def frame(self, symbol, open_s, share, is_closed):
+        if not is_closed or not self.market.has_trades(symbol, open_s):
+            return None
+        values = self.market.bar(symbol, open_s)
+        kind = "u" if (symbol, open_s) in self.market.revised else "b"
+        stamp = msgpack.Timestamp(open_s)
+        row = dict(zip("ohlcv", values, strict=True))
+        return [{"T": kind, "S": symbol, "t": stamp, **row, "n": 12, "vw": values[3]}]
+
+    async def put(self, line, frame):
+        await line.socket.send_bytes(msgpack.packb(frame))
+
+    async def socket(self, request):
+        async with self.line(request) as line:
+            await self.put(line, [{"T": "success", "msg": "connected"}])
+            async for message in line.socket:
+                if message.type != WSMsgType.BINARY:
+                    continue
+                asked = msgpack.unpackb(message.data)
+                if asked["action"] == "auth":
+                    ok = (asked["key"], asked["secret"]) == self.keys
+                    good = {"T": "success", "msg": "authenticated"}
+                    bad = {"T": "error", "code": 402, "msg": "auth failed"}
+                    await self.put(line, [good if ok else bad])
+                else:
+                    line.wanted |= set(asked.get("bars", ()))
+                    await self.put(line, [{"T": "subscription", "bars": sorted(line.wanted)}])
+            return line.socket
+
+
+def seconds(text):
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def options(port):
+    """What `feed.options` says to point alpaca-py here."""
+    return {
+        "api_key": "${ALPACA_KEY}",
+        "secret_key": "${ALPACA_SECRET}",
+        "url_override": f"http://127.0.0.1:{port}",
+        "stream_url_override": f"ws://127.0.0.1:{port}/stream",
+    }
+
+
+if __name__ == "__main__":
+    main(Alpaca)

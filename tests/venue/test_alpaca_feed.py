@@ -1,0 +1,123 @@
+"""The real alpaca-py against a loopback Alpaca, whose minutes last a second."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+pytest.importorskip("alpaca")
+pytest.importorskip("aiohttp")
+
+from tests.venue.alpaca import Alpaca, options
+from tests.venue.kit import Clock, Got, is_whole, truth, until, write_config
+from tests.venue.market import Market
+from trader.config.load import load_config
+from trader.errors import ConfigError, DataError
+from trader.feeds.alpaca_source import AlpacaSource
+from trader.feeds.registry import open_source
+from trader.feeds.venue_feed import VenueFeed
+
+# alpaca-py still imports it
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.filterwarnings("ignore:websockets.legacy:DeprecationWarning"),
+]
+
+
+class OfSeconds(AlpacaSource):
+    """Alpaca's adapter where a bar of the stream is one second long."""
+
+    streamed_s = 1
+
+
+@contextlib.asynccontextmanager
+async def listening(path, environ):
+    config = load_config(path).config
+    terms = open_source(config, environ)._terms
+    feed, got = VenueFeed(config, OfSeconds(terms), Clock()), Got()
+
+    async def read():
+        async for item in feed:
+            got.take(item)
+
+    got.feed, got.reading = feed, asyncio.ensure_future(read())
+    try:
+        yield got
+    finally:
+        got.reading.cancel()
+        await asyncio.wait({got.reading})
+        await feed.aclose()
+
+
+KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
+
+
+def run(tmp_path, test, keys=KEYS, **market):
+    async def whole():
+        venue = await Alpaca(Market(17, **market)).start()
+        path = write_config(tmp_path, options(venue.port), symbols="AAPL, MSFT", exchange="none",
+                            type="alpaca")  # fmt: skip
+        try:
+            async with listening(path, keys) as got:
+                await test(venue, got)
+        finally:
+            await venue.stop()
+
+    asyncio.run(whole())
+
+
+def test_bars_that_are_stated_join_the_history(tmp_path):
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 3 and len(got.live(1)) >= 3)
+        for symbol, name in enumerate(venue.symbols):
+            values = got.values(symbol)
+            assert is_whole(values)
+            assert values == truth(venue.market, name, values)
+            assert "STATED" in got.proofs(symbol)
+
+    run(tmp_path, test)
+
+
+def test_a_dropped_line_is_filled_and_a_correction_is_told(tmp_path):
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 2)
+        await venue.do("drop")
+        count = len(got.live(0))
+        await until(got, lambda: len(got.live(0)) >= count + 2)
+        await venue.do("revise")
+        await until(got, lambda: got.again)
+        values = got.values(0)
+        assert is_whole(values)
+        revised = {at for _, at in venue.market.revised}
+        assert {int(bar["ts_ns"]) // 10**9 - 1 for bar in got.again} == revised
+        assert {"FEED_DOWN", "FEED_UP"} <= set(got.kinds())
+
+    run(tmp_path, test)
+
+
+def test_keys_that_are_wrong_are_told_and_not_shown(tmp_path):
+    async def test(venue, got):
+        with pytest.raises(DataError, match="refuses the keys") as caught:
+            await got.reading
+        assert "wrong-secret" not in str(caught.value)
+
+    run(tmp_path, test, {**KEYS, "ALPACA_SECRET": "wrong-secret"})
+
+
+def test_bars_of_a_length_alpaca_has_not_are_refused(tmp_path):
+    path = write_config(tmp_path, options(1), exchange="none", type="alpaca", symbols="AAPL")
+
+    async def whole():
+        config = load_config(path).config
+        await open_source(config, KEYS).open()
+
+    with pytest.raises(ConfigError, match="alpaca has bars of 60"):
+        asyncio.run(whole())
+
+
+def test_an_option_it_has_not_is_refused(tmp_path):
+    given = {**options(1), "apikey": "${ALPACA_KEY}"}
+    path = write_config(tmp_path, given, exchange="none", type="alpaca", symbols="AAPL")
+    with pytest.raises(ConfigError, match="Extra inputs") as caught:
+        open_source(load_config(path).config, KEYS)
+    assert caught.value.key == "feed.options.apikey"

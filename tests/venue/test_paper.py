@@ -1,0 +1,125 @@
+"""`trader paper` as a child process on a loopback exchange: closed bars only, a kill, a restart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+pytest.importorskip("ccxt")
+pytest.importorskip("aiohttp")
+
+from tests.venue.binance import options
+from tests.venue.kit import write_config
+from tests.venue.test_download import trader, venue_process
+from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, Reason
+from trader.journal import readback
+from trader.journal.store import read_records
+
+pytestmark = pytest.mark.process
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 150  # a first start compiles
+
+
+class Runner:
+    """One `trader paper`, whose events are read from a file."""
+
+    def __init__(self, folder, name):
+        self.out = folder / f"{name}.jsonl"
+        self.err = folder / f"{name}.err"
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "TRADER_HOME": str(folder / "home")}
+        command = [sys.executable, "-m", "trader", "paper", "-c", "live.yaml", "--json"]
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdout=out, stderr=err
+            )
+
+    def events(self, kind):
+        lines = self.out.read_text().split("\n")[:-1]
+        return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+    def until(self, condition):
+        for _ in range(PATIENCE_S * 10):
+            if condition():
+                return
+            assert self.process.poll() is None, self.err.read_text()
+            time.sleep(0.1)
+        raise AssertionError(self.err.read_text())
+
+    def end(self, code):
+        assert self.process.wait(PATIENCE_S) == code, self.err.read_text()
+
+
+def live_slices(journal):
+    """(BAR rows, ACTION rows) of every slice of a journal, in order."""
+    records = list(read_records(journal, types=("BAR", "ACTION")))
+    bars = [
+        readback.bars_of(one) for one in records if one.type == "BAR" and one.data["use"] == "slice"
+    ]
+    actions = [readback.actions_of(one) for one in records if one.type == "ACTION"]
+    return list(zip(bars, actions, strict=True))
+
+
+@pytest.mark.timeout(600)
+def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
+    with venue_process() as port:
+        write_config(tmp_path, options(port))
+
+        def ask(path, document=None):
+            data = None if document is None else json.dumps(document).encode()
+            with urlopen(Request(f"http://127.0.0.1:{port}{path}", data)) as answer:
+                return json.load(answer)
+
+        run = Runner(tmp_path, "first")
+        run.until(lambda: run.events("order_filled"))
+        ask("/_fault", {"name": "maintenance", "value": True})
+        run.until(lambda: any(e["kind"] == "FEED_DOWN" for e in run.events("error")))
+        down_s = time.time()
+        time.sleep(2.5)  # a hole of two bars
+        up_s = time.time()
+        ask("/_fault", {"name": "maintenance", "value": False})
+        count = len(run.events("bar"))
+        run.until(lambda: len(run.events("bar")) > count + 8)
+        trader("kill", "--reason", "test", cwd=tmp_path)
+        run.end(7)
+        kill_id = run.err.read_text().split("trader rearm ")[1].split()[0]
+        orders = len(run.events("order_sent"))
+        trader("rearm", kill_id, "--reason", "test", cwd=tmp_path)
+
+        again = Runner(tmp_path, "second")
+        again.until(lambda: len(again.events("bar")) > 8)
+        again.process.send_signal(signal.SIGINT)
+        again.end(130)
+
+        (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
+        slices = live_slices(journal)
+        first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
+        last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
+        for index, name in enumerate(("BTCUSDT", "ETHUSDT")):
+            true = ask(f"/_truth?symbol={name}&start={first_s}&end={last_s}")
+            rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
+            assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
+    assert orders > 0
+    assert len(run.events("order_sent")) == orders
+    live = [
+        int(bars[0]["ts_ns"]) / 1e9
+        for bars, actions in slices
+        if any(action["reason"] != Reason.DATA_HISTORY and action["action"] for action in actions)
+    ]
+    assert [at for at in live if down_s < at <= up_s] == []
+    for bars, actions in slices:
+        for row, action in zip(bars, actions, strict=True):
+            assert row["flags"] & BAR_PROOF_BITS
+            if row["flags"] & BAR_HISTORY:
+                assert action["action"] == 0
+    start = next(iter(read_records(journal, types=("RUN_START",))))
+    assert start.data["facts"]["BTC/USDT"]["lot_size"] == "0.0001"
+    assert start.data["rules"]["instruments"]["rows"][0][1] == 0.0001
+    trader("audit", "verify", journal.parent.name, cwd=tmp_path)
+    trader("replay", journal.parent.name, cwd=tmp_path)

@@ -1,0 +1,177 @@
+"""Corporate actions: splits, dividends and delistings, before the bars that they are in force on.
+
+Law: an adjustment is in force from the first bar that opens at or after it. A split changes
+quantity, average price, resting orders and trailing windows together, and equity not at all: the
+part of a lot that it leaves is paid out at the last close. A dividend goes to who is long at that
+instant and is paid by who is short. Orders that fill at the open of that bar get none.
+"""
+
+from trader.core import accounting, orders
+from trader.core.jit import inlined, jit
+from trader.core.orders import closing_rest, is_exit
+from trader.core.rounding import is_lot_multiple, lots_down, tick_against
+from trader.core.rows import write_cashflow, write_fill
+from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
+from trader.core.sessions import bar_open_ns
+
+SPLIT = int(AdjustmentKind.SPLIT)
+DIVIDEND = int(AdjustmentKind.DIVIDEND)
+FLOW_SPLIT = int(CashflowKind.SPLIT)
+FLOW_DIVIDEND = int(CashflowKind.DIVIDEND)
+FLOW_CASH_IN_LIEU = int(CashflowKind.CASH_IN_LIEU)
+FLOW_DELISTED = int(CashflowKind.DELISTED)
+DISTANCE = int(LevelUnit.DISTANCE)
+KIND_DELISTED = int(OrderKind.DELISTED)
+DELISTED = int(Reason.DELISTED)
+SPLIT_TO_ZERO = int(Reason.SPLIT_TO_ZERO)
+NO_DECISION = -1
+
+
+@jit
+def adjust_book(book, rules, bar, out):
+    """Take every adjustment that is in force before `bar`, the first of its slice, opens."""
+    open_ns = bar_open_ns(bar, rules.broker[0]["period_ns"])
+    carry = book.carry[0]
+    while carry["adjustments"] < len(rules.adjustments):
+        adjustment = rules.adjustments[carry["adjustments"]]
+        if adjustment["ts_ns"] > open_ns:
+            break
+        carry["adjustments"] += 1
+        if adjustment["kind"] == SPLIT:
+            if book.positions[adjustment["symbol"]]["bars"] > 0:  # else: prices know nothing else
+                split(book, rules, adjustment, out)
+        elif adjustment["kind"] == DIVIDEND:
+            pay_dividend(book, adjustment, out)
+        else:
+            delist(book, rules, adjustment, out)
+
+
+@inlined
+def pay_dividend(book, adjustment, out):
+    """Money for what is held: a long position receives, a short one pays."""
+    symbol = adjustment["symbol"]
+    held = book.positions[symbol]["qty"]
+    if held != 0.0:
+        account = book.account[0]
+        amount = held * adjustment["value"]
+        account["cash"] += amount
+        what = (adjustment["ts_ns"], symbol, FLOW_DIVIDEND)
+        write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
+
+
+@inlined
+def split(book, rules, adjustment, out):
+    """`value` new units for one old: position, market memory and orders of a symbol."""
+    symbol, ratio = adjustment["symbol"], adjustment["value"]
+    account = book.account[0]
+    position = book.positions[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    held = position["qty"]
+    what = (adjustment["ts_ns"], symbol, FLOW_SPLIT)
+    position["mark"] /= ratio
+    position["reference"] /= ratio
+    position["bid"] /= ratio
+    position["ask"] /= ratio
+    position["spread"] /= ratio
+    position["avg_price"] /= ratio
+    position["volume"] *= ratio
+    for index in range(book.volumes.shape[1]):
+        book.volumes[symbol, index] *= ratio
+    for index in range(book.ranges.shape[1]):
+        book.ranges[symbol, index] /= ratio
+    if held != 0.0:
+        whole = held * ratio
+        kept = lots_down(whole, lot_size)
+        rest = 0.0 if is_lot_multiple(whole, lot_size) else whole - kept
+        position["qty"] = kept
+        flow = write_cashflow(account, what, 0.0, kept - held, ratio, out)
+        if rest != 0.0:
+            amount = rest * position["mark"]
+            realized = rest * (position["mark"] - position["avg_price"])
+            account["cash"] += amount
+            account["realized_pnl"] += realized
+            position["realized_pnl"] += realized
+            flow["realized_pnl"] = realized
+            in_lieu = (adjustment["ts_ns"], symbol, FLOW_CASH_IN_LIEU)
+            write_cashflow(account, in_lieu, amount, 0.0, position["mark"], out)
+        if kept == 0.0:
+            position["avg_price"] = 0.0
+            position["exit_bar"] = position["bars"]
+    elif position["working_orders"] > 0:
+        write_cashflow(account, what, 0.0, 0.0, ratio, out)
+    if position["working_orders"] > 0:
+        split_orders(book, rules, symbol, ratio, out)
+
+
+@inlined
+def split_orders(book, rules, symbol, ratio, out):
+    """Working orders in new units and new prices; what is less than a lot ends."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    instrument = rules.instruments[symbol]
+    lot_size, tick_size = instrument["lot_size"], instrument["tick_size"]
+    left = abs(position["qty"])
+    for index in range(position["working_orders"]):
+        order = table[index]
+        rest = lots_down((order["qty"] - order["filled_qty"]) * ratio, lot_size)
+        if rest == 0.0:
+            orders.end_order(account, order, SPLIT_TO_ZERO, out)
+            continue
+        closing = lots_down(closing_rest(order) * ratio, lot_size)
+        order["filled_qty"] *= ratio
+        order["ended_qty"] *= ratio
+        order["qty"] = order["filled_qty"] + rest
+        if is_exit(order):
+            if order["qty"] * position["qty"] < 0.0:
+                order["qty"] = order["filled_qty"] - position["qty"]
+        elif order["closing"] != 0.0:
+            size = min(abs(closing), left)
+            left -= size
+            order["closing"] = order["filled_qty"] + (size if closing > 0.0 else 0.0 - size)
+        order["volume"] *= ratio
+        order["reference"] /= ratio
+        order["best"] /= ratio
+        order["limit_price"] = tick_against(
+            order["limit_price"] / ratio, 0.0 - order["qty"], tick_size
+        )
+        order["stop_price"] = tick_against(order["stop_price"] / ratio, order["qty"], tick_size)
+        if order["unit"] == DISTANCE:
+            order["distance"] /= ratio
+            order["activate_at"] /= ratio
+    orders.recount(account, position, table, lot_size, out)
+
+
+@inlined
+def delist(book, rules, adjustment, out):
+    """The end of a symbol: its orders end, its position is paid out at `value` or the last close.
+
+    No order of ours does that, so nothing asks the gate and nothing costs commission.
+    """
+    symbol = adjustment["symbol"]
+    account = book.account[0]
+    position = book.positions[symbol]
+    table = book.orders[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    position["delisted"] = 1
+    for index in range(position["working_orders"]):
+        orders.end_order(account, table[index], DELISTED, out)
+    orders.recount(account, position, table, lot_size, out)
+    held = position["qty"]
+    if held == 0.0:
+        return
+    price = adjustment["value"] if adjustment["value"] >= 0.0 else position["mark"]
+    order = orders.place_order(account, position, table, 0.0 - held, NO_DECISION)
+    order["symbol"] = symbol
+    order["kind"] = KIND_DELISTED
+    order["closing"] = 0.0 - held
+    order["filled_qty"] = 0.0 - held
+    order["filled_notional"] = abs(held * price)
+    basis = (price, adjustment["ts_ns"], 0.0)
+    executions = account["executions"]
+    realized = accounting.apply_fill(account, position, 0.0 - held, price, 0.0, lot_size)
+    account["executions"] = executions  # it is none of ours to be reviewed
+    what = (adjustment["ts_ns"], symbol, FLOW_DELISTED)
+    write_fill(account, order, basis, (0.0 - held, price, 0.0, realized), out)
+    write_cashflow(account, what, held * price, 0.0 - held, price, out)
+    orders.recount(account, position, table, lot_size, out)

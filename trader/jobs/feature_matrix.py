@@ -1,0 +1,75 @@
+"""The matrix as the model sees it, with labels. What `trader features` and `trader.features` call.
+
+Law: the very functions of a backtest make it, so that a model trained on it anywhere meets the
+same numbers in a run. A row is warm where the model would be asked.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trader.config.load import LoadedConfig
+from trader.errors import ConfigError, UsageError
+from trader.models.labels import UNLABELLED, bars_inside, forward_labels
+from trader.wiring import NOTHING, Given, build_features, load_bars, search_paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMESTAMP, SYMBOL, WARM, LABEL = "timestamp", "symbol", "warm", "label"
+
+
+def feature_frame(
+    loaded: LoadedConfig, config_files: Sequence[Path], given: Given = NOTHING
+) -> "pd.DataFrame":
+    """One row a bar: `timestamp` (close, UTC), `symbol`, the features, `warm`, and `label`.
+
+    `label` (an action's number; missing where the horizon ends outside) stands where the config
+    has a `train` section. Raises the errors of config, data and features.
+    """
+    import pandas as pd
+
+    config = loaded.config
+    history = load_bars(config, given)
+    bars = history.bar_set.bars
+    features = build_features(config, history.sessions, search_paths(config_files))
+    added = [TIMESTAMP, SYMBOL, WARM, *([LABEL] if config.train is not None else [])]
+    for name in features.names:
+        if name in added:
+            raise ConfigError(
+                f"{name} is a column of the matrix; give the feature another name",
+                key=f"features.{name}",
+            )
+    matrix = features.proved_batch(bars)
+    stamps = pd.DatetimeIndex(bars["ts_ns"].view("M8[ns]")).tz_localize("UTC")
+    columns: dict[str, Any] = {
+        TIMESTAMP: stamps,
+        SYMBOL: np.array(config.symbols, object)[bars["symbol"]],
+        **{name: matrix[:, at] for at, name in enumerate(features.names)},
+        WARM: ~np.isnan(matrix).any(axis=1),
+    }
+    if config.train is not None:
+        inside = bars_inside(bars, config.period_ns, config.train_span_ns)
+        label = config.train.label
+        labels = forward_labels(bars, inside, label.horizon_bars, label.threshold_bps)
+        columns[LABEL] = pd.array(np.where(labels == UNLABELLED, 0, labels), dtype="Int8")
+        columns[LABEL][labels == UNLABELLED] = pd.NA
+    return pd.DataFrame(columns)
+
+
+def write_frame(frame: "pd.DataFrame", path: Path) -> None:
+    """Write as Parquet, or as CSV where the name ends so. `UsageError` where that fails."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".csv":
+            frame.to_csv(part, index=False)
+        else:
+            frame.to_parquet(part, index=False)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""The proof that nothing saw the future. What `trader lookahead` calls.
+
+    history ─► features, actions                 compared, row by row,
+    history up to a cut ─► features, actions     up to the cut
+
+Law: what is known at a cut is computed from the bars up to it and from nothing else; a value that
+is another one when later bars are there has used them. Equal means equal to the last bit.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trader.config.load import LoadedConfig
+from trader.config.schema import Config
+from trader.config.sections.model import FileModel
+from trader.core.schema import TradingAction
+from trader.features.feature_set import FeatureSet
+from trader.models.in_sample import InSample, in_sample
+from trader.models.model import CHUNK_ROWS, Model, open_model, predict_rows
+from trader.moments import iso_utc
+from trader.wiring import Progress, build_features, load_bars, search_paths
+
+CUTS = 24
+EARLY = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # slices: what fills gaps backwards shows here
+ACTION, SCORE = "action", "score"
+
+
+@dataclass(frozen=True)
+class Leak:
+    """The first row, in time, where a column is another one without the bars after a cut."""
+
+    column: str  # of a feature, or action, or score
+    symbol: str
+    time: str  # the bar's close
+    whole: float | str | None  # over the whole history; None is no value
+    prefix: float | str | None  # over the bars up to `cut` alone
+    cut: str
+
+    @property
+    def text(self) -> str:
+        """For the user: one line."""
+        whole, prefix = (_shown(value) for value in (self.whole, self.prefix))
+        return (
+            f"{self.column} of {self.symbol}, bar closing {self.time}: {whole} over the whole "
+            f"history, {prefix} without the bars after {self.cut}"
+        )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared and found."""
+
+    columns: tuple[str, ...]
+    bars: int
+    cuts: tuple[str, ...]
+    leaks: tuple[Leak, ...]
+    in_sample: InSample | None
+    notes: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "verdict": "leak" if self.leaks else "pass",
+            "bars": self.bars,
+            "columns": list(self.columns),
+            "cuts": list(self.cuts),
+            "leaks": [asdict(leak) for leak in self.leaks],
+            "in_sample": None if self.in_sample is None else self.in_sample.document(),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Features and what the model says of them, over some first bars of a history."""
+
+    columns: dict[str, np.ndarray]  # float64 by name
+    first: dict[str, int]  # row of the history that a column begins with
+
+
+def lookahead(
+    loaded: LoadedConfig,
+    config_files: Sequence[Path],
+    cuts: int = CUTS,
+    progress: Progress | None = None,
+) -> Proof:
+    """Cut the config's history at random points and compare. Raises the errors of each part."""
+    config, paths = loaded.config, search_paths(config_files)
+    history = load_bars(config)
+    bars = history.bar_set.bars
+    features = build_features(config, history.sessions, paths)
+    asked = _Asked(config, features, paths)
+    whole = asked.known(bars, 0)
+    places = _cuts(config, bars, cuts)
+    found: dict[str, Leak] = {}
+    for done, rows in enumerate(places):
+        prefix = asked.known(bars[:rows], rows)
+        for leak in _leaks(config, bars, whole, prefix, rows):
+            if leak.column not in found or leak.time < found[leak.column].time:
+                found[leak.column] = leak
+        if progress is not None:
+            progress("lookahead", done + 1, len(places))
+    if not found:
+        features.prove(bars)  # a window that is too short: `FeatureError`
+    notes = []
+    if config.model.type == "signals":
+        notes.append(
+            "the actions of a file were made elsewhere: whether they saw the future "
+            "cannot be shown here"
+        )
+    return Proof(
+        (*features.names, ACTION, SCORE),
+        len(bars),
+        tuple(iso_utc(int(bars["ts_ns"][rows - 1])) for rows in places),
+        tuple(found.values()),
+        in_sample(config, bars),
+        tuple(notes),
+    )
+
+
+class _Asked:
+    """Features and model, asked about one history after the other."""
+
+    def __init__(self, config: Config, features: FeatureSet, paths: Sequence[Path]) -> None:
+        self._config, self._features, self._paths = config, features, paths
+        self._is_file = isinstance(config.model, FileModel)
+        self._model: Model | None = None
+
+    def known(self, bars: np.ndarray, cut: int) -> _Known:
+        """Everything about `bars`; of a model in a file only the chunk that `cut` lies in."""
+        matrix = self._features.batch(bars)
+        columns = {name: matrix[:, at] for at, name in enumerate(self._features.names)}
+        model, rows = self._fresh(), len(bars)
+        chunk = int(getattr(model, "chunk_rows", CHUNK_ROWS))
+        begin = (cut - 1) // chunk * chunk if self._is_file and cut else 0
+        actions, scores = np.zeros(rows - begin), np.full(rows - begin, np.nan)
+        for start in range(begin, rows, chunk):
+            part = slice(start, min(start + chunk, rows))
+            said = predict_rows(model, bars[part], matrix[part], start)
+            place = slice(part.start - begin, part.stop - begin)
+            actions[place] = said.actions
+            if len(said.requests):
+                scores[place] = said.requests["score"]
+        first = dict.fromkeys(columns, 0) | {ACTION: begin, SCORE: begin}
+        return _Known(columns | {ACTION: actions, SCORE: scores}, first)
+
+    def _fresh(self) -> Model:
+        """The model: one that has seen nothing, where it is the user's code and may remember."""
+        if self._model is None or not self._is_file:
+            names, symbols = self._features.names, self._config.symbols
+            self._model = open_model(self._config, names, symbols, self._paths)
+        return self._model
+
+
+def _cuts(config: Config, bars: np.ndarray, count: int) -> list[int]:
+    """Numbers of first rows to keep, each the end of a slice, later ones left out."""
+    ends = np.append(np.flatnonzero(np.diff(bars["ts_ns"])) + 1, len(bars))
+    slices = len(ends)
+    chosen = {number for number in EARLY if number < slices}
+    chosen |= set(_after_long_closes(config, bars["ts_ns"][ends - 1], count))
+    if slices > 1:
+        chance = np.random.default_rng(config.seed)
+        chosen |= set(chance.integers(1, slices, count).tolist())
+    unquoted = np.isnan(bars["bid"]) | np.isnan(bars["ask"])
+    if unquoted.any() and not unquoted.all():
+        rows = np.flatnonzero(unquoted)[:: max(1, int(unquoted.sum()) // 4)][:4]
+        chosen |= set((np.searchsorted(ends, rows) + 1).tolist())
+    return [int(ends[number - 1]) for number in sorted(chosen) if 1 <= number < slices]
+
+
+def _after_long_closes(config: Config, stamps_ns: np.ndarray, count: int) -> Iterator[int]:
+    """Slices that end at the close of a longer period of a feature, and just after it."""
+    for spec in config.features.values():
+        period = spec.params.get("bars")
+        if not isinstance(period, int | float) or isinstance(period, bool) or period <= 0:
+            continue
+        number = stamps_ns // round(period * 1e9)
+        edges = np.flatnonzero(np.diff(number)) + 1
+        for edge in edges[:: max(1, len(edges) // count)].tolist():
+            yield from (edge, edge + 1, edge + 2)
+
+
+def _leaks(
+    config: Config, bars: np.ndarray, whole: _Known, prefix: _Known, rows: int
+) -> Iterator[Leak]:
+    """The first row of each column that is another one without the bars after the first `rows`."""
+    for name, alone in prefix.columns.items():
+        first = prefix.first[name]
+        among = whole.columns[name][first:rows]
+        differ = ~((among == alone) | (np.isnan(among) & np.isnan(alone)))
+        if not differ.any():
+            continue
+        at = int(np.argmax(differ))
+        bar = bars[first + at]
+        yield Leak(
+            name,
+            config.symbols[bar["symbol"]],
+            iso_utc(int(bar["ts_ns"])),
+            _value(name, among[at]),
+            _value(name, alone[at]),
+            iso_utc(int(bars["ts_ns"][rows - 1])),
+        )
+
+
+def _value(name: str, value: float) -> float | str | None:
+    if name == ACTION:
+        return TradingAction(int(value)).name
+    return None if np.isnan(value) else float(value)
+
+
+def _shown(value: float | str | None) -> str:
+    return "no value" if value is None else str(value)

@@ -1,0 +1,67 @@
+"""How much of a run lies in what its model was trained on.
+
+Law: the card beside a model says from when to when it learned; a bar inside that span is in
+sample, whatever it was used for. A model without a card says nothing, and nothing is made up.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from trader.config.schema import Config
+from trader.core.sessions import bar_opens
+from trader.models.model_card import read_card
+from trader.moments import iso_utc
+
+
+@dataclass(frozen=True)
+class InSample:
+    """The bars of a run inside the training span of its model."""
+
+    bars: int
+    share: float  # of all bars of the run
+    trained_from: str
+    trained_to: str
+    run_from: str
+    run_to: str
+
+    @property
+    def text(self) -> str:
+        """For the user: one sentence."""
+        return (
+            f"{self.share:.1%} of the bars of this run ({self.run_from} to {self.run_to}) lie in "
+            f"what the model was trained on ({self.trained_from} to {self.trained_to}): there, the "
+            "result says nothing of other data"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
+    """What of BAR records (n,) the config's model has learned from; None where no card says so."""
+    path = getattr(config.model, "path", None)
+    card = None if path is None else read_card(path, getattr(config.model, "sha256", None))
+    span = (card or {}).get("span")
+    if not isinstance(span, dict) or len(bars) == 0:
+        return None
+    try:
+        first, last = _ns(span["first_bar_opens"]), _ns(span["last_bar_closes"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    opens = bar_opens(bars, config.period_ns)
+    inside = int(np.count_nonzero((bars["ts_ns"] > first) & (opens < last)))
+    return InSample(
+        inside,
+        inside / len(bars),
+        span["first_bar_opens"],
+        span["last_bar_closes"],
+        iso_utc(int(opens[0])),
+        iso_utc(int(bars["ts_ns"][-1])),
+    )
+
+
+def _ns(text: str) -> int:
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
