@@ -129,7 +129,8 @@ def test_other_layouts_than_this_versions_are_refused():
 def test_type_names_are_frozen():
     assert [kind.value for kind in RecordType] == [
         "RUN_START", "RUN_RESUME", "BAR", "ACTION", "DECISION", "ORDER_INTENT", "ORDER_SENT",
-        "ORDER_ACK", "ORDER_REJECTED", "ORDER_ABORTED", "FILL", "CANCEL_INTENT", "CANCEL_ACK",
+        "ORDER_ACK", "ORDER_REJECTED", "ORDER_ABORTED", "ORDER_UNKNOWN", "FILL", "CASHFLOW",
+        "CANCEL_INTENT", "CANCEL_ACK",
         "KILL", "REARM", "SNAPSHOT", "CLOCK_JUMP", "ALERT", "RUN_END", "CHECKPOINT",
     ]  # fmt: skip
     assert set(REQUIRED) == {kind.value for kind in RecordType}
