@@ -17,7 +17,7 @@ from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
 from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
 from trader.feeds.sessions import sessions_per_year
-from trader.jobs.report import write_report
+from trader.jobs.report import NO_MARKET, write_report
 from trader.models.in_sample import in_sample
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.folder import create_partial, run_id_stem
@@ -59,7 +59,7 @@ class Finished:
 
     result: RunResult
     timing: Mapping[str, float]
-    market: Market  # what it ran on
+    market: Market = NO_MARKET  # what it ran on
 
 
 def compile_notice() -> str | None:
