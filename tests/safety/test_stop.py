@@ -1,6 +1,7 @@
 """The steps of a stop on disks that fail, and the barrier against runners that will not go."""
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from tests.safety_kit import held_run, is_latched
 from trader.safety import (
     arming,
     barrier,
+    kill,
     latch,
     pending,
     processes,
@@ -269,6 +271,32 @@ def test_runner_that_stays_without_a_known_process_is_told(trader_home):
     barrier.see_off([target])
     held.__exit__(None, None, None)
     assert target.trouble == "did not leave in time, and its process is not known"
+    assert target.outcome == barrier.NOT_STOPPED
+
+
+def test_suspended_runner_of_another_namespace_is_past_the_barrier_and_not_stopped(
+    trader_home, monkeypatch, capfd
+):
+    """Its number means nothing here, the gate is free, and it never leaves (K10)."""
+    monkeypatch.setattr(barrier, "AFTER_SIGKILL_S", 0.1)
+    held, _ = holding(trader_home, "1")
+    assert kill.main(["--reason", "out of reach", "--json"]) == 10
+    held.__exit__(None, None, None)
+    told = capfd.readouterr()
+    document = json.loads(told.out)
+    assert (document["runs"][0]["outcome"], document["exit"]) == ("not_stopped", 10)
+    assert "No order can leave, but it is still alive" in told.err
+
+
+def test_runner_out_of_reach_that_leaves_in_time_is_stopped(trader_home, capfd):
+    held, lease = holding(trader_home, "1")
+    target = target_of(trader_home)
+    barrier.pass_barrier([target])
+    assert barrier.is_out_of_reach(target)
+    lease.drop_files()
+    barrier.see_off([target])
+    held.__exit__(None, None, None)
+    assert (target.outcome, target.trouble) == (barrier.HALTED, "")
 
 
 def test_runner_that_leaves_in_time_is_not_ended(trader_home):

@@ -13,6 +13,10 @@ from trader.safety import processes, runs
 
 HALTED, ENDED, DEAD, NOT_STOPPED = "halted", "killed", "already_dead", "not_stopped"
 AFTER_SIGKILL_S = 2.0
+NOT_ENDED = (
+    "No order can leave, but it is still alive and its working orders are not cancelled: end it "
+    "there (in its container, as its user)"
+)
 _POLL_S = (0.00005, 0.002)  # first and longest pause between two tries
 
 
@@ -135,17 +139,36 @@ def _is_late(target: Target, waited_s: float) -> bool:
     return waited_s >= target.run.deadline("cancel_timeout_s")
 
 
+def is_out_of_reach(target: Target) -> bool:
+    """Whether a run that is past the barrier lives on where no SIGKILL of ours can end it."""
+    run = target.run.now()
+    if target.outcome != HALTED or not run.alive:
+        return False
+    return run.runner is None or not processes.is_reachable(run.runner.pid, run.runner.started)
+
+
 def _see_off_late(target: Target) -> None:
+    """Ends who did not leave; one that cannot be ended is not stopped."""
     runner = target.run.now().runner
     if runner is None:
+        target.outcome = NOT_STOPPED
         target.trouble = "did not leave in time, and its process is not known"
         return
     sent = processes.kill_process(runner.pid, runner.started)
-    if sent == processes.GONE and lock_of(target.run) == runs.HELD:
-        # Its number is of another PID namespace (a container), or it left this very moment.
-        target.trouble = (
-            "no order can leave, but it is still alive, suspended or in another PID namespace: its "
-            "working orders are not cancelled. End it there (in its container)"
-        )
+    if not sent:
+        target.trouble = "did not leave in time: ended by SIGKILL"
         return
-    target.trouble = "did not leave in time: " + (sent or "ended by SIGKILL")
+    if sent != processes.GONE:
+        target.outcome = NOT_STOPPED
+        target.trouble = f"did not leave in time: {sent}. {NOT_ENDED}"
+        return
+    deadline = time.monotonic() + AFTER_SIGKILL_S  # it may have left this very moment
+    while lock_of(target.run) == runs.HELD:
+        if time.monotonic() >= deadline:
+            target.outcome = NOT_STOPPED
+            target.trouble = (
+                f"pid {runner.pid} is not to be found here and the run is still held: suspended in "
+                f"another PID namespace? {NOT_ENDED}"
+            )
+            return
+        time.sleep(_POLL_S[1])

@@ -46,13 +46,17 @@ def main(argv: Sequence[str]) -> int:
         done = stop.Stop(home, order)
         done.started_ns = started_ns
         targets = _stop(done)
+        # Who cannot be ended from here has to leave by itself before the answer can be true.
+        if afar := [target for target in targets if barrier.is_out_of_reach(target)]:
+            barrier.see_off(afar)
         ack_ns = time.monotonic_ns()
         code = _exit_code(done, targets)
         text = _document(done, targets, ack_ns, code) if asked.as_json else ""
         text = text or _account(done, targets, ack_ns, code)
         stop.within(lambda: _say(1, text), TOLD_WITHIN_S)  # a pipe nobody reads holds up nothing
     _afterwards(done, targets, code, ack_ns)
-    return code
+    is_any_left = any(target.outcome == barrier.NOT_STOPPED for target in targets)
+    return EXIT_NOT_STOPPED if is_any_left else code  # as it is now, after the last SIGKILL
 
 
 def _stop(done: stop.Stop) -> list[barrier.Target]:

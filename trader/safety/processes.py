@@ -52,6 +52,17 @@ def _start_by_ps(pid: int) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def is_reachable(pid: int, started: str) -> bool:
+    """Whether that very process is seen from here and may be signalled by us."""
+    if not started or start_token(pid) != started:
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 def kill_process(pid: int, started: str) -> str:
     """SIGKILL for that very process: "" when sent, GONE when it no longer runs, else why not."""
     handle = _pidfd(pid)  # from here on the number cannot be another process's
