@@ -11,16 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trader.config.load import LoadedConfig, Source, load_config, sources_of
-from trader.core.schema import DECISION
 from trader.errors import ConfigError, UsageError
-from trader.jobs.backtest import RUNS, Finished, Order, backtest_in_memory
+from trader.jobs.backtest import RUNS, Order, backtest_in_memory
 from trader.jobs.backtest import backtest as backtest_to_folder
-from trader.report.document import summary_document
-from trader.report.frames import FolderTables, MemoryTables, RunTables
-from trader.report.result import RunResult
+from trader.jobs.run_sources import DecisionKeeper, FinishedRun, RunOnDisk
 from trader.report.runs import find_run
 from trader.report.sketch import Picture, equity_picture
 from trader.report.tables import RETURNS, TRADES, warnings
@@ -52,7 +47,7 @@ def backtest(
         raise UsageError(f"engine is {engine!r}; use batch or loop")
     given = Given(bars, model)
     loaded = load_given(config, set, given)
-    kept = _Decisions()
+    kept = DecisionKeeper()
     order = Order(
         loaded=loaded,
         config_files=files_of(config),
@@ -64,13 +59,12 @@ def backtest(
     )
     with explained(loaded):
         finished = backtest_to_folder(order) if save else backtest_in_memory(order)
-    return Run(_Finished(finished, kept))
+    return Run(FinishedRun(finished, kept))
 
 
 def load_run(path: str | Path) -> "Run":
     """The run of a folder, as `backtest` gave it: a path, or an id or `latest` under `runs/`."""
-    stored = find_run(str(path), RUNS)
-    return Run(_Stored(stored.path, stored.document()))
+    return Run(RunOnDisk(find_run(str(path), RUNS)))
 
 
 def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given) -> LoadedConfig:
@@ -165,48 +159,10 @@ def explained(loaded: LoadedConfig) -> Iterator[None]:
         raise ConfigError(loaded.explain(error), error.key) from error
 
 
-class _Decisions:
-    """A sink that keeps the rows of a run."""
-
-    def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
-
-    def add(self, rows: np.ndarray) -> None:
-        self._parts.append(rows.copy())
-
-    def all(self) -> np.ndarray:
-        return np.concatenate([np.empty(0, DECISION), *self._parts])
-
-
-class _Finished:
-    """A run that this process made."""
-
-    def __init__(self, finished: Finished, decisions: _Decisions) -> None:
-        self.result: RunResult = finished.result
-        self.path = self.result.run_dir if self.result.run_dir != Path() else None
-        self.tables: RunTables = MemoryTables(self.result, decisions.all)
-        self.digest = self.result.digest
-        self._timing = finished.timing
-
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        return summary_document(self.result, self._timing)
-
-
-class _Stored:
-    """A run read from its folder."""
-
-    def __init__(self, path: Path, document: dict[str, Any]) -> None:
-        self.path: Path | None = path
-        self.document = document
-        self.digest = str(document["digest"])
-        self.tables: RunTables = FolderTables(path)
-
-
 class Run:
     """A finished run. Numbers are dictionaries, tables are DataFrames with times in UTC."""
 
-    def __init__(self, source: _Finished | _Stored) -> None:
+    def __init__(self, source: FinishedRun | RunOnDisk) -> None:
         self._source = source
 
     @property
@@ -265,6 +221,13 @@ class Run:
     def orders(self) -> "pd.DataFrame":
         """One row an order: what it was and how it ended, as orders.parquet."""
         return self._source.tables.orders()
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the page of the run, one file that opens offline; returns its path."""
+        from trader.report.html.page import write_page
+
+        write_page(Path(path), self._source.page())
+        return Path(path)
 
     def plot(self) -> Picture:
         """Equity and drawdown as a picture that a notebook shows; `save` writes it as SVG."""

@@ -60,7 +60,8 @@ def test_json_document_and_run_folder_keep_the_contract(place):
     assert folder.name.endswith("-backtest-demo")
     assert {path.name for path in folder.iterdir()} == {
         "manifest.json", "config.resolved.yaml", "fills.csv", "trades.csv", "equity.parquet",
-        "decisions.parquet", "metrics.json", "data_quality.json",
+        "decisions.parquet", "metrics.json", "data_quality.json", "orders.parquet", "report.html",
+        "cashflows.csv",
     }  # fmt: skip
     with (folder / "fills.csv").open() as lines:
         rows = list(csv.reader(lines))

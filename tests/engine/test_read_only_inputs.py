@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.core_kit import always_open, make_rules
-from trader.core import step
+from trader.core import apply
 from trader.core.book import NO_REQUESTS, Inputs
 from trader.core.schema import BAR
 from trader.engine.batch import RowKeeper
@@ -13,7 +13,7 @@ from trader.engine.sliceengine import SliceEngine, warm_up
 def test_read_only_inputs_of_a_slice_are_of_the_type_that_was_warmed_up():
     rules = make_rules(always_open(0, 10**18))
     warm_up(rules)
-    known = list(getattr(step.on_slice, "signatures", ()))
+    known = list(getattr(apply.on_slice, "signatures", ()))
     bars = np.zeros(1, BAR)
     for field in ("open", "high", "low", "close"):
         bars[field] = 1.0
@@ -21,4 +21,4 @@ def test_read_only_inputs_of_a_slice_are_of_the_type_that_was_warmed_up():
     for array in arrays:
         array.flags.writeable = False
     SliceEngine(rules, RowKeeper(1)).take(Inputs(*arrays))
-    assert list(getattr(step.on_slice, "signatures", ())) == known
+    assert list(getattr(apply.on_slice, "signatures", ())) == known

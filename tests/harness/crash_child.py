@@ -255,6 +255,7 @@ def without_tables() -> None:
     opening.DecisionTally = Untold  # type: ignore[assignment,misc]
     ending._result = lambda begun, opened, record, *more: record.digest  # type: ignore[assignment]
     ending.write_run = _write_manifest  # type: ignore[assignment]
+    ending.write_report = lambda *_: None  # type: ignore[assignment]
 
 
 def _write_manifest(folder: Path, result: object) -> dict[str, float]:

@@ -31,6 +31,7 @@ FUNCTIONS = {"utils", "helpers", "do_it", "handle", "process_data"}
 
 STILL_MODULES = {"claim", "ready", "taking"}
 STILL_CLASSES = {
+    "_Asked", "_Known",
     "Asked", "Cancelled", "Checked", "Closed", "Decided", "Deflated", "Diverged", "Downloaded",
     "Ended", "Finished", "Given", "Gone", "Halted", "Held", "Listed", "Lost", "Missed", "Opened",
     "Packed", "Passed", "Prepared", "Rearmed", "Recorded", "Recovered", "Refused", "Resumed",

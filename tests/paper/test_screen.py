@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from tests.paper_kit import Paper, bar
+from trader.cli.paperscreen import Screen
 from trader.engine.hooks import EVENTS
 from trader.report.eventlines import event_document, event_line, number
 from trader.report.paperview import PaperView
@@ -210,3 +212,55 @@ def test_every_symbol_is_shown_where_the_screen_has_room(
     text = console.export_text()
     assert sum(f"S{number:02}" in text for number in range(24)) == 24 - hidden
     assert (f"and {hidden} more" in text) == bool(hidden)
+
+
+def test_a_line_said_while_the_view_is_live_stands_above_it_and_leaves_no_ghost(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Every frame is rubbed out before a line is written: the view is drawn where it stood."""
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "40")
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Screen(PaperView("demo", ["ACME"])) as screen:
+            seen = b""
+            while b"trader kill" not in seen:  # the first frame is drawn
+                seen += os.read(ours, 1 << 16)
+            screen.say("compiling")
+            screen.say("data: a gap")
+        monkeypatch.undo()
+    seen += os.read(ours, 1 << 16)
+    os.close(ours)
+    assert on_screen(seen.decode()) == ["compiling", "data: a gap"]
+
+
+def on_screen(text: str) -> list[str]:
+    """What a terminal shows in the end, of the few controls that Rich uses for a live view."""
+    rows, row, column = [""], 0, 0
+    for control, mark, plain in re.findall(r"\x1b\[([?\d;]*)([A-Za-z])|([^\x1b])", text):
+        if mark == "A":
+            row -= int(control or 1)
+        elif mark == "K":
+            rows[row] = ""
+        elif plain == "\r":
+            column = 0
+        elif plain == "\n":
+            row, column = row + 1, 0
+            rows += [""] * (row + 1 - len(rows))
+        elif plain:
+            rows[row] = rows[row][:column].ljust(column) + plain + rows[row][column + 1 :]
+            column += 1
+        else:
+            assert mark in "mhl", (control, mark)
+    return [line.rstrip() for line in rows if line.strip()]
+
+
+def test_how_to_stop_is_seen_on_a_low_screen_too():
+    view = PaperView("demo", [f"S{number:02}" for number in range(24)])
+    for _ in range(20):
+        view.on_event(DENIED)
+    console = Console(file=io.StringIO(), width=100, height=24)
+    head = console.render_lines(view.render())[:2]
+    assert "trader kill --reason" in "".join(part.text for part in head[1])

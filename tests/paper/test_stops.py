@@ -97,7 +97,7 @@ def test_a_killed_run_closes_what_flatten_asks_for_and_goes_on_after_the_rearm(p
     assert sent["order_id"] == filled["order_id"] == asked["client_order_id"]
     assert names.index("emergency_stop") < len(names) - 1 - names[::-1].index("order_sent")
     assert lines[-1]["risk"]["open_positions"] == {}
-    closing = (paper.run_dir / "fills.csv").read_text().splitlines()[-1].split(",")[-1]
+    closing = (paper.run_dir / "fills.csv").read_text().splitlines()[-1].split(",")[-3]
     told = paper.run("audit", "show", "--order", closing).stdout
     assert told.startswith(f"order {closing} ")
     assert "SELL 10 ACME, filled 10" in told

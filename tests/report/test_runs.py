@@ -168,7 +168,9 @@ def test_equal_runs_compare_equal(stored):
     document = comparison([read_run(stored / FIRST), read_run(stored / SECOND)])
     assert document["digest_equal"]
     assert document["config_differences"] == {}
-    assert document["divergence"] == [{"run_id": SECOND, "fills": None, "equity": None}]
+    (parting,) = document["divergence"]
+    assert (parting["run_id"], parting["fills"], parting["equity"]) == (SECOND, None, None)
+    assert (parting["trades"]["only_first"], parting["trades"]["only_other"]) == (0, 0)
     assert document["same_code"]
     assert document["same_data"]
 

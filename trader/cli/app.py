@@ -31,6 +31,7 @@ COMMANDS = (
     ("parity", "trader.cli.parity:command"),
     ("audit", "trader.cli.audit:app"),
     ("runs", "trader.cli.runs:app"),
+    ("report", "trader.cli.report:command"),
     ("config", "trader.cli.config:app"),
     ("data", "trader.cli.data:app"),
     ("feed", "trader.cli.feed:app"),

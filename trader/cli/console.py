@@ -29,8 +29,12 @@ def out() -> "Console":
 
 
 def err() -> "Console":
-    """The console of stderr, for logs and progress."""
-    return _console(sys.stderr)
+    """The console of stderr, for logs and progress.
+
+    One and the same while a live view stands in for `sys.stderr`: a second console would write
+    into the view, which then stays where it was, half overwritten.
+    """
+    return _console(getattr(sys.stderr, "rich_proxied_file", sys.stderr))
 
 
 @functools.lru_cache(maxsize=4)

@@ -52,6 +52,7 @@ class Config(Section):
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
+    report: bool = Field(default=True, description="Write report.html into the run folder.")
     sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
 
     @field_validator("model", mode="wrap")

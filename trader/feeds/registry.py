@@ -3,7 +3,7 @@
 A package adds a market with one entry point of the group `trader.feeds`:
 
     [project.entry-points."trader.feeds"]
-    myvenue = "my_package.feed:MARKET"          # a MarketType
+    myvenue = "my_package.feed:MARKET"          # a MarketType, or such a pair
 
 Law: a market is one file: its options as a section, and a factory that makes a `BarSource`.
 Nothing here imports a library of a market.
@@ -12,12 +12,11 @@ Nothing here imports a library of a market.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from trader.config.extensions import extension
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
 from trader.errors import ConfigError
@@ -34,8 +33,7 @@ class AnyOptions(BaseModel):
     model_config = {"extra": "allow"}
 
 
-@dataclass(frozen=True)
-class MarketType:
+class MarketType(NamedTuple):
     """One kind of market: the section of its `feed.options`, and what makes its source."""
 
     options: type[BaseModel]
@@ -64,15 +62,9 @@ def market_type(name: str) -> MarketType:
     """The market of that name. `ConfigError` where its package cannot be loaded."""
     if name in MARKETS:
         return MARKETS[name]
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            found = entry.load()
-        except Exception as error:  # a stranger's package may raise anything
-            raise ConfigError(f"{entry.value} cannot be loaded: {error}", "feed.type") from error
-        if not isinstance(found, MarketType):
-            raise ConfigError(f"{entry.value} is no MarketType of trader.feeds", "feed.type")
-        return found
-    raise ConfigError(f"no installed package has a feed of type {name}", "feed.type")
+    if (found := extension(ENTRY_POINTS, name)) is None:
+        raise ConfigError(f"no installed package has a feed of type {name}", "feed.type")
+    return MarketType(*found)
 
 
 def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarSource:

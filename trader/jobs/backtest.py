@@ -17,9 +17,11 @@ from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
 from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
 from trader.feeds.sessions import sessions_per_year
+from trader.jobs.report import NO_MARKET, write_report
 from trader.models.in_sample import in_sample
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.folder import create_partial, run_id_stem
+from trader.report.html.source import Market
 from trader.report.metrics import market_facts
 from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
@@ -57,6 +59,7 @@ class Finished:
 
     result: RunResult
     timing: Mapping[str, float]
+    market: Market = NO_MARKET  # what it ran on
 
 
 def compile_notice() -> str | None:
@@ -83,16 +86,19 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
             resolved_yaml=order.loaded.resolved_yaml(),
         )
         written = write_run(folder.path, result)
+        if order.loaded.config.report:
+            write_report(folder.path, result, _market(order, begun))
         folder.publish()
     finally:
         folder.discard()
-    return Finished(result, written)
+    return Finished(result, written, _market(order, begun))
 
 
 def backtest_in_memory(order: Order, progress: Progress | None = None) -> Finished:
     """The same run without a folder: nothing is written, `order.parent` is not looked at."""
-    result = _run(order, _begin(order, progress), order.sinks, progress)
-    return Finished(result, dict(result.timing))
+    begun = _begin(order, progress)
+    result = _run(order, begun, order.sinks, progress)
+    return Finished(result, dict(result.timing), _market(order, begun))
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,12 @@ def _begin(order: Order, progress: Progress | None) -> _Begun:
     model = model_facts(order.loaded, model_files(order))  # before it is loaded
     prepared = prepare(order.loaded, order.config_files, timing, progress, order.given)
     return _Begun(at, timing, model, prepared)
+
+
+def _market(order: Order, begun: _Begun) -> Market:
+    """The bars and trading hours of the run, for its report."""
+    prepared = begun.prepared
+    return Market(prepared.inputs.bars, prepared.history.sessions, order.loaded.config.period_ns)
 
 
 def _run(

@@ -16,7 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, Reason
-from trader.errors import ModelError
+from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
 from trader.models.decisions import Decided
 from trader.models.registry import model_type
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trader.models.child_model import StartedProcess
 
 CHUNK_ROWS = 65_536
+MODEL_NAMES = ("feature_names", "symbols", "predict", "check_history")  # what a `Model` has
 
 
 class Prediction(NamedTuple):
@@ -77,6 +78,10 @@ def load_model(
     seed_generators(config.seed)
     found = model_type(config.model.type)
     model: Model = found.factory(config, feature_names, symbols, search_paths)
+    if missing := [name for name in MODEL_NAMES if not hasattr(model, name)]:
+        raise ConfigError(
+            f"{config.model.type} makes a model without {', '.join(missing)}", "model.type"
+        )
     return model
 
 

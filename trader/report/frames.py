@@ -113,14 +113,19 @@ class FolderTables:
 
 
 def csv_frame(content: bytes) -> "pd.DataFrame":
-    """fills.csv or trades.csv as a frame; numbers are those that were written, to the last bit."""
+    """fills.csv or trades.csv as a frame."""
+    return table_frame(csv_table(content))
+
+
+def csv_table(content: bytes) -> pa.Table:
+    """fills.csv or trades.csv, read; numbers are those that were written, to the last bit."""
     from pyarrow import csv
 
     header = content.partition(b"\n")[0].decode().strip().split(",")
     options = csv.ConvertOptions(
         column_types={name: _type_of(name) for name in header}, strings_can_be_null=False
     )
-    return table_frame(csv.read_csv(BytesIO(content), convert_options=options))
+    return csv.read_csv(BytesIO(content), convert_options=options)
 
 
 def _type_of(column: str) -> pa.DataType:

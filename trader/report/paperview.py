@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 ROWS = 12  # symbols shown at least, more where the screen has room; the others are counted
-AROUND = 8  # lines that are not symbols or happenings
+AROUND = 8  # lines that are not symbols or happenings: head, money, hint, counts, one spare
 HAPPENINGS = 8
 TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
 TOLD |= {"trading_state_changed", "limit_breach", "error", "trading_started"}
@@ -69,8 +69,9 @@ class PaperView:
             lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._happenings]
             table = self._table(facts.get("positions") or {})
         hint = "Ctrl-C stops in order; `trader kill --reason TEXT` stops everything at once"
-        parts = [_headline(self._name, facts), _money(facts), table]
-        parts += [_counters(facts, counts), *lines, Text(hint, style="dim")]
+        # What a low screen cuts off at its foot is the oldest news, never how to stop.
+        parts = [_headline(self._name, facts), Text(hint, style="dim", no_wrap=True)]
+        parts += [_money(facts), _counters(facts, counts), table, *reversed(lines)]
         return Group(*parts)
 
     def _table(self, held: Mapping[str, Mapping[str, float]]) -> "RenderableType":

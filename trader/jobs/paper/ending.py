@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import EventKind, KillSwitchReason, Reason
+from trader.core.schema import BAR, EventKind, KillSwitchReason, Reason
 from trader.engine.batch import RunRecord
 from trader.engine.crash_points import reached
 from trader.engine.loop import ExecutionLoop, Stopped
@@ -39,6 +39,7 @@ from trader.jobs.paper.guard import (
 )
 from trader.jobs.paper.opening import SPOOLS, Opened
 from trader.jobs.paper.start import Start
+from trader.jobs.report import write_report
 from trader.journal import entries as build
 from trader.journal import readback
 from trader.journal.records import Entry, RecordType
@@ -46,6 +47,7 @@ from trader.journal.spool import ingest_spool
 from trader.journal.store import read_records
 from trader.report.artifacts import write_run
 from trader.report.breach import breach_text
+from trader.report.html.source import Market
 from trader.report.metrics import MarketFacts
 from trader.report.result import RunResult
 from trader.safety import latch, pending
@@ -182,6 +184,10 @@ def finish(begun: Start, opened: Opened, stopped: Stopped, gate: BarGate) -> End
     opened.decisions.close()
     result = _result(begun, opened, record, code, _quality(begun, gate))
     finished = Finished(result, write_run(opened.folder, result))
+    if begun.config.report:
+        slices = [np.empty(0, BAR), *_slices(opened)]
+        market = Market(np.concatenate(slices), begun.rules.sessions, begun.config.period_ns)
+        write_report(opened.folder, result, market)
     return Ended(opened.run_id, opened.folder, code, stopped, finished, head)
 
 

@@ -1,0 +1,95 @@
+"""report.html in a real browser: nothing on its console, and what it draws is what there is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import trader
+
+webdriver = pytest.importorskip("selenium.webdriver")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1200,900",
+)  # fmt: skip
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver here"),
+]
+READY = "return document.documentElement.dataset.ready === 'yes'"
+
+
+@pytest.fixture(scope="module")
+def run():
+    config = {"feed.path": str(ROOT / "data" / "acme.csv")}
+    return trader.backtest(ROOT / "configs" / "demo.yaml", set=config)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, run, tmp_path):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(run.report(tmp_path / "report.html").as_uri())
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(READY))
+    return browser
+
+
+def rows(page, name):
+    return page.execute_script(
+        f"return [...document.querySelectorAll('#{name} tbody tr')]"
+        ".map(r => [...r.cells].map(c => c.textContent))"
+    )
+
+
+def test_it_draws_all_there_is_and_says_nothing_on_the_console(page, run):
+    found = page.execute_script("return [traderReport.bars, traderReport.fills]")
+    assert found == [run.document["bars"], run.document["fills"]]
+    assert page.get_log("browser") == []
+    asked = [entry["message"] for entry in page.get_log("performance")]
+    urls = [one for one in asked if 'Network.requestWillBeSent"' in one]
+    assert not [one for one in urls if "http://" in one or "https://" in one]
+
+
+def test_a_filter_and_a_sort_work(page, run):
+    from selenium.webdriver.common.keys import Keys
+
+    page.find_element("id", "trades-filter").send_keys("2024-03-05")
+    shown = rows(page, "trades")
+    entered = run.trades["entry_time"].dt.strftime("%Y-%m-%d")
+    left = run.trades["exit_time"].dt.strftime("%Y-%m-%d")
+    assert len(shown) == ((entered == "2024-03-05") | (left == "2024-03-05")).sum() > 0
+    page.find_element("id", "trades-filter").send_keys(Keys.CONTROL, "a", Keys.BACKSPACE)
+    page.execute_script(
+        "[...document.querySelectorAll('#trades th button')]"
+        ".find(b => b.textContent === 'P&L').click()"
+    )
+    pnl = [float(row[7].replace(",", "")) for row in rows(page, "trades")]
+    assert pnl[0] == pytest.approx(run.trades["pnl"].min(), rel=1e-4)
+    assert page.execute_script("return document.querySelector('#trades [aria-sort=ascending]')")
+
+
+def test_keys_zoom_in_and_show_all_again(page):
+    from selenium.webdriver.common.keys import Keys
+
+    chart = page.find_element("id", "price-0")
+    whole = page.execute_script("return traderReport.view()")
+    chart.send_keys("+")
+    closer = page.execute_script("return traderReport.view()")
+    assert closer[1] - closer[0] < whole[1] - whole[0]
+    chart.send_keys(Keys.HOME)
+    assert page.execute_script("return traderReport.view()") == whole

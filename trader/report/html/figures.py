@@ -1,0 +1,182 @@
+"""What the pictures show, computed: days, months, excursions, spells of states and refusals."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trader.core.sessions import bar_opens, session_dates
+from trader.report.html.source import Market, Source, numbers, texts, times
+
+NS_PER_DAY = 86_400_000_000_000
+MOST_REFUSALS = 5_000
+
+
+@dataclass(frozen=True)
+class Days:
+    """The equity at the end of each day that had a slice."""
+
+    dates: np.ndarray  # datetime64[D]
+    equity: np.ndarray
+    pnl: np.ndarray
+    is_session: bool  # False: UTC days, the trading hours are not known
+
+
+def days(source: Source) -> Days:
+    """Day by day: trading sessions where they are known, UTC days otherwise."""
+    ts_ns, equity = times(source.equity), numbers(source.equity, "equity")
+    sessions = source.market.sessions
+    is_session = False
+    if sessions is not None and len(sessions) > 0:
+        is_session = True
+        dates = session_dates(sessions, ts_ns, source.market.period_ns)
+    else:
+        dates = (ts_ns - 1) // NS_PER_DAY  # a bar that closes at midnight is of the day before
+    ends = np.flatnonzero(np.diff(dates, append=np.iinfo(np.int64).max))
+    closing = equity[ends]
+    start = float(source.metrics["start_equity"])
+    pnl = np.diff(closing, prepend=start)
+    return Days(dates[ends].astype("datetime64[D]"), closing, pnl, is_session)
+
+
+def monthly_returns(found: Days, start_equity: float) -> list[dict[str, Any]]:
+    """One row a month: `month` (2019-02) and `return_frac`, from month end to month end."""
+    months = found.dates.astype("datetime64[M]")
+    ends = np.flatnonzero(np.append(months[1:] != months[:-1], np.ones(min(1, len(months)), bool)))
+    rows, before = [], start_equity
+    for end in ends:
+        after = float(found.equity[end])
+        share = after / before - 1.0 if before > 0.0 else None
+        rows.append({"month": str(months[end]), "return_frac": share})
+        before = after
+    return rows
+
+
+def state_spells(source: Source) -> list[tuple[int, int, str]]:
+    """First slice, slice after the last, state: every spell that was not ACTIVE."""
+    column = source.equity["trading_state"].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = coded.indices.to_numpy(zero_copy_only=False)
+    names = coded.dictionary.to_pylist()
+    if len(codes) == 0:
+        return []
+    starts = np.append(0, np.flatnonzero(np.diff(codes)) + 1)
+    stops = np.append(starts[1:], len(codes))
+    return [
+        (int(first), int(stop), names[codes[first]])
+        for first, stop in zip(starts, stops, strict=True)
+        if names[codes[first]] != "ACTIVE"
+    ]
+
+
+@dataclass(frozen=True)
+class Excursions:
+    """How far each trade was against and for it, as fractions of its entry price."""
+
+    adverse: np.ndarray  # MAE, 0 or more; NaN where the bars do not say
+    favourable: np.ndarray  # MFE
+
+
+def excursions(trades: pa.Table, market: Market, symbols: list[str]) -> Excursions:
+    """MAE and MFE from the highs and lows of the bars between entry and exit."""
+    count = trades.num_rows
+    adverse, favourable = np.full(count, np.nan), np.full(count, np.nan)
+    if market.bars is None or count == 0:
+        return Excursions(adverse, favourable)
+    names, sides = texts(trades, "symbol"), texts(trades, "side")
+    entry, leave = times(trades, "entry_time"), times(trades, "exit_time")
+    paid, got = numbers(trades, "entry_price"), numbers(trades, "exit_price")
+    for number, symbol in enumerate(symbols):
+        mine = [row for row in range(count) if names[row] == symbol]
+        if not mine:
+            continue
+        bars = market.bars[market.bars["symbol"] == number]
+        first = np.searchsorted(bars["ts_ns"], entry[mine], side="right")
+        stop = np.searchsorted(bar_opens(bars, market.period_ns), leave[mine], side="left")
+        for row, begin, end in zip(mine, first, stop, strict=True):
+            held = bars[begin:end]
+            low = min(float(held["low"].min(initial=np.inf)), got[row], paid[row])
+            high = max(float(held["high"].max(initial=-np.inf)), got[row], paid[row])
+            if paid[row] <= 0.0:
+                continue
+            down, up = paid[row] - low, high - paid[row]
+            against, gained = (down, up) if sides[row] == "LONG" else (up, down)
+            adverse[row], favourable[row] = against / paid[row], gained / paid[row]
+    return Excursions(adverse, favourable)
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Decisions that something stood in the way of; one row for a run of equal ones."""
+
+    columns: dict[str, list[Any]]
+    total: int  # decisions with a reason
+    left_out: int  # rows beyond the most that the page holds
+
+
+def refusals(decisions: pa.Table) -> Refusals:
+    """Denied, throttled, trimmed and held decisions, consecutive equal ones together."""
+    reason = decisions["reason"].cast(pa.string())
+    cut = decisions["throttle"].cast(pa.string())
+    wanted = pc.or_(pc.not_equal(reason, ""), pc.not_equal(cut, ""))
+    rows = decisions.filter(wanted)
+    total = rows.num_rows
+    outcome = _outcomes(rows)
+    parts = [
+        _codes(rows["symbol"]),
+        _codes(rows["reason"]),
+        _codes(rows["throttle"]),
+        outcome.astype(np.int64),
+    ]
+    key = np.zeros(total, np.int64)
+    for part in parts:
+        key = key * (int(part.max(initial=0)) + 1) + part
+    order = np.argsort(parts[0], kind="stable")  # runs are within a symbol
+    sorted_key = key[order]
+    is_start = np.ones(total, bool)
+    is_start[1:] = sorted_key[1:] != sorted_key[:-1]
+    starts = np.flatnonzero(is_start)
+    counts = np.diff(starts, append=total)
+    first, last = order[starts], order[starts + counts - 1]
+    # what cost an order first, then what only held; each in order of time
+    ranked = np.lexsort((first, outcome[first] == HELD))[:MOST_REFUSALS]
+    ranked = ranked[np.argsort(first[ranked], kind="stable")]
+    head, tail = rows.take(first[ranked]), rows.take(last[ranked])
+    columns = {
+        "from": (times(head) // 1_000_000).tolist(),
+        "to": (times(tail) // 1_000_000).tolist(),
+        "symbol": texts(head, "symbol"),
+        "outcome": [OUTCOMES[code] for code in outcome[first[ranked]]],
+        "reason": [
+            why or throttle
+            for why, throttle in zip(texts(head, "reason"), texts(head, "throttle"), strict=True)
+        ],
+        "decisions": counts[ranked].tolist(),
+        "requested": numbers(head, "requested_qty").tolist(),
+        "approved": numbers(head, "approved_qty").tolist(),
+        "observed": numbers(head, "observed").tolist(),
+        "limit": numbers(head, "limit").tolist(),
+    }
+    return Refusals(columns, total, max(len(first) - MOST_REFUSALS, 0))
+
+
+OUTCOMES = ("denied", "throttled", "trimmed", "held")
+HELD = 3
+
+
+def _outcomes(rows: pa.Table) -> np.ndarray:
+    requested, approved = numbers(rows, "requested_qty"), numbers(rows, "approved_qty")
+    is_cut = pc.not_equal(rows["throttle"].cast(pa.string()), "").to_numpy()
+    outcome = np.where(is_cut, 1, 2)
+    outcome[(requested != 0.0) & (approved == 0.0)] = 0
+    outcome[requested == 0.0] = HELD
+    return outcome
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    whole = column.cast(pa.string()).combine_chunks()
+    return np.asarray(whole.dictionary_encode().indices.to_numpy(zero_copy_only=False), np.int64)
