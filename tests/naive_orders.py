@@ -116,7 +116,7 @@ class Desk:
         self.fills.append((number, kind, qty, price))
         if before * self.qty <= 0:  # from flat, through flat, or to flat
             self.held, self.best, self.trailing = 0, self.average, None
-            self.due = set()
+            self.due, self.done = set(), set()  # the exits of another position, in this bar too
         if self.qty == 0:
             self.average = ZERO
         elif abs(self.qty) > abs(before) or before * self.qty < 0:
@@ -312,8 +312,9 @@ class Desk:
         """Queue what brings position and waiting orders to the action's target."""
         waiting = sum((o.qty for o in self.pending), ZERO)
         if self.terms.max_holding and self.qty and self.held >= self.terms.max_holding:
-            if not any(o.closing for o in self.pending):
-                self.pending.append(Pending(-self.qty, -self.qty, "market"))
+            left = -self.qty - sum((o.closing for o in self.pending), ZERO)
+            if left:
+                self.pending.append(Pending(left, left, "market"))
             return
         if action == 0:
             return

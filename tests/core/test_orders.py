@@ -238,3 +238,96 @@ def test_a_size_or_price_that_is_none_asks_for_nothing():
     requests = no_requests(2)
     requests["stop_loss"][0] = 101.0
     assert run(flat_bars([100, 100]), "B.", requests=requests).reasons()[0] == "EXIT_PRICE"
+
+
+# --- what the Decimal desk found: an entry that fills in parts, and exits between the parts ---
+
+LIMIT_IN_PARTS = {"entry_type": 1, "max_fill_participation": 0.1, "tick_size": 0.01}
+STOPPED_BETWEEN = [
+    (101, 101.5, 99.5, 99.5, 20),
+    (101.5, 101.5, 98.5, 99, 60),  # 6 inside; their trailing stop is reached, without volume
+    (101.5, 101.5, 99, 99.5, 60),  # so they leave at this open
+]
+
+
+def executions(result) -> list[tuple[str, float, float]]:
+    return [
+        (kind, float(fill["qty"]), float(fill["price"]))
+        for kind, fill in zip(kinds(result), result.fills, strict=True)
+    ]
+
+
+def test_the_rest_of_an_entry_has_its_stop_after_that_closed_the_first_part():
+    """Before, the exit ended with the first part, and the rest was naked in its first bar."""
+    bars = bars_from([*STOPPED_BETWEEN, (99, 102, 98, 98, 10_000)])
+    result = run(bars, "B...", trail_type=1, trail_value=1.0, **LIMIT_IN_PARTS)
+    assert executions(result) == [
+        ("ENTRY", 6.0, 99.5),
+        ("TRAILING_STOP", -6.0, 101.5),
+        ("ENTRY", 4.0, 99.0),
+        ("TRAILING_STOP", -4.0, 98.01),
+    ]
+    assert ends(result) == [("FILLED", "NONE")] * 2, "one exit, of the whole entry"
+
+
+def test_the_rest_of_an_entry_at_the_open_has_the_whole_bar_ahead_of_it():
+    bars = bars_from(
+        [
+            (100, 100, 100, 100, 20),
+            (99, 99, 99, 99, 60),
+            (100, 100, 100, 100, 60),
+            (99, 101, 99, 99, 60),
+        ]
+    )
+    result = run(bars, "B...", target_type=1, target_value=0.5, **LIMIT_IN_PARTS)
+    assert executions(result) == [
+        ("ENTRY", 6.0, 99.0),
+        ("TAKE_PROFIT", -6.0, 100.0),
+        ("ENTRY", 4.0, 99.0),
+        ("TAKE_PROFIT", -2.0, 99.5),  # 6 of the bar's volume: 4 came in, 2 go out
+    ]
+
+
+def test_the_stop_that_filled_at_the_open_protects_what_is_entered_inside_that_bar():
+    bars = bars_from(
+        [(98, 100.5, 98, 100, 60), (101.5, 102, 98.5, 98.5, 20), (101, 101, 98, 98, 10_000)]
+    )
+    result = run(
+        bars, "B..", entry_limit_offset_bps=40.0, stop_type=1, stop_value=0.5,
+        **(LIMIT_IN_PARTS | {"entry_type": 3}),
+    )  # fmt: skip
+    first, stopped, again, *last = executions(result)
+    assert first == ("ENTRY", 2.0, 100.4)
+    assert stopped == ("STOP_LOSS", -2.0, 101.0), "due since the bar before, which had no volume"
+    assert again == ("ENTRY", 8.0, 100.4)
+    assert last == [("STOP_LOSS", -8.0, 99.89)]
+
+
+def test_an_entry_inside_a_bar_does_not_inherit_that_an_earlier_stop_was_reached():
+    bars = bars_from(
+        [*STOPPED_BETWEEN[:2], (101.5, 101.5, 99.4, 100, 10_000), (100, 100, 100, 100, 60)]
+    )
+    result = run(bars, "B...", stop_type=1, stop_value=1.0, **LIMIT_IN_PARTS)
+    assert executions(result) == [
+        ("ENTRY", 6.0, 99.5),
+        ("STOP_LOSS", -6.0, 101.5),
+        ("ENTRY", 4.0, 99.5),
+    ], "98.50 is not reached any more"
+
+
+def test_an_exit_that_waits_for_the_rest_ends_with_the_entry():
+    bars = bars_from([*STOPPED_BETWEEN, (101, 101, 101, 101, 60)])
+    result = run(
+        bars, "B...", trail_type=1, trail_value=1.0, entry_time_in_force=4, entry_bars=3,
+        **LIMIT_IN_PARTS,
+    )  # fmt: skip
+    assert ends(result) == [("EXPIRED", "TIME_IN_FORCE"), ("CANCELLED", "ENTRY_ENDED")]
+    assert result.orders["filled_qty"].tolist() == [6.0, -6.0]
+
+
+def test_max_holding_closes_what_an_entry_still_adds_to_it():
+    bars = bars_from([(100, 100, 100, 100, 60)] * 5)
+    result = run(bars, "B....", max_holding_bars=1, max_fill_participation=0.1)
+    closed = result.fills["qty"][result.fills["qty"] < 0]
+    assert closed.sum() == -10.0
+    assert float(result.positions[0]["qty"]) == 0.0

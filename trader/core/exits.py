@@ -228,6 +228,16 @@ def ratchet(position, orders, bar, tick_size, is_entered_inside):
                 trail(order, position, tick_size)
 
 
+@inlined
+def forget_position(order):
+    """An exit starts anew for what is entered next: this very bar can meet it again."""
+    order["best"] = 0.0
+    order["triggered"] = 0
+    order["met_ns"] = 0
+    if order["type"] == TRAILING_STOP:
+        order["stop_price"] = 0.0
+
+
 @outlined
 def follow_position(account, position, orders, tick_size, is_entry, out):
     """After a fill: exits take the position's size, an entry wakes and moves them.
@@ -240,18 +250,12 @@ def follow_position(account, position, orders, tick_size, is_entry, out):
         order = orders[index]
         if is_exit(order):
             if held == 0.0 and order["qty"] != order["filled_qty"]:
-                order["best"] = 0.0  # what is entered now is another position
-                order["triggered"] = 0
-                if order["type"] == TRAILING_STOP:
-                    order["stop_price"] = 0.0
+                forget_position(order)  # what is entered now is another position
             if order["qty"] * held < 0.0 and order["status"] != INTENT:
                 if is_entry:
-                    if order["status"] == SUBMITTED:
+                    if order["status"] == SUBMITTED or order["qty"] == order["filled_qty"]:
                         order["status"] = WORKING
-                        order["best"] = 0.0
-                        order["triggered"] = 0
-                        if order["type"] == TRAILING_STOP:
-                            order["stop_price"] = 0.0
+                        forget_position(order)
                     set_from_entry(order, position, tick_size)
                 order["qty"] = order["filled_qty"] - held
         elif closing_rest(order) != 0.0:

@@ -145,20 +145,26 @@ def submit_order(order, held):
 
 @outlined
 def end_idle_exits(account, position, orders, out):
-    """End exits that neither close what is held nor wait for an order that may still open."""
+    """End exits that neither close what is held nor wait for an order that may still open.
+
+    One that filled to its end stays while the rest of an entry is open: it is the exit of that too.
+    """
     held = position["qty"]
     for index in range(position["working_orders"]):
         order = orders[index]
         if not is_exit(order) or order["status"] == INTENT or order["qty"] * held < 0.0:
             continue
-        is_awaited = False
+        awaited = 0.0
         for other in range(position["working_orders"]):
             entry = orders[other]
             if not is_exit(entry):
                 opening = entry["qty"] - entry["filled_qty"] - closing_rest(entry)
-                is_awaited = is_awaited or opening * order["qty"] < 0.0
-        if is_awaited:
+                awaited += opening if opening * order["qty"] < 0.0 else 0.0
+        if awaited != 0.0 and order["qty"] != order["filled_qty"]:
             order["status"] = SUBMITTED
+        elif awaited != 0.0 and order["status"] == WORKING:
+            order["status"] = SUBMITTED
+            order["qty"] -= awaited
         elif order["qty"] != order["filled_qty"]:
             was_active = order["status"] != SUBMITTED
             end_order(account, order, POSITION_CLOSED if was_active else ENTRY_ENDED, out)
