@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -62,6 +63,9 @@ def test_running_run_with_its_account(trader_home):
     assert "daily loss 49.50 of 1,000.00" in text
     assert "ACTIVE  last bar " in text
     assert "7 orders sent, 1 working" in text
+    assert run["last_bar_age_s"] == pytest.approx(time.time() - 1_795_000_000, abs=3600)
+    assert re.search(r"last bar \S+, -?[\d,]+ s ago", text)
+    assert "cash 50,000.00" in text
     assert "ACME  100 of 1,000 at 500, mark 499.6" in text
 
 

@@ -88,6 +88,7 @@ def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
         "started": _moment(entry.get("started_ns")),
         "updated": _moment(told.get("ts_ns")),
         "last_bar": _moment(told.get("last_bar_ns")),
+        "last_bar_age_s": _age_s(told.get("last_bar_ns")),
         "trading_state": told.get("trading_state"),
         "positions": told.get("positions", []),
         "working_orders": told.get("working_orders"),
@@ -110,6 +111,11 @@ def _finite(value: Any) -> Any:
 
 def _moment(ts_ns: object) -> str | None:
     return records.timestamp(ts_ns) if isinstance(ts_ns, int) else None
+
+
+def _age_s(ts_ns: object) -> float | None:
+    """Seconds from a moment until now, by this machine's clock."""
+    return round((time.time_ns() - ts_ns) / 1e9, 3) if isinstance(ts_ns, int) else None
 
 
 def _state(
@@ -182,6 +188,8 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(f"    to clear: {run['clear']}")
     if run["trading_state"]:
         bar = f"last bar {run['last_bar']}" if run["last_bar"] else "no bar yet"
+        if run["last_bar"] and run["pid"]:
+            bar += f", {run['last_bar_age_s']:,.0f} s ago"
         sent = f"{_number(run['orders_sent'])} order{'' if run['orders_sent'] == 1 else 's'} sent"
         lines.append(
             f"    {run['trading_state']}  {bar}  {sent}, {_number(run['working_orders'])} working"
@@ -191,7 +199,8 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
             f"    equity {_money(run['equity'])}  realised {_money(run['realized_pnl'])}  "
             f"unrealised {_money(run['unrealized_pnl'])}  "
             f"commissions {_money(run['commissions'])}  "
-            f"daily loss {_money(run['daily_loss'])} of {_money(run['max_daily_loss'])}"
+            f"daily loss {_money(run['daily_loss'])} of {_money(run['max_daily_loss'])}  "
+            f"cash {_money(run['cash'])}"
         )
     for position in run["positions"] if isinstance(run["positions"], list) else []:
         if isinstance(position, dict):
