@@ -7,6 +7,8 @@ says `pytestmark = pytest.mark.process`; in the quick tier a test that starts on
 
 import os
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the golden files anew instead of comparing with them (`make golden`)",
     )
+
+
+def pytest_sessionstart(session):
+    """Compile a core that is new before workers start: all at once, they would all compile it,
+    and the first tests that wait for it would run out of their time."""
+    is_worker = hasattr(session.config, "workerinput")
+    if is_worker or QUICK or not getattr(session.config.option, "numprocesses", 0):
+        return
+    backtest = [sys.executable, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--json"]
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {**os.environ, "TRADER_HOME": folder}
+        subprocess.run(
+            [*backtest, "--out", folder], cwd=ROOT, env=environ, capture_output=True, check=False
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,30 @@ def test_signals_reach_it_and_its_end_is_told(tmp_path: Path, number: signal.Sig
     assert paper.process.wait(60) == (-number if number == signal.SIGKILL else 0)
     assert paper.process.poll() == paper.process.returncode
     paper.signal(number)  # it has ended: nobody else is hit
+
+
+def test_an_answer_nobody_waited_for_is_not_taken_for_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A test whose time is up while the server compiles leaves the others theirs."""
+
+    class TimeIsUp(BaseException):
+        pass
+
+    def end_it(*_: object) -> None:
+        raise TimeIsUp
+
+    server = warm._Server()
+    monkeypatch.setattr(warm, "_server", lambda: server)
+    before = signal.signal(signal.SIGUSR1, end_it)
+    try:
+        os.kill(server._process.pid, signal.SIGSTOP)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(TimeIsUp):
+            warm.run(["--version"])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        os.kill(server._process.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert warm.run(["no-such-command"]).returncode == 2
+    assert warm.run(["--version"]).returncode == 0
