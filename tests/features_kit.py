@@ -12,7 +12,7 @@ import pandas as pd
 from tests.core_kit import always_open
 from trader.core.schema import BAR, NS_PER_SECOND
 from trader.features.feature_set import FeatureSet
-from trader.features.feature_types import OWN, PYTHON, FeatureType, feature_types
+from trader.features.feature_types import FRAME, OWN, PYTHON, FeatureType, feature_types
 
 MINUTE = 60 * NS_PER_SECOND
 PERIOD = 10 * MINUTE
@@ -134,6 +134,6 @@ def every_spec() -> dict[str, dict[str, Any]]:
     """Every output of every type but the user's own."""
     found: dict[str, dict[str, Any]] = {}
     for kind in TYPES.values():
-        if kind.name != PYTHON:
+        if kind.name not in (PYTHON, FRAME):
             found |= specs_of(kind)
     return found

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[2]
 FILLS = ("timestamp", "symbol", "side", "qty", "price", "commission", "slippage")
-FILLS += ("realized_pnl", "order_id")
+FILLS += ("realized_pnl", "order_id", "leg", "kind")
 DECISIONS = ("timestamp", "symbol", "action", "requested_qty", "approved_qty", "reason")
 DECISIONS += ("throttle", "observed", "limit")
 DOCUMENT = ("run_id", "run_dir", "digest", "bars", "slices", "orders", "fills", "denied")

@@ -21,8 +21,9 @@ def put(folder, content, name="bars.csv"):
 FAULTS = [
     ("", 4, "the file is empty"),
     (HEADER, 4, "a header and no rows"),
-    (GOOD.replace(",", ";"), 4, "use commas"),
-    (GOOD.replace("volume", "vol"), 4, "missing column 'volume'"),
+    (GOOD.replace(",", ";"), 0, "columns separated by ;"),
+    (GOOD.replace("volume", "vol"), 0, "'vol' is volume"),
+    (GOOD.replace("close", "last_trade"), 4, "missing column 'close'"),
     (GOOD[:-8], 4, "line 5: the last line is cut off"),
     (GOOD + "\0", 4, "line 6: a NUL byte"),
     (csv_text(["2024-03-04T14:30:00"]), 4, "line 2: timestamp '2024-03-04T14:30:00' has no time"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]  # compiles the core anew
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

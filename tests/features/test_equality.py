@@ -20,10 +20,10 @@ from tests.features_kit import (
     streamed,
     walk_bars,
 )
-from trader.features.feature_types import PYTHON, TALIB
+from trader.features.feature_types import FRAME, PYTHON, TALIB
 from trader.feeds.sessions import session_table
 
-OFFERED = sorted(set(TYPES) - {PYTHON})
+OFFERED = sorted(set(TYPES) - {PYTHON, FRAME})
 WALK = walk_bars(600)
 PAIR = walk_bars(500, symbols=2, seed=3)
 

@@ -87,6 +87,7 @@ def folder(real_data, tmp_path_factory):
         positions=record.book.positions,
         limits=prepared.rules.limits[0],
         fills=record.fills,
+        cashflows=record.cashflows,
         equity=record.equity,
         order_rows=record.order_rows,
         events=record.events,
