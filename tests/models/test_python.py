@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -301,8 +302,9 @@ def test_file_beside_the_config_does_not_stand_in_for_a_library(folder):
     assert model.predict(make_bars(1), make_features(1)).tolist() == [2]
 
 
-def test_target_module_named_like_an_installed_one_is_the_users(folder):
-    sys.modules.pop("colorsys", None)
+def test_target_module_named_like_an_installed_one_is_the_users(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "colorsys", import_module("colorsys"))  # is there again after
+    monkeypatch.delitem(sys.modules, "colorsys")
     model = load(
         folder,
         "colorsys:decide",

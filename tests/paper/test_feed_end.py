@@ -99,7 +99,9 @@ def test_a_feed_that_dies_within_a_line_leaves_its_limits_and_position_behind(tm
 def test_a_recording_that_comes_to_bars_of_now_ends_there_and_says_what_to_do(tmp_path: Path):
     paper = Paper(tmp_path / "run")
     paper.start().send(bar(1, 60), bar(2, 60)).until("ORDER_SENT")
-    late = bar(0, 60, timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    # after the start, whose second it may still be, and inside the tolerance of the clock
+    ahead = time.gmtime(time.time() + 1)
+    late = bar(0, 60, timestamp=time.strftime("%Y-%m-%dT%H:%M:%SZ", ahead))
     paper.send(late).until("RUN_END")
     code, _, err = paper.end()
     assert code == 4, err

@@ -111,7 +111,8 @@ def test_a_start_whose_model_takes_long_to_load_is_ended_by_a_kill(tmp_path: Pat
 
 def test_a_start_that_a_kill_has_to_end_before_its_journal_leaves_no_folder(tmp_path: Path):
     """It is caught in an import, which nothing can cancel."""
-    paper = Paper(tmp_path / "run", ("market_hours: 24x7", "market_hours: XNYS"))
+    # A calendar that nothing else here asks for: one that is kept on disk is not imported for.
+    paper = Paper(tmp_path / "run", ("market_hours: 24x7", "market_hours: XICE"))
     (paper.folder / "exchange_calendars.py").write_text(
         "import time\nopen('loading', 'w').close()\ntime.sleep(60)\n"
     )
@@ -240,7 +241,8 @@ def test_a_second_start_is_refused_by_name_while_the_first_waits_and_others_run_
         done = paper.run("paper", "-c", "live.yaml", *words)
         assert done.returncode == 2, done.stderr
         assert f"run {run['run_id']} (pid {run['pid']}) is already running" in done.stderr
-    beside = paper.run("paper", "-c", "live.yaml", "--out", "elsewhere")
+    # by another name: a run of this second has the id of the first
+    beside = paper.run("paper", "-c", "live.yaml", "--out", "elsewhere", "--set", "name=beside")
     assert beside.returncode == 4, beside.stderr  # its stdin is empty
     code, lines, err = paper.send(bar(1, 60), bar(2, 60)).end()
     assert code == 0, err
