@@ -29,7 +29,7 @@ ROWS = 3
 BARS = np.zeros(ROWS, BAR)
 GENTLE = np.zeros((ROWS, 1))
 PROVOKING = np.ones((ROWS, 1))
-PATIENT_S, HASTY_S = 30.0, 0.3
+PATIENT_S, HASTY_S = 30.0, 2.0  # a machine that is slow is not a model that hangs
 
 
 def serve(
