@@ -9,6 +9,14 @@ import sys
 
 def main() -> int:
     """Run the command in `sys.argv`; the exit code of the process."""
+    code = _run()
+    # Python remembers a Ctrl-C that struck inside `exec` of a text (dataclasses, Numba) although
+    # it was caught, and would end by SIGINT instead of `code`. The next `exec` makes it forget.
+    exec("")  # noqa: S102 - of nothing
+    return code
+
+
+def _run() -> int:
     if sys.argv[1:2] == ["kill"]:
         from trader.safety import kill
 

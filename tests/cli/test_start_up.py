@@ -53,3 +53,20 @@ def test_own_code_finds_ta_lib_and_pyarrow_as_they_are_where_pandas_is():
         [sys.executable, "-c", OWN_CODE], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.process
+def test_ctrl_c_inside_code_made_from_text_ends_with_130_and_not_by_the_signal(tmp_path):
+    (tmp_path / "own.py").write_text('exec("raise KeyboardInterrupt")\n')
+    config = (ROOT / "configs" / "demo.yaml").read_text()
+    config = config.replace("{type: sma, period: 10}", '{type: python, target: "own:make"}')
+    (tmp_path / "demo.yaml").write_text(config)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    done = subprocess.run(
+        [sys.executable, "-m", "trader", "backtest", "-c", "demo.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -77,7 +77,7 @@ def test_a_run_that_ctrl_c_ends_at_random_goes_on_and_reproduces_itself(desk: De
         for _ in range(presses):
             process.send_signal(signal.SIGINT)
         code, _, err = desk.end(process)
-        # Seen once: "interrupted" said, then ended by the signal itself. A shell calls both 130.
+        # A second press that comes before Python sees to signals ends it: a shell says 130, too.
         assert code == 130 or (presses == 2 and code == -signal.SIGINT), err
         assert "Traceback" not in err
     assert desk.end(desk.paper())[0] == 0
