@@ -21,7 +21,7 @@ from trader.engine.slices import Slice, history_portions
 from trader.wiring import Timing, prepare
 
 
-class Recorded:
+class RecordedSlices:
     """Signals that were decided before."""
 
     def __init__(self, inputs: Inputs) -> None:
@@ -42,7 +42,7 @@ def through_loop(rules: Rules, inputs: Inputs, gate=None) -> tuple[RunRecord, np
     kept: list[np.ndarray] = [np.empty(0, DECISION)]
     keeper = RowKeeper(len(inputs.bars), (lambda rows: kept.append(rows.copy()),))
     taker = PlainSlices(SliceEngine(rules, keeper), numbered(rules), gate)
-    loop = ExecutionLoop(taker, Recorded(inputs))
+    loop = ExecutionLoop(taker, RecordedSlices(inputs))
     asyncio.run(loop.run(history_portions(inputs.bars)))
     return taker.engine.record(), np.concatenate(kept)
 
@@ -100,7 +100,7 @@ def test_a_snapshot_taken_while_trading_is_of_one_moment():
 
     async def run() -> list[float]:
         taker = PlainSlices(SliceEngine(rules, RowKeeper(len(inputs.bars))), numbered(rules))
-        loop = ExecutionLoop(taker, Recorded(inputs))
+        loop = ExecutionLoop(taker, RecordedSlices(inputs))
         trading = asyncio.create_task(loop.run(history_portions(inputs.bars)))
         errors = []
         while not trading.done():

@@ -20,7 +20,7 @@ from trader.core.schema import BAR
 from trader.errors import DataError, UsageError
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, open_feed
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, ResumePoint, open_feed
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 from trader.feeds.stdin_source import LONGEST_LINE, LineSplitter, StdinFeed
 
@@ -81,7 +81,7 @@ def csv_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFee
     path = folder / "bars.csv.gz"
     lines = [",".join(table[0]), *(",".join(str(v) for v in row.values()) for row in table)]
     path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
-    return open_feed(config_of(folder, "csv", path), clock, 60.0, Resumed(after_ns))
+    return open_feed(config_of(folder, "csv", path), clock, 60.0, ResumePoint(after_ns))
 
 
 def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -91,14 +91,14 @@ def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> Liv
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
     path = folder / "bars.parquet"
     frame.to_parquet(path)
-    return open_feed(config_of(folder, "parquet", path), clock, None, Resumed(after_ns))
+    return open_feed(config_of(folder, "parquet", path), clock, None, ResumePoint(after_ns))
 
 
 def stdin_file_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
     path = folder / "bars.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
     descriptor = os.open(path, os.O_RDONLY)
-    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, Resumed(after_ns))
+    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, ResumePoint(after_ns))
 
 
 def stdin_pipe_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -118,7 +118,7 @@ def piped(
                 stream.write(block)
 
     threading.Thread(target=write, daemon=True).start()
-    return StdinFeed(config_of(folder, "stdin", None), clock, reader, Resumed(after_ns))
+    return StdinFeed(config_of(folder, "stdin", None), clock, reader, ResumePoint(after_ns))
 
 
 Opener = Callable[[Path, VirtualClock, int | None], LiveFeed]
