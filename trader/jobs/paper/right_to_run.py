@@ -159,8 +159,16 @@ def _remove(folder: Path) -> None:
 
 
 def new_folder(order: Order, started_at: datetime) -> Path:
-    """The folder of a new run, with its config."""
-    made = create_live(order.parent, "paper", order.loaded.config.name, started_at)
+    """The folder of a new run, with its config. Its id is no other's of this state folder, whose
+    registry knows runs by it whatever folder they are in."""
+    home, name = home_path(), order.loaded.config.name
+    made = create_live(
+        order.parent,
+        "paper",
+        name,
+        started_at,
+        lambda run_id: not os.path.lexists(statedir.run_folder(home, run_id)),
+    )
     write_file(made.final / CONFIG, order.loaded.resolved_yaml())
     return made.final
 
