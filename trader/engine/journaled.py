@@ -150,6 +150,9 @@ class JournaledSlices:
         await self._append([self.snapshot_entry()], checkpoint=is_roll)
         self._rhythm.taken(self.engine.book)
         reached("after_snapshot")
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._around.pool, self._journal.pack, self._journal.head.seq)
+        reached("after_pack")
 
     def client_id(self, order_id: int) -> str:
         """See `SliceTaker`; "" for an order that is over."""
