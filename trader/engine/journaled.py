@@ -7,7 +7,7 @@ is enough to go on from (`trader.engine.recover`).
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from trader.core.book import Inputs, snapshot
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
+from trader.engine.rebuild import Rebuild
 from trader.engine.refusals import refused_entries
+from trader.engine.run_facts import RunFacts
 from trader.engine.slice_takers import slice_inputs
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import RefusedBar
@@ -35,15 +37,23 @@ Tell = Callable[[np.void], None]
 class JournaledSlices:
     """A `SliceTaker` whose every step is in the journal before the next is taken."""
 
-    def __init__(self, engine: SliceEngine, journal: Journal, around: Surroundings) -> None:
+    def __init__(
+        self,
+        engine: SliceEngine,
+        journal: Journal,
+        around: Surroundings,
+        fold: Rebuild | None = None,
+    ) -> None:
+        """`fold`: of the journal of a run that goes on; `engine` is its engine then."""
         self.engine = engine
+        self.facts = RunFacts() if fold is None else fold.facts
         self.aborted = 0
         self._journal = journal
         self._around = around
         self.symbols = around.symbols
         self._lineage = journal.run_id
-        self._client_ids: dict[int, str] = {}  # of the orders that may still fill
-        self._rhythm = SnapshotRhythm(journal, around.snapshot_every)
+        self._client_ids = {} if fold is None else fold.client_ids  # of what may still fill
+        self._rhythm = SnapshotRhythm(journal, around.snapshot_every, self.facts)
 
     async def take(self, bars: np.ndarray, answer: Answer) -> None:
         """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
@@ -65,6 +75,9 @@ class JournaledSlices:
     async def note(self, refused: Sequence[RefusedBar]) -> None:
         """See `SliceTaker`."""
         await self._append([entry for one in refused for entry in refused_entries(one)])
+        for one in refused:
+            if one.use == "invalid":
+                self.facts.refuse(one.symbol)
 
     async def cancel_working(self, reason: Reason) -> int:
         """See `SliceTaker`."""
@@ -169,6 +182,7 @@ class JournaledSlices:
         """The slice through the core."""
         self._forget()
         self.engine.take(inputs)
+        self.facts.take_slice(inputs.bars)
         self._rhythm.begin(self.engine.book)
 
     def outputs(self) -> tuple[list[Entry], list[Entry]]:
@@ -196,29 +210,14 @@ class JournaledSlices:
             entries.append(build.order_intent(client_id, name, order, -1 - len(entries)))
         return entries
 
-    def pass_gate(
-        self,
-        intents: Sequence[Entry],
-        settled: Mapping[str, Reason] | None = None,
-        acked: Collection[str] = frozenset(),
-        refuse: Reason = Reason.NONE,
-    ) -> list[Entry]:
-        """Send every intent, or take the outcome on record (`settled`), or `refuse` to send.
-
-        Returns the outcomes that are not on record yet.
-        """
+    def pass_gate(self, intents: Sequence[Entry], refuse: Reason = Reason.NONE) -> list[Entry]:
+        """Send every intent, or `refuse` to; returns the outcomes, which go on record."""
         outcomes: list[Entry] = []
         verdicts: dict[int, Reason] = {}
         exits_of: dict[int, SendOutcome] = {}  # entry → why its exits do not leave either
         for intent in intents:
             client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
             ack = build.order_ack(client_id, f"B{order_id}")
-            known = (settled or {}).get(client_id)
-            if known is not None:
-                verdicts[order_id] = known
-                if known == Reason.NONE and client_id not in acked:
-                    outcomes.append(ack)
-                continue
             passed = exits_of.get(intent.payload["parent"])
             if passed is None:
                 passed = SendOutcome(refuse, "not sent in time") if refuse else self._sent(intent)
@@ -252,7 +251,8 @@ class JournaledSlices:
         """SNAPSHOT of the book as it is."""
         book = self.engine.book
         held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
-        return build.snapshot(snapshot(book), held, book.account)
+        details = {**self.facts.snapshot_fields(), "slices": self.engine.slices}
+        return build.snapshot(snapshot(book), held, book.account, details)
 
     def _sent(self, intent: Entry) -> SendOutcome:
         payload = intent.payload

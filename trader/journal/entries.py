@@ -262,9 +262,16 @@ def clock_jump(jump_ns: int) -> Entry:
     return Entry(RecordType.CLOCK_JUMP, {"jump_ns": int(jump_ns)})
 
 
-def snapshot(state: bytes, positions: Mapping[str, float], account: np.ndarray) -> Entry:
-    """SNAPSHOT of the whole state (`core.book.snapshot`); `positions` is qty by symbol."""
+def snapshot(
+    state: bytes,
+    positions: Mapping[str, float],
+    account: np.ndarray,
+    details: Mapping[str, Any] | None = None,
+) -> Entry:
+    """SNAPSHOT of the whole state (`core.book.snapshot`); `positions` is qty by symbol. `details`:
+    what else a start needs that goes on from it (`engine.run_facts`)."""
     payload = {
+        **(details or {}),
         "state": base64.b64encode(zlib.compress(state, SNAPSHOT_COMPRESSION)).decode("ascii"),
         "state_sha": hashlib.sha256(state).hexdigest(),
         **_holdings(positions, account),

@@ -39,16 +39,18 @@ from trader.jobs.paper.guard import (
 )
 from trader.jobs.paper.opening import SPOOLS, OpenRun
 from trader.jobs.paper.start import Start
+from trader.jobs.paper.trading import make_gate, show_in_order
 from trader.jobs.report import write_report
 from trader.journal import entries as build
 from trader.journal import readback
 from trader.journal.records import Entry, RecordType
 from trader.journal.spool import ingest_spool
 from trader.journal.store import read_records
-from trader.report.artifacts import write_run
+from trader.report.artifacts import DECISIONS, write_run
 from trader.report.breach import breach_text
 from trader.report.html.source import Market
 from trader.report.metrics import MarketFacts
+from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.safety import latch, pending
 from trader.safety.events import RiskEventHandler, kill_switch_reason
@@ -171,6 +173,8 @@ def _kills(opened: OpenRun, kills: list[dict[str, Any]]) -> list[Entry]:
 def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> PaperResult:
     """RUN_END and the files of the run folder."""
     record = opened.slices.engine.record()
+    if opened.earlier is not None:
+        record = opened.earlier.whole(record)
     code = EXIT_CODES[stopped.how]
     positions = record.book.positions["qty"].tolist()
     held = dict(zip(begun.config.symbols, positions, strict=True))
@@ -181,8 +185,8 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     head = str(opened.journal.head)
     reached("after_end")
     opened.journal.close()
-    opened.decisions.close()
-    result = _result(begun, opened, record, code, _quality(begun, gate))
+    _close_decisions(opened)
+    result = _result(begun, opened, record, code, _quality(begun, opened, gate))
     finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:
         slices = [np.empty(0, BAR), *_slices(opened)]
@@ -191,10 +195,31 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     return PaperResult(opened.run_id, opened.folder, code, stopped, finished, head)
 
 
-def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
+def _close_decisions(opened: OpenRun) -> None:
+    """decisions.parquet, and the tally of it: of the whole run."""
+    if opened.decisions is not None:
+        opened.decisions.close()
+        return
+    assert opened.earlier is not None
+    for rows in opened.earlier.earlier_decisions():
+        opened.tally.add(rows)
+    with DecisionWriter(opened.folder / DECISIONS, opened.slices.symbols) as decisions:
+        for rows in opened.earlier.decisions():
+            decisions.write(rows)
+    opened.earlier.close()
+
+
+def _quality(begun: Start, opened: OpenRun, gate: BarGate) -> dict[str, Any]:
     """data_quality.json: of the files, or of what came live."""
     if begun.history is not None:
         return begun.history.quality.to_dict()
+    if begun.snapshot_seq:  # the gate of this process has counted from here on
+        before = make_gate(begun)
+        seen = readback.bars_before(
+            opened.journal.path, begun.facts.last_seq + 1, ("slice", "invalid")
+        )
+        show_in_order(before, list(seen))
+        gate.take_counts(before)
     document = QualityReport(begun.config.feed.quality).to_dict()
     for kind, count in gate.counts.items():
         document["classes"][kind]["count"] = count

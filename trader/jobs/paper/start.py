@@ -15,10 +15,13 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.book import Rules
-from trader.engine.recorded import recorded_rules
-from trader.engine.recover import RunHistory, recovered
-from trader.engine.replay import replay
+from trader.core.schema import BAR
+from trader.engine.batch import RowKeeper, RowSink
+from trader.engine.recorded import DivergenceError, recorded_rules
+from trader.engine.recover import newest_snapshot, resumed
+from trader.engine.replay import Replayer
 from trader.engine.ruleset import build_rules
+from trader.engine.run_facts import RunFacts
 from trader.errors import DataError, UsageError, VerificationError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
@@ -39,7 +42,10 @@ from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.facts import require_same_facts, rules_with_facts
 from trader.jobs.paper.sameness import ModelHash, difference, model_hash
 from trader.jobs.paper.which_run import known_heads
+from trader.journal.audit.findings import Problem
+from trader.journal.audit.tail import tail_problem
 from trader.journal.audit.verify import verify
+from trader.journal.readback import bars_before
 from trader.journal.records import JournalError, Record
 from trader.journal.store import read_records
 from trader.report.artifacts import CONFIG
@@ -58,6 +64,25 @@ class ResumeRequest:
     new: bool = False
 
 
+class HeldRows(RowKeeper):
+    """Keeps the DECISION rows of a fold until there is somebody to take them."""
+
+    def __init__(self) -> None:
+        super().__init__(0, (self._hold,))
+        self._held: list[np.ndarray] = []
+
+    def _hold(self, rows: np.ndarray) -> None:
+        self._held.append(rows.copy())
+
+    def hand_on(self, *sinks: RowSink) -> None:
+        """What was held goes to `sinks`, and all that comes."""
+        for rows in self._held:
+            for sink in sinks:
+                sink(rows)
+        self._held.clear()
+        self.decision_sinks = sinks
+
+
 @dataclass
 class Start:
     """What a run starts from. `path` is the journal to go on with, None for a new run."""
@@ -68,15 +93,23 @@ class Start:
     rules: Rules
     model: ModelHash
     started_at: datetime
+    keeper: HeldRows  # takes the rows of the run
     path: Path | None = None
-    found: RunHistory = field(default_factory=RunHistory)
+    fold: Replayer | None = None  # of its journal, at its end
+    snapshot_seq: int = 0  # of the record where the fold began; 0: at the first one
+    seen: np.ndarray | None = None  # every BAR traded on so far, until features have seen them
     first_ns: int = 0  # close of the run's first bar
-    facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
+    market: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
     def config(self) -> Config:
         return self.order.loaded.config
+
+    @property
+    def facts(self) -> RunFacts:
+        """What is on record beside the book."""
+        return RunFacts() if self.fold is None else self.fold.facts
 
     @property
     def history(self) -> BarSet | None:
@@ -92,20 +125,19 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
     journal is damaged. A live feed has no trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
-    model = model_hash(order)
-    found, recorded = (RunHistory(), None) if path is None else _resumed(path, order, model)
-    slices = found.slices
-    feed = open_feed(config, clock, asked.pace, _had(found, config.period_ns), tell)
-    begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
-    begun.path, begun.found = path, found
+    model, keeper = model_hash(order), HeldRows()
+    begun = Start(order, clock, _NO_FEED, _no_rules(), model, datetime.now(UTC), keeper, path)
+    recorded = None if path is None else _resume(begun, path)
+    feed = open_feed(config, clock, asked.pace, _had(begun.facts, config.period_ns), tell)
+    begun.feed = feed
     if feed.history is not None:
         check_drivers(config, feed.history.bars)
         begun.first_ns = int(feed.history.bars[0]["ts_ns"])
         begun.rules = recorded or build_rules(config, feed.history.sessions)
-        _require_same_bars(feed.history.bars, slices)
-    elif slices:
-        begun.first_ns = int(slices[0].bars[0]["ts_ns"])
-        begun.rules = begun.rules._replace(sessions=_hours(config, begun.first_ns, clock))
+    elif begun.facts.traded:
+        assert recorded is not None
+        begun.rules = recorded._replace(sessions=_hours(config, begun.first_ns, clock))
+    _take_bars(begun)
     return begun
 
 
@@ -117,8 +149,8 @@ async def first_bar(begun: Start) -> None:
     if begun.history is not None:
         return
     if isinstance(begun.feed, VenueFeed):
-        begun.facts = await begun.feed.connect()
-    if begun.found.slices:
+        begun.market = await begun.feed.connect()
+    if begun.facts.traded:
         require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
@@ -127,13 +159,15 @@ async def first_bar(begun: Start) -> None:
     begun.rules = rules_with_facts(rules, begun)
 
 
-def _had(found: RunHistory, period_ns: int) -> ResumePoint:
+def _had(facts: RunFacts, period_ns: int) -> ResumePoint:
     """What the run that goes on knows of its feed."""
-    if not found.slices:
+    if facts.last_ns is None:
         return ResumePoint()
-    last = found.slices[-1]
-    last_ns = int(last.bars[0]["ts_ns"])
-    return ResumePoint(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
+    age_ns = facts.last_wall_ns - facts.last_ns
+    return ResumePoint(facts.last_ns, age_ns <= recording_age_ns(period_ns))
+
+
+_NO_FEED: Any = None  # until it is opened
 
 
 def _no_rules() -> Rules:
@@ -151,42 +185,56 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
-def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[RunHistory, Rules | None]:
-    """What the journal holds, once it is shown to be whole, ours and reproducible."""
-    name = path.parent.name
-    report = verify(path, known_heads(order, name))
-    if not report.ok:
-        first = report.problems[0]
-        if first.kind in ("truncated", "anchor"):
-            raise VerificationError(
-                f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
-                "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
-                "with new cash, with --new"
-            )
-        raise VerificationError(
-            f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
-            f"`trader audit verify {name}`, and start a fresh run with --new"
-        )
-    records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
-    begun = records[0]
-    if begun.data["config_sha"] != order.loaded.sha256:
+def _resume(begun: Start, path: Path) -> Rules:
+    """Fold the journal, once it is shown to be ours, and whole as far as it is folded; the rules
+    of the run. What lies before a snapshot that is gone on from is looked at beside (`earlier`)."""
+    name, order = path.parent.name, begun.order
+    known = known_heads(order, name)
+    snapshot = newest_snapshot(path)
+    if snapshot is None:
+        report = verify(path, known)
+        _require_sound(path, report.problems[0] if report.problems else None)
+    else:
+        _require_sound(path, tail_problem(path, snapshot.seq, known))
+    lives = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
+    if lives[0].data["config_sha"] != order.loaded.sha256:
         raise UsageError(
             f"{name} was cut off and would go on, but the config is not the one it ran on"
             f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
         )
-    changed = difference(begun, model)
+    changed = difference(lives[0], begun.model)
     if changed is not None:
         raise UsageError(
             f"{name} was cut off and would go on, but {changed} is not what it ran on: "
             "bring that back, or start fresh with --new"
         )
-    again = replay(path)
-    if again.divergence is not None:
+    try:
+        found = resumed(path, snapshot, begun.keeper)
+    except DivergenceError as diverged:
         raise VerificationError(
-            f"{path} does not reproduce itself: {again.divergence}; nothing trades on it. "
+            f"{path} does not reproduce itself: {diverged}; nothing trades on it. "
             "Start a fresh run with --new"
+        ) from None
+    begun.fold = found.fold
+    begun.snapshot_seq = 0 if found.snapshot is None else found.snapshot.seq
+    begun.first_ns = int(lives[0].data.get("first_ns", 0))
+    return _newest_rules(lives)
+
+
+def _require_sound(path: Path, first: Problem | None) -> None:
+    """`VerificationError` for what was found first in a journal."""
+    if first is None:
+        return
+    if first.kind in ("truncated", "anchor"):
+        raise VerificationError(
+            f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
+            "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
+            "with new cash, with --new"
         )
-    return recovered(read_records(path)), _newest_rules(records)
+    raise VerificationError(
+        f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
+        f"`trader audit verify {path.parent.name}`, and start a fresh run with --new"
+    )
 
 
 def _changes(path: Path, order: Order) -> str:
@@ -206,16 +254,32 @@ def _newest_rules(records: Sequence[Record]) -> Rules:
     return rules[-1]
 
 
-def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
-    """`UsageError` unless the files still begin with the bars that were traded on."""
-    if not slices:
+def _take_bars(begun: Start) -> None:
+    """Every bar traded on so far, into `begun.seen`. Refused where they are not those on record:
+    `UsageError` of files, `VerificationError` of the journal itself."""
+    facts = begun.facts
+    if not facts.traded:
         return
-    traded = np.concatenate([one.bars for one in slices])
-    if bars[: len(traded)].tobytes() != traded.tobytes():
-        raise UsageError(
-            "the data files are not the ones the run that was cut off has traded on: bring them "
-            "back, or start fresh with --new"
+    later = np.concatenate([np.empty(0, BAR), *facts.bars])
+    count = facts.traded - len(later)  # of the bars before the snapshot
+    if begun.history is not None:
+        bars = begun.history.bars
+        is_same = bars[count : facts.traded].tobytes() == later.tobytes()
+        if not is_same or (begun.snapshot_seq and not facts.show_earlier(bars[:count])):
+            raise UsageError(
+                "the data files are not the ones the run that was cut off has traded on: bring "
+                "them back, or start fresh with --new"
+            )
+        begun.seen = bars[: facts.traded]
+        return
+    assert begun.path is not None
+    earlier = bars_before(begun.path, begun.snapshot_seq) if begun.snapshot_seq else later[:0]
+    if begun.snapshot_seq and not facts.show_earlier(earlier):
+        raise VerificationError(
+            f"{begun.path} is damaged: its bars are not those that its snapshot "
+            f"{begun.snapshot_seq} counts; nothing trades on it. Start a fresh run with --new"
         )
+    begun.seen = np.concatenate([earlier, later])
 
 
 class _ReadyRun:
