@@ -30,7 +30,7 @@ from trader.engine import crash_points, recover
 from trader.errors import TraderError
 from trader.feeds import feed
 from trader.jobs import backtest as runs
-from trader.jobs.paper import earlier, ending, opening, session, start, trading
+from trader.jobs.paper import earlier, ending, opening, resume, session, trading
 from trader.jobs.paper.session import paper
 from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
@@ -120,6 +120,9 @@ class Untold:
 
     def __enter__(self) -> "Untold":
         return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Nothing is open."""
 
     def add(self, rows: object) -> None:
         """Not counted."""
@@ -258,7 +261,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     session.finish = finish
     opening.SimulatedBroker = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
     if not life.is_thorough:
-        start.verify = verify_here  # type: ignore[assignment]
+        resume.verify = verify_here  # type: ignore[assignment]
     log.PACK_RECORDS = 15
     if life.number % 2:  # from the snapshot on
         recover.WHOLE_UP_TO = 0

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.book import NO_REQUESTS, Inputs, Rules
-from trader.core.schema import CASHFLOW, EventKind, OrderKind, Reason
+from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.engine.run_facts import RunFacts
@@ -100,6 +100,13 @@ class Rebuild:
         self.client_ids[int(order["order_id"])] = client_id
         self._order_of[client_id] = symbol, int(order["order_id"])
 
+    @property
+    def waiting(self) -> np.ndarray:
+        """BARs of a slice whose inputs are on record and whose outputs are not; none usually."""
+        if self.pending is None or not self.pending.is_complete:
+            return np.empty(0, BAR)
+        return np.concatenate(self.pending.bars)
+
     def inputs(self, where: Where) -> Inputs:
         """Core inputs of the slice that waits, in symbol order; it waits no more."""
         ready, self.pending = self.pending, None
@@ -139,8 +146,9 @@ class Rebuild:
 
     def use_hours(self, sessions: np.ndarray) -> None:
         """Trading hours as another process of the run knew them."""
-        self.engine.rules = self.engine.rules._replace(sessions=sessions)
-        self.engine.book.account[0]["session_cursor"] = 0
+        if sessions.tobytes() != self.engine.rules.sessions.tobytes():
+            self.engine.rules = self.engine.rules._replace(sessions=sessions)
+            self.engine.book.account[0]["session_cursor"] = 0
 
     def _kill(self, data: dict[str, Any], record: Record, where: Where) -> None:
         reason = Reason(int(data.get(KILLED_BY, Reason.KILLED)))

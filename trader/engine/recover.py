@@ -44,7 +44,7 @@ def folded(records: Iterable[Record], keeper: RowKeeper | None = None) -> Replay
     """The fold of all records, the first a RUN_START. `DivergenceError` where they contradict."""
     stream = iter(records)
     fold = begin_fold(next(stream, None), keeper=keeper)
-    fold.facts = RunFacts(keeps_bars=True)
+    fold.facts.keep_bars()
     _fold_on(fold, stream)
     return fold
 

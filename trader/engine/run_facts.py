@@ -101,6 +101,10 @@ class RunFacts:
         self._sha = sha
         return True
 
+    def keep_bars(self) -> None:
+        """Keep the bars of what comes."""
+        self._keeps_bars = True
+
     def forget_bars(self) -> None:
         """Whoever goes on has seen them: no more are kept."""
         self.bars, self.refused, self._keeps_bars = [], [], False

@@ -31,6 +31,9 @@ from trader.errors import TraderError, VerificationError
 from trader.journal.anchor import Anchor
 from trader.journal.audit.verify import verify
 from trader.journal.store import read_records
+from trader.report.artifacts import DECISIONS
+from trader.report.parquet import DecisionWriter
+from trader.report.tally import DecisionTally
 
 FOLDER, SAID = ".earlier", "said"  # in the run folder, and what the process says in there
 READER = ("-P", "-m", "trader.jobs.paper.earlier")
@@ -87,14 +90,19 @@ class Earlier:
         digest.add(np.empty(0, DECISION), joined["fills"], joined["equity"])
         return replace(later, digest=digest.hexdigest(), **joined)
 
+    def write_decisions(self, folder: Path, symbols: Sequence[str], tally: DecisionTally) -> None:
+        """decisions.parquet of the whole run, and the tally of it; then nothing is left to do."""
+        for rows in self._of("decisions"):
+            tally.add(rows)
+        with DecisionWriter(folder / DECISIONS, symbols) as file:
+            for rows in self.decisions():
+                file.write(rows)
+        self.close()
+
     def decisions(self) -> Iterator[np.ndarray]:
         """Every DECISION row of the run, in order; once `whole` has come back."""
         yield from self._of("decisions")
         yield from self._of("later")
-
-    def earlier_decisions(self) -> Iterator[np.ndarray]:
-        """Those before the snapshot."""
-        return self._of("decisions")
 
     def _of(self, name: str) -> Iterator[np.ndarray]:
         with (self._folder / name).open("rb") as file:

@@ -46,11 +46,10 @@ from trader.journal import readback
 from trader.journal.records import Entry, RecordType
 from trader.journal.spool import ingest_spool
 from trader.journal.store import read_records
-from trader.report.artifacts import DECISIONS, write_run
+from trader.report.artifacts import write_run
 from trader.report.breach import breach_text
 from trader.report.html.source import Market
 from trader.report.metrics import MarketFacts
-from trader.report.parquet import DecisionWriter
 from trader.report.result import RunResult
 from trader.safety import latch, pending
 from trader.safety.events import RiskEventHandler, kill_switch_reason
@@ -185,7 +184,10 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     head = str(opened.journal.head)
     reached("after_end")
     opened.journal.close()
-    _close_decisions(opened)
+    if opened.decisions is not None:
+        opened.decisions.close()
+    elif opened.earlier is not None:
+        opened.earlier.write_decisions(opened.folder, opened.slices.symbols, opened.tally)
     result = _result(begun, opened, record, code, _quality(begun, opened, gate))
     finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:
@@ -193,20 +195,6 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
         market = Market(np.concatenate(slices), begun.rules.sessions, begun.config.period_ns)
         write_report(opened.folder, result, market)
     return PaperResult(opened.run_id, opened.folder, code, stopped, finished, head)
-
-
-def _close_decisions(opened: OpenRun) -> None:
-    """decisions.parquet, and the tally of it: of the whole run."""
-    if opened.decisions is not None:
-        opened.decisions.close()
-        return
-    assert opened.earlier is not None
-    for rows in opened.earlier.earlier_decisions():
-        opened.tally.add(rows)
-    with DecisionWriter(opened.folder / DECISIONS, opened.slices.symbols) as decisions:
-        for rows in opened.earlier.decisions():
-            decisions.write(rows)
-    opened.earlier.close()
 
 
 def _quality(begun: Start, opened: OpenRun, gate: BarGate) -> dict[str, Any]:

@@ -8,11 +8,10 @@ taken away before.
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trader.config.sections.running import SYSLOG, AnchorCommand
 from trader.core.schema import Reason, TradingState
@@ -27,6 +26,7 @@ from trader.errors import KilledError, TraderError, UsageError
 from trader.jobs.paper.earlier import Earlier
 from trader.jobs.paper.exit_message import say_last
 from trader.jobs.paper.facts import facts_details
+from trader.jobs.paper.lost_kills import put_back
 from trader.jobs.paper.right_to_run import OwnedRun
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.which_run import journals_of, known_heads
@@ -42,7 +42,6 @@ from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
-from trader.safety import latch, records, statedir
 from trader.safety.gate import UNKNOWN, Gate
 from trader.safety.lease import Lease
 from trader.wiring import search_paths
@@ -113,7 +112,7 @@ class OpenRun:
     journal: Journal
     slices: JournaledSlices
     desk: Desk
-    decisions: DecisionWriter | None  # None where those before a snapshot come first, at the end
+    decisions: DecisionWriter | None  # None where `earlier` writes them at the end
     tally: DecisionTally
     state_before: TradingState  # before the kills and re-arms that came while no process ran
     anchor: OnCheckpoint | None = None  # where the heads go
@@ -202,10 +201,8 @@ def _engine(begun: Start) -> SliceEngine:
     """The engine at the end of the journal, under the rules of this process."""
     if begun.fold is None:
         return SliceEngine(begun.rules, begun.keeper)
-    engine = begun.fold.engine
-    engine.rules = begun.rules
-    engine.book.account[0]["session_cursor"] = 0
-    return engine
+    begun.fold.use_hours(begun.rules.sessions)
+    return begun.fold.engine
 
 
 def _earlier(begun: Start) -> Earlier | None:
@@ -218,7 +215,7 @@ def _earlier(begun: Start) -> Earlier | None:
 def _is_too_late(begun: Start) -> bool:
     """Whether orders decided before the crash are of a bar that is past. Never of a replay: its
     next bar comes when it is asked for."""
-    if begun.history is not None or not begun.facts.traded:
+    if begun.history is not None or not begun.has_traded:
         return False
     age_ns = begun.clock.wall_ns() - begun.facts.last_wall_ns
     return not (age_ns <= begun.config.period_ns)
@@ -280,29 +277,3 @@ def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
     if isinstance(place, AnchorCommand):
         return Courier(CommandAnchor(place.command))
     return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
-
-
-def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
-    """Kills that the journal holds in force, and the state folder lost: in force there again.
-
-    `kills`: id → the KILL record's payload. They bind what they bound and are re-armed like any
-    other. What is on record there is never written again.
-    """
-    known = {str(kill["kill_id"]) for kill in records.all_kills(lease.home)}
-    for kill_id, data in kills.items():
-        if kill_id in known:
-            continue
-        if kill_id.startswith(records.UNRECORDED):
-            place = lease.home if kill_id == records.UNRECORDED else lease.folder
-            latch.raise_own_halt(place, "the journal holds a stop that this state folder had lost")
-            continue
-        is_of_all = data.get("scope") == records.EVERYTHING
-        record = {
-            "kill_id": kill_id,
-            "code": data.get("code_name", data["code"]),
-            "scope": records.EVERYTHING if is_of_all else lease.run_id,
-            "ts_ns": None,
-            "reason": f"{data['reason']} (in the journal of {lease.run_id}; the state folder had "
-            "lost it)",
-        }
-        records.store(lease.home, statedir.KILLS, record)

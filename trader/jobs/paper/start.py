@@ -4,7 +4,6 @@ Law: whatever can be refused is refused here, before anything is written. A run 
 what it began with: the same config, model and, for files, the same bars.
 """
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,14 +14,10 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.book import Rules
-from trader.core.schema import BAR
-from trader.engine.batch import RowKeeper, RowSink
-from trader.engine.recorded import DivergenceError, recorded_rules
-from trader.engine.recover import newest_snapshot, resumed
 from trader.engine.replay import Replayer
 from trader.engine.ruleset import build_rules
 from trader.engine.run_facts import RunFacts
-from trader.errors import DataError, UsageError, VerificationError
+from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
     BadBar,
@@ -40,20 +35,11 @@ from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.facts import require_same_facts, rules_with_facts
-from trader.jobs.paper.sameness import ModelHash, difference, model_hash
-from trader.jobs.paper.which_run import known_heads
-from trader.journal.audit.findings import Problem
-from trader.journal.audit.tail import tail_problem
-from trader.journal.audit.verify import verify
-from trader.journal.readback import bars_before
-from trader.journal.records import JournalError, Record
-from trader.journal.store import read_records
-from trader.report.artifacts import CONFIG
-from trader.report.compare import changed_keys
+from trader.jobs.paper.resume import HeldRows, fold_journal, take_bars
+from trader.jobs.paper.sameness import ModelHash, model_hash
 from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
-KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
 @dataclass(frozen=True)
@@ -62,25 +48,6 @@ class ResumeRequest:
 
     pace: float | None = 1.0  # times real time for a replay of files; None for no wait
     new: bool = False
-
-
-class HeldRows(RowKeeper):
-    """Keeps the DECISION rows of a fold until there is somebody to take them."""
-
-    def __init__(self) -> None:
-        super().__init__(0, (self._hold,))
-        self._held: list[np.ndarray] = []
-
-    def _hold(self, rows: np.ndarray) -> None:
-        self._held.append(rows.copy())
-
-    def hand_on(self, *sinks: RowSink) -> None:
-        """What was held goes to `sinks`, and all that comes."""
-        for rows in self._held:
-            for sink in sinks:
-                sink(rows)
-        self._held.clear()
-        self.decision_sinks = sinks
 
 
 @dataclass
@@ -107,6 +74,11 @@ class Start:
         return self.order.loaded.config
 
     @property
+    def has_traded(self) -> bool:
+        """Whether there is a slice on record."""
+        return self.fold is not None and bool(self.facts.traded or len(self.fold.waiting))
+
+    @property
     def facts(self) -> RunFacts:
         """What is on record beside the book."""
         return RunFacts() if self.fold is None else self.fold.facts
@@ -127,17 +99,17 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
     config, clock = order.loaded.config, RealClock()
     model, keeper = model_hash(order), HeldRows()
     begun = Start(order, clock, _NO_FEED, _no_rules(), model, datetime.now(UTC), keeper, path)
-    recorded = None if path is None else _resume(begun, path)
-    feed = open_feed(config, clock, asked.pace, _had(begun.facts, config.period_ns), tell)
+    recorded = None if path is None else fold_journal(begun, path)
+    feed = open_feed(config, clock, asked.pace, _had(begun), tell)
     begun.feed = feed
     if feed.history is not None:
         check_drivers(config, feed.history.bars)
         begun.first_ns = int(feed.history.bars[0]["ts_ns"])
         begun.rules = recorded or build_rules(config, feed.history.sessions)
-    elif begun.facts.traded:
+    elif begun.has_traded:
         assert recorded is not None
         begun.rules = recorded._replace(sessions=_hours(config, begun.first_ns, clock))
-    _take_bars(begun)
+    take_bars(begun)
     return begun
 
 
@@ -150,7 +122,7 @@ async def first_bar(begun: Start) -> None:
         return
     if isinstance(begun.feed, VenueFeed):
         begun.market = await begun.feed.connect()
-    if begun.facts.traded:
+    if begun.has_traded:
         require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
@@ -159,12 +131,15 @@ async def first_bar(begun: Start) -> None:
     begun.rules = rules_with_facts(rules, begun)
 
 
-def _had(facts: RunFacts, period_ns: int) -> ResumePoint:
+def _had(begun: Start) -> ResumePoint:
     """What the run that goes on knows of its feed."""
-    if facts.last_ns is None:
+    if begun.fold is None or not begun.has_traded:
         return ResumePoint()
-    age_ns = facts.last_wall_ns - facts.last_ns
-    return ResumePoint(facts.last_ns, age_ns <= recording_age_ns(period_ns))
+    facts, waiting = begun.facts, begun.fold.waiting
+    last_ns = int(waiting[-1]["ts_ns"]) if len(waiting) else facts.last_ns
+    assert last_ns is not None
+    age_ns = facts.last_wall_ns - last_ns
+    return ResumePoint(last_ns, age_ns <= recording_age_ns(begun.config.period_ns))
 
 
 _NO_FEED: Any = None  # until it is opened
@@ -183,103 +158,6 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     hours, latest_ns = config.risk.market_hours, max(first_ns, clock.now_ns())
     ahead_ns = min(latest_ns + CALENDAR_AHEAD_NS, last_known_ns(hours, latest_ns))
     return session_table(hours, first_ns, max(latest_ns, ahead_ns))
-
-
-def _resume(begun: Start, path: Path) -> Rules:
-    """Fold the journal, once it is shown to be ours, and whole as far as it is folded; the rules
-    of the run. What lies before a snapshot that is gone on from is looked at beside (`earlier`)."""
-    name, order = path.parent.name, begun.order
-    known = known_heads(order, name)
-    snapshot = newest_snapshot(path)
-    if snapshot is None:
-        report = verify(path, known)
-        _require_sound(path, report.problems[0] if report.problems else None)
-    else:
-        _require_sound(path, tail_problem(path, snapshot.seq, known))
-    lives = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
-    if lives[0].data["config_sha"] != order.loaded.sha256:
-        raise UsageError(
-            f"{name} was cut off and would go on, but the config is not the one it ran on"
-            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
-        )
-    changed = difference(lives[0], begun.model)
-    if changed is not None:
-        raise UsageError(
-            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
-            "bring that back, or start fresh with --new"
-        )
-    try:
-        found = resumed(path, snapshot, begun.keeper)
-    except DivergenceError as diverged:
-        raise VerificationError(
-            f"{path} does not reproduce itself: {diverged}; nothing trades on it. "
-            "Start a fresh run with --new"
-        ) from None
-    begun.fold = found.fold
-    begun.snapshot_seq = 0 if found.snapshot is None else found.snapshot.seq
-    begun.first_ns = int(lives[0].data.get("first_ns", 0))
-    return _newest_rules(lives)
-
-
-def _require_sound(path: Path, first: Problem | None) -> None:
-    """`VerificationError` for what was found first in a journal."""
-    if first is None:
-        return
-    if first.kind in ("truncated", "anchor"):
-        raise VerificationError(
-            f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
-            "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
-            "with new cash, with --new"
-        )
-    raise VerificationError(
-        f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
-        f"`trader audit verify {path.parent.name}`, and start a fresh run with --new"
-    )
-
-
-def _changes(path: Path, order: Order) -> str:
-    """What differs from the config beside the journal, in brackets; "" if it cannot be read."""
-    with contextlib.suppress(UsageError):
-        changed = changed_keys(path.parent / CONFIG, order.loaded.resolved_yaml())
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            return f" ({'; '.join(changed[:3])}{more})"
-    return ""
-
-
-def _newest_rules(records: Sequence[Record]) -> Rules:
-    rules = [found for record in records if (found := recorded_rules(record)) is not None]
-    if not rules:
-        raise JournalError("the journal holds no rules of this version; start fresh with --new")
-    return rules[-1]
-
-
-def _take_bars(begun: Start) -> None:
-    """Every bar traded on so far, into `begun.seen`. Refused where they are not those on record:
-    `UsageError` of files, `VerificationError` of the journal itself."""
-    facts = begun.facts
-    if not facts.traded:
-        return
-    later = np.concatenate([np.empty(0, BAR), *facts.bars])
-    count = facts.traded - len(later)  # of the bars before the snapshot
-    if begun.history is not None:
-        bars = begun.history.bars
-        is_same = bars[count : facts.traded].tobytes() == later.tobytes()
-        if not is_same or (begun.snapshot_seq and not facts.show_earlier(bars[:count])):
-            raise UsageError(
-                "the data files are not the ones the run that was cut off has traded on: bring "
-                "them back, or start fresh with --new"
-            )
-        begun.seen = bars[: facts.traded]
-        return
-    assert begun.path is not None
-    earlier = bars_before(begun.path, begun.snapshot_seq) if begun.snapshot_seq else later[:0]
-    if begun.snapshot_seq and not facts.show_earlier(earlier):
-        raise VerificationError(
-            f"{begun.path} is damaged: its bars are not those that its snapshot "
-            f"{begun.snapshot_seq} counts; nothing trades on it. Start a fresh run with --new"
-        )
-    begun.seen = np.concatenate([earlier, later])
 
 
 class _ReadyRun:

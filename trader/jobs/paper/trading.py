@@ -129,7 +129,9 @@ def make_gate(begun: Start) -> BarGate:
 def _seen(begun: Start, opened: OpenRun) -> np.ndarray | None:
     """Every bar traded on so far, that of a slice which the start has finished, too."""
     facts = opened.slices.facts
-    if begun.seen is None or len(begun.seen) == facts.traded:
+    if begun.seen is None:
+        return np.concatenate(facts.bars) if facts.bars else None
+    if len(begun.seen) == facts.traded:
         return begun.seen
     return np.concatenate([begun.seen, facts.bars[-1]])
 
