@@ -26,7 +26,7 @@ from typing import Any
 
 from tests.harness.crash_scenes import Scene
 from tests.harness.crash_script import Fate
-from trader.engine import crash_points, recover
+from trader.engine import crash_points, recover, slices
 from trader.errors import TraderError
 from trader.feeds import feed
 from trader.jobs import backtest as runs
@@ -263,6 +263,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     if not life.is_thorough:
         resume.verify = verify_here  # type: ignore[assignment]
     log.PACK_RECORDS = 15
+    slices.SLICES_AT_ONCE = max(1, life.number % 6 - 2)
     if life.number % 2:  # from the snapshot on
         recover.WHOLE_UP_TO = 0
         earlier._started = _AtOnceProcess  # type: ignore[assignment]

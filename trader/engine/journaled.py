@@ -53,15 +53,26 @@ class JournaledSlices:
         self.symbols = around.symbols
         self._lineage = journal.run_id
         self._client_ids = {} if fold is None else fold.client_ids  # of what may still fill
+        self._unwritten: list[Entry] = []  # of slices of a backlog, before whatever comes
         self._rhythm = SnapshotRhythm(journal, around.snapshot_every, self.facts)
 
-    async def take(self, bars: np.ndarray, answer: Answer) -> None:
-        """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
+    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+        """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`.
+
+        With `more` of a backlog right behind it, a slice of which nothing leaves is written with
+        the next: one flush for all of them, before anything is sent, shown or waited for.
+        """
         reached("before_inputs")
-        await self._append(self.inputs(bars, answer))
-        reached("after_inputs")
+        if more:
+            self._unwritten += self.inputs(bars, answer)
+        else:  # a process that dies in the core leaves what it died of
+            await self._append(self.inputs(bars, answer), durable=False)
+            reached("after_inputs")
         self.step(slice_inputs(bars, answer))
         outputs, intents = self.outputs()
+        if more and len(outputs) == 1 and not self._rhythm.is_due(self.engine.book):
+            self._unwritten += outputs
+            return
         await self._append(outputs)
         reached("after_outputs")
         outcomes = self.pass_gate(intents)
@@ -277,7 +288,8 @@ class JournaledSlices:
     async def _append(
         self, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
     ) -> None:
-        if entries:
+        if entries or self._unwritten:
             loop = asyncio.get_running_loop()
-            write = functools.partial(self._journal.append, entries, durable, checkpoint)
+            batch, self._unwritten = [*self._unwritten, *entries], []
+            write = functools.partial(self._journal.append, batch, durable, checkpoint)
             await loop.run_in_executor(self._around.pool, write)

@@ -153,9 +153,10 @@ class ExecutionLoop:
         if answers is None:  # a model or a feature of the user's may take as long as it likes
             return
         engine = self._taker.engine
+        last = portion.slices[-1]
         for one, answer in zip(portion.slices, answers, strict=True):
             async with self._lock:
-                await self._taker.take(one.bars, answer)
+                await self._taker.take(one.bars, answer, one is not last)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
         self.publish()

@@ -103,6 +103,7 @@ async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> Stop
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
+    await opened.slices.record()  # an error in a backlog leaves slices that are not written
     kills = _in_force(opened, text)
     loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened, kills)))
     for kill in kills:

@@ -189,6 +189,10 @@ class _ReadyRun:
         async for item in self._rest:
             yield item
 
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
+
     async def aclose(self) -> None:
         await self._feed.aclose()
 
