@@ -19,7 +19,7 @@ from trader.config.load import load_config
 from trader.core.schema import BAR, NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals
 from trader.engine.batch import RowKeeper
-from trader.engine.loop import ExecutionLoop, Stopped
+from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.slice_takers import PlainSlices
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import LiveSlices, SlicePlan
@@ -125,14 +125,14 @@ class LiveRun:
         self.events: list[dict[str, Any]] = []
         self.loop.hooks.tap(self.events.append)
 
-    async def trade(self) -> Stopped:
+    async def trade(self) -> StopCause:
         """Run to the end."""
         try:
             return await self.loop.run(aiter(self.slices))
         finally:
             self.pool.shutdown(wait=False, cancel_futures=True)
 
-    def run(self) -> Stopped:
+    def run(self) -> StopCause:
         """`trade` from outside an event loop; leaves `record` behind."""
         stopped = asyncio.run(self.trade())
         self.record = self.engine.record()

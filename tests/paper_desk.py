@@ -12,7 +12,7 @@ from pathlib import Path
 from trader.core.book import Rules
 from trader.core.schema import Reason
 from trader.engine.recorded import rules_details
-from trader.engine.surroundings import Passed, SentOrder
+from trader.engine.surroundings import SendOutcome, SentOrder
 from trader.journal import entries as build
 from trader.journal.log import Clock as JournalClock
 from trader.journal.log import Journal
@@ -46,13 +46,13 @@ class Desk:
         self._gate = gate
         self.sent: list[SentOrder] = []
 
-    def send(self, order: SentOrder) -> Passed:
+    def send(self, order: SentOrder) -> SendOutcome:
         reason = self._gate(order)
         if reason == Reason.NONE:
             self.sent.append(order)
-        return Passed(reason)
+        return SendOutcome(reason)
 
-    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+    def send_closing(self, order: SentOrder, position_qty: float) -> SendOutcome:
         return self.send(order)
 
     def sent_mono_ns(self) -> int:

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from trader.safety import kill, latch, runs
+from trader.safety import kill, latch, registry
 from trader.safety.lease import RunInfo, arm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,7 @@ def held_run(home, run_id="r1", **info):
 def die(lease):
     """What a process that dies leaves: its files closed, no goodbye, its number nobody's."""
     lease._runner.started = "gone"
-    lease._write(runs.encode_runner(lease._runner), latch.RUNNER_AT)
+    lease._write(registry.encode_runner(lease._runner), latch.RUNNER_AT)
     lease.drop_files()
 
 

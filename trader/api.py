@@ -20,7 +20,7 @@ from trader.report.labels import RETURNS, TRADES
 from trader.report.runs import find_run
 from trader.report.sketch import Picture, equity_picture
 from trader.report.tables import warnings
-from trader.wiring import Given
+from trader.wiring import InMemory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def backtest(
     """
     if engine not in ("batch", "loop"):
         raise UsageError(f"engine is {engine!r}; use batch or loop")
-    given = Given(bars, model)
+    given = InMemory(bars, model)
     loaded = load_given(config, set, given)
     kept = DecisionKeeper()
     order = Order(
@@ -68,7 +68,9 @@ def load_run(path: str | Path) -> "Run":
     return Run(RunOnDisk(find_run(str(path), RUNS)))
 
 
-def load_given(config: Config, overrides: Mapping[str, Any] | None, given: Given) -> LoadedConfig:
+def load_given(
+    config: Config, overrides: Mapping[str, Any] | None, given: InMemory
+) -> LoadedConfig:
     """The config with what was given from Python written into it, under the overrides."""
     written: dict[str, Any] = {}
     if given.frame is not None:
@@ -90,7 +92,7 @@ def features(
     """What `trader features` writes: a row a bar, with `timestamp`, `symbol`, `warm`, `label`."""
     from trader.jobs.feature_matrix import feature_frame
 
-    given = Given(bars)
+    given = InMemory(bars)
     loaded = load_given(config, set, given)
     with explained(loaded):
         return feature_frame(loaded, files_of(config), given)
@@ -124,7 +126,7 @@ def sweep(
     from trader.jobs.sweep.run import sweep as run_sweep
     from trader.jobs.sweep.workers import Crew
 
-    given = Given(bars, model)
+    given = InMemory(bars, model)
     overrides = dict(set or {})
     loaded = load_varied(
         lambda firsts: load_given(config, {**firsts, **overrides}, given), params or {}

@@ -34,9 +34,9 @@ from trader.user_code.seeds import seed_generators
 
 __all__ = [
     "NOTHING",
-    "Given",
+    "BacktestInputs",
     "History",
-    "Prepared",
+    "InMemory",
     "Progress",
     "Timing",
     "build_features",
@@ -75,7 +75,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class BacktestInputs:
     """Everything a backtest runs on: rules and inputs, and what they were made from."""
 
     rules: Rules
@@ -86,17 +86,17 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Given:
+class InMemory:
     """What a caller from Python has in memory already."""
 
     frame: Any = None  # a pandas DataFrame of bars, in place of the feed
     model: Any = None  # a fitted object, in place of a model file
 
 
-NOTHING = Given()
+NOTHING = InMemory()
 
 
-def load_bars(config: Config, given: Given = NOTHING) -> History:
+def load_bars(config: Config, given: InMemory = NOTHING) -> History:
     """The config's history through the data gate, with its trading hours."""
     if given.frame is not None:
         bar_set = frame_history(config, given.frame)
@@ -109,7 +109,7 @@ def build_model(
     config: Config,
     features: Sequence[str],
     paths: Sequence[Path],
-    given: Given = NOTHING,
+    given: InMemory = NOTHING,
     started: StartedProcess | None = None,
 ) -> Model:
     """The model that the config names, or the one given. `started`: its process, if it has one."""
@@ -177,8 +177,8 @@ def prepare(
     config_files: Sequence[Path],
     timing: Timing,
     progress: Progress | None = None,
-    given: Given = NOTHING,
-) -> Prepared:
+    given: InMemory = NOTHING,
+) -> BacktestInputs:
     """Load, check and compute everything up to the actions. Raises the errors of each part."""
     config = loaded.config
     paths = search_paths(config_files)
@@ -204,7 +204,7 @@ def prepare(
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
-    return Prepared(rules, Inputs(bars, *said), history, features, model)
+    return BacktestInputs(rules, Inputs(bars, *said), history, features, model)
 
 
 def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import always_open, make_inputs, make_rules, random_bars
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
 from trader.core.schema import DECISION, Reason
@@ -21,7 +22,7 @@ from trader.engine.slices import Slice, history_portions
 from trader.wiring import Timing, prepare
 
 
-class Recorded:
+class RecordedSlices:
     """Signals that were decided before."""
 
     def __init__(self, inputs: Inputs) -> None:
@@ -42,7 +43,7 @@ def through_loop(rules: Rules, inputs: Inputs, gate=None) -> tuple[RunRecord, np
     kept: list[np.ndarray] = [np.empty(0, DECISION)]
     keeper = RowKeeper(len(inputs.bars), (lambda rows: kept.append(rows.copy()),))
     taker = PlainSlices(SliceEngine(rules, keeper), numbered(rules), gate)
-    loop = ExecutionLoop(taker, Recorded(inputs))
+    loop = ExecutionLoop(taker, RecordedSlices(inputs))
     asyncio.run(loop.run(history_portions(inputs.bars)))
     return taker.engine.record(), np.concatenate(kept)
 
@@ -62,7 +63,7 @@ def random_inputs(seed: int, count: int, symbols: int) -> tuple[Rules, Inputs]:
     return rules, make_inputs(bars, chance.integers(0, 3, len(bars)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 @given(st.integers(0, 10_000), st.integers(20, 400), st.integers(1, 4))
 def test_any_history_has_the_same_digest_and_rows_in_loop_and_batch(seed, count, symbols):
     rules, inputs = random_inputs(seed, count, symbols)
@@ -100,7 +101,7 @@ def test_a_snapshot_taken_while_trading_is_of_one_moment():
 
     async def run() -> list[float]:
         taker = PlainSlices(SliceEngine(rules, RowKeeper(len(inputs.bars))), numbered(rules))
-        loop = ExecutionLoop(taker, Recorded(inputs))
+        loop = ExecutionLoop(taker, RecordedSlices(inputs))
         trading = asyncio.create_task(loop.run(history_portions(inputs.bars)))
         errors = []
         while not trading.done():

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import config_demo
+from tests.tiers import cases
 from trader.config.schema import Config
 from trader.core.schema import BAR
 from trader.errors import DataError, UsageError
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
-from trader.feeds.live import BadBar, LiveBar, LiveFeed, Resumed, open_feed
+from trader.feeds.live import BadBar, LiveBar, LiveFeed, ResumePoint, open_feed
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 from trader.feeds.stdin_source import LONGEST_LINE, LineSplitter, StdinFeed
 
@@ -81,7 +82,7 @@ def csv_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFee
     path = folder / "bars.csv.gz"
     lines = [",".join(table[0]), *(",".join(str(v) for v in row.values()) for row in table)]
     path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
-    return open_feed(config_of(folder, "csv", path), clock, 60.0, Resumed(after_ns))
+    return open_feed(config_of(folder, "csv", path), clock, 60.0, ResumePoint(after_ns))
 
 
 def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -91,14 +92,14 @@ def parquet_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> Liv
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
     path = folder / "bars.parquet"
     frame.to_parquet(path)
-    return open_feed(config_of(folder, "parquet", path), clock, None, Resumed(after_ns))
+    return open_feed(config_of(folder, "parquet", path), clock, None, ResumePoint(after_ns))
 
 
 def stdin_file_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
     path = folder / "bars.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
     descriptor = os.open(path, os.O_RDONLY)
-    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, Resumed(after_ns))
+    return StdinFeed(config_of(folder, "stdin", None), clock, descriptor, ResumePoint(after_ns))
 
 
 def stdin_pipe_feed(folder: Path, clock: VirtualClock, after_ns: int | None) -> LiveFeed:
@@ -118,7 +119,7 @@ def piped(
                 stream.write(block)
 
     threading.Thread(target=write, daemon=True).start()
-    return StdinFeed(config_of(folder, "stdin", None), clock, reader, Resumed(after_ns))
+    return StdinFeed(config_of(folder, "stdin", None), clock, reader, ResumePoint(after_ns))
 
 
 Opener = Callable[[Path, VirtualClock, int | None], LiveFeed]
@@ -337,7 +338,7 @@ def test_a_bad_line_is_named_and_the_next_one_counts(
     assert isinstance(good, LiveBar)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @example(b"1e999")
 @given(text=st.binary(max_size=200) | st.text(max_size=60).map(lambda t: json.dumps(t).encode()))
 def test_no_line_raises(parser: BarParser, text: bytes) -> None:
@@ -351,7 +352,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(name=st.sampled_from(sorted(GOOD)), value=JSON)
 def test_no_value_raises(parser: BarParser, name: str, value: object) -> None:
     item = parser.parse(line(**{name: value}), 5)
@@ -422,7 +423,7 @@ def test_blank_lines_and_a_byte_order_mark_are_no_lines(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [LiveBar, LiveBar]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(text=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=6))
 def test_lines_do_not_depend_on_how_they_are_read(text: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})

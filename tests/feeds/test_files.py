@@ -15,7 +15,7 @@ from tests.feeds_kit import GOOD, HEADER, VALUES, config_of, csv_text, minutes
 from trader.cli.outcome import exit_code_of
 from trader.errors import ConfigError, DataError, TraderError
 from trader.feeds.feed import load_history
-from trader.feeds.raw import Watched
+from trader.feeds.raw import FileFingerprint
 
 LATE = "2024-03-04T14:40:00Z,"
 LONG = "x" * 10**6
@@ -203,7 +203,7 @@ def test_path_that_is_no_file_is_a_config_error_of_feed_path(tmp_path):
 
 def test_file_that_grows_while_it_is_read_is_refused(tmp_path):
     path = written(tmp_path, GOOD)
-    watched = Watched(path)
+    watched = FileFingerprint(path)
     with path.open("a") as stream:
         stream.write(f"{LATE}{VALUES}\n")
     with pytest.raises(DataError, match=r"bars\.csv changed while it was being read"):

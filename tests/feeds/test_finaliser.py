@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tiers import cases
 from trader.core.schema import BarProof
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finality import (
@@ -14,16 +15,16 @@ from trader.feeds.finality import (
     Ask,
     Final,
     Gap,
-    Gone,
     Hours,
     Late,
     Odd,
     Page,
     Revision,
     Stale,
+    SymbolGone,
     Terms,
 )
-from trader.feeds.source import Finality, Lost, RawBar, Row, Up
+from trader.feeds.source import Finality, RawBar, Row, StreamLoss, Up
 
 S = 1_000_000_000
 PERIOD, GRACE = 60 * S, S
@@ -105,7 +106,7 @@ def test_a_bar_known_from_the_snapshot_alone_is_asked_for():
 def test_a_row_of_the_stream_before_a_reconnect_is_not_proven_by_one_after():
     made = begun(Finality.SUCCESSOR)
     made.on(Row(0, bar(3, 5.0)), at(3, 30))
-    made.on(Lost(0, "1006"), at(3, 40))
+    made.on(StreamLoss(0, "1006"), at(3, 40))
     made.on(Up(0), at(3, 50))
     assert of_kind(made.on(Row(0, bar(4, 1.0)), at(4, 0.5)), Final) == []
 
@@ -156,7 +157,7 @@ def test_only_the_very_next_bar_is_a_successor():
 
 def test_what_was_missed_while_the_line_was_down_is_history():
     made = begun()
-    made.on(Lost(0, "1006"), at(3, 30))
+    made.on(StreamLoss(0, "1006"), at(3, 30))
     outs = made.on(Up(0), at(6, 10))
     assert outs == [Ask(0, at(2), at(6))]
     assert made.on(Row(0, bar(6), True), at(7, 0.1)) == []  # after the hole, not before
@@ -258,7 +259,7 @@ def test_rows_that_can_be_no_bar_are_odd():
 def test_a_symbol_that_is_gone_asks_no_more_and_holds_up_nobody():
     made = BarFinaliser(2, [START, START], Terms(PERIOD, Finality.FLAG, GRACE, 120 * S))
     assert len(made.on(TICK, at(3, 2))) == 2
-    made.on(Gone(1), at(3, 2))
+    made.on(SymbolGone(1), at(3, 2))
     made.on(Page(0, START, at(3), [bar(i) for i in range(3)], at(3, 2)), at(3, 3))
     assert not made.is_catching_up
     assert [ask.symbol for ask in of_kind(made.on(TICK, at(9)), Ask)] == [0]
@@ -341,7 +342,7 @@ class Market:
                 now = at(index, 5 + step * 5) if row is None or not row.is_closed else at(index + 1)
                 if self.random.random() < 0.1:
                     self.is_up = False
-                    self.give(Lost(0, "1006"), now)
+                    self.give(StreamLoss(0, "1006"), now)
                 if not self.is_up and self.random.random() < 0.6:
                     self.is_up = True
                     self.give(Up(0), now)
@@ -362,13 +363,13 @@ class Market:
 
 def test_time_that_goes_back_stands_still():
     made = begun()
-    (ask,) = made.on(Lost(0, "1006"), at(4, 50))
+    (ask,) = made.on(StreamLoss(0, "1006"), at(4, 50))
     assert made.on(Up(0), at(5)) == []  # asked already
     page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3)], at(4, 50))
     assert of_kind(made.on(page, at(4, 59)), Ask) == [Ask(0, at(3) - PERIOD, at(5))]
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(markets())
 def test_any_telling_of_one_history_gives_that_history(market):
     count, missing, finality, seed = market

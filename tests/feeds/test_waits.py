@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.feeds.test_contract import CLOSES, VirtualClock, config_of, csv_feed
-from trader.feeds.live import Resumed, open_feed
+from trader.feeds.live import ResumePoint, open_feed
 from trader.feeds.replay_source import LongWaits, duration
 
 SECOND = 10**9
@@ -33,7 +33,7 @@ def test_a_replay_tells_of_its_waits(tmp_path: Path, pace: float | None, lines: 
     csv_feed(tmp_path, clock, None)  # writes the file
     path = next(tmp_path.rglob("*.csv*"))
     told: list[str] = []
-    feed = open_feed(config_of(tmp_path, "csv", path), clock, pace, Resumed(), told.append)
+    feed = open_feed(config_of(tmp_path, "csv", path), clock, pace, ResumePoint(), told.append)
 
     async def count() -> int:
         return len([item async for item in feed])

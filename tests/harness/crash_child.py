@@ -31,7 +31,7 @@ from trader.feeds import feed
 from trader.jobs import backtest as runs
 from trader.jobs.paper import ending, opening, session, start, trading
 from trader.jobs.paper.session import paper
-from trader.jobs.paper.start import Asked
+from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
 from trader.journal import log
 from trader.journal.audit.verify import verify_here
@@ -178,7 +178,7 @@ def live(life: Life, died: Tally, passed: Tally, plant: Plant | None) -> int:
         _fill_disk(cell, life.fate.nth)
     order = runs.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ("crash",))
     try:
-        ended = paper(order, Asked(None), Watcher(nobody, nobody), nobody)
+        ended = paper(order, ResumeRequest(None), Watcher(nobody, nobody), nobody)
     except TraderError as error:
         cell.errors.write_text(f"{type(error).__name__}: {error}")
         return error.exit_code
@@ -237,7 +237,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     if life.fate.where in SQL or life.is_uncut:
         log.open_writer = open_writer
     session.finish = finish
-    opening.Simulated = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
+    opening.SimulatedBroker = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
     if not life.is_thorough:
         start.verify = verify_here  # type: ignore[assignment]
     if not life.has_threads:

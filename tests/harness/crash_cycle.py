@@ -35,7 +35,7 @@ from trader.engine.replay import replay
 from trader.engine.sliceengine import warm_up
 from trader.jobs import backtest as runs
 from trader.jobs.paper.session import paper
-from trader.jobs.paper.start import Asked
+from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
 from trader.journal import readback
 from trader.journal.audit.verify import verify_here
@@ -100,7 +100,7 @@ class Stage:
         cell = child.Cell(self.root / "warm")
         with child.placed(cell, scene):
             order = runs.Order(scene.loaded, [scene.config_file], "loop", cell.runs, ())
-            paper(order, Asked(None), Watcher(child.nobody, child.nobody), child.nobody)
+            paper(order, ResumeRequest(None), Watcher(child.nobody, child.nobody), child.nobody)
         join_threads()
 
     def _uncut(self, scene: Scene) -> Uncut:

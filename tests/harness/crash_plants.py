@@ -15,7 +15,7 @@ from trader.engine import journaled, recover
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
-from trader.engine.recover import RecordedSlice, Recovered, Recovery
+from trader.engine.recover import RecordedSlice, Recovery, RunHistory
 from trader.engine.slice_takers import slice_inputs
 from trader.journal import entries as build
 from trader.journal.log import Journal
@@ -64,7 +64,7 @@ def sent_forgotten() -> None:
     """A recovery sends again what is on record as sent."""
     real = recover.recovered
 
-    def recovered(records: Any) -> Recovered:
+    def recovered(records: Any) -> RunHistory:
         found = real(records)
         sent = list(found.settled)
         return dataclasses.replace(found, settled={one: found.settled[one] for one in sent[:-1]})
@@ -76,7 +76,7 @@ def fill_forgotten() -> None:
     """A recovery does not take in the slice of the last fill that is on record."""
     real = recover.recovered
 
-    def recovered(records: Any) -> Recovered:
+    def recovered(records: Any) -> RunHistory:
         rows = list(records)
         found = real(iter(rows))
         if any(one.type == "FILL" for one in rows[-8:]):
@@ -127,9 +127,9 @@ def kill_forgotten() -> None:
     """A recovery does not halt where the run was killed."""
     real = recover.recovered
 
-    def recovered(records: Any) -> Recovered:
+    def recovered(records: Any) -> RunHistory:
         found = real(records)
-        steps = [step for step in found.steps if not isinstance(step, recover.Halted)]
+        steps = [step for step in found.steps if not isinstance(step, recover.KillEntry)]
         return dataclasses.replace(found, steps=steps)
 
     _in_start(recovered)
@@ -139,14 +139,14 @@ def gate_bypassed() -> None:
     """A recovery sends what was pending without the gate."""
     from trader.jobs.paper import opening
 
-    def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.Passed:
+    def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.SendOutcome:
         self._broker.send(order)
-        return journaled.Passed(journaled.Reason.NONE)
+        return journaled.SendOutcome(journaled.Reason.NONE)
 
     opening.Desk.send = send  # type: ignore[method-assign]
 
 
-def _in_start(recovered: Callable[[Any], Recovered]) -> None:
+def _in_start(recovered: Callable[[Any], RunHistory]) -> None:
     from trader.jobs.paper import start
 
     start.recovered = recovered  # type: ignore[assignment]

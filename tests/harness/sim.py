@@ -39,7 +39,7 @@ from tests.harness.sim_listeners import PATIENCE_S, Listeners  # noqa: E402
 from tests.harness.sim_world import (  # noqa: E402
     BARS,
     CLOCK_FAULTS,
-    Asked,
+    ResumeRequest,
     SimFeed,
     SimModel,
     chosen,
@@ -59,7 +59,7 @@ from trader.core.schema import KillSwitchReason, Reason, TradingState  # noqa: E
 from trader.engine.answers import Ages, LiveSignals  # noqa: E402
 from trader.engine.batch import RowKeeper  # noqa: E402
 from trader.engine.hooks import Hooks  # noqa: E402
-from trader.engine.loop import ExecutionLoop, Stopped  # noqa: E402
+from trader.engine.loop import ExecutionLoop, StopCause  # noqa: E402
 from trader.engine.recorded import rules_details  # noqa: E402
 from trader.engine.recover import Recovery, recovered  # noqa: E402
 from trader.engine.sliceengine import SliceEngine  # noqa: E402
@@ -140,7 +140,7 @@ class Day:
         gate = BarGate(self.count, 60 * 10**9, Quality(jump="drop"), self.rules.sessions)
         last_ns = self._shown(stream, gate)
         signals = LiveSignals(
-            stream, Asked(self.model), desk.pool, self.clock.now_ns, Ages(120.0, 300.0)
+            stream, ResumeRequest(self.model), desk.pool, self.clock.now_ns, Ages(120.0, 300.0)
         )
         plan = SlicePlan(self.count, 1.0, last_ns, is_timed=True)
         live = LiveSlices(self.feed, gate, plan, self._found.quarantine)
@@ -159,7 +159,7 @@ class Day:
         try:
             stopped = await self._trading
         except asyncio.CancelledError:
-            stopped = Stopped("crash")
+            stopped = StopCause("crash")
         finally:
             listeners.finish()
             watch.cancel()
@@ -229,13 +229,13 @@ class Day:
     def _gate(self) -> Reason:
         return Reason.KILLED if self.killed else Reason.NONE
 
-    def _guard(self, slices: CheckedSlices, signals: LiveSignals) -> Stopped | None:
+    def _guard(self, slices: CheckedSlices, signals: LiveSignals) -> StopCause | None:
         if slices.engine.book.account[0]["trading_state"] == TradingState.HALTED:
-            return Stopped("halted", "a limit")
+            return StopCause("halted", "a limit")
         if self.killed:
-            return Stopped("killed", "an operator")
+            return StopCause("killed", "an operator")
         if signals.model.health.consecutive_failures >= 3:
-            return Stopped("fault", "the model")
+            return StopCause("fault", "the model")
         return None
 
     def _disturb(self, loop: ExecutionLoop) -> Listeners:
@@ -278,7 +278,7 @@ class Day:
         else:
             loop.request_stop("interrupted", "SIGINT")
 
-    async def _ended(self, stopped: Stopped, parts: tuple[Journal, CheckedSlices, Desk]) -> bool:
+    async def _ended(self, stopped: StopCause, parts: tuple[Journal, CheckedSlices, Desk]) -> bool:
         journal, slices, desk = parts
         self.sent += [order.order_id for order in desk.sent]
         if stopped.how == "crash":

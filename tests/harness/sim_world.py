@@ -240,7 +240,7 @@ class SimModel:
         return await self._thread.predict(bars, features)
 
 
-class Asked:
+class ResumeRequest:
     """A `SimModel` as the loop knows models."""
 
     def __init__(self, model: SimModel) -> None:

@@ -17,14 +17,14 @@ from tests.model_files import (
 from tests.model_kit import make_bars, make_model
 from trader.core.schema import Reason
 from trader.errors import ConfigError, ModelError
-from trader.models.decisions import Decided
+from trader.models.decisions import ModelActions
 
 FRAME, _ = training_data()
 FEATURES = FRAME.to_numpy()
 BARS = make_bars(len(FEATURES))
 
 
-def answers(section, names=NAMES, **sections) -> Decided:
+def answers(section, names=NAMES, **sections) -> ModelActions:
     return make_model(section, names, **sections).predict(BARS, FEATURES)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trader.jobs.paper.os_signals import ENDING, Terminated, at_once, cancelling
+from trader.jobs.paper.os_signals import ENDING, Termination, at_once, cancelling
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def as_from_a_terminal() -> Iterator[None]:
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_ends_what_is_loaded_and_nothing_is_changed_for_later(number: signal.Signals):
     before = signal.getsignal(number)
-    with pytest.raises(Terminated, match=number.name), at_once():
+    with pytest.raises(Termination, match=number.name), at_once():
         signal.raise_signal(number)
     assert signal.getsignal(number) == before
 

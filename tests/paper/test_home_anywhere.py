@@ -10,7 +10,7 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 from tests.safety_kit import die, held_run
-from trader.safety import latch, runs, statedir, status, takeover
+from trader.safety import latch, registry, statedir, status, takeover
 from trader.safety.lease import RunInfo, arm
 from trader.safety.stop import Stop, StopOrder, shut
 
@@ -82,7 +82,7 @@ def test_old_home_is_taken_over_with_what_it_holds_and_results_stay(trader_home:
     for name in ("journal", "results"):
         (old / name).write_text("mine")
     assert latch.raise_halt(str(old), "by hand") == ""
-    assert [run.run_id for run in runs.all_runs(str(trader_home))] == ["bare", "demo"]
+    assert [run.run_id for run in registry.all_runs(str(trader_home))] == ["bare", "demo"]
     assert [kill["kill_id"] for kill in status.collect()["kills"]] == ["UNRECORDED-demo"]
     with held_run(trader_home, "another"):
         pass
@@ -100,7 +100,7 @@ def test_run_of_an_old_version_that_lives_is_stopped_where_it_is(trader_home: Pa
     fcntl.flock(lock, fcntl.LOCK_EX)
     with held_run(trader_home, "another"):
         assert old.is_dir()
-        assert runs.Run(str(trader_home), "demo").alive
+        assert registry.Run(str(trader_home), "demo").alive
     done = Stop(str(trader_home), StopOrder("x", 7, "demo"))
     shut(done)
     assert latch.read_page(str(old))[0] == latch.KILLED
@@ -137,10 +137,10 @@ def test_retire_leaves_what_the_registry_did_not_make(trader_home: Path):
     with held_run(trader_home, "demo") as lease:
         folder = Path(lease.folder)
         (folder / "notes.txt").write_text("the user's")
-    runs.retire(str(trader_home), "demo")
+    registry.retire(str(trader_home), "demo")
     assert (folder / "notes.txt").read_text() == "the user's"
     (folder / "notes.txt").unlink()
-    runs.retire(str(trader_home), "demo")
+    registry.retire(str(trader_home), "demo")
     assert not folder.exists()
 
 

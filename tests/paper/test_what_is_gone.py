@@ -12,7 +12,7 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 from trader.errors import VerificationError
-from trader.jobs.paper.which_run import Missed, require_none_missed
+from trader.jobs.paper.which_run import MissingRun, require_none_missed
 from trader.journal.anchor import anchors_in
 
 pytestmark = pytest.mark.process
@@ -119,12 +119,14 @@ def test_a_run_that_held_a_position_and_is_gone_is_never_replaced_by_fresh_cash(
 
 
 def test_a_run_that_held_nothing_and_is_gone_is_told_of_and_forgotten():
-    flat = Missed("r", "/runs/r", {"positions": [], "working_orders": 0, "trading_state": "ACTIVE"})
+    flat = MissingRun(
+        "r", "/runs/r", {"positions": [], "working_orders": 0, "trading_state": "ACTIVE"}
+    )
     require_none_missed([flat])
     assert "was flat" in str(flat)
     for told in ({"trading_state": "REDUCING"}, {"working_orders": 1}):
         with pytest.raises(VerificationError, match="--new"):
-            require_none_missed([flat, Missed("q", "/runs/q", told)])
+            require_none_missed([flat, MissingRun("q", "/runs/q", told)])
 
 
 def test_a_run_whose_folder_is_dated_ahead_does_not_switch_recovery_off(tmp_path: Path):

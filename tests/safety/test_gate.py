@@ -9,7 +9,7 @@ import pytest
 
 from tests.safety_kit import FakeOrder, ListBroker, open_gate
 from trader.core.schema import Reason
-from trader.safety import barrier, gate, latch, pending, runs, statedir
+from trader.safety import barrier, gate, latch, pending, registry, statedir
 
 
 def send(gate, broker, *ids):
@@ -17,7 +17,7 @@ def send(gate, broker, *ids):
 
 
 def run_of(home, run_id="r1"):
-    return runs.Run(str(home), run_id)
+    return registry.Run(str(home), run_id)
 
 
 def test_open_gate_sends_and_says_how_long_it_was_held(trader_home):
@@ -101,13 +101,13 @@ def test_barrier_waits_for_the_order_inside_and_lets_none_after_it(trader_home):
     with open_gate(trader_home) as (_, opened):
         send(opened, broker, "a")
         states.append(barrier.gate_state(run_of(trader_home)))
-    assert states == [runs.HELD, runs.FREE]
+    assert states == [registry.HELD, registry.FREE]
 
 
 def test_order_that_meets_a_kill_at_the_barrier_is_aborted_without_waiting(trader_home):
     broker = ListBroker()
     with open_gate(trader_home) as (lease, opened):
-        fd = os.open(os.path.join(lease.folder, runs.GATE_LOCK), os.O_RDWR)
+        fd = os.open(os.path.join(lease.folder, registry.GATE_LOCK), os.O_RDWR)
         fcntl.flock(fd, fcntl.LOCK_EX)
         (passage,) = send(opened, broker, "a")
         os.close(fd)
@@ -119,11 +119,11 @@ def test_order_that_meets_a_kill_at_the_barrier_is_aborted_without_waiting(trade
 @pytest.mark.parametrize("name", ["deleted", "replaced"])
 def test_gate_lock_that_is_not_the_runners_proves_nothing(trader_home, name):
     with open_gate(trader_home) as (lease, _):
-        path = os.path.join(lease.folder, runs.GATE_LOCK)
+        path = os.path.join(lease.folder, registry.GATE_LOCK)
         os.rename(path, f"{path}.old")
         if name == "replaced":
             open(path, "x").close()
-        assert barrier.gate_state(run_of(trader_home)) == runs.UNKNOWN
+        assert barrier.gate_state(run_of(trader_home)) == registry.UNKNOWN
 
 
 def test_order_sent_twice_kills(trader_home):
@@ -230,7 +230,7 @@ def test_interrupt_inside_the_hand_over_frees_the_lock_and_is_not_swallowed(trad
     with open_gate(trader_home) as (_, opened):
         with pytest.raises(KeyboardInterrupt):
             send(opened, ListBroker(KeyboardInterrupt()), "a")
-        assert barrier.gate_state(run_of(trader_home)) == runs.FREE
+        assert barrier.gate_state(run_of(trader_home)) == registry.FREE
         assert send(opened, ListBroker(), "b")[0].reason == "POSITIONS_UNKNOWN"
 
 
@@ -402,7 +402,7 @@ def test_time_in_the_gate_is_told_only_for_those_who_were_in_it(trader_home):
     with open_gate(trader_home) as (lease_, opened):
         (passage,) = send(opened, ListBroker(), "a")
         assert 0 < passage.held_ns < 60_000_000_000
-        fd = os.open(os.path.join(lease_.folder, runs.GATE_LOCK), os.O_RDWR)
+        fd = os.open(os.path.join(lease_.folder, registry.GATE_LOCK), os.O_RDWR)
         fcntl.flock(fd, fcntl.LOCK_EX)
         assert send(opened, ListBroker(), "b")[0].held_ns == 0
         os.close(fd)

@@ -23,7 +23,7 @@ from tests.safety_kit import (
     runner_process,
     wait_for,
 )
-from trader.safety import arming, barrier, kill, latch, pending, records, runs, statedir, stop
+from trader.safety import arming, barrier, kill, latch, pending, records, registry, statedir, stop
 
 STEPS_US = (
     r"^  page (\d+) µs, PERMIT and HALT (\d+) µs, durable (\d+) µs, acknowledged (\d+) µs "
@@ -333,7 +333,8 @@ def test_process_that_is_not_the_registered_one_is_never_signalled(trader_home, 
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
         lease.open_gate()
         lease._write(
-            runs.encode_runner(runs.Runner(os.getpid(), "1", runs.OPEN, 1)), latch.RUNNER_AT
+            registry.encode_runner(registry.Runner(os.getpid(), "1", registry.OPEN, 1)),
+            latch.RUNNER_AT,
         )
         code, document = kill_here(capfd, "--reason", "reused pid")
     assert (code, document["exit"]) == (10, 10)
@@ -342,10 +343,10 @@ def test_process_that_is_not_the_registered_one_is_never_signalled(trader_home, 
 
 def test_live_run_with_an_unknown_process_and_gate_cannot_be_called_stopped(trader_home, capfd):
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
-        os.unlink(os.path.join(lease.folder, runs.GATE_LOCK))
-        os.symlink("/dev/null", os.path.join(lease.folder, runs.GATE_LOCK))
+        os.unlink(os.path.join(lease.folder, registry.GATE_LOCK))
+        os.symlink("/dev/null", os.path.join(lease.folder, registry.GATE_LOCK))
         lease._write(bytes(64), latch.RUNNER_AT)
-        os.unlink(os.path.join(lease.folder, runs.ENTRY))
+        os.unlink(os.path.join(lease.folder, registry.ENTRY))
         code, document = kill_here(capfd, "--reason", "unknown")
     assert (code, document["runs"][0]["outcome"]) == (10, "not_stopped")
 
@@ -389,7 +390,7 @@ def test_disk_that_hangs_on_the_first_write_keeps_no_run_from_being_ended(
 def test_disk_that_does_not_even_list_the_runs_is_not_called_stopped(
     trader_home, capfd, monkeypatch
 ):
-    never = hangs(monkeypatch, runs, "all_runs", trader_home)
+    never = hangs(monkeypatch, registry, "all_runs", trader_home)
     try:
         assert kill.main(["--reason", "hung disk"]) == 10
     finally:
@@ -537,8 +538,8 @@ def test_command_line_of_typer_reaches_the_same_code(trader_home):
 def test_trouble_with_a_run_is_told_on_both_streams_and_in_the_audit(trader_home, capfd):
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
         lease.open_gate()
-        other = runs.Runner(os.getpid(), "1", runs.OPEN, 1)
-        lease._write(runs.encode_runner(other), latch.RUNNER_AT)
+        other = registry.Runner(os.getpid(), "1", registry.OPEN, 1)
+        lease._write(registry.encode_runner(other), latch.RUNNER_AT)
         assert kill.main(["--reason", "trouble"]) == 10
     streams = capfd.readouterr()
     why = (
@@ -657,7 +658,7 @@ def test_each_step_is_told_with_its_own_microseconds(trader_home, capfd, monkeyp
 
     monkeypatch.setattr(kill, "_account", kept)
     with runner_process(trader_home, "idle", trader_home / "ledger"):
-        wait_for(lambda: [run.was for run in runs.all_runs(str(trader_home))] == ["running"])
+        wait_for(lambda: [run.was for run in registry.all_runs(str(trader_home))] == ["running"])
         assert kill.main(["--reason", "steps"]) == 0
     out = capfd.readouterr().out
     found = re.search(STEPS_US, out, re.MULTILINE)
@@ -710,7 +711,7 @@ def test_suspended_runner_outside_the_gate_is_past_its_barrier_and_ended_when_it
     with runner_process(trader_home, "idle", tmp_path / "ledger") as runner:
         wait_for(lambda: ledger.read()[2])
         runner.send_signal(signal.SIGSTOP)
-        wait_for(lambda: runs.all_runs(str(trader_home))[0].was == "stopped")
+        wait_for(lambda: registry.all_runs(str(trader_home))[0].was == "stopped")
         code, document = kill_here(capfd, "--reason", "asleep")
         assert (code, document["runs"][0]["outcome"]) == (0, "halted")
         assert runner.wait(timeout=5) == -9

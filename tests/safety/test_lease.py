@@ -29,7 +29,7 @@ from trader.safety import (
     processes,
     rearm,
     records,
-    runs,
+    registry,
     statedir,
     stop,
 )
@@ -55,17 +55,17 @@ def shut(home, reason="stop", code=7, scope="everything"):
 def test_fresh_start_arms_registers_and_says_goodbye(trader_home):
     home = str(trader_home)
     with held_run(home, "demo", barrier_ms=100.0) as held:
-        (run,) = runs.all_runs(home)
+        (run,) = registry.all_runs(home)
         assert (run.run_id, run.was, run.alive) == ("demo", "starting", True)
         assert (run.runner.pid, run.deadline("barrier_ms")) == (os.getpid(), 100.0)
-        entry = runs.read_json(os.path.join(held.folder, "run.json"))
+        entry = registry.read_json(os.path.join(held.folder, "run.json"))
         keys = {"run_id", "pid", "pid_start", "mode", "run_dir", "started_ns", "cwd", "host"}
         assert keys <= set(entry)
         held.open_gate()
-        assert runs.Run(home, "demo").was == "running"
-    gone = runs.Run(home, "demo")
+        assert registry.Run(home, "demo").was == "running"
+    gone = registry.Run(home, "demo")
     assert (gone.alive, gone.entry, gone.was) == (False, {}, "dead")
-    assert not runs.is_listed(gone)
+    assert not registry.is_listed(gone)
 
 
 @pytest.mark.parametrize("scope", ["everything", "r1"])
@@ -83,7 +83,7 @@ def test_start_under_a_latch_refuses_and_says_who_when_why_and_how_to_rearm(trad
     assert "the reason why" in text
     assert f"by {records.user_name(os.getuid())} (uid {os.getuid()}) at 2" in text
     assert f"trader rearm {kill_id} --reason TEXT" in text
-    assert runs.Run(str(trader_home), "r1").alive is False
+    assert registry.Run(str(trader_home), "r1").alive is False
 
 
 def test_kill_between_the_two_looks_keeps_the_gate_shut(trader_home, capfd):
@@ -120,14 +120,14 @@ def test_somebody_looking_at_the_lock_does_not_refuse_a_start(trader_home):
     import fcntl
 
     with held_run(trader_home) as held:
-        path = os.path.join(held.folder, runs.RUN_LOCK)
+        path = os.path.join(held.folder, registry.RUN_LOCK)
     fd = os.open(path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
     import threading
 
     threading.Timer(0.1, os.close, [fd]).start()
     with held_run(trader_home):
-        assert runs.lock_state(path) == runs.HELD
+        assert registry.lock_state(path) == registry.HELD
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "x" * 129, "é", "a\n"])
@@ -163,7 +163,7 @@ def test_state_folder_that_cannot_be_used_is_explained(tmp_path, at):
         (place / at).mkdir(parents=True)
     with pytest.raises(TraderError, match=r"cannot be used: E.*nothing is traded without it"):
         arm(str(home), "r1", INFO)
-    assert runs.Run(str(home), "r1").lock != runs.HELD
+    assert registry.Run(str(home), "r1").lock != registry.HELD
 
 
 def test_journal_without_a_permit_is_halted_until_a_person_says_otherwise(trader_home):
@@ -192,7 +192,7 @@ def test_run_that_is_over_for_good_leaves_no_folder_for_a_kill_to_look_at(trader
     assert os.listdir(trader_home / "registry") == []
     with held_run(trader_home, "r2") as lease:
         die(lease)
-    runs.forget(str(trader_home), "r2")  # for a fresh one in its place
+    registry.forget(str(trader_home), "r2")  # for a fresh one in its place
     assert os.listdir(trader_home / "registry") == []
 
 
@@ -319,7 +319,7 @@ os._exit(0)
     process = subprocess.Popen(words, start_new_session=True)
     try:
         assert process.wait(timeout=20) == 0
-        assert not runs.Run(str(trader_home), "r1").alive
+        assert not registry.Run(str(trader_home), "r1").alive
     finally:
         os.killpg(process.pid, 9)
 
@@ -418,7 +418,7 @@ def test_status_file_is_replaced_whole(trader_home):
     with held_run(trader_home) as held:
         held.write_status({"equity": 1.0})
         held.write_status({"equity": 2.0})
-        assert runs.read_json(os.path.join(held.folder, "status.json")) == {"equity": 2.0}
+        assert registry.read_json(os.path.join(held.folder, "status.json")) == {"equity": 2.0}
         assert not [name for name in os.listdir(held.folder) if name.startswith("status.json.")]
 
 
@@ -430,8 +430,8 @@ def test_goodbye_on_a_disk_that_takes_nothing_still_frees_the_run(trader_home, m
     monkeypatch.setattr(os, "pwrite", broken)
     held.close()
     assert not held.is_held
-    left = runs.Run(str(trader_home), "r1")
-    assert left.lock == runs.FREE
+    left = registry.Run(str(trader_home), "r1")
+    assert left.lock == registry.FREE
     assert left.alive  # without the goodbye, until its process has gone
 
 
@@ -439,35 +439,35 @@ def test_heartbeat_tells_running_from_hung(trader_home):
     with held_run(trader_home) as held:
         held.open_gate()
         held.heartbeat(time.monotonic_ns())
-        assert runs.Run(str(trader_home), "r1").was == "running"
-        held.heartbeat(time.monotonic_ns() - runs.SILENT_NS - 1)
-        assert runs.Run(str(trader_home), "r1").was == "hung"
+        assert registry.Run(str(trader_home), "r1").was == "running"
+        held.heartbeat(time.monotonic_ns() - registry.SILENT_NS - 1)
+        assert registry.Run(str(trader_home), "r1").was == "hung"
 
 
 @pytest.mark.parametrize("value", [True, "250", None, -1, float("nan"), [], float("inf")])
 def test_deadline_that_makes_no_sense_is_replaced(trader_home, value):
     with held_run(trader_home):
-        run = runs.Run(str(trader_home), "r1")
+        run = registry.Run(str(trader_home), "r1")
     run.entry["barrier_ms"] = value
-    assert run.deadline("barrier_ms") == (5_000.0 if value == float("inf") else runs.BARRIER_MS)
+    assert run.deadline("barrier_ms") == (5_000.0 if value == float("inf") else registry.BARRIER_MS)
 
 
 def test_registry_survives_a_page_that_cannot_be_read(trader_home):
     with held_run(trader_home) as held:
         held.open_gate()
         os.rename(os.path.join(held.folder, latch.PAGE), os.path.join(held.folder, "old"))
-        run = runs.Run(str(trader_home), "r1")
+        run = registry.Run(str(trader_home), "r1")
         assert (run.alive, run.runner.pid) == (True, os.getpid())
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"pid": "x"}', b""])
 def test_damaged_entry_is_no_process(trader_home, content):
     with held_run(trader_home) as held:
-        path = os.path.join(held.folder, runs.ENTRY)
+        path = os.path.join(held.folder, registry.ENTRY)
         with open(path, "wb") as file:
             file.write(content)
         os.unlink(os.path.join(held.folder, latch.PAGE))
-        assert runs.Run(str(trader_home), "r1").runner is None
+        assert registry.Run(str(trader_home), "r1").runner is None
 
 
 @pytest.mark.process
@@ -547,16 +547,18 @@ def test_page_and_lock_that_cannot_be_read_leave_the_run_alive(trader_home, monk
         held.open_gate()
         with monkeypatch.context() as patch:
             patch.setattr(os, "pread", broken)
-            run = runs.Run(str(trader_home), "r1")
+            run = registry.Run(str(trader_home), "r1")
             assert (run.alive, run.runner.pid, run.heartbeat_ns) == (True, os.getpid(), 0)
         with monkeypatch.context() as patch:
             patch.setattr("fcntl.flock", broken)
-            run = runs.Run(str(trader_home), "r1")
-            assert (run.lock, run.alive) == (runs.UNKNOWN, True)
+            run = registry.Run(str(trader_home), "r1")
+            assert (run.lock, run.alive) == (registry.UNKNOWN, True)
 
 
 def test_lock_held_by_another_process_than_the_page_names_is_a_start(trader_home):
     with held_run(trader_home) as held:
-        held._write(runs.encode_runner(runs.Runner(1, "0", runs.OPEN, 1)), latch.RUNNER_AT)
+        held._write(
+            registry.encode_runner(registry.Runner(1, "0", registry.OPEN, 1)), latch.RUNNER_AT
+        )
         held.heartbeat(0)
-        assert runs.Run(str(trader_home), "r1").was == "starting"
+        assert registry.Run(str(trader_home), "r1").was == "starting"

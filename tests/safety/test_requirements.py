@@ -16,7 +16,7 @@ from tests.harness.sender import Ledger
 from tests.paper_kit import Paper, bar
 from tests.safety_kit import held_run, kill_here, runner_process, trader, wait_for
 from trader.errors import KilledError
-from trader.safety import latch, records, runs, status
+from trader.safety import latch, records, registry, status
 
 pytestmark = pytest.mark.process
 
@@ -52,9 +52,13 @@ def other_boot(trader_home, tmp_path, monkeypatch, capfd):
     stranger = subprocess.Popen(["sleep", "60"])
     with (trader_home / "registry" / "live-sender" / latch.PAGE).open("r+b") as page:
         page.seek(latch.RUNNER_AT)
-        page.write(runs.encode_runner(runs.Runner(stranger.pid, "of another boot", runs.OPEN, 1)))
+        page.write(
+            registry.encode_runner(
+                registry.Runner(stranger.pid, "of another boot", registry.OPEN, 1)
+            )
+        )
         page.seek(latch.HEARTBEAT_AT)
-        page.write(runs.encode_heartbeat(2**61))  # the clock of then was further
+        page.write(registry.encode_heartbeat(2**61))  # the clock of then was further
     real, booted = time.monotonic_ns, time.monotonic_ns()
     monkeypatch.setattr(time, "monotonic_ns", lambda: real() - booted + 3_000_000_000)
     try:

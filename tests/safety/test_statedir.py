@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from trader.safety import arming, pending, processes, records, runs, statedir, stop
+from trader.safety import arming, pending, processes, records, registry, statedir, stop
 
 
 def test_state_folder_is_the_named_one_or_the_platforms(monkeypatch):
@@ -260,7 +260,7 @@ def test_foreign_files_in_the_runs_folder_are_passed_over(trader_home):
     (trader_home / "registry" / ".hidden").mkdir()
     (trader_home / "registry" / "live-with blank").mkdir()
     (trader_home / "registry" / "live-r1").mkdir()
-    assert [run.run_id for run in runs.all_runs(str(trader_home))] == ["r1"]
+    assert [run.run_id for run in registry.all_runs(str(trader_home))] == ["r1"]
     assert pending.pending_kills(str(trader_home)) == []  # an empty folder is no stop
 
 

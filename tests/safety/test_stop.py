@@ -19,7 +19,7 @@ from trader.safety import (
     pending,
     processes,
     records,
-    runs,
+    registry,
     statedir,
     stop,
     trip,
@@ -187,18 +187,18 @@ def holding(home, started, pid=None, barrier_ms=20.0):
     held = held_run(home, "r1", barrier_ms=barrier_ms, cancel_timeout_s=0.05)
     lease = held.__enter__()
     lease.open_gate()
-    other = runs.Runner(pid or os.getpid(), started, runs.OPEN, lease._runner.gate_inode)
-    lease._write(runs.encode_runner(other), latch.RUNNER_AT)
+    other = registry.Runner(pid or os.getpid(), started, registry.OPEN, lease._runner.gate_inode)
+    lease._write(registry.encode_runner(other), latch.RUNNER_AT)
     return held, lease
 
 
 def target_of(home, bound=True):
-    return barrier.Target(runs.Run(str(home), "r1"), bound, 0)
+    return barrier.Target(registry.Run(str(home), "r1"), bound, 0)
 
 
 def keep_gate(lease):
     """Holds the gate as an order inside does."""
-    fd = os.open(os.path.join(lease.folder, runs.GATE_LOCK), os.O_RDWR)
+    fd = os.open(os.path.join(lease.folder, registry.GATE_LOCK), os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_SH)
     return fd
 
@@ -255,9 +255,9 @@ def test_holder_that_is_not_the_registered_process_is_not_stopped(trader_home):
 
 def test_lock_that_fails_proves_nothing(trader_home, monkeypatch):
     held, _ = holding(trader_home, "1")
-    run = runs.Run(str(trader_home), "r1")
+    run = registry.Run(str(trader_home), "r1")
     monkeypatch.setattr("fcntl.flock", broken)
-    assert barrier.gate_state(run) == runs.UNKNOWN
+    assert barrier.gate_state(run) == registry.UNKNOWN
     monkeypatch.undo()
     held.__exit__(None, None, None)
 
@@ -267,7 +267,7 @@ def test_runner_that_stays_without_a_known_process_is_told(trader_home):
     target = target_of(trader_home)
     target.outcome = barrier.HALTED
     lease._write(bytes(64), latch.RUNNER_AT)
-    os.unlink(os.path.join(lease.folder, runs.ENTRY))
+    os.unlink(os.path.join(lease.folder, registry.ENTRY))
     barrier.see_off([target])
     held.__exit__(None, None, None)
     assert target.trouble == "did not leave in time, and its process is not known"

@@ -19,7 +19,7 @@ from trader.safety import (
     processes,
     rearm,
     records,
-    runs,
+    registry,
     statedir,
     status,
     stop,
@@ -223,12 +223,12 @@ def test_number_that_is_no_process_is_never_signalled(trader_home, capfd, pid):
     with held_run(trader_home) as lease:
         lease.open_gate()
         place = os.path.join(trader_home, "registry", "live-r1")
-        entry = runs.read_json(os.path.join(place, runs.ENTRY))
-        runs.write_json(os.path.join(place, runs.ENTRY), {**entry, "pid": pid})
+        entry = registry.read_json(os.path.join(place, registry.ENTRY))
+        registry.write_json(os.path.join(place, registry.ENTRY), {**entry, "pid": pid})
         with open(os.path.join(place, latch.PAGE), "r+b") as page:
             page.seek(latch.RUNNER_AT)
             page.write(b"\xff" * 64)
-        assert runs.Run(str(trader_home), "r1").runner is None
+        assert registry.Run(str(trader_home), "r1").runner is None
 
 
 def test_flatten_without_a_process_says_that_nothing_was_closed(trader_home, capfd):
@@ -248,7 +248,7 @@ def test_kill_whose_barrier_breaks_still_answers(trader_home, capfd, monkeypatch
         raise RuntimeError("not thought of")
 
     monkeypatch.setattr(processes, "kill_process", broken)
-    monkeypatch.setattr(barrier, "gate_state", lambda run: runs.UNKNOWN)
+    monkeypatch.setattr(barrier, "gate_state", lambda run: registry.UNKNOWN)
     with held_run(trader_home, "dead") as lease:
         die(lease)
         with held_run(trader_home, "live"):
@@ -288,7 +288,7 @@ def test_runs_that_ended_before_the_last_boot_are_not_in_the_answer(trader_home,
         lease.open_gate()
     with open(trader_home / "registry" / "live-old" / latch.PAGE, "r+b") as page:
         page.seek(latch.HEARTBEAT_AT)
-        page.write(runs.encode_heartbeat(2**62))  # the clock of then was further
+        page.write(registry.encode_heartbeat(2**62))  # the clock of then was further
     assert kill_here(capfd, "--reason", "x")[1]["runs"] == []
 
 

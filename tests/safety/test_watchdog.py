@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.safety_kit import held_run, wait_for
-from trader.safety import pending, records, runs
+from trader.safety import pending, records, registry
 from trader.safety.watchdog import Watchdog
 
 HANG = """
@@ -51,7 +51,7 @@ def test_beating_loop_is_left_alone_and_seen_from_outside(trader_home, lease):
             task = asyncio.create_task(dog.beating())
             seen = set()
             while len(seen) < 3:
-                seen.add(runs.Run(str(trader_home), "r1").heartbeat_ns)
+                seen.add(registry.Run(str(trader_home), "r1").heartbeat_ns)
                 await asyncio.sleep(0.02)
             dog.stop()
             await asyncio.wait_for(task, 5)
@@ -95,7 +95,7 @@ def test_c_code_that_keeps_the_gil_is_ended_with_a_traceback_on_disk(trader_home
     process.stdout.readline()
     assert process.wait(timeout=20) == 1
     process.stdout.close()
-    run = runs.Run(str(trader_home), "r1")
+    run = registry.Run(str(trader_home), "r1")
     assert run.was == "dead"
     with open(os.path.join(run.folder, "hang.txt"), encoding="utf-8") as file:
         text = file.read()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof
-from trader.feeds.live import FeedNotice, LiveBar, Resumed, open_feed
+from trader.feeds.live import FeedNotice, LiveBar, ResumePoint, open_feed
 
 CONFIG = """
 name: live
@@ -110,7 +110,7 @@ NAMES = ("open", "high", "low", "close", "volume")
 @contextlib.asynccontextmanager
 async def listening(path, after_ns=None):
     """A feed of a config, read in the background: gives what it gave so far."""
-    feed = open_feed(load_config(path).config, Clock(), None, Resumed(after_ns))
+    feed = open_feed(load_config(path).config, Clock(), None, ResumePoint(after_ns))
     got = Got()
 
     async def read():

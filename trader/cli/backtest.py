@@ -12,7 +12,7 @@ import typer
 from trader.cli.options import AsJson, ConfigFiles, OutFolder, Overrides
 
 if TYPE_CHECKING:
-    from trader.jobs.backtest import Finished
+    from trader.jobs.backtest import WrittenRun
 
 IN_SAMPLE = 8
 
@@ -73,7 +73,7 @@ def end_in_order() -> None:
             signal.signal(asked, signal.default_int_handler)
 
 
-def _print(finished: "Finished", as_json: bool) -> None:
+def _print(finished: "WrittenRun", as_json: bool) -> None:
     from trader.cli import console
     from trader.report.document import summary_document
 

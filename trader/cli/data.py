@@ -169,14 +169,16 @@ def download_command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config
-    from trader.jobs.download import DEFAULT_DAYS, Wanted, download
+    from trader.jobs.download import DEFAULT_DAYS, DownloadRequest, download
 
     loaded = load_config(config, overrides or ())
     start_ns, end_ns = _moment_ns("--from", since), _moment_ns("--to", until)
     if start_ns is None and loaded.config.feed.start_ns is None:
         console.log(f"no --from and no feed.start: the last {DEFAULT_DAYS} days")
     with explaining(loaded), console.progress() as progress:
-        done = download(loaded.config, Wanted(out, start_ns, end_ns), progress, console.log)
+        done = download(
+            loaded.config, DownloadRequest(out, start_ns, end_ns), progress, console.log
+        )
     if as_json:
         console.print_json(done.document())
         return

@@ -13,7 +13,7 @@ import typer
 from trader.cli.options import ConfigFiles, OutFolder, Overrides
 
 if TYPE_CHECKING:
-    from trader.jobs.paper.ending import Ended
+    from trader.jobs.paper.ending import PaperResult
 
 
 def command(
@@ -33,7 +33,7 @@ def command(
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen
-    from trader.jobs.paper.ready import require_armed, require_files, require_memory
+    from trader.jobs.paper.preflight import require_armed, require_files, require_memory
 
     times = _pace(pace)
     require_armed()  # a start that is refused pays for nothing
@@ -46,7 +46,7 @@ def command(
         with explaining(loaded), console.own_stdout() as stdout:
             from trader.jobs import backtest as runs
             from trader.jobs.paper.session import paper
-            from trader.jobs.paper.start import Asked
+            from trader.jobs.paper.start import ResumeRequest
             from trader.jobs.paper.trading import Watcher
             from trader.report.paperview import PaperView
 
@@ -58,7 +58,7 @@ def command(
                 for notice in _notices(runs.compile_notice(), times, is_file):
                     screen.say(notice)
                 watcher = Watcher(screen.on_event, screen.on_status)
-                ended = paper(order, Asked(times, new), watcher, screen.say)
+                ended = paper(order, ResumeRequest(times, new), watcher, screen.say)
     _print(ended.finished, as_json)
     last = LineWriter(sys.stderr)  # whom nobody may read any more
     for line in _last_lines(ended, not loaded.config.feed.is_file):
@@ -75,7 +75,7 @@ def _notices(compiling: str | None, times: float | None, is_file: bool) -> Itera
         yield "bars come as they happened; --pace 60 is faster, max does not wait"
 
 
-def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
+def _last_lines(ended: "PaperResult", tells_of_data: bool) -> Iterator[str]:
     from trader.report.eventlines import one_line
 
     # Of files the data's warnings were told at the start.
@@ -94,12 +94,12 @@ def _last_lines(ended: "Ended", tells_of_data: bool) -> Iterator[str]:
 def _ended_in_order() -> Iterator[None]:
     """SIGTERM and SIGHUP before it trades: exit 0, nothing left."""
     from trader.cli import console
-    from trader.jobs.paper.os_signals import Terminated, at_once
+    from trader.jobs.paper.os_signals import Termination, at_once
 
     try:
         with at_once():
             yield
-    except Terminated as ending:
+    except Termination as ending:
         console.log(f"ended by {ending} before it traded")
         _leave(0, is_read=True)
         raise typer.Exit from None

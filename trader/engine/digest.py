@@ -39,7 +39,7 @@ def pack(decisions, equity, room):  # type: ignore[no-untyped-def]
     return count
 
 
-class Packed:
+class DigestRoom:
     """Room for what one portion puts into the digest."""
 
     def __init__(self, rows: int) -> None:
@@ -66,7 +66,7 @@ class RunDigest:
     def __init__(self, is_threaded: bool = True) -> None:
         self._is_threaded = is_threaded  # not where other runs use the other cores
         self._streams = {name: hashlib.sha256() for name in STREAMS}
-        self._packed = (Packed(0), Packed(0))
+        self._packed = (DigestRoom(0), DigestRoom(0))
         self._turn = 0
         self._hashing: Future[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -76,7 +76,7 @@ class RunDigest:
         rows = max(len(decisions), len(equity))
         if rows > len(self._packed[self._turn].values):
             self._wait()
-            self._packed = (Packed(rows), Packed(rows))
+            self._packed = (DigestRoom(rows), DigestRoom(rows))
         packed = self._packed[self._turn]
         packed.take(decisions, fills, equity)
         self._wait()
@@ -88,7 +88,7 @@ class RunDigest:
         self._hashing = self._thread.submit(self._update, packed)
         self._turn = 1 - self._turn
 
-    def _update(self, packed: Packed) -> None:
+    def _update(self, packed: DigestRoom) -> None:
         requests, outcomes, values = packed.used
         self._streams["requests"].update(packed.requests[:requests].data)
         self._streams["outcomes"].update(packed.outcomes[:outcomes].data)

@@ -23,7 +23,7 @@ from trader.core.schema import (
 from trader.engine.answers import Answer
 from trader.engine.hooks import Hooks
 from trader.engine.sliceengine import SliceEngine
-from trader.engine.slices import Refused
+from trader.engine.slices import RefusedBar
 from trader.moments import iso_utc
 
 Details = dict[str, Any]
@@ -103,7 +103,7 @@ class Narrator:
                 policy=policy.name.lower(),
             )
 
-    def bar_named(self, refused: Refused) -> Details:
+    def bar_named(self, refused: RefusedBar) -> Details:
         """Close and symbol of a bar that is not traded on, as far as the line tells them."""
         if refused.bar is not None:
             return self._at(refused.bar)

@@ -18,9 +18,9 @@ from trader.engine.crash_points import reached
 from trader.engine.refusals import refused_entries
 from trader.engine.slice_takers import slice_inputs
 from trader.engine.sliceengine import SliceEngine
-from trader.engine.slices import Refused
+from trader.engine.slices import RefusedBar
 from trader.engine.snapshots import SnapshotRhythm
-from trader.engine.surroundings import Passed, SentOrder, Surroundings
+from trader.engine.surroundings import SendOutcome, SentOrder, Surroundings
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
@@ -62,7 +62,7 @@ class JournaledSlices:
         if self._rhythm.is_due(self.engine.book):
             await self.take_snapshot()
 
-    async def note(self, refused: Sequence[Refused]) -> None:
+    async def note(self, refused: Sequence[RefusedBar]) -> None:
         """See `SliceTaker`."""
         await self._append([entry for one in refused for entry in refused_entries(one)])
 
@@ -206,7 +206,7 @@ class JournaledSlices:
         """
         outcomes: list[Entry] = []
         verdicts: dict[int, Reason] = {}
-        exits_of: dict[int, Passed] = {}  # entry → why its exits do not leave either
+        exits_of: dict[int, SendOutcome] = {}  # entry → why its exits do not leave either
         for intent in intents:
             client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
             ack = build.order_ack(client_id, f"B{order_id}")
@@ -218,9 +218,9 @@ class JournaledSlices:
                 continue
             passed = exits_of.get(intent.payload["parent"])
             if passed is None:
-                passed = Passed(refuse, "not sent in time") if refuse else self._sent(intent)
+                passed = SendOutcome(refuse, "not sent in time") if refuse else self._sent(intent)
             if passed.reason != Reason.NONE:
-                exits_of[order_id] = Passed(passed.reason, "its entry did not leave")
+                exits_of[order_id] = SendOutcome(passed.reason, "its entry did not leave")
             verdicts[order_id] = passed.reason
             if passed.is_unknown:
                 verdicts[order_id] = Reason.ORDER_UNKNOWN
@@ -251,7 +251,7 @@ class JournaledSlices:
         held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
         return build.snapshot(snapshot(book), held, book.account)
 
-    def _sent(self, intent: Entry) -> Passed:
+    def _sent(self, intent: Entry) -> SendOutcome:
         payload = intent.payload
         reached("before_send")
         at = payload["decision"], payload["leg"]

@@ -26,7 +26,7 @@ from trader.engine.hook_events import Narrator
 from trader.engine.hooks import Hooks
 from trader.engine.slice_takers import PlainSlices, SliceTaker, numbered
 from trader.engine.sliceengine import SliceEngine, Snapshot
-from trader.engine.slices import Portion, Refused, history_portions
+from trader.engine.slices import Portion, RefusedBar, history_portions
 from trader.features.feature_set import FeatureSet
 from trader.models.model import Model
 from trader.safety.callbacks import CallbackStats
@@ -35,7 +35,7 @@ T = TypeVar("T")
 TOLD = {"invalid": "BAD_BAR", "revised": "DATA_REVISED", "disorder": "FEED_OUT_OF_ORDER"}
 
 
-class Stopped(NamedTuple):
+class StopCause(NamedTuple):
     """Why a loop came back: `end` of the feed, or what `request_stop` was told."""
 
     how: str
@@ -43,10 +43,10 @@ class Stopped(NamedTuple):
 
 
 # Looked at after every portion: why trading must stop, None while it may go on.
-Guard = Callable[[], Stopped | None]
+Guard = Callable[[], StopCause | None]
 
 
-def _no_guard() -> Stopped | None:
+def _no_guard() -> StopCause | None:
     return None
 
 
@@ -72,7 +72,7 @@ class ExecutionLoop:
         self._narrator = Narrator(self.hooks, taker.symbols, taker.client_id)
         self._lock = asyncio.Lock()
         self._published = taker.engine.snapshot()
-        self._stop: Stopped | None = None
+        self._stop: StopCause | None = None
         self._wake: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def register_hook(self, event: str, callback: Callable[[Any], Any]) -> CallbackStats:
@@ -90,7 +90,7 @@ class ExecutionLoop:
         is taken to its end.
         """
         if self._stop is None:
-            self._stop = Stopped(how, text)
+            self._stop = StopCause(how, text)
         if self._wake is not None:
             loop, event = self._wake
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -119,7 +119,7 @@ class ExecutionLoop:
         """Let hooks hear of an order that closed a position for a kill, and of its FILL row."""
         self._narrator.position_closed(fill)
 
-    async def run(self, portions: AsyncIterator[Portion]) -> Stopped:
+    async def run(self, portions: AsyncIterator[Portion]) -> StopCause:
         """Trade every slice of every portion, in order, until the end or a stop.
 
         Raises what `signals` and the taker raise (`ModelError` of a history, `JournalError`).
@@ -138,7 +138,7 @@ class ExecutionLoop:
                     await self._trade(portion, stopping)
                 elif self._stop is None:
                     self._stop = self._guard()
-                    return self._stop or Stopped("end")
+                    return self._stop or StopCause("end")
         finally:
             stopping.cancel()
             if hasattr(items, "aclose"):
@@ -160,7 +160,7 @@ class ExecutionLoop:
                     self._narrator.slice_taken(one.bars, answer, engine)
         self.publish()
 
-    async def _note(self, refused: Sequence[Refused]) -> None:
+    async def _note(self, refused: Sequence[RefusedBar]) -> None:
         async with self._lock:
             await self._taker.note(refused)
         for one in refused:

@@ -25,7 +25,7 @@ from trader.core.schema import (
 )
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.rebuild import TRADED
-from trader.engine.recorded import Diverged, Divergence, Where
+from trader.engine.recorded import Divergence, DivergenceError, Where
 from trader.features.forward_prices import ForwardPrices
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
@@ -68,7 +68,7 @@ class ParityReport:
 
 
 @dataclass
-class Recorded:
+class RecordedSlices:
     """A run's slices as recorded: one element of the lists per slice."""
 
     start: Record
@@ -83,13 +83,13 @@ class Recorded:
     later_bars: int = 0  # traded on after the stop
 
 
-def read_run(path: Path) -> Recorded:
+def read_run(path: Path) -> RecordedSlices:
     """The slices of a journal up to the first stop that a backtest cannot know of."""
     records = read_records(path, types=READ)
     start = next(records, None)
     if start is None or start.type != "RUN_START":
         raise JournalError("the journal does not begin with RUN_START")
-    run = Recorded(start)
+    run = RecordedSlices(start)
     bars: list[np.ndarray] = []
     fills: list[Record] = []
     asked: Record | None = None
@@ -127,7 +127,7 @@ def _traded_bars(records: Iterator[Record], pending: list[np.ndarray]) -> int:
     return len(np.unique(_joined([*pending, *later], BAR)[["ts_ns", "symbol"]]))
 
 
-def _halted_itself(run: Recorded, record: Record) -> bool:
+def _halted_itself(run: RecordedSlices, record: Record) -> bool:
     """Whether a KILL only follows from a limit that the core had halted on: so does a backtest."""
     if record.type != "KILL" or not run.decided:
         return False
@@ -139,7 +139,7 @@ def _is_later(rows: np.ndarray, bars: list[np.ndarray]) -> bool:
     return bool(bars) and int(rows[0]["ts_ns"]) != int(bars[-1][0]["ts_ns"])
 
 
-def _add(run: Recorded, bars: np.ndarray, asked: Record, decided: Record) -> None:
+def _add(run: RecordedSlices, bars: np.ndarray, asked: Record, decided: Record) -> None:
     bars = bars[np.argsort(bars["symbol"], kind="stable")]
     actions = readback.actions_of(asked)
     order = np.argsort(actions["symbol"], kind="stable")
@@ -166,13 +166,13 @@ def parity(path: Path, rules: Rules, features: BatchFeatures, model: Model) -> P
         report.stopped_at, report.stopped_by = run.stop.seq, run.stop.type
     try:
         _compare(run, (rules, features, model), report)
-    except Diverged as diverged:
+    except DivergenceError as diverged:
         report.divergence = diverged.divergence
     return report
 
 
 def _compare(
-    run: Recorded, made_of: tuple[Rules, BatchFeatures, Model], report: ParityReport
+    run: RecordedSlices, made_of: tuple[Rules, BatchFeatures, Model], report: ParityReport
 ) -> None:
     rules, features, model = made_of
     symbols = tuple(run.start.data["symbols"])
@@ -199,7 +199,7 @@ def _compare(
 
 
 def _answers(
-    run: Recorded,
+    run: RecordedSlices,
     bars: np.ndarray,
     features: BatchFeatures,
     asked: tuple[Model, ForwardPrices],
@@ -218,7 +218,7 @@ def _answers(
     return predict_actions(model, prices.take(seen)[traded], matrix[traded])
 
 
-def _compare_actions(run: Recorded, answers: Prediction, symbols: tuple[str, ...]) -> None:
+def _compare_actions(run: RecordedSlices, answers: Prediction, symbols: tuple[str, ...]) -> None:
     actions, reasons, requests = answers
     row = 0
     for slice_at, (recorded, record) in enumerate(zip(run.actions, run.asked, strict=True)):
@@ -236,7 +236,7 @@ def _compare_actions(run: Recorded, answers: Prediction, symbols: tuple[str, ...
         Where(record, symbols).require_rows("request", theirs_asked, mine_asked)
 
 
-def _requests(run: Recorded, made: np.ndarray, outside: np.ndarray) -> np.ndarray:
+def _requests(run: RecordedSlices, made: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """What came beside the actions, where it was from outside the model as recorded."""
     recorded = _joined(run.requests, REQUEST)
     if not len(made) and not np.any(recorded.view(np.float64) == recorded.view(np.float64)):
@@ -247,7 +247,7 @@ def _requests(run: Recorded, made: np.ndarray, outside: np.ndarray) -> np.ndarra
 
 
 def _compare_slices(
-    run: Recorded, made: tuple[np.ndarray, np.ndarray, np.ndarray], symbols: tuple[str, ...]
+    run: RecordedSlices, made: tuple[np.ndarray, np.ndarray, np.ndarray], symbols: tuple[str, ...]
 ) -> None:
     """Decisions and account slice by slice, then fills, as the batch path made them."""
     decisions, fills, equity = made

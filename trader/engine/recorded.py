@@ -76,7 +76,7 @@ class Divergence:
         )
 
 
-class Diverged(Exception):
+class DivergenceError(Exception):
     """Carries the first divergence to whoever reports it."""
 
     def __init__(self, divergence: Divergence) -> None:
@@ -95,7 +95,9 @@ class Where:
         """Raise the divergence."""
         record = self.record
         shown = shortened(recorded), shortened(recomputed)
-        raise Diverged(Divergence(record.seq, record.type, field, *shown, record.event_ns, symbol))
+        raise DivergenceError(
+            Divergence(record.seq, record.type, field, *shown, record.event_ns, symbol)
+        )
 
     def require(
         self, field: str, recorded: Any, recomputed: Any, symbol: str | None = None

@@ -49,7 +49,7 @@ class RecordedSlice:
 
 
 @dataclass(frozen=True)
-class Cancelled:
+class CancelEntry:
     """A working order that was ended from outside the core."""
 
     client_id: str
@@ -57,29 +57,29 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
-class Halted:
+class KillEntry:
     """A kill."""
 
     reason: Reason
 
 
 @dataclass(frozen=True)
-class Rearmed:
+class RearmEntry:
     """An operator's re-arm of the last kill in force."""
 
 
 @dataclass(frozen=True)
-class Closed:
+class CloseEntry:
     """A position that a kill with `flatten` has closed."""
 
     symbol: str
 
 
-Step = RecordedSlice | Cancelled | Halted | Rearmed | Closed
+Step = RecordedSlice | CancelEntry | KillEntry | RearmEntry | CloseEntry
 
 
 @dataclass
-class Recovered:
+class RunHistory:
     """All that a journal says of a run so far."""
 
     steps: list[Step] = field(default_factory=list)
@@ -104,9 +104,9 @@ class Recovered:
         return self.end in OVER
 
 
-def recovered(records: Iterator[Record]) -> Recovered:
+def recovered(records: Iterator[Record]) -> RunHistory:
     """Read a journal from its RUN_START on."""
-    found = Recovered()
+    found = RunHistory()
     bars: np.ndarray = np.empty(0)
     last: RecordedSlice | None = None
     for record in records:
@@ -134,43 +134,43 @@ def recovered(records: Iterator[Record]) -> Recovered:
     return found
 
 
-def _kill(found: Recovered, data: dict[str, Any]) -> None:
+def _kill(found: RunHistory, data: dict[str, Any]) -> None:
     found.kills[data["kill_id"]] = data
-    found.steps.append(Halted(Reason(int(data.get(KILLED_BY, Reason.KILLED)))))
+    found.steps.append(KillEntry(Reason(int(data.get(KILLED_BY, Reason.KILLED)))))
 
 
-def _rearm(found: Recovered, data: dict[str, Any]) -> None:
+def _rearm(found: RunHistory, data: dict[str, Any]) -> None:
     found.kills.pop(data["kill_id"], None)
     if not found.kills:
-        found.steps.append(Rearmed())
+        found.steps.append(RearmEntry())
 
 
-def _cancel(found: Recovered, data: dict[str, Any]) -> None:
-    found.steps.append(Cancelled(data["client_order_id"], Reason[data["reason"]]))
+def _cancel(found: RunHistory, data: dict[str, Any]) -> None:
+    found.steps.append(CancelEntry(data["client_order_id"], Reason[data["reason"]]))
 
 
-def _intent(found: Recovered, data: dict[str, Any]) -> None:
+def _intent(found: RunHistory, data: dict[str, Any]) -> None:
     if data["purpose"] == "flatten":
         found.closing[data["client_order_id"]] = data["symbol"]
 
 
-def _sent(found: Recovered, data: dict[str, Any]) -> None:
+def _sent(found: RunHistory, data: dict[str, Any]) -> None:
     client_id = data["client_order_id"]
     if client_id in found.closing:
-        found.steps.append(Closed(found.closing.pop(client_id)))
+        found.steps.append(CloseEntry(found.closing.pop(client_id)))
     found.settled[client_id] = Reason.NONE
 
 
-def _aborted(found: Recovered, data: dict[str, Any]) -> None:
+def _aborted(found: RunHistory, data: dict[str, Any]) -> None:
     found.closing.pop(data["client_order_id"], None)
     found.settled[data["client_order_id"]] = Reason[data["reason"]]
 
 
-def _doubted(found: Recovered, data: dict[str, Any]) -> None:
+def _doubted(found: RunHistory, data: dict[str, Any]) -> None:
     found.settled[data["client_order_id"]] = Reason.ORDER_UNKNOWN
 
 
-def _alert(found: Recovered, data: dict[str, Any]) -> None:
+def _alert(found: RunHistory, data: dict[str, Any]) -> None:
     if data["kind"] == "BAD_BAR":
         symbol = data.get("symbol")
         if symbol is None:  # a journal of before they named it
@@ -178,7 +178,7 @@ def _alert(found: Recovered, data: dict[str, Any]) -> None:
         found.quarantine.refuse(symbol)
 
 
-_TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
+_TAKE_IN: dict[str, Callable[[RunHistory, dict[str, Any]], None]] = {
     "ORDER_INTENT": _intent,
     "ORDER_SENT": _sent,
     "ORDER_ABORTED": _aborted,
@@ -197,7 +197,7 @@ _TAKE_IN: dict[str, Callable[[Recovered, dict[str, Any]], None]] = {
 class Recovery:
     """Brings a run to where its journal ends. `fold` first, `finish` once the gate is open."""
 
-    def __init__(self, slices: JournaledSlices, journal: Journal, found: Recovered) -> None:
+    def __init__(self, slices: JournaledSlices, journal: Journal, found: RunHistory) -> None:
         self._slices = slices
         self._journal = journal
         self._found = found
@@ -213,11 +213,11 @@ class Recovery:
             reached("during_recovery")
             if isinstance(step, RecordedSlice):
                 self._slice(step)
-            elif isinstance(step, Halted):
+            elif isinstance(step, KillEntry):
                 self._end(self._slices.engine.halt(step.reason))
-            elif isinstance(step, Rearmed):
+            elif isinstance(step, RearmEntry):
                 self._slices.engine.rearm()
-            elif isinstance(step, Closed):
+            elif isinstance(step, CloseEntry):
                 self._slices.engine.close_out(self._slices.symbols.index(step.symbol))
             else:
                 self._cancel(step)
@@ -273,7 +273,7 @@ class Recovery:
             else:
                 self._missing.append(entry)
 
-    def _cancel(self, step: Cancelled) -> None:
+    def _cancel(self, step: CancelEntry) -> None:
         for symbol, order in list(self._slices.engine.working()):
             order_id = int(order["order_id"])
             if self._slices.client_id(order_id) == step.client_id:

@@ -6,12 +6,12 @@ Law: each is recorded with its reason; a bad one also as an ALERT that names its
 
 import numpy as np
 
-from trader.engine.slices import Refused
+from trader.engine.slices import RefusedBar
 from trader.journal import entries as build
 from trader.journal.records import Entry
 
 
-def refused_entries(refused: Refused) -> list[Entry]:
+def refused_entries(refused: RefusedBar) -> list[Entry]:
     """What the journal says of a bar that is not traded on."""
     entries: list[Entry] = []
     if refused.bar is not None:

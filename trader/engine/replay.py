@@ -20,7 +20,7 @@ from trader.core.book import (
 )
 from trader.core.schema import ACCOUNT, Reason
 from trader.engine.rebuild import Rebuild, ReplayReport, row_text
-from trader.engine.recorded import Diverged, Where, recorded_rules
+from trader.engine.recorded import DivergenceError, Where, recorded_rules
 from trader.journal import readback
 from trader.journal.records import JournalError, Record, client_order_id
 from trader.journal.rows import from_rows
@@ -207,7 +207,7 @@ def replay_records(records: Iterable[Record], rules: Rules | None = None) -> Rep
         for record in stream:
             replayer.take(record)
         return replayer.finish()
-    except Diverged as diverged:
+    except DivergenceError as diverged:
         report = replayer.report
         report.divergence = diverged.divergence
         return report

@@ -13,7 +13,7 @@ from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason
 from trader.engine.answers import Answer
 from trader.engine.sliceengine import Gate, SliceEngine
-from trader.engine.slices import Refused
+from trader.engine.slices import RefusedBar
 
 
 def slice_inputs(bars: np.ndarray, answer: Answer) -> Inputs:
@@ -32,7 +32,7 @@ class SliceTaker(Protocol):
         """One slice: BAR records of one close, and an action and a reason for each."""
         ...
 
-    async def note(self, refused: Sequence[Refused]) -> None:
+    async def note(self, refused: Sequence[RefusedBar]) -> None:
         """Bars that are not traded on."""
         ...
 
@@ -60,7 +60,7 @@ class PlainSlices:
         self.engine.take(slice_inputs(bars, answer))
         self.engine.pass_gate(self._gate)
 
-    async def note(self, refused: Sequence[Refused]) -> None:
+    async def note(self, refused: Sequence[RefusedBar]) -> None:
         """Nobody to tell."""
 
     async def cancel_working(self, reason: Reason) -> int:

@@ -34,7 +34,7 @@ class Slice(NamedTuple):
     quarantined: tuple[int, ...] = ()  # symbols that showed a bad bar lately
 
 
-class Refused(NamedTuple):
+class RefusedBar(NamedTuple):
     """A bar, or what came instead of one, that is not traded on."""
 
     use: str  # late, duplicate, revised, invalid (as the journal spells it); or disorder, of many;
@@ -50,7 +50,7 @@ class Portion(NamedTuple):
     """What came since the last one: slices in order, and what was refused meanwhile."""
 
     slices: Sequence[Slice]
-    refused: Sequence[Refused] = ()
+    refused: Sequence[RefusedBar] = ()
 
 
 async def history_portions(
@@ -134,22 +134,22 @@ class LiveSlices:
     def _arrived(self, came: LiveBar | BadBar | FeedNotice, now_s: float) -> Portion | None:
         """What one item of the feed completes or is refused for; None if it only waits."""
         if isinstance(came, FeedNotice):
-            told = Refused("notice", None, came.text, symbol=came.symbol, kind=came.kind)
+            told = RefusedBar("notice", None, came.text, symbol=came.symbol, kind=came.kind)
             return Portion((), (told,))
         self.items += 1
         if isinstance(came, BadBar):
             where = f"line {came.line_number}: " if came.line_number else ""
             text = where + came.reason
-            return self._refuse(Refused("invalid", None, text, came.line, came.symbol))
+            return self._refuse(RefusedBar("invalid", None, text, came.line, came.symbol))
         bar, symbol = came.bar, int(came.bar["symbol"])
         verdict = self._gate.check(bar)
         if not verdict.is_accepted:
             use = USES.get(verdict.kind, "invalid")
-            return self._refuse(Refused(use, bar.copy(), verdict.detail, symbol=symbol))
+            return self._refuse(RefusedBar(use, bar.copy(), verdict.detail, symbol=symbol))
         ts_ns = int(bar["ts_ns"])
         if ts_ns <= self._last_ns or (self._waiting and ts_ns < self._waiting_ns):
             text = "its slice has been traded already"
-            return self._refuse(Refused("late", bar.copy(), text, symbol=symbol))
+            return self._refuse(RefusedBar("late", bar.copy(), text, symbol=symbol))
         self._quarantine.accept()
         self._late_in_a_row = 0
         slices = []
@@ -163,14 +163,16 @@ class LiveSlices:
             slices.append(self._filled())
         return Portion(slices) if slices else None
 
-    def _refuse(self, refused: Refused) -> Portion:
+    def _refuse(self, refused: RefusedBar) -> Portion:
         if refused.use == "invalid":
             self._quarantine.refuse(refused.symbol)
         self._late_in_a_row += refused.use == "late"
         if refused.use == "late" and self._late_in_a_row == self._plan.max_late + 1:
             latest = iso_utc(max(self._last_ns, self._waiting_ns))
             text = f"{self._late_in_a_row} bars in a row are late; only later ones than that of "
-            return Portion((), (refused, Refused("disorder", None, f"{text}{latest} are traded")))
+            return Portion(
+                (), (refused, RefusedBar("disorder", None, f"{text}{latest} are traded"))
+            )
         return Portion((), (refused,))
 
     def _filled(self) -> Slice:

@@ -15,7 +15,7 @@ class SentOrder(NamedTuple):
     leg: int = 0  # which of its decision's orders
 
 
-class Passed(NamedTuple):
+class SendOutcome(NamedTuple):
     """What the gate said: NONE when sent, else why it did not leave."""
 
     reason: Reason
@@ -30,11 +30,11 @@ class Surroundings(Protocol):
     pool: Executor  # one thread, for the disk
     snapshot_every: int  # journal records between two snapshots
 
-    def send(self, order: SentOrder) -> Passed:
+    def send(self, order: SentOrder) -> SendOutcome:
         """Through the gate to the broker."""
         ...
 
-    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+    def send_closing(self, order: SentOrder, position_qty: float) -> SendOutcome:
         """The same for an order that closes a position for a kill with `flatten`."""
         ...
 

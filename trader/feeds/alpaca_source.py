@@ -24,13 +24,13 @@ from trader.feeds.source import (
     Finality,
     FrameTap,
     InstrumentFacts,
-    Lost,
     Notice,
     RawBar,
     Remedy,
     Row,
     SourceError,
     SourceTerms,
+    StreamLoss,
     Up,
     redacted,
 )
@@ -178,7 +178,7 @@ class AlpacaSource:
             except Exception as error:
                 found = self._error(error)
             for index in range(len(self._terms.symbols)):
-                self._queue.put_nowait(Lost(index, found.text))
+                self._queue.put_nowait(StreamLoss(index, found.text))
             if found.remedy == Remedy.NEVER:
                 self._queue.put_nowait(found)
                 return

@@ -25,13 +25,13 @@ from trader.feeds.source import (
     Finality,
     FrameTap,
     InstrumentFacts,
-    Lost,
     Notice,
     RawBar,
     Remedy,
     Row,
     SourceError,
     SourceTerms,
+    StreamLoss,
     Up,
 )
 
@@ -285,7 +285,7 @@ class CcxtSource:
         self._seen.clear()
         text = source_error(self._exchange, ConnectionError(why), self._terms.secrets).text
         for index in was_up:
-            self._queue.put_nowait(Lost(index, text))
+            self._queue.put_nowait(StreamLoss(index, text))
 
     def _error(self, error: Exception) -> SourceError:
         if isinstance(error, SourceError):

@@ -53,7 +53,7 @@ class FileTerms:
 
 
 @dataclass(frozen=True)
-class Checked:
+class GateVerdict:
     """What the gate says of one path of a config, or of one file."""
 
     sources: tuple[SourceFile, ...]
@@ -79,12 +79,12 @@ class Checked:
         }
 
 
-def check_config(config: Config) -> Checked:
+def check_config(config: Config) -> GateVerdict:
     """The files of `config.feed` under its policies. Raises where no row can be judged."""
     return _checked(config, read_files(config))
 
 
-def check_file(path: Path, terms: FileTerms) -> Checked:
+def check_file(path: Path, terms: FileTerms) -> GateVerdict:
     """One file under the default policies. Raises where no row can be judged."""
     existing(path)  # its braces, if it has any, are no pattern
     files = _read(path, terms)
@@ -116,7 +116,7 @@ def _read(path: Path, terms: FileTerms) -> Files:
         return files
 
 
-def _checked(config: Config, files: Files) -> Checked:
+def _checked(config: Config, files: Files) -> GateVerdict:
     bar_set = judged(config, files)
     absent = []
     try:
@@ -125,7 +125,7 @@ def _checked(config: Config, files: Files) -> Checked:
         absent.append(str(error))
     period_s = config.period_ns / NS_PER_SECOND
     hours = config.risk.market_hours
-    return Checked(bar_set.sources, bar_set.quality, absent, period_s, hours)
+    return GateVerdict(bar_set.sources, bar_set.quality, absent, period_s, hours)
 
 
 def _symbols(raw: RawRows, path: Path, wanted: str | None) -> list[str]:

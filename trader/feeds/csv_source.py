@@ -20,7 +20,7 @@ from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.layout import layout_of
 from trader.tables.names import plan_columns
-from trader.tables.stamps import Stamped, parse_texts
+from trader.tables.stamps import StampColumn, parse_texts
 from trader.tables.stamptexts import joined
 from trader.tables.symbols import symbol_column
 from trader.tables.textfile import TextFile, decimal_of
@@ -43,7 +43,7 @@ def read_csv(path: Path, config: Config) -> RawRows:
     lines = file.lines(rows)
     symbols = None if plan.symbol is None else symbol_column(table[plan.symbol])
     codes = None if symbols is None else symbols.codes
-    of = Stamped(Places(path, file.first_line, lambda: lines), dialect, notes, codes)
+    of = StampColumn(Places(path, file.first_line, lambda: lines), dialect, notes, codes)
     texts = joined(table[stamp], table[clock[0]], of) if clock else table[stamp]
     stamps = parse_texts(texts, of)
     numbers: dict[str, np.ndarray] = {

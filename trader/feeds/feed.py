@@ -20,7 +20,7 @@ from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
-from trader.feeds.raw import RawRows, SourceFile, Watched, joined, parts_of, source_paths
+from trader.feeds.raw import FileFingerprint, RawRows, SourceFile, joined, parts_of, source_paths
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.ticks import warn_of_ticks
@@ -102,7 +102,7 @@ def read_files(config: Config) -> Files:
         parts = []
         for file in files:
             try:
-                watched = Watched(file)
+                watched = FileFingerprint(file)
                 parts.append(reader(file, config))
                 sources.append(watched.source(len(parts[-1])))
             except OSError as error:
@@ -153,4 +153,4 @@ def data_hashes(config: Config, frame: "pd.DataFrame | None" = None) -> list[str
     more = [source.sha256 for source in adjustment_sources(config)]
     if frame is not None:
         return [read_frame(frame, config)[1].sha256, *more]
-    return [*(Watched(path).sha256 for path, _ in source_paths(config)), *more]
+    return [*(FileFingerprint(path).sha256 for path, _ in source_paths(config)), *more]

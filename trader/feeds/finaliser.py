@@ -22,17 +22,17 @@ from trader.feeds.finality import (
     Input,
     Late,
     Line,
+    MarketReport,
     Odd,
     Output,
     Page,
     Revision,
-    Seen,
     Stale,
     Terms,
     Tick,
     is_behind,
 )
-from trader.feeds.source import Finality, Lost, Notice, RawBar, Row, Up
+from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
 REMEMBERED = 64  # final bars of a symbol that a revision is compared with
@@ -85,7 +85,7 @@ class BarFinaliser:
         elif isinstance(event, Up):
             line.session += 1
             line.up_ns, line.is_catching_up, line.ask_after_ns = now_ns, True, 0
-        elif isinstance(event, Lost):
+        elif isinstance(event, StreamLoss):
             line.up_ns = None
         else:
             line.is_gone, line.is_catching_up = True, False
@@ -129,7 +129,7 @@ class BarFinaliser:
             if is_final:
                 stated = terms.finality == Finality.STATED
                 proof = BarProof.STATED if stated else BarProof.FLAG
-            line.seen[bar.open_ns] = Seen(bar, proof, line.session, row.is_snapshot)
+            line.seen[bar.open_ns] = MarketReport(bar, proof, line.session, row.is_snapshot)
         if terms.finality == Finality.SUCCESSOR and not row.is_snapshot and line.up_ns is not None:
             self._prove_before(bar.open_ns, line)
         return []
@@ -220,10 +220,10 @@ class BarFinaliser:
             return [Revision(symbol, final, bar)]
         if bar.open_ns < line.next_ns:
             return []
-        line.seen[bar.open_ns] = Seen(bar, BarProof.REST, self._owed(bar, held), False)
+        line.seen[bar.open_ns] = MarketReport(bar, BarProof.REST, self._owed(bar, held), False)
         return []
 
-    def _owed(self, bar: RawBar, held: Seen | None) -> int:
+    def _owed(self, bar: RawBar, held: MarketReport | None) -> int:
         """0 where the stream had shown the bar as it is; -1 where it should have and had not."""
         if self._terms.finality == Finality.SUCCESSOR and held is not None and held.bar == bar:
             return 0

@@ -20,7 +20,7 @@ class Page(NamedTuple):
     asked_ns: int
 
 
-class Gone(NamedTuple):
+class SymbolGone(NamedTuple):
     """A symbol that the market does not have any more."""
 
     symbol: int
@@ -31,7 +31,7 @@ class Tick(NamedTuple):
 
 
 TICK = Tick()
-Input = Event | Page | Gone | Tick
+Input = Event | Page | SymbolGone | Tick
 
 
 class Final(NamedTuple):
@@ -132,7 +132,7 @@ class Terms(NamedTuple):
     hours: Hours | None = None  # when bars are wanted; None: always
 
 
-class Seen(NamedTuple):
+class MarketReport(NamedTuple):
     """A bar that has not left yet; `proof` None: it may still be forming."""
 
     bar: RawBar
@@ -146,7 +146,7 @@ class Line:
     """One symbol."""
 
     next_ns: int  # open of the bar that leaves next
-    seen: dict[int, Seen] = field(default_factory=dict)
+    seen: dict[int, MarketReport] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)  # opens that REST has no bar for
     finals: OrderedDict[int, RawBar] = field(default_factory=OrderedDict)
     session: int = 0  # counts streams

@@ -18,7 +18,7 @@ from trader.feeds.raw import RawRows, SourceFile, dialect_of, volumes_of, wanted
 from trader.tables.columns import stamps_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.names import ColumnPlan, plan_columns
-from trader.tables.stamps import Stamped
+from trader.tables.stamps import StampColumn
 from trader.tables.symbols import SymbolColumn, symbol_column
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_frame(frame: "pd.DataFrame", config: Config) -> tuple[RawRows, SourceFi
     notes = Notes(NAME)
     found = _found_columns(flat, config, notes)
     codes = None if found.symbols is None else found.symbols.codes
-    of = Stamped(Places(NAME, FIRST_ROW), dialect_of(config), notes, codes)
+    of = StampColumn(Places(NAME, FIRST_ROW), dialect_of(config), notes, codes)
     stamps = stamps_of(_arrow(found.stamps), of, found.clock)
     volumes_of(found.numbers, None, len(stamps), notes)
     rows = RawRows(
@@ -62,7 +62,7 @@ def read_frame(frame: "pd.DataFrame", config: Config) -> tuple[RawRows, SourceFi
     return rows, _source(rows)
 
 
-class _Found:
+class _FrameColumns:
     """The columns of a frame under our names."""
 
     def __init__(self, flat: "pd.DataFrame", plan: ColumnPlan) -> None:
@@ -82,12 +82,14 @@ class _Found:
         }
 
 
-def _found_columns(flat: "pd.DataFrame", config: Config, notes: Notes) -> _Found:
+def _found_columns(flat: "pd.DataFrame", config: Config, notes: Notes) -> _FrameColumns:
     flat.columns = _as_the_config_names_them(flat, config.feed.columns)
     twice = next((name for name in flat.columns if list(flat.columns).count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{NAME}: column {twice!r} stands twice; keep one of them")
-    return _Found(flat, plan_columns(NAME, list(flat.columns), wanted_columns(config), notes))
+    return _FrameColumns(
+        flat, plan_columns(NAME, list(flat.columns), wanted_columns(config), notes)
+    )
 
 
 def _with_index_as_columns(frame: "pd.DataFrame", columns: Columns) -> "pd.DataFrame":

@@ -13,7 +13,7 @@ from trader.errors import DataError
 from trader.feeds.raw import dialect_of, wanted_columns
 from trader.tables.dialect import AUTO, Notes
 from trader.tables.epochs import CHOICES, UNITS, unit_of
-from trader.tables.names import ColumnPlan, Wanted, plan_columns
+from trader.tables.names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.stamps import FIRST_NS, LAST_NS
 
 STDIN = Path("stdin")
@@ -29,7 +29,7 @@ class LineKeys:
         wanted = wanted_columns(config)
         self.needs_volume = "volume" in wanted.required
         names = (*wanted.required, *wanted.optional)
-        self._wanted = Wanted(wanted.mapping, (), names, is_plain=wanted.is_plain)
+        self._wanted = DownloadRequest(wanted.mapping, (), names, is_plain=wanted.is_plain)
         self._plans: dict[tuple[str, ...], ColumnPlan] = {}
         self._tell = tell
 

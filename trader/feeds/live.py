@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trader.feeds.pipe_history import FeedEnd
 
 
-class Resumed(NamedTuple):
+class ResumePoint(NamedTuple):
     """What a run that goes on knows of the feed it had; nothing of a new run."""
 
     after_ns: int | None = None  # close of the last bar it has
@@ -113,7 +113,7 @@ def open_feed(
     config: Config,
     clock: FeedClock,
     pace: float | None,
-    resumed: Resumed = Resumed(),  # noqa: B008 - immutable
+    resumed: ResumePoint = ResumePoint(),  # noqa: B008 - immutable
     tell: Tell | None = None,
 ) -> LiveFeed:
     """The feed that `config.feed` names.

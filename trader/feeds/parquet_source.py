@@ -23,7 +23,7 @@ from trader.tables.columns import numbers_of, stamps_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.names import plan_columns
 from trader.tables.parquet import open_parquet, stored_index
-from trader.tables.stamps import Stamped
+from trader.tables.stamps import StampColumn
 from trader.tables.symbols import symbol_column
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     places = Places(path, FIRST_ROW)
     columns = _Columns(file, path, named)
     symbols = None if plan.symbol is None else symbol_column(columns.read(plan.symbol))
-    of = Stamped(places, dialect, notes, None if symbols is None else symbols.codes)
+    of = StampColumn(places, dialect, notes, None if symbols is None else symbols.codes)
     clock = None if plan.clock is None else columns.read(plan.clock)
     stamps = stamps_of(columns.read(plan.names.pop("timestamp")), of, clock)
     numbers: dict[str, np.ndarray] = {

@@ -17,7 +17,7 @@ from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
 from trader.hours.periods import has_session_bars, stamp_zone
 from trader.tables.dialect import Dialect, Notes
-from trader.tables.names import MOMENTS, ColumnPlan, Wanted, plain_name
+from trader.tables.names import MOMENTS, ColumnPlan, DownloadRequest, plain_name
 from trader.tables.symbols import SymbolColumn
 
 PRICES = ("open", "high", "low", "close")
@@ -95,7 +95,7 @@ def _words(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def wanted_columns(config: Config) -> Wanted:
+def wanted_columns(config: Config) -> DownloadRequest:
     """The columns that a bar has, by the names that the config gives them."""
     mapping = {
         name: getattr(config.feed.columns, name) for name in type(config.feed.columns).model_fields
@@ -105,7 +105,7 @@ def wanted_columns(config: Config) -> Wanted:
     required = (*REQUIRED, "volume") if is_asked else REQUIRED
     optional = (*QUOTES, "symbol") if is_asked else ("volume", *QUOTES, "symbol")
     reasons = {"volume": f" ({reader} needs it)"} if reader else {}
-    return Wanted(mapping, required, optional, reasons, config.feed.format == "plain")
+    return DownloadRequest(mapping, required, optional, reasons, config.feed.format == "plain")
 
 
 def dialect_of(config: Config) -> Dialect:
@@ -198,7 +198,7 @@ def joined(parts: Sequence[RawRows], folder: Path) -> RawRows:
     return RawRows(folder, stamps, numbers, None, first.first_line, first.extra_columns)
 
 
-class Watched:
+class FileFingerprint:
     """A file's hash, and the proof that it did not change while it was read."""
 
     def __init__(self, path: Path) -> None:

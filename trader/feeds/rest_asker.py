@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from trader.feeds.finality import Ask, Gone, Page
+from trader.feeds.finality import Ask, Page, SymbolGone
 from trader.feeds.source import BarSource, Notice, Remedy, SourceError
 from trader.feeds.venue_clock import VenueClock
 
@@ -29,7 +29,7 @@ class RestAsker:
         source: BarSource,
         symbols: Sequence[str],
         time: VenueClock,
-        put: Callable[[Page | Gone | Notice], None],
+        put: Callable[[Page | SymbolGone | Notice], None],
     ) -> None:
         self._source, self._symbols, self._time, self._put = source, symbols, time, put
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -50,7 +50,7 @@ class RestAsker:
                     error = failure
             if error.remedy == Remedy.GONE:
                 self._put(Notice("SYMBOL_GONE", self._said(ask, error.text)))
-                self._put(Gone(ask.symbol))
+                self._put(SymbolGone(ask.symbol))
                 return
             failures += 1
             wait_s = max(longer_wait(wait_s), error.after_s)

@@ -49,7 +49,7 @@ class Up(NamedTuple):
     symbol: int
 
 
-class Lost(NamedTuple):
+class StreamLoss(NamedTuple):
     """The stream of a symbol is gone; what was sent meanwhile is missing."""
 
     symbol: int
@@ -63,7 +63,7 @@ class Notice(NamedTuple):
     text: str
 
 
-Event = Row | Up | Lost | Notice
+Event = Row | Up | StreamLoss | Notice
 
 
 @dataclass(frozen=True)

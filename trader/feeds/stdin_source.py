@@ -25,7 +25,7 @@ from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
 from trader.core.sessions import bar_open_ns
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
-from trader.feeds.live import BadBar, FeedClock, LiveBar, Resumed, Tell
+from trader.feeds.live import BadBar, FeedClock, LiveBar, ResumePoint, Tell
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 
 READ_BLOCK = 1 << 16
@@ -71,7 +71,7 @@ class StdinFeed:
         config: Config,
         clock: FeedClock,
         fd: int | None = None,
-        resumed: Resumed = Resumed(),  # noqa: B008 - immutable
+        resumed: ResumePoint = ResumePoint(),  # noqa: B008 - immutable
         tell: Tell | None = None,
     ) -> None:
         self.history: BarSet | None = None

@@ -41,11 +41,11 @@ from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
     BarSource,
     InstrumentFacts,
-    Lost,
     Notice,
     RawBar,
     Remedy,
     SourceError,
+    StreamLoss,
     Up,
 )
 from trader.feeds.venue_clock import VenueClock
@@ -238,7 +238,7 @@ class VenueFeed:
         """What is worth a word of what the source told; once for a line of many symbols."""
         if isinstance(event, Notice):
             yield FeedNotice(event.kind, event.text)
-        elif isinstance(event, Lost) and self._down_why != event.why:
+        elif isinstance(event, StreamLoss) and self._down_why != event.why:
             self._down_why = event.why
             yield FeedNotice("FEED_DOWN", f"the line to {self._source.name} is down: {event.why}")
         elif isinstance(event, Up) and self._down_why:

@@ -31,8 +31,8 @@ from trader.report.tally import DecisionTally
 from trader.user_code.own_files import OwnFile, is_code, own_files
 from trader.wiring import (
     NOTHING,
-    Given,
-    Prepared,
+    BacktestInputs,
+    InMemory,
     Progress,
     Timing,
     prepare,
@@ -51,12 +51,12 @@ class Order:
     engine: str  # batch, loop
     parent: Path  # where run folders go
     command_line: Sequence[str]
-    given: Given = NOTHING  # by a caller from Python
+    given: InMemory = NOTHING  # by a caller from Python
     sinks: tuple[RowSink, ...] = ()  # what else takes the decisions
 
 
 @dataclass(frozen=True)
-class Finished:
+class WrittenRun:
     """A written run and the timing as its manifest has it."""
 
     result: RunResult
@@ -71,7 +71,7 @@ def compile_notice() -> str | None:
     return "compiling the trading core, once on this machine: about 10 s"
 
 
-def backtest(order: Order, progress: Progress | None = None) -> Finished:
+def backtest(order: Order, progress: Progress | None = None) -> WrittenRun:
     """Run a config over its history and write the run folder.
 
     Raises the errors of config, data and model, and `TraderError` where nothing can be written.
@@ -93,36 +93,36 @@ def backtest(order: Order, progress: Progress | None = None) -> Finished:
         folder.publish()
     finally:
         folder.discard()
-    return Finished(result, written, _market(order, begun))
+    return WrittenRun(result, written, _market(order, begun))
 
 
-def backtest_in_memory(order: Order, progress: Progress | None = None) -> Finished:
+def backtest_in_memory(order: Order, progress: Progress | None = None) -> WrittenRun:
     """The same run without a folder: nothing is written, `order.parent` is not looked at."""
     begun = _begin(order, progress)
     result = _run(order, begun, order.sinks, progress)
-    return Finished(result, dict(result.timing), _market(order, begun))
+    return WrittenRun(result, dict(result.timing), _market(order, begun))
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _ReadyRun:
     """A run whose parts are made and whose first bar has not run."""
 
     at: datetime
     timing: Timing
     model: Mapping[str, Any]  # for the manifest
     benchmark: Prices | None  # of a file
-    prepared: Prepared
+    prepared: BacktestInputs
 
 
-def _begin(order: Order, progress: Progress | None) -> _Begun:
+def _begin(order: Order, progress: Progress | None) -> _ReadyRun:
     at, timing = datetime.now(UTC), Timing()
     model = model_facts(order.loaded, model_files(order))  # before it is loaded
     benchmark = file_prices(order.loaded.config)
     prepared = prepare(order.loaded, order.config_files, timing, progress, order.given)
-    return _Begun(at, timing, model, benchmark, prepared)
+    return _ReadyRun(at, timing, model, benchmark, prepared)
 
 
-def _benchmark(order: Order, begun: _Begun) -> Benchmark | None:
+def _benchmark(order: Order, begun: _ReadyRun) -> Benchmark | None:
     """What the result is compared with."""
     prepared = begun.prepared
     prices = begun.benchmark or symbol_prices(order.loaded.config, prepared.inputs.bars)
@@ -132,14 +132,14 @@ def _benchmark(order: Order, begun: _Begun) -> Benchmark | None:
     return Benchmark(prices.name, *closes, prices.facts)
 
 
-def _market(order: Order, begun: _Begun) -> Market:
+def _market(order: Order, begun: _ReadyRun) -> Market:
     """The bars and trading hours of the run, for its report."""
     prepared = begun.prepared
     return Market(prepared.inputs.bars, prepared.history.sessions, order.loaded.config.period_ns)
 
 
 def _run(
-    order: Order, begun: _Begun, sinks: Sequence[RowSink], progress: Progress | None
+    order: Order, begun: _ReadyRun, sinks: Sequence[RowSink], progress: Progress | None
 ) -> RunResult:
     """Run the core; what is returned has the id that a folder would begin with, and no folder."""
     prepared, timing = begun.prepared, begun.timing
@@ -157,7 +157,7 @@ def _run(
     return _result(order, begun, record, tally)
 
 
-def _result(order: Order, begun: _Begun, record: RunRecord, tally: DecisionTally) -> RunResult:
+def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTally) -> RunResult:
     prepared, timing = begun.prepared, begun.timing
     config = order.loaded.config
     bar_set = prepared.history.bar_set

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadRequest:
     """What to fetch and where to put it; times in UTC nanoseconds, None for what is usual."""
 
     parent: Path
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Downloaded:
+class DownloadSummary:
     """What there is now."""
 
     path: str  # for feed.path
@@ -70,7 +70,7 @@ class _Downloader:
     """One download."""
 
     def __init__(
-        self, config: Config, source: BarSource, wanted: Wanted, progress: Progress
+        self, config: Config, source: BarSource, wanted: DownloadRequest, progress: Progress
     ) -> None:
         self._config, self._source, self._wanted, self._progress = config, source, wanted, progress
         self.root = wanted.parent / source.name
@@ -139,7 +139,9 @@ class _Downloader:
         raise AssertionError("the last try raises or returns")
 
 
-def download(config: Config, wanted: Wanted, progress: Progress, say: Say) -> Downloaded:
+def download(
+    config: Config, wanted: DownloadRequest, progress: Progress, say: Say
+) -> DownloadSummary:
     """Fetch what is missing, and judge the whole. `DataError` where the gate refuses it.
 
     Raises `ConfigError` for a feed that is no market. Can be interrupted and called again.
@@ -167,7 +169,7 @@ def download(config: Config, wanted: Wanted, progress: Progress, say: Say) -> Do
     failures = checked.get("failures", ())
     if failures:
         raise DataError("\n".join(failures))
-    return Downloaded(path, layer, start_ns, end_ns, job.fetched, seconds, rows, checked)
+    return DownloadSummary(path, layer, start_ns, end_ns, job.fetched, seconds, rows, checked)
 
 
 def _layer(config: Config, path: str, facts: list[InstrumentFacts]) -> str:

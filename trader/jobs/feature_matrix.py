@@ -13,7 +13,7 @@ import numpy as np
 from trader.config.load import LoadedConfig
 from trader.errors import ConfigError, UsageError
 from trader.models.labels import UNLABELLED, bars_inside, forward_labels
-from trader.wiring import NOTHING, Given, build_features, load_bars, search_paths
+from trader.wiring import NOTHING, InMemory, build_features, load_bars, search_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ TIMESTAMP, SYMBOL, WARM, LABEL = "timestamp", "symbol", "warm", "label"
 
 
 def feature_frame(
-    loaded: LoadedConfig, config_files: Sequence[Path], given: Given = NOTHING
+    loaded: LoadedConfig, config_files: Sequence[Path], given: InMemory = NOTHING
 ) -> "pd.DataFrame":
     """One row a bar: `timestamp` (close, UTC), `symbol`, the features, `warm`, and `label`.
 

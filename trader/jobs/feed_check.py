@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Seen:
+class MarketReport:
     """What came of a market in the time it was watched."""
 
     bars: list[np.void] = field(default_factory=list)  # BAR, those closed while we watched
@@ -86,7 +86,7 @@ def watch(config: Config, seconds: float, say: Say, out: Path | None = None) -> 
 async def _watched(
     config: Config, seconds: float, say: Say, frames: FrameFile | None
 ) -> dict[str, Any]:
-    source, clock, seen = open_source(config), RealClock(), Seen()
+    source, clock, seen = open_source(config), RealClock(), MarketReport()
 
     def tap(channel: str, raw: object) -> None:
         seen.frames += 1
@@ -108,7 +108,7 @@ async def _watched(
     return _report(config, feed, seen, (began_ns, clock.now_ns()), differences)
 
 
-async def _collected(feed: VenueFeed, seen: Seen) -> None:
+async def _collected(feed: VenueFeed, seen: MarketReport) -> None:
     newest: dict[int, int] = {}
     async for item in feed:
         if isinstance(item, FeedNotice):
@@ -125,7 +125,7 @@ async def _collected(feed: VenueFeed, seen: Seen) -> None:
             newest[symbol] = max(ts_ns, newest.get(symbol, 0))
 
 
-async def _compared(config: Config, source: BarSource, seen: Seen) -> dict[str, Any]:
+async def _compared(config: Config, source: BarSource, seen: MarketReport) -> dict[str, Any]:
     """Bars of the stream against REST, asked afterwards."""
     found: dict[str, Any] = {"compared": 0, "different": [], "not_in_rest": 0}
     try:
@@ -167,7 +167,7 @@ async def _compare(
 def _report(
     config: Config,
     feed: VenueFeed,
-    seen: Seen,
+    seen: MarketReport,
     span: tuple[int, int],
     differences: dict[str, Any],
 ) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Prefix:
     """Features and what the model says of them, over some first bars of a history."""
 
     columns: dict[str, np.ndarray]  # float64 by name
@@ -93,7 +93,7 @@ def lookahead(
     history = load_bars(config)
     bars = history.bar_set.bars
     features = build_features(config, history.sessions, paths)
-    asked = _Asked(config, features, paths)
+    asked = _Pipeline(config, features, paths)
     whole = asked.known(bars, 0)
     places = _cuts(config, bars, cuts)
     found: dict[str, Leak] = {}
@@ -122,7 +122,7 @@ def lookahead(
     )
 
 
-class _Asked:
+class _Pipeline:
     """Features and model, asked about one history after the other."""
 
     def __init__(self, config: Config, features: FeatureSet, paths: Sequence[Path]) -> None:
@@ -130,7 +130,7 @@ class _Asked:
         self._is_file = isinstance(config.model, FileModel)
         self._model: Model | None = None
 
-    def known(self, bars: np.ndarray, cut: int) -> _Known:
+    def known(self, bars: np.ndarray, cut: int) -> _Prefix:
         """Everything about `bars`; of a model in a file only the chunk that `cut` lies in."""
         matrix = self._features.batch(bars)
         columns = {name: matrix[:, at] for at, name in enumerate(self._features.names)}
@@ -146,7 +146,7 @@ class _Asked:
             if len(said.requests):
                 scores[place] = said.requests["score"]
         first = dict.fromkeys(columns, 0) | {ACTION: begin, SCORE: begin}
-        return _Known(columns | {ACTION: actions, SCORE: scores}, first)
+        return _Prefix(columns | {ACTION: actions, SCORE: scores}, first)
 
     def _fresh(self) -> Model:
         """The model: one that has seen nothing, where it is the user's code and may remember."""
@@ -185,7 +185,7 @@ def _after_long_closes(config: Config, stamps_ns: np.ndarray, count: int) -> Ite
 
 
 def _leaks(
-    config: Config, bars: np.ndarray, whole: _Known, prefix: _Known, rows: int
+    config: Config, bars: np.ndarray, whole: _Prefix, prefix: _Prefix, rows: int
 ) -> Iterator[Leak]:
     """The first row of each column that is another one without the bars after the first `rows`."""
     for name, alone in prefix.columns.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.schema import DECISION
-from trader.jobs.backtest import Finished
+from trader.jobs.backtest import WrittenRun
 from trader.report.document import summary_document
 from trader.report.frames import FolderTables, MemoryTables, RunTables
 from trader.report.result import RunResult
@@ -30,7 +30,7 @@ class DecisionKeeper:
 class FinishedRun:
     """A run that this process made."""
 
-    def __init__(self, finished: Finished, decisions: DecisionKeeper) -> None:
+    def __init__(self, finished: WrittenRun, decisions: DecisionKeeper) -> None:
         self.result: RunResult = finished.result
         self.path = self.result.run_dir if self.result.run_dir != Path() else None
         self.tables: RunTables = MemoryTables(self.result, decisions.all)

@@ -139,7 +139,7 @@ def _ask(model: Any, setup: Setup) -> Callable[[Any], Any]:
 
 def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
     from trader.models.actions import AnswerError
-    from trader.models.decisions import Decided
+    from trader.models.decisions import ModelActions
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -153,7 +153,7 @@ def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
             return pack(number, Status.NONSENSE, text[:LONGEST_TEXT] or text_of(error), row)
         return pack(number, Status.FAILED, text_of(error))
     body = said.actions.astype(np.int8).tobytes() + said.reasons.astype(np.int16).tobytes()
-    if isinstance(said, Decided):
+    if isinstance(said, ModelActions):
         return pack(number, Status.SCORED, body + said.scores.tobytes(), len(said.actions))
     return pack(number, Status.ACTIONS, body + said.requests.tobytes(), len(said.actions))
 

@@ -19,7 +19,7 @@ from trader.config.schema import Config
 from trader.errors import ModelError
 from trader.models.actions import AnswerError
 from trader.models.child import Setup, Status
-from trader.models.decisions import Decided
+from trader.models.decisions import ModelActions
 from trader.models.memory import half_the_memory
 from trader.models.model import CHUNK_ROWS, load_model
 from trader.models.process import MOST_ROWS, Answer, ChildGone, ModelProcess, TooLate
@@ -88,7 +88,7 @@ class ChildModel:
     def check_history(self, bars: np.ndarray) -> None:
         """Nothing to check: a model in a file is asked about any bars."""
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> Decided:
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> ModelActions:
         """See `Model`."""
         self._number += 1
         where = self._started.shared.put(np.asarray(features, np.float64))
@@ -105,7 +105,7 @@ class ChildModel:
         self._started.close()
 
 
-def _judged(answer: Answer, rows: int) -> Decided:
+def _judged(answer: Answer, rows: int) -> ModelActions:
     if answer.status == Status.SCORED and answer.rows == rows:
         return answer.decided
     if answer.status == Status.NONSENSE:

@@ -24,7 +24,7 @@ SUM_TOLERANCE = 1e-3
 HOLD = int(TradingAction.HOLD)
 
 
-class Decided(NamedTuple):
+class ModelActions(NamedTuple):
     """What a model wants done, row by row."""
 
     actions: np.ndarray  # int8, TradingAction
@@ -32,10 +32,10 @@ class Decided(NamedTuple):
     scores: np.ndarray  # float64: probability or number behind the action; NaN where none is known
 
 
-def plain(actions: np.ndarray) -> Decided:
+def plain(actions: np.ndarray) -> ModelActions:
     """Actions of a model that gives no score."""
     rows = len(actions)
-    return Decided(actions, np.zeros(rows, np.int16), np.full(rows, np.nan))
+    return ModelActions(actions, np.zeros(rows, np.int16), np.full(rows, np.nan))
 
 
 def class_actions(path: str, rules: OutputRules, labels: Sequence[Any]) -> np.ndarray:
@@ -132,7 +132,7 @@ class Classes:
             actions[values == value] = code
         return actions
 
-    def of_probabilities(self, values: np.ndarray, are_checked: bool = True) -> Decided:
+    def of_probabilities(self, values: np.ndarray, are_checked: bool = True) -> ModelActions:
         """Actions of float64 (n, classes), columns in the order of the classes."""
         rows = len(values)
         if values.shape != (rows, len(self._actions)):
@@ -157,7 +157,7 @@ class Classes:
                 table[action] += values[:, column]
         return table
 
-    def _likeliest(self, table: np.ndarray) -> Decided:
+    def _likeliest(self, table: np.ndarray) -> ModelActions:
         top = table.max(axis=0)
         actions = table.argmax(axis=0).astype(np.int8)
         reasons = np.zeros(len(actions), np.int16)
@@ -165,9 +165,9 @@ class Classes:
         if self._margin is not None:
             is_sure &= (actions == HOLD) | (top - _next(table, actions) >= self._margin)
         actions[~is_sure], reasons[~is_sure] = HOLD, Reason.BELOW_THRESHOLD
-        return Decided(actions, reasons, top)
+        return ModelActions(actions, reasons, top)
 
-    def _by_threshold(self, table: np.ndarray) -> Decided:
+    def _by_threshold(self, table: np.ndarray) -> ModelActions:
         top = table.max(axis=0)
         is_single = (table == top).sum(axis=0) == 1
         reached = np.full(table.shape, -np.inf)
@@ -185,10 +185,10 @@ class Classes:
             is_sure | is_hold, np.int16(Reason.NONE), np.int16(Reason.BELOW_THRESHOLD)
         )
         actions[~is_sure] = HOLD
-        return Decided(actions, reasons, np.where(np.isfinite(best), best, top))
+        return ModelActions(actions, reasons, np.where(np.isfinite(best), best, top))
 
 
-def by_number(rules: OutputRules, values: np.ndarray) -> Decided:
+def by_number(rules: OutputRules, values: np.ndarray) -> ModelActions:
     """Actions of float64 numbers (n,): BUY above, SELL below, HOLD between."""
     decide = rules.decide
     assert decide is not None, "a number is decided by model.decide"
@@ -198,7 +198,7 @@ def by_number(rules: OutputRules, values: np.ndarray) -> Decided:
     if decide.sell_below is not None:
         actions[values < decide.sell_below] = TradingAction.SELL
     reasons = np.where(actions == HOLD, np.int16(Reason.BELOW_THRESHOLD), np.int16(Reason.NONE))
-    return _without_nonsense(Decided(actions, reasons, values), np.isfinite(values))
+    return _without_nonsense(ModelActions(actions, reasons, values), np.isfinite(values))
 
 
 def _next(table: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -208,7 +208,7 @@ def _next(table: np.ndarray, actions: np.ndarray) -> np.ndarray:
     return np.maximum(others.max(axis=0), 0.0)
 
 
-def _without_nonsense(decided: Decided, finite: np.ndarray) -> Decided:
+def _without_nonsense(decided: ModelActions, finite: np.ndarray) -> ModelActions:
     if not finite.all():
         bad = ~finite
         decided.actions[bad], decided.reasons[bad] = HOLD, Reason.MODEL_INVALID

@@ -29,7 +29,7 @@ from trader.config.sections.model import (
 from trader.core.schema import Reason
 from trader.errors import ModelError, TraderError
 from trader.models.actions import AnswerError
-from trader.models.decisions import Classes, Decided, by_number, plain
+from trader.models.decisions import Classes, ModelActions, by_number, plain
 from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
 from trader.models.model_card import read_card
@@ -106,7 +106,7 @@ class PredictorModel:
     def check_history(self, bars: np.ndarray) -> None:
         """Nothing to check: a model in a file is asked about any bars."""
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> Decided:
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> ModelActions:
         """Actions of finite float64 features (n, k), `chunk_rows` at a time."""
         if not self._is_proved and len(features):
             self._prove(features)
@@ -117,9 +117,9 @@ class PredictorModel:
             self._decided(features[start : start + self.chunk_rows], start)
             for start in range(0, len(features), self.chunk_rows)
         ]
-        return Decided(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return ModelActions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _decided(self, features: np.ndarray, start: int) -> Decided:
+    def _decided(self, features: np.ndarray, start: int) -> ModelActions:
         rows = len(features)
         answer = self._answer(features, start)
         signature = self._predictor.signature

@@ -18,7 +18,7 @@ from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, Reason
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
-from trader.models.decisions import Decided
+from trader.models.decisions import ModelActions
 from trader.models.registry import model_type
 from trader.user_code.seeds import seed_generators
 
@@ -50,7 +50,7 @@ class Model(Protocol):
     feature_names: tuple[str, ...]  # the columns of `features`, in order
     symbols: tuple[str, ...]  # names behind the bars' `symbol`
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich | Decided":
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> "np.ndarray | Rich | ModelActions":
         """int8 actions (n,) for BAR records (n,) and their float64 features (n, k).
 
         `Rich` where scores, prices or sizes come beside them, `Decided` where scores and reasons.
@@ -171,7 +171,7 @@ def predict_rows(
     for asked in _warm_parts(features, reasons):
         try:
             answer = model.predict(bars[asked], features[asked])
-            if isinstance(answer, Decided):
+            if isinstance(answer, ModelActions):
                 actions[asked], reasons[asked] = answer.actions, answer.reasons
                 if not np.isnan(answer.scores).all():
                     requests = no_requests(rows)

@@ -21,7 +21,7 @@ import numpy as np
 from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError, TraderError
 from trader.models.child import HEADER, LENGTH, LONGEST_TEXT, Setup, Status
-from trader.models.decisions import Decided
+from trader.models.decisions import ModelActions
 from trader.models.model import Prediction
 from trader.models.shared_rows import SharedMatrix
 
@@ -78,10 +78,10 @@ class Answer:
         return self.rows - 1 if self.rows else None
 
     @property
-    def decided(self) -> Decided:
+    def decided(self) -> ModelActions:
         """The arrays of an answer SCORED."""
         rows = self.rows
-        return Decided(
+        return ModelActions(
             np.frombuffer(self.body, np.int8, rows),
             np.frombuffer(self.body, np.int16, rows, offset=rows),
             np.frombuffer(self.body, np.float64, rows, offset=BYTES_PER_ROW * rows),

@@ -24,9 +24,9 @@ from trader.tables.columns import decoded, stamps_of
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Dialect, Notes, Places
 from trader.tables.layout import layout_of
-from trader.tables.names import ColumnPlan, Wanted, plan_columns
+from trader.tables.names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.parquet import open_parquet, stored_index
-from trader.tables.stamps import Stamped
+from trader.tables.stamps import StampColumn
 from trader.tables.textfile import TextFile
 
 COLUMNS = ("timestamp", "symbol", "action")
@@ -88,7 +88,7 @@ def read_signals(path: str, symbols: Sequence[str], dialect: Dialect) -> SignalR
             fail(_first(pc.equal(table[name], "")), f"{name} is empty")
     clock = table["clock"] if plan.clock is not None else None
     try:
-        stamps = stamps_of(table["timestamp"], Stamped(places, dialect, notes), clock)
+        stamps = stamps_of(table["timestamp"], StampColumn(places, dialect, notes), clock)
     except DataError as error:
         raise ModelError(str(error)) from error
     if "symbol" in table.column_names:
@@ -114,7 +114,9 @@ def _table(
     required = ("timestamp", "action") if is_single else COLUMNS
     optional = (*(("symbol",) if is_single else ()), *BESIDE)
     mapping = {name: name for name in (*COLUMNS, *BESIDE)}
-    wanted = Wanted(mapping, required, optional, remedy=f"needed are {', '.join(required)}")
+    wanted = DownloadRequest(
+        mapping, required, optional, remedy=f"needed are {', '.join(required)}"
+    )
     with path.open("rb") as stream:
         is_parquet = stream.read(4) == b"PAR1"
     if is_parquet:

@@ -9,6 +9,7 @@ be found while it lives: `create_live` makes the folder under its final name at 
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,9 +51,18 @@ def create_partial(parent: Path, command: str, name: str, started_at: datetime) 
     return _reserve(parent, run_id_stem(command, name, started_at), live=False)
 
 
-def create_live(parent: Path, command: str, name: str, started_at: datetime) -> RunFolder:
-    """Reserve a new run id under `parent` and make its folder under the final name at once."""
-    return _reserve(parent, run_id_stem(command, name, started_at), live=True)
+def create_live(
+    parent: Path,
+    command: str,
+    name: str,
+    started_at: datetime,
+    is_free: Callable[[str], bool] = lambda _: True,
+) -> RunFolder:
+    """Reserve a new run id under `parent` and make its folder under the final name at once.
+
+    `is_free` says whether a run id is free elsewhere, too.
+    """
+    return _reserve(parent, run_id_stem(command, name, started_at), live=True, is_free=is_free)
 
 
 def run_id_stem(command: str, name: str, started_at: datetime) -> str:
@@ -62,13 +72,15 @@ def run_id_stem(command: str, name: str, started_at: datetime) -> str:
     return f"{stamp}-{command}-{slug}"
 
 
-def _reserve(parent: Path, stem: str, live: bool) -> RunFolder:
+def _reserve(
+    parent: Path, stem: str, live: bool, is_free: Callable[[str], bool] = lambda _: True
+) -> RunFolder:
     parent = parent.absolute()
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, MOST_PER_SECOND):
             run_id = stem if number == 1 else f"{stem}-{number}"
-            folder = _try_to_make(parent, run_id, live)
+            folder = _try_to_make(parent, run_id, live) if is_free(run_id) else None
             if folder is not None:
                 return folder
     except (FileExistsError, NotADirectoryError) as error:

@@ -73,7 +73,7 @@ def return_of(sums: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Deflated:
+class DeflatedSharpe:
     """The best Sharpe ratio, seen as the best of many. Ratios are daily."""
 
     sharpe: float
@@ -91,7 +91,7 @@ def expected_maximum(variance: float, trials: int) -> float:
     return math.sqrt(variance) * ((1.0 - EULER) * high + EULER * higher)
 
 
-def deflated_sharpe(best: np.ndarray, variance: float, trials: int) -> Deflated | None:
+def deflated_sharpe(best: np.ndarray, variance: float, trials: int) -> DeflatedSharpe | None:
     """Of the best trial's moments (len(MOMENTS),); None where its returns do not vary.
 
     `variance` is that of the daily Sharpe ratios of the trials, `trials` how many were ever tried.
@@ -108,7 +108,7 @@ def deflated_sharpe(best: np.ndarray, variance: float, trials: int) -> Deflated 
     sharpe = mean / math.sqrt(central2 * n / (n - 1.0))
     shape = Shape(central3 / central2**1.5, central4 / central2**2)
     expected = expected_maximum(variance, trials)
-    return Deflated(sharpe, expected, probabilistic_sharpe(sharpe, expected, n, shape))
+    return DeflatedSharpe(sharpe, expected, probabilistic_sharpe(sharpe, expected, n, shape))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 
-from trader.safety import processes, runs
+from trader.safety import processes, registry
 
 HALTED, ENDED, DEAD, NOT_STOPPED = "halted", "killed", "already_dead", "not_stopped"
 AFTER_SIGKILL_S = 2.0
@@ -25,7 +25,7 @@ class Target:
 
     __slots__ = ("barrier_us", "bound", "left", "outcome", "run", "trouble", "was")
 
-    def __init__(self, run: runs.Run, bound: bool, since_ns: int) -> None:
+    def __init__(self, run: registry.Run, bound: bool, since_ns: int) -> None:
         self.run, self.bound = run, bound
         self.left = run.left_since(since_ns)  # saw the latch and was gone before we looked
         self.was = "running" if self.left else run.was
@@ -60,34 +60,34 @@ def _passed(target: Target, since_ns: int) -> bool:
     """True when a target needs no more waiting: through, or out of time (then without outcome)."""
     waited_ms = (time.monotonic_ns() - since_ns) / 1e6
     state = gate_state(target.run)
-    if state == runs.FREE:
+    if state == registry.FREE:
         target.finish(HALTED, since_ns)
         return True
-    return state == runs.UNKNOWN or waited_ms >= target.run.deadline("barrier_ms")
+    return state == registry.UNKNOWN or waited_ms >= target.run.deadline("barrier_ms")
 
 
-def gate_state(run: runs.Run) -> str:
+def gate_state(run: registry.Run) -> str:
     """FREE when no order is inside, HELD when one may be, UNKNOWN when the lock proves nothing."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     runner = run.runner
     try:
-        fd = os.open(os.path.join(run.folder, runs.GATE_LOCK), flags)
+        fd = os.open(os.path.join(run.folder, registry.GATE_LOCK), flags)
     except FileNotFoundError:
         # No gate yet: a runner makes it before it writes itself into the page.
-        return runs.FREE if runner is None else runs.UNKNOWN
+        return registry.FREE if runner is None else registry.UNKNOWN
     except OSError:
-        return runs.UNKNOWN
+        return registry.UNKNOWN
     try:
         if runner and runner.gate_inode != os.fstat(fd).st_ino:
-            return runs.UNKNOWN  # another file of that name: not the one the runner holds
+            return registry.UNKNOWN  # another file of that name: not the one the runner holds
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return runs.HELD
+        return registry.HELD
     except OSError:
-        return runs.UNKNOWN
+        return registry.UNKNOWN
     finally:
         os.close(fd)
-    return runs.FREE
+    return registry.FREE
 
 
 def _end(target: Target, since_ns: int) -> None:
@@ -100,7 +100,7 @@ def _end(target: Target, since_ns: int) -> None:
     if sent not in ("", processes.GONE):
         target.trouble = sent
         return target.finish(NOT_STOPPED, since_ns)
-    if sent == processes.GONE and lock_of(target.run) == runs.HELD:
+    if sent == processes.GONE and lock_of(target.run) == registry.HELD:
         # The number in the registry is not the holder: nothing was signalled, nothing is proven.
         target.trouble = (
             f"pid {runner.pid} is not to be found here, and somebody still holds the run (in "
@@ -109,7 +109,9 @@ def _end(target: Target, since_ns: int) -> None:
         return target.finish(NOT_STOPPED, since_ns)
     deadline = time.monotonic() + AFTER_SIGKILL_S
     # The lock goes when the last of its threads has gone.
-    while processes.start_token(runner.pid) == runner.started or lock_of(target.run) == runs.HELD:
+    while (
+        processes.start_token(runner.pid) == runner.started or lock_of(target.run) == registry.HELD
+    ):
         if time.monotonic() >= deadline:
             target.trouble = f"pid {runner.pid} was sent SIGKILL, and the run is still held"
             return target.finish(NOT_STOPPED, since_ns)
@@ -117,9 +119,9 @@ def _end(target: Target, since_ns: int) -> None:
     target.finish(ENDED, since_ns)
 
 
-def lock_of(run: runs.Run) -> str:
+def lock_of(run: registry.Run) -> str:
     """State of the run's lock now (`run.lock` is as it was when the run was read)."""
-    return runs.lock_state(os.path.join(run.folder, runs.RUN_LOCK))
+    return registry.lock_state(os.path.join(run.folder, registry.RUN_LOCK))
 
 
 def see_off(targets: list[Target]) -> None:
@@ -163,7 +165,7 @@ def _see_off_late(target: Target) -> None:
         target.trouble = f"did not leave in time: {sent}. {NOT_ENDED}"
         return
     deadline = time.monotonic() + AFTER_SIGKILL_S  # it may have left this very moment
-    while lock_of(target.run) == runs.HELD:
+    while lock_of(target.run) == registry.HELD:
         if time.monotonic() >= deadline:
             target.outcome = NOT_STOPPED
             target.trouble = (

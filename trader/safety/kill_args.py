@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from trader.safety import codes, latch, pending, runs, statedir
+from trader.safety import codes, latch, pending, registry, statedir
 
 _TAKES_TEXT = ("--reason", "--code", "--run")
 _SHORT = {"-r": "--reason"}
@@ -18,7 +18,7 @@ NO_REASON = "no reason given"
 _MARK = "="  # before each text, so that argparse takes none for an option or for its own "--"
 
 
-class Asked(NamedTuple):
+class ResumeRequest(NamedTuple):
     """A stop that can be carried out."""
 
     reason: str
@@ -28,16 +28,16 @@ class Asked(NamedTuple):
     as_json: bool
 
 
-class Refused(Exception):
+class RefusedBar(Exception):
     """Why not, in lines for a terminal."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Refused(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
+        raise RefusedBar(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
 
 
-def parse(argv: Sequence[str], home: str) -> Asked | None:
+def parse(argv: Sequence[str], home: str) -> ResumeRequest | None:
     """What `argv` asks for on that state folder; None where it asked for help, and got it.
 
     Raises `Refused`.
@@ -49,9 +49,9 @@ def parse(argv: Sequence[str], home: str) -> Asked | None:
     run_id, unknown = _run_meant(found.run, home)
     wrong = _refusal(found) or unknown
     if wrong:
-        raise Refused(f"trader kill: error: {wrong}\n")
+        raise RefusedBar(f"trader kill: error: {wrong}\n")
     reason = found.reason if found.reason.strip() else NO_REASON
-    return Asked(reason, _code(found), run_id, found.flatten, found.json)
+    return ResumeRequest(reason, _code(found), run_id, found.flatten, found.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,7 +112,7 @@ def _run_meant(named: list[str], home: str) -> tuple[str, str]:
     (name,) = named
     if statedir.is_run_name(name) and os.path.isdir(statedir.run_folder(home, name)):
         return name, ""
-    listed = [run.run_id for run in runs.all_runs(home) if runs.is_listed(run)]
+    listed = [run.run_id for run in registry.all_runs(home) if registry.is_listed(run)]
     begun = [run_id for run_id in listed if name and run_id.startswith(name)]
     if len(begun) == 1:
         return begun[0], ""

@@ -21,7 +21,7 @@ from trader.safety import (
     pending,
     processes,
     records,
-    runs,
+    registry,
     statedir,
     stop,
     takeover,
@@ -41,8 +41,8 @@ class RunInfo(NamedTuple):
     mode: str  # "paper"
     run_dir: str  # the run folder with the journal
     resumes: bool = False  # a journal of this run exists already
-    barrier_ms: float = runs.BARRIER_MS  # config kill.barrier_ms
-    cancel_timeout_s: float = runs.CANCEL_S  # config kill.cancel_timeout_seconds
+    barrier_ms: float = registry.BARRIER_MS  # config kill.barrier_ms
+    cancel_timeout_s: float = registry.CANCEL_S  # config kill.cancel_timeout_seconds
 
 
 class Lease:
@@ -57,7 +57,7 @@ class Lease:
         self._page_fd = -1
         self._gate: gate.Gate | None = None
         self._closed = ""
-        self._runner = runs.Runner(*processes.own(), 0, 0)
+        self._runner = registry.Runner(*processes.own(), 0, 0)
         self._wire = trip.Tripwire(home, self.shut_gate)
         _LEASES.add(self)
 
@@ -84,10 +84,10 @@ class Lease:
         """
         if self._gate is not None:
             raise TraderError(f"run {self.run_id}: the gate has been opened already")
-        lock_fd = os.open(os.path.join(self.folder, runs.GATE_LOCK), _FLAGS, latch.FILE_MODE)
+        lock_fd = os.open(os.path.join(self.folder, registry.GATE_LOCK), _FLAGS, latch.FILE_MODE)
         self._fds.append(lock_fd)
-        self._runner.gate, self._runner.gate_inode = runs.OPEN, os.fstat(lock_fd).st_ino
-        self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
+        self._runner.gate, self._runner.gate_inode = registry.OPEN, os.fstat(lock_fd).st_ino
+        self._write(registry.encode_runner(self._runner), latch.RUNNER_AT)
         opened = gate.Gate(self._gate_paths(lock_fd), self._trip_named, checks, rate)
         self.check()
         self._gate = opened
@@ -138,7 +138,7 @@ class Lease:
 
     def heartbeat(self, now_ns: int) -> None:
         """Writes the monotonic time into the page. OSError when the disk does not take it."""
-        self._write(runs.encode_heartbeat(now_ns), latch.HEARTBEAT_AT)
+        self._write(registry.encode_heartbeat(now_ns), latch.HEARTBEAT_AT)
 
     @property
     def is_held(self) -> bool:
@@ -147,7 +147,7 @@ class Lease:
 
     def write_status(self, document: dict[str, Any]) -> None:
         """Replaces `status.json`, which `trader status` shows. Keys: docs/kill-switch.md."""
-        runs.write_json(os.path.join(self.folder, runs.STATUS), document)
+        registry.write_json(os.path.join(self.folder, registry.STATUS), document)
 
     def drain(self, timeout_s: float) -> bool:
         """Waits until no order is inside the gate. True when none is."""
@@ -159,13 +159,13 @@ class Lease:
         self.drain(1.0)
         try:
             self.heartbeat(time.monotonic_ns())
-            self._runner.gate = runs.ENDED
-            self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
-            runs.set_aside(self.folder)
+            self._runner.gate = registry.ENDED
+            self._write(registry.encode_runner(self._runner), latch.RUNNER_AT)
+            registry.set_aside(self.folder)
         except OSError:
             pass  # a disk that takes nothing: it stays listed, as dead
         if over:
-            runs.retire(self.home, self.run_id)
+            registry.retire(self.home, self.run_id)
         self.drop_files()
 
     def drop_files(self) -> None:
@@ -177,7 +177,7 @@ class Lease:
     def _open(self, info: RunInfo) -> None:
         """Everything of `arm` after the lock."""
         self._prepare_folders(info)
-        gate_path = os.path.join(self.folder, runs.GATE_LOCK)
+        gate_path = os.path.join(self.folder, registry.GATE_LOCK)
         gate_fd = os.open(gate_path, _FLAGS, latch.FILE_MODE)
         self._runner.gate_inode = os.fstat(gate_fd).st_ino
         os.close(gate_fd)
@@ -186,12 +186,12 @@ class Lease:
             os.path.join(self.folder, latch.PAGE), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         )
         self._fds.append(self._page_fd)
-        self._runner.gate = runs.STARTING
-        self._write(runs.encode_runner(self._runner), latch.RUNNER_AT)
-        entry_path = os.path.join(self.folder, runs.ENTRY)
-        self.cancel_first = self._was_killed_since(runs.read_json(entry_path))
-        entry = runs.new_entry(self.run_id, self._runner, info._asdict())
-        runs.write_json(entry_path, entry)
+        self._runner.gate = registry.STARTING
+        self._write(registry.encode_runner(self._runner), latch.RUNNER_AT)
+        entry_path = os.path.join(self.folder, registry.ENTRY)
+        self.cancel_first = self._was_killed_since(registry.read_json(entry_path))
+        entry = registry.new_entry(self.run_id, self._runner, info._asdict())
+        registry.write_json(entry_path, entry)
         self.heartbeat(time.monotonic_ns())
         self.spooled = records.take_in_spool(self.home)
 
@@ -275,10 +275,10 @@ def unusable(home: str, error: OSError) -> TraderError:
 
 
 def _take(home: str, run_id: str) -> int:
-    found = runs.Run(home, run_id)
+    found = registry.Run(home, run_id)
     if found.is_unlocked:
         raise UsageError(f"run {run_id} is running, and its run.lock was taken away; stop it")
-    fd = os.open(os.path.join(found.folder, runs.RUN_LOCK), _FLAGS, latch.FILE_MODE)
+    fd = os.open(os.path.join(found.folder, registry.RUN_LOCK), _FLAGS, latch.FILE_MODE)
     if not flocks.locked(fd, fcntl.LOCK_EX, LOCK_WAIT_S):
         os.close(fd)
         raise UsageError(f"run {run_id} is already running; stop it, or name another")

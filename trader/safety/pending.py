@@ -8,7 +8,7 @@ counts as both. The answer is a list of kills, empty when trading is allowed.
 import os
 from typing import Any
 
-from trader.safety import latch, records, runs, statedir
+from trader.safety import latch, records, registry, statedir
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 TOUCHED_NS = 2_000_000_000  # between a kill and its HALT, on a slow disk
@@ -22,7 +22,7 @@ def pending_kills(home: str, run_id: str | None = None) -> list[dict[str, Any]]:
     """
     kills = records.all_kills(home)
     open_kills = {kill["kill_id"]: kill for kill in kills if not kill["rearm"]}
-    names = [run_id] if run_id else [run.run_id for run in runs.all_runs(home)]
+    names = [run_id] if run_id else [run.run_id for run in registry.all_runs(home)]
     for scope in (records.EVERYTHING, *names):
         for folder, reading in halted_folders(home, scope):
             kill = by_hand(home, scope, folder, kills) or _unaccounted(

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from trader.errors import KilledError, TraderError, UsageError
-from trader.safety import arming, latch, pending, records, runs, statedir, stop
+from trader.safety import arming, latch, pending, records, registry, statedir, stop
 
 
 def rearm(home: str, kill_id: str, reason: str, root_cause: str = "") -> dict[str, Any]:
@@ -85,9 +85,9 @@ def _pending_kill(home: str, kill_id: str) -> dict[str, Any]:
 
 def _refuse_living(home: str, scope: str) -> None:
     blind: list[str] = []
-    for run in runs.all_runs(home, blind):
+    for run in registry.all_runs(home, blind):
         if run.alive and scope in (records.EVERYTHING, run.run_id):
-            what = f"is {run.was}" if run.lock == runs.HELD else "cannot be told dead"
+            what = f"is {run.was}" if run.lock == registry.HELD else "cannot be told dead"
             pid = f" (pid {run.runner.pid})" if run.runner else ""
             raise KilledError(f"run {run.run_id} {what}{pid}; stop it first, then re-arm")
     if blind:
@@ -122,7 +122,7 @@ def _open_what_is_free(home: str, kill: dict[str, Any]) -> bool:
         return False
     scopes = [scope]
     if scope == records.EVERYTHING:
-        scopes += [run.run_id for run in runs.all_runs(home) if _was_held_by_a_kill(home, run)]
+        scopes += [run.run_id for run in registry.all_runs(home) if _was_held_by_a_kill(home, run)]
     opened = [(each, _open(home, each)) for each in scopes if not _binding(home, each)]
     for each, folders in opened:  # a kill that came meanwhile and could not wait for us
         for late in _binding(home, each):
@@ -142,7 +142,7 @@ def _binding(home: str, scope: str) -> list[dict[str, Any]]:
     return found
 
 
-def _was_held_by_a_kill(home: str, run: runs.Run) -> bool:
+def _was_held_by_a_kill(home: str, run: registry.Run) -> bool:
     """Whether a run's page holds a kill that has been re-armed since."""
     stamp = latch.read_page(run.folder)[1]
     return stamp is not None and records.rearm_of(home, stamp.kill_id) is not None

@@ -14,7 +14,7 @@ import os
 import time
 from typing import Any
 
-from trader.safety import latch, runs, statedir
+from trader.safety import latch, registry, statedir
 from trader.safety.flocks import locked
 
 AUDIT = "audit.jsonl"
@@ -61,7 +61,7 @@ def store(folder: str, kind: str, record: dict[str, Any]) -> str:
     try:
         statedir.make_folder(os.path.join(folder, kind))
         path = os.path.join(folder, kind, f"{record['kill_id']}.json")
-        runs.write_json(path, record, durable=True)
+        registry.write_json(path, record, durable=True)
         latch.sync_path(folder)
     except OSError as error:
         return latch.reason_of(error)
@@ -152,7 +152,7 @@ def _documents(folder: str, kind: str) -> list[tuple[str, dict[str, Any]]]:
         stem, extension = os.path.splitext(name)
         if extension != ".json":
             continue
-        record = runs.read_json(os.path.join(place, name)) or {}
+        record = registry.read_json(os.path.join(place, name)) or {}
         if not all(isinstance(record.get(key), str) for key in ("reason", "code", "scope")):
             record = _unreadable("the record of this kill cannot be read")
         found.append((name, {**record, "kill_id": stem}))
@@ -185,7 +185,7 @@ def age(kill: dict[str, Any]) -> tuple[int, str]:
 
 def rearm_of(home: str, kill_id: str) -> dict[str, Any] | None:
     """The record of the re-arm of a kill, or None."""
-    return runs.read_json(os.path.join(home, statedir.REARMS, f"{kill_id}.json"))
+    return registry.read_json(os.path.join(home, statedir.REARMS, f"{kill_id}.json"))
 
 
 def is_rearmed_since(home: str, scopes: tuple[str, ...], since_ns: int, begins: str = "") -> bool:
@@ -195,7 +195,7 @@ def is_rearmed_since(home: str, scopes: tuple[str, ...], since_ns: int, begins: 
         names = [name for name in os.listdir(place) if name.startswith(begins)]
     except OSError:
         return False
-    found = [runs.read_json(os.path.join(place, name)) or {} for name in names]
+    found = [registry.read_json(os.path.join(place, name)) or {} for name in names]
     times = [entry.get("ts_ns") for entry in found if entry.get("scope") in scopes]
     return any(isinstance(ts_ns, int) and ts_ns > since_ns for ts_ns in times)
 

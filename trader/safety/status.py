@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from trader.safety import latch, pending, records, runs, statedir
+from trader.safety import latch, pending, records, registry, statedir
 
 LINE = 2_000  # characters of a line at most; what a file says may write nothing else to a terminal
 ACCOUNT_KEYS = (
@@ -29,7 +29,9 @@ def collect(home: str | None = None) -> dict[str, Any]:
     place = home or statedir.home_path()
     kills = [_kill(kill) for kill in pending.pending_kills(place)]
     listed = [
-        run for run in runs.all_runs(place) if runs.is_listed(run) or _is_held(place, run, kills)
+        run
+        for run in registry.all_runs(place)
+        if registry.is_listed(run) or _is_held(place, run, kills)
     ]
     return {
         "latched": bool(kills),
@@ -38,7 +40,7 @@ def collect(home: str | None = None) -> dict[str, Any]:
     }
 
 
-def _is_held(home: str, run: runs.Run, kills: list[dict[str, Any]]) -> bool:
+def _is_held(home: str, run: registry.Run, kills: list[dict[str, Any]]) -> bool:
     """Whether a stop that is still in force has ended a run, and it has left.
 
     Its page says so; or, where the stop is a file alone (`touch HALT`), it left after the file
@@ -46,19 +48,19 @@ def _is_held(home: str, run: runs.Run, kills: list[dict[str, Any]]) -> bool:
     """
     if latch.read_page(run.folder)[0] == latch.KILLED:
         return True
-    left_ns = runs.left(run)[1]
+    left_ns = registry.left(run)[1]
     times = [kill.get("ts_ns") for kill in _binding(run, kills)]
     if not (times and left_ns):
         return False
     if any(isinstance(ts_ns, int) and ts_ns <= left_ns for ts_ns in times):
         return True
-    told = runs.read_json(os.path.join(run.folder, runs.STATUS)) or {}
+    told = registry.read_json(os.path.join(run.folder, registry.STATUS)) or {}
     scopes = (records.EVERYTHING, run.run_id)
     is_rearmed = records.is_rearmed_since(home, scopes, left_ns)
     return told.get("trading_state") == "HALTED" and not is_rearmed
 
 
-def _binding(run: runs.Run, kills: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _binding(run: registry.Run, kills: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [kill for kill in kills if kill["scope"] in (records.EVERYTHING, run.run_id)]
 
 
@@ -67,9 +69,9 @@ def _kill(kill: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "clear": f"trader rearm {kill['kill_id']} --reason TEXT"}
 
 
-def _run(run: runs.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
-    told = _finite(runs.read_json(os.path.join(run.folder, runs.STATUS)) or {})
-    entry = run.entry or runs.left(run)[0]
+def _run(run: registry.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
+    told = _finite(registry.read_json(os.path.join(run.folder, registry.STATUS)) or {})
+    entry = run.entry or registry.left(run)[0]
     binding = _binding(run, kills)
     state, why, since_ns, clear = _state(run, told, binding)
     age_ns = time.monotonic_ns() - run.heartbeat_ns
@@ -119,12 +121,12 @@ def _age_s(ts_ns: object) -> float | None:
 
 
 def _state(
-    run: runs.Run, told: dict[str, Any], binding: list[dict[str, Any]]
+    run: registry.Run, told: dict[str, Any], binding: list[dict[str, Any]]
 ) -> tuple[str, str, object, str]:
     """State, why, since when, and what to do about it."""
     was = run.was
     if was == "dead" and not (binding and not run.entry):
-        hang = os.path.join(run.folder, runs.HANG)
+        hang = os.path.join(run.folder, registry.HANG)
         why, clear = "the process has gone without a goodbye", "start it again: it will recover"
         if os.path.isfile(hang) and os.path.getsize(hang):
             why = f"{why}, after it hung: {hang}"

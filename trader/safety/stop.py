@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from trader.safety import arming, latch, records, runs, statedir
+from trader.safety import arming, latch, records, registry, statedir
 
 ALL_CHANNELS = 3
 
@@ -58,7 +58,7 @@ class Stop:
         self.durable = self.finished = False
         self.listed = False  # `runs` and `blind` are told
         self.record_error = "not tried"
-        self.runs: list[runs.Run] = []
+        self.runs: list[registry.Run] = []
         self.blind: list[str] = []  # why the live runs are not known
         self.errors: list[str] = []
         self.folders: dict[str, latch.Channels] = {}
@@ -71,7 +71,7 @@ class Stop:
             return self.home
         return statedir.run_folder(self.home, self.order.scope)
 
-    def binds(self, run: runs.Run) -> bool:
+    def binds(self, run: registry.Run) -> bool:
         """True when this stop can be seen by the runner of that run."""
         found = (self.folders.get(folder) for folder in (self.scope_folder, run.folder))
         return any(done.visible for done in found if done)
@@ -132,9 +132,9 @@ def find_runs(stop: Stop) -> None:
     order = stop.order
     stop.runs = [
         run
-        for run in runs.all_runs(stop.home, blind)
+        for run in registry.all_runs(stop.home, blind)
         if order.scope in (records.EVERYTHING, run.run_id)
-        and (runs.is_listed(run) or run.left_since(order.mono_ns))
+        and (registry.is_listed(run) or run.left_since(order.mono_ns))
     ]
     stop.blind = blind
     stop.listed = True

@@ -12,7 +12,7 @@ its process knows it.
 import contextlib
 import os
 
-from trader.safety import arming, latch, runs, statedir
+from trader.safety import arming, latch, registry, statedir
 
 
 def take_over(home: str) -> None:
@@ -27,7 +27,7 @@ def take_over(home: str) -> None:
             with contextlib.suppress(OSError):
                 if os.path.lexists(statedir.registry_folder(home, run_id)):
                     _drop_old_page(home, run_id)  # a move that was cut off at its end
-                elif not runs.Run(home, run_id).alive:
+                elif not registry.Run(home, run_id).alive:
                     _move(home, run_id)
 
 
@@ -36,7 +36,10 @@ def _move(home: str, run_id: str) -> None:
     new = statedir.registry_folder(home, run_id)
     filling = os.path.join(os.path.dirname(new), f".taking-{run_id}")
     statedir.make_folder(filling)
-    names = {name for name in os.listdir(old) if runs.is_ours(name)} - {latch.PAGE, latch.PERMIT}
+    names = {name for name in os.listdir(old) if registry.is_ours(name)} - {
+        latch.PAGE,
+        latch.PERMIT,
+    }
     for name in (latch.PERMIT, *sorted(names)):
         with contextlib.suppress(FileNotFoundError):  # moved before the move was cut off
             os.rename(os.path.join(old, name), os.path.join(filling, name))

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import IO
 
-from trader.safety import runs
+from trader.safety import registry
 from trader.safety.lease import Lease
 
 BEAT_S = 0.1
@@ -40,7 +40,7 @@ class Watchdog:
 
     def start(self) -> None:
         """First heartbeat; from here on silence has consequences."""
-        path = os.path.join(self._lease.folder, runs.HANG)
+        path = os.path.join(self._lease.folder, registry.HANG)
         self._file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - open as long as we live
         self.beat()
         self._thread.start()

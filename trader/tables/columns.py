@@ -11,7 +11,7 @@ import numpy as np
 from trader.errors import DataError
 from trader.tables.dialect import Places
 from trader.tables.epochs import from_counts, from_floats, from_fractions
-from trader.tables.stamps import REMEDY, Stamped, as_ns, localised, parse_texts, within_reach
+from trader.tables.stamps import REMEDY, StampColumn, as_ns, localised, parse_texts, within_reach
 from trader.tables.stamptexts import joined
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _no_numbers(column: "pa.ChunkedArray", kind: str, name: str, places: Places)
 
 
 def stamps_of(
-    column: "pa.ChunkedArray", of: Stamped, clock: "pa.ChunkedArray | None" = None
+    column: "pa.ChunkedArray", of: StampColumn, clock: "pa.ChunkedArray | None" = None
 ) -> np.ndarray:
     """int64 UTC nanoseconds of a column of times, the time of day in `clock` if it is apart."""
     import pyarrow as pa
@@ -125,7 +125,7 @@ def stamps_of(
     return within_reach(stamps, of.places)
 
 
-def _require_filled(column: "pa.ChunkedArray", of: Stamped) -> None:
+def _require_filled(column: "pa.ChunkedArray", of: StampColumn) -> None:
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
         raise DataError(f"{of.places.at(row)}: timestamp is empty")
@@ -137,7 +137,7 @@ def _text(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return column if pa.types.is_string(column.type) else column.cast(pa.string())
 
 
-def _whole(column: "pa.ChunkedArray", of: Stamped) -> np.ndarray:
+def _whole(column: "pa.ChunkedArray", of: StampColumn) -> np.ndarray:
     import pyarrow as pa
 
     try:

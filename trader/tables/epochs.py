@@ -12,7 +12,7 @@ import numpy as np
 
 from trader.errors import DataError
 from trader.tables.dialect import AUTO
-from trader.tables.stamps import FIRST_NS, LAST_NS, Stamped, within_reach
+from trader.tables.stamps import FIRST_NS, LAST_NS, StampColumn, within_reach
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ COMPACT_MINUTE = COMPACT[:-1] + r"(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?$"  # 2024
 CHOICES = "s, ms, us or ns"
 
 
-def parse_counts(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray | None:
+def parse_counts(texts: "pa.ChunkedArray", of: StampColumn) -> np.ndarray | None:
     """int64 UTC nanoseconds of texts that are all counts; None where they are something else."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -51,7 +51,7 @@ def parse_counts(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray | None:
         return from_fractions([Decimal(text) for text in whole.to_pylist()], of)
 
 
-def from_counts(counts: np.ndarray, of: Stamped) -> np.ndarray:
+def from_counts(counts: np.ndarray, of: StampColumn) -> np.ndarray:
     """int64 UTC nanoseconds of whole counts."""
     scale = _scale(counts, of)
     beyond = (counts > LAST_NS // scale) | (counts < FIRST_NS // scale)
@@ -64,7 +64,7 @@ def from_counts(counts: np.ndarray, of: Stamped) -> np.ndarray:
     return within_reach(counts.astype(np.int64) * scale, of.places)
 
 
-def from_fractions(counts: list[Decimal], of: Stamped) -> np.ndarray:
+def from_fractions(counts: list[Decimal], of: StampColumn) -> np.ndarray:
     """The same of counts with decimals, which must come to whole nanoseconds."""
     floors = np.array([float(count) for count in counts])
     scale = _scale(floors, of)
@@ -75,7 +75,7 @@ def from_fractions(counts: list[Decimal], of: Stamped) -> np.ndarray:
     return within_reach(stamps, of.places)
 
 
-def from_floats(counts: np.ndarray, of: Stamped) -> np.ndarray:
+def from_floats(counts: np.ndarray, of: StampColumn) -> np.ndarray:
     """The same of floats: whole ones exactly, fractions to the microsecond that a float holds."""
     if not np.isfinite(counts).all():
         raise DataError(f"{of.places.at(int(np.argmin(np.isfinite(counts))))}: timestamp is empty")
@@ -99,7 +99,7 @@ def unit_of(count: float) -> str | None:
     return None
 
 
-def _scale(counts: np.ndarray, of: Stamped) -> int:
+def _scale(counts: np.ndarray, of: StampColumn) -> int:
     """Nanoseconds in one count, by the dialect's word or else by the whole column."""
     if of.dialect.time_unit != AUTO:
         return UNITS[of.dialect.time_unit]

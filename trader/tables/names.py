@@ -70,7 +70,7 @@ class ColumnPlan:
 
 
 @dataclass
-class Wanted:
+class DownloadRequest:
     """What is looked for. `mapping` is our name → the name the config gives."""
 
     mapping: Mapping[str, str]
@@ -82,7 +82,11 @@ class Wanted:
 
 
 def plan_columns(
-    path: Path, header: Sequence[str], wanted: Wanted, notes: Notes, index: str | None = None
+    path: Path,
+    header: Sequence[str],
+    wanted: DownloadRequest,
+    notes: Notes,
+    index: str | None = None,
 ) -> ColumnPlan:
     """Find our columns in `header`; `DataError` names what is missing and the nearest there is.
 
@@ -108,7 +112,7 @@ def plan_columns(
     return plan
 
 
-def _tell(plan: ColumnPlan, wanted: Wanted, notes: Notes) -> None:
+def _tell(plan: ColumnPlan, wanted: DownloadRequest, notes: Notes) -> None:
     named = dict(plan.names) | ({} if plan.symbol is None else {"symbol": plan.symbol})
     renamed = [
         f"{source!r} is {name}" for name, source in named.items() if source != wanted.mapping[name]
@@ -125,7 +129,7 @@ def _tell(plan: ColumnPlan, wanted: Wanted, notes: Notes) -> None:
 class _Finder:
     """Looks for columns in one header."""
 
-    def __init__(self, path: Path, header: list[str], wanted: Wanted) -> None:
+    def __init__(self, path: Path, header: list[str], wanted: DownloadRequest) -> None:
         self.path, self.header, self.wanted = path, header, wanted
         self.plain = [plain_name(name) for name in header]
 

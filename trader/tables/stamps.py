@@ -28,7 +28,7 @@ SHOWN = 40  # characters of a bad value in a message
 
 
 @dataclass
-class Stamped:
+class StampColumn:
     """One column of stamps: where its rows stand, how it is to be read, what was found of it."""
 
     places: Places
@@ -37,7 +37,7 @@ class Stamped:
     codes: Codes = None  # as in `localised`
 
 
-def parse_texts(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray:
+def parse_texts(texts: "pa.ChunkedArray", of: StampColumn) -> np.ndarray:
     """int64 UTC nanoseconds of texts: ISO-8601, counts since 1970, and vendors' own forms."""
     import pyarrow as pa
 
@@ -60,7 +60,7 @@ def parse_texts(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray:
     return _parse_slowly(texts.to_pandas(), iso.to_pandas(), is_next_day, of)
 
 
-def _by_arrow(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray:
+def _by_arrow(texts: "pa.ChunkedArray", of: StampColumn) -> np.ndarray:
     """Either all have a zone, or none and the dialect has one; `ArrowInvalid` otherwise."""
     import pyarrow as pa
 
@@ -74,7 +74,7 @@ def _by_arrow(texts: "pa.ChunkedArray", of: Stamped) -> np.ndarray:
 
 
 def _parse_slowly(
-    series: "pd.Series[str]", iso: "pd.Series[str]", is_next_day: np.ndarray | None, of: Stamped
+    series: "pd.Series[str]", iso: "pd.Series[str]", is_next_day: np.ndarray | None, of: StampColumn
 ) -> np.ndarray:
     """For what arrow did not take: rarer forms of ISO-8601, and mistakes, which are named.
 
@@ -111,20 +111,20 @@ def _parse_slowly(
     return localised(aware.dt.tz_localize(None), of)
 
 
-def _no_time(series: "pd.Series[str]", row: int, of: Stamped) -> DataError:
+def _no_time(series: "pd.Series[str]", row: int, of: StampColumn) -> DataError:
     return DataError(
         f"{of.places.at(row)}: timestamp {series.iloc[row][:SHOWN]!r} is no "
         "ISO-8601 time (2024-03-04T14:30:00Z)"
     )
 
 
-def _naive_stamp(series: "pd.Series[str]", naive: np.ndarray, of: Stamped) -> str:
+def _naive_stamp(series: "pd.Series[str]", naive: np.ndarray, of: StampColumn) -> str:
     row = int(np.flatnonzero(naive)[0])
     shown = series.iloc[row][:SHOWN]
     return f"{of.places.at(row)}: timestamp {shown!r} has no time zone"
 
 
-def localised(naive: "pd.Series[Any]", of: Stamped) -> np.ndarray:
+def localised(naive: "pd.Series[Any]", of: StampColumn) -> np.ndarray:
     """int64 UTC nanoseconds of naive pandas times in the dialect's zone.
 
     An hour that happens twice is told apart by the order of the rows: symbol by symbol where

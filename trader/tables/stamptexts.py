@@ -11,7 +11,7 @@ import numpy as np
 
 from trader.errors import DataError
 from trader.tables.dialect import AUTO
-from trader.tables.stamps import Stamped
+from trader.tables.stamps import StampColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,9 @@ SPELT = (  # (pattern, replacement): from what is written to ISO-8601
 SHOWN = 40
 
 
-def as_iso(texts: "pa.ChunkedArray", of: Stamped) -> tuple["pa.ChunkedArray", np.ndarray | None]:
+def as_iso(
+    texts: "pa.ChunkedArray", of: StampColumn
+) -> tuple["pa.ChunkedArray", np.ndarray | None]:
     """`texts` as ISO-8601 where their form is known, and which of them mean the day after: 24:00.
 
     The same object where nothing had to be rewritten.
@@ -83,7 +85,9 @@ def _months(iso: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return iso
 
 
-def _numbered(iso: "pa.ChunkedArray", texts: "pa.ChunkedArray", of: Stamped) -> "pa.ChunkedArray":
+def _numbered(
+    iso: "pa.ChunkedArray", texts: "pa.ChunkedArray", of: StampColumn
+) -> "pa.ChunkedArray":
     """`04.03.2024` and `03/04/2024 14:30` with the year first."""
     import pyarrow.compute as pc
 
@@ -102,7 +106,7 @@ def _numbered(iso: "pa.ChunkedArray", texts: "pa.ChunkedArray", of: Stamped) -> 
     )
 
 
-def _day_is_first(first: "pa.Array", second: "pa.Array", of: Stamped) -> bool:
+def _day_is_first(first: "pa.Array", second: "pa.Array", of: StampColumn) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -142,7 +146,9 @@ def _half_days(iso: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return pc.if_else(pc.is_valid(whole), whole, iso)
 
 
-def joined(days: "pa.ChunkedArray", clocks: "pa.ChunkedArray", of: Stamped) -> "pa.ChunkedArray":
+def joined(
+    days: "pa.ChunkedArray", clocks: "pa.ChunkedArray", of: StampColumn
+) -> "pa.ChunkedArray":
     """Two columns of texts, a day and a time of day (`2024.03.04` and `930`), as one."""
     import pyarrow as pa
     import pyarrow.compute as pc

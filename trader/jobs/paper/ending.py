@@ -18,12 +18,12 @@ import numpy as np
 from trader.core.schema import BAR, EventKind, KillSwitchReason, Reason
 from trader.engine.batch import RunRecord
 from trader.engine.crash_points import reached
-from trader.engine.loop import ExecutionLoop, Stopped
+from trader.engine.loop import ExecutionLoop, StopCause
 from trader.errors import DataError, HaltedError, KilledError, TraderError
 from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
-from trader.jobs.backtest import Finished, model_facts
+from trader.jobs.backtest import WrittenRun, model_facts
 from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
@@ -37,7 +37,7 @@ from trader.jobs.paper.guard import (
     LOST,
     TERMINATED,
 )
-from trader.jobs.paper.opening import SPOOLS, Opened
+from trader.jobs.paper.opening import SPOOLS, OpenRun
 from trader.jobs.paper.start import Start
 from trader.jobs.report import write_report
 from trader.journal import entries as build
@@ -68,14 +68,14 @@ EXIT_CODES = {
 
 
 @dataclass
-class Ended:
+class PaperResult:
     """How a paper run ended, and what it left."""
 
     run_id: str
     run_dir: Path
     exit_code: int
-    stopped: Stopped
-    finished: Finished
+    stopped: StopCause
+    finished: WrittenRun
     head: str  # of the journal: kept elsewhere, it shows that nothing was cut off or rewritten
 
     @property
@@ -84,7 +84,7 @@ class Ended:
         return self.stopped.how in (HALTED, KILLED, FAULT, CONNECTIVITY)
 
 
-async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped:
+async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> StopCause:
     """Leave nothing working: what `stopped` asks for, on record. Returns it in plain words."""
     how, text = stopped
     if how in (INTERRUPTED, TERMINATED):
@@ -112,10 +112,10 @@ async def stop(opened: Opened, loop: ExecutionLoop, stopped: Stopped) -> Stopped
         closed = await opened.slices.flatten(asking, loop.tell_closed)
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
-    return Stopped(how, _in_words(opened, kills[0]))
+    return StopCause(how, _in_words(opened, kills[0]))
 
 
-def _limit_reached(opened: Opened, reason: Reason) -> str:
+def _limit_reached(opened: OpenRun, reason: Reason) -> str:
     """The limit that halted the core: what was observed, what was allowed, its config key."""
     events = opened.slices.engine.record().events
     breaches = events[(events["kind"] == EventKind.LIMIT_BREACH) & (events["reason"] == reason)]
@@ -124,7 +124,7 @@ def _limit_reached(opened: Opened, reason: Reason) -> str:
     return breach_text(reason.name, breaches[-1]["value"], breaches[-1]["limit"])
 
 
-def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
+def _in_force(opened: OpenRun, cause: str) -> list[dict[str, Any]]:
     """The kills in force, oldest first, never none: the core halts, and what halts it is a record.
 
     A state folder that is gone tells of none, nor does a latch that was opened again meanwhile:
@@ -138,7 +138,7 @@ def _in_force(opened: Opened, cause: str) -> list[dict[str, Any]]:
     return kills
 
 
-def _in_words(opened: Opened, first: dict[str, Any]) -> str:
+def _in_words(opened: OpenRun, first: dict[str, Any]) -> str:
     """The first kill in force, and how to clear it."""
     again = f"to trade again: trader rearm {first['kill_id']} --reason TEXT"
     if not Path(opened.lease.folder).exists():
@@ -146,7 +146,7 @@ def _in_words(opened: Opened, first: dict[str, Any]) -> str:
     return f"{first['code']}: {pending.shown(str(first['reason']))}; {again}"
 
 
-def _kills(opened: Opened, kills: list[dict[str, Any]]) -> list[Entry]:
+def _kills(opened: OpenRun, kills: list[dict[str, Any]]) -> list[Entry]:
     """KILL records for a stop that no spool file tells of: none if one has been taken in."""
     home = Path(opened.lease.home)
     taken = ingest_spool(opened.journal, *(home / name for name in SPOOLS))
@@ -168,7 +168,7 @@ def _kills(opened: Opened, kills: list[dict[str, Any]]) -> list[Entry]:
     ]
 
 
-def finish(begun: Start, opened: Opened, stopped: Stopped, gate: BarGate) -> Ended:
+def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> PaperResult:
     """RUN_END and the files of the run folder."""
     record = opened.slices.engine.record()
     code = EXIT_CODES[stopped.how]
@@ -183,12 +183,12 @@ def finish(begun: Start, opened: Opened, stopped: Stopped, gate: BarGate) -> End
     opened.journal.close()
     opened.decisions.close()
     result = _result(begun, opened, record, code, _quality(begun, gate))
-    finished = Finished(result, write_run(opened.folder, result))
+    finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:
         slices = [np.empty(0, BAR), *_slices(opened)]
         market = Market(np.concatenate(slices), begun.rules.sessions, begun.config.period_ns)
         write_report(opened.folder, result, market)
-    return Ended(opened.run_id, opened.folder, code, stopped, finished, head)
+    return PaperResult(opened.run_id, opened.folder, code, stopped, finished, head)
 
 
 def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
     return {**document, **counted}
 
 
-def _market(begun: Start, opened: Opened, record: RunRecord) -> MarketFacts:
+def _market(begun: Start, opened: OpenRun, record: RunRecord) -> MarketFacts:
     """First open and last close of every symbol, from the journal and the book."""
     first_open = np.full(len(begun.config.symbols), np.nan)
     for bars in _slices(opened):
@@ -227,7 +227,7 @@ def _market(begun: Start, opened: Opened, record: RunRecord) -> MarketFacts:
     return MarketFacts(sessions_per_year(begun.config.risk.market_hours), first_open, last_close)
 
 
-def _slices(opened: Opened) -> Any:
+def _slices(opened: OpenRun) -> Any:
     for entry in read_records(opened.journal.path, types=("BAR",)):
         if entry.data["use"] == "slice":
             yield readback.bars_of(entry)
@@ -244,7 +244,7 @@ def _curve(record: RunRecord) -> np.ndarray:
 
 
 def _result(
-    begun: Start, opened: Opened, record: RunRecord, code: int, quality: dict[str, Any]
+    begun: Start, opened: OpenRun, record: RunRecord, code: int, quality: dict[str, Any]
 ) -> RunResult:
     order = begun.order
     sources = () if begun.history is None else begun.history.sources

@@ -4,27 +4,27 @@ Law: a live feed that ends says nothing of the market. Its run stays resumable, 
 positions and the limits it had; only a replay, a recording, and `feed.end` end a run.
 """
 
-from trader.engine.loop import Stopped
+from trader.engine.loop import StopCause
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.sessions import is_open
 from trader.jobs.paper.guard import CAUGHT_UP, CLOSED, END, LOST
 from trader.jobs.paper.start import Start
 
 
-def end_of_feed(begun: Start) -> Stopped:
+def end_of_feed(begun: Start) -> StopCause:
     """Why the loop came back at the end of its feed, in the words of RUN_END."""
     end = begun.feed.end
     if end == FeedEnd.OVER:
-        return Stopped(END)
+        return StopCause(END)
     if end == FeedEnd.CAUGHT_UP:
-        return Stopped(
+        return StopCause(
             CAUGHT_UP,
             "the bars began long before the start and were traded as a recording, and now they are "
             "those of now: what was made of the past is no state to trade live on. Set "
             "feed.trade_history: false to warm features with the past, true to go on from it",
         )
     if end == FeedEnd.CUT:
-        return Stopped(LOST, "the feed ended in the middle of a line")
+        return StopCause(LOST, "the feed ended in the middle of a line")
     if is_open(begun.rules.sessions, begun.clock.now_ns()):
-        return Stopped(LOST, "the feed ended inside trading hours")
-    return Stopped(CLOSED, "the feed ended outside trading hours")
+        return StopCause(LOST, "the feed ended inside trading hours")
+    return StopCause(CLOSED, "the feed ended outside trading hours")

@@ -1,6 +1,6 @@
 """The journal, recovery, the gate: in the order that closes every race with a kill.
 
-    taken (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch) → finish
+    own_run (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch) → finish
 
 Law: nothing is sent before the gate is open, and it opens last; nothing of an earlier end is
 taken away before.
@@ -24,12 +24,12 @@ from trader.engine.journaled import JournaledSlices
 from trader.engine.recorded import rules_details
 from trader.engine.recover import Recovery
 from trader.engine.sliceengine import SliceEngine
-from trader.engine.surroundings import Passed, SentOrder
+from trader.engine.surroundings import SendOutcome, SentOrder
 from trader.errors import KilledError, TraderError, UsageError
 from trader.jobs.paper.exit_message import say_last
 from trader.jobs.paper.facts import facts_details
+from trader.jobs.paper.right_to_run import OwnedRun
 from trader.jobs.paper.start import Start
-from trader.jobs.paper.taking import Held
 from trader.jobs.paper.which_run import journals_of
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
@@ -66,34 +66,34 @@ class Desk:
         self.snapshot_every = snapshot_every
         self.sent = 0
         self._gate: Gate | None = None
-        self._broker = Simulated(mono_ns)
+        self._broker = SimulatedBroker(mono_ns)
 
     def open(self, gate: Gate) -> None:
         """From here on orders can leave."""
         self._gate = gate
 
-    def send(self, order: SentOrder) -> Passed:
+    def send(self, order: SentOrder) -> SendOutcome:
         """See `run.surroundings.Surroundings`."""
         if self._gate is None:
-            return Passed(Reason.KILLED, "the gate is not open")
+            return SendOutcome(Reason.KILLED, "the gate is not open")
         passage = self._gate.send(order, self._broker)
         reason = Reason[passage.reason]
         self.sent += reason == Reason.NONE
-        return Passed(reason, passage.detail, passage.outcome == UNKNOWN)
+        return SendOutcome(reason, passage.detail, passage.outcome == UNKNOWN)
 
-    def send_closing(self, order: SentOrder, position_qty: float) -> Passed:
+    def send_closing(self, order: SentOrder, position_qty: float) -> SendOutcome:
         """See `run.surroundings.Surroundings`."""
         if self._gate is None:
-            return Passed(Reason.KILLED, "the gate is not open")
+            return SendOutcome(Reason.KILLED, "the gate is not open")
         passage = self._gate.send_closing(order, self._broker, position_qty)
-        return Passed(Reason[passage.reason], passage.detail)
+        return SendOutcome(Reason[passage.reason], passage.detail)
 
     def sent_mono_ns(self) -> int:
         """See `run.surroundings.Surroundings`."""
         return self._broker.sent_ns
 
 
-class Simulated:
+class SimulatedBroker:
     """The simulated broker: takes every order, which then fills in the core at a later bar."""
 
     def __init__(self, mono_ns: Callable[[], int]) -> None:
@@ -106,7 +106,7 @@ class Simulated:
 
 
 @dataclass
-class Opened:
+class OpenRun:
     """A run that may trade."""
 
     folder: Path
@@ -142,7 +142,7 @@ class Opened:
         return self.folder.name
 
 
-def open_run(begun: Start, held: Held) -> Opened:
+def open_run(begun: Start, held: OwnedRun) -> OpenRun:
     """Bring the run to where its journal ends, and open the gate.
 
     Raises `KilledError` (exit 7) under a kill.
@@ -164,7 +164,7 @@ def leave(lease: Lease, error: JournalError) -> None:
     os._exit(KilledError.exit_code)
 
 
-def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
+def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
     config = begun.config
     anchor = _anchor(config.audit.anchor)
     journal = _journal(begun, folder, anchor)
@@ -189,7 +189,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> Opened:
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
-    return Opened(folder, lease, journal, slices, desk, decisions, tally, state_before, anchor)
+    return OpenRun(folder, lease, journal, slices, desk, decisions, tally, state_before, anchor)
 
 
 def _is_too_late(begun: Start) -> bool:

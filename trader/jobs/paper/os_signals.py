@@ -18,7 +18,7 @@ from types import FrameType
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Terminated(BaseException):
+class Termination(BaseException):
     """A start was told to end before it traded; no error. The text is the signal's name."""
 
 
@@ -27,7 +27,7 @@ def at_once() -> Iterator[None]:
     """A signal raises `Terminated` where the main thread just is."""
 
     def hear(number: int, frame: FrameType | None) -> None:
-        raise Terminated(signal.Signals(number).name)
+        raise Termination(signal.Signals(number).name)
 
     with _heard_by(hear):
         yield

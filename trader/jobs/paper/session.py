@@ -11,20 +11,25 @@ import threading
 from collections.abc import Callable, Sequence
 
 from trader.engine.hooks import Hooks
-from trader.engine.loop import Stopped
+from trader.engine.loop import StopCause
 from trader.engine.recover import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
-from trader.jobs.paper.claim import claimed
-from trader.jobs.paper.ending import Ended, finish, stop
+from trader.jobs.paper.ending import PaperResult, finish, stop
 from trader.jobs.paper.feed_end import end_of_feed
 from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
-from trader.jobs.paper.opening import Opened, leave, open_run
-from trader.jobs.paper.os_signals import Terminated, cancelling
-from trader.jobs.paper.ready import require_armed
-from trader.jobs.paper.start import Asked, Start, first_bar, start
+from trader.jobs.paper.opening import OpenRun, leave, open_run
+from trader.jobs.paper.os_signals import Termination, cancelling
+from trader.jobs.paper.preflight import require_armed
+from trader.jobs.paper.right_to_run import (
+    OwnedRun,
+    claim_name,
+    forget_unbegun,
+    new_folder,
+    own_run,
+)
+from trader.jobs.paper.start import ResumeRequest, Start, first_bar, start
 from trader.jobs.paper.statusboard import StatusBoard
-from trader.jobs.paper.taking import Held, forget_unbegun, new_folder, taken
 from trader.jobs.paper.trading import Parts, Watcher, made, make_hooks, trade
 from trader.jobs.paper.which_run import (
     cut_off,
@@ -33,7 +38,7 @@ from trader.jobs.paper.which_run import (
     runs_of_this_name,
 )
 from trader.journal.records import JournalError
-from trader.safety.runs import forget
+from trader.safety.registry import forget
 from trader.wiring import search_paths
 
 Say = Callable[[str], None]
@@ -41,7 +46,7 @@ DRAIN_S = 2.0  # for hooks to take their last events
 ANCHOR_S = 1.0  # for the last heads; with DRAIN_S well under what `trader kill` waits
 
 
-def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+def paper(order: Order, asked: ResumeRequest, watcher: Watcher, say: Say) -> PaperResult:
     """Run a config on bars as they come, or go on with the run that was cut off.
 
     Raises the errors of config, data and model, `KilledError` under a kill, `UsageError` where
@@ -51,26 +56,26 @@ def paper(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
     return asyncio.run(_in_order(order, asked, watcher, say))
 
 
-async def _in_order(order: Order, asked: Asked, watcher: Watcher, say: Say) -> Ended:
+async def _in_order(order: Order, asked: ResumeRequest, watcher: Watcher, say: Say) -> PaperResult:
     """`_paper`, ended by SIGTERM and SIGHUP as by Ctrl-C while it starts."""
     with cancelling() as heard:
         try:
             return await _paper(order, asked, (watcher, say), heard)
         except asyncio.CancelledError:
             if heard:
-                raise Terminated(heard[0]) from None
+                raise Termination(heard[0]) from None
             raise
 
 
 async def _paper(
-    order: Order, asked: Asked, told: tuple[Watcher, Say], heard: Sequence[str]
-) -> Ended:
+    order: Order, asked: ResumeRequest, told: tuple[Watcher, Say], heard: Sequence[str]
+) -> PaperResult:
     require_armed()
     watcher, say = told
     hooks = make_hooks(order.loaded.config, search_paths(order.config_files))
     kill = order.loaded.config.kill
     with contextlib.ExitStack() as ending:
-        claim = ending.enter_context(claimed(order))
+        claim = ending.enter_context(claim_name(order))
         forget_unbegun(runs_of_this_name(order))
         missed = list(missed_runs(order))
         if not asked.new:
@@ -80,10 +85,10 @@ async def _paper(
         if path is not None:
             claim(path.parent.name)
         # One that goes on is taken before its journal is read, a new one once there is what to run.
-        held = ending.enter_context(taken(path.parent, kill)) if path else None
+        held = ending.enter_context(own_run(path.parent, kill)) if path else None
         begun = start(order, asked, path, functools.partial(_tell_apart, say))
         if held is None:
-            held = ending.enter_context(taken(new_folder(order, begun.started_at), kill))
+            held = ending.enter_context(own_run(new_folder(order, begun.started_at), kill))
         held.heard = heard
         claim(held.folder.name)
         say(f"`trader kill --reason TEXT` stops it; without Python: touch {held.lease.home}/HALT")
@@ -115,8 +120,8 @@ def _tell_apart(say: Say, line: str) -> None:
 
 
 async def _run(
-    begun: Start, opened: Opened, held: Held, around: tuple[Hooks, Watcher, Say]
-) -> Ended:
+    begun: Start, opened: OpenRun, held: OwnedRun, around: tuple[Hooks, Watcher, Say]
+) -> PaperResult:
     """Trade, end, write."""
     hooks, watcher, say = around
     try:
@@ -141,8 +146,8 @@ async def _run(
 
 
 async def _traded(
-    begun: Start, opened: Opened, parts: Parts, held: Held, watcher: Watcher
-) -> Stopped:
+    begun: Start, opened: OpenRun, parts: Parts, held: OwnedRun, watcher: Watcher
+) -> StopCause:
     """Trade and stop; an error in between stops, too, with the latch tripped."""
     try:
         stopped = await trade(begun, opened, parts, watcher)
@@ -151,13 +156,13 @@ async def _traded(
     except JournalError:
         raise
     except asyncio.CancelledError:  # a kill or a signal before `trade` listened to it
-        stopped = Stopped(INTERRUPTED, "SIGINT")
+        stopped = StopCause(INTERRUPTED, "SIGINT")
         if held.watch.killed:
-            stopped = Stopped(KILLED)
+            stopped = StopCause(KILLED)
         elif held.heard:
-            stopped = Stopped(TERMINATED, held.heard[0])
+            stopped = StopCause(TERMINATED, held.heard[0])
     except BaseException as error:
         opened.lease.shut_gate(f"{type(error).__name__}")
-        await stop(opened, parts.loop, Stopped(FAULT, f"{type(error).__name__}: {error}"))
+        await stop(opened, parts.loop, StopCause(FAULT, f"{type(error).__name__}: {error}"))
         raise
     return await stop(opened, parts.loop, stopped)

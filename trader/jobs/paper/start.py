@@ -16,7 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.recorded import recorded_rules
-from trader.engine.recover import Recovered, recovered
+from trader.engine.recover import RunHistory, recovered
 from trader.engine.replay import replay
 from trader.engine.ruleset import build_rules
 from trader.errors import DataError, UsageError, VerificationError
@@ -26,7 +26,7 @@ from trader.feeds.live import (
     FeedNotice,
     LiveBar,
     LiveFeed,
-    Resumed,
+    ResumePoint,
     Tell,
     open_feed,
 )
@@ -51,7 +51,7 @@ KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ResumeRequest:
     """What the command line asked for beside the config."""
 
     pace: float | None = 1.0  # times real time for a replay of files; None for no wait
@@ -69,7 +69,7 @@ class Start:
     model: ModelHash
     started_at: datetime
     path: Path | None = None
-    found: Recovered = field(default_factory=Recovered)
+    found: RunHistory = field(default_factory=RunHistory)
     first_ns: int = 0  # close of the run's first bar
     facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
@@ -84,7 +84,7 @@ class Start:
         return self.feed.history
 
 
-def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = None) -> Start:
+def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | None = None) -> Start:
     """What a new run, or the one behind the journal at `path`, starts from; waits for nothing.
 
     `tell` is told of long waits of a replay. Raises the errors of config and data, `UsageError`
@@ -93,7 +93,7 @@ def start(order: Order, asked: Asked, path: Path | None, tell: Tell | None = Non
     """
     config, clock = order.loaded.config, RealClock()
     model = model_hash(order)
-    found, recorded = (Recovered(), None) if path is None else _resumed(path, order, model)
+    found, recorded = (RunHistory(), None) if path is None else _resumed(path, order, model)
     slices = found.slices
     feed = open_feed(config, clock, asked.pace, _had(found, config.period_ns), tell)
     begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
@@ -127,13 +127,13 @@ async def first_bar(begun: Start) -> None:
     begun.rules = rules_with_facts(rules, begun)
 
 
-def _had(found: Recovered, period_ns: int) -> Resumed:
+def _had(found: RunHistory, period_ns: int) -> ResumePoint:
     """What the run that goes on knows of its feed."""
     if not found.slices:
-        return Resumed()
+        return ResumePoint()
     last = found.slices[-1]
     last_ns = int(last.bars[0]["ts_ns"])
-    return Resumed(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
+    return ResumePoint(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
 
 
 def _no_rules() -> Rules:
@@ -151,7 +151,7 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     return session_table(hours, first_ns, max(latest_ns, ahead_ns))
 
 
-def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[Recovered, Rules | None]:
+def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[RunHistory, Rules | None]:
     """What the journal holds, once it is shown to be whole, ours and reproducible."""
     name = path.parent.name
     report = verify(path, known_heads(order, name))
@@ -218,7 +218,7 @@ def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
         )
 
 
-class _Begun:
+class _ReadyRun:
     """A feed whose first items have been looked at already."""
 
     def __init__(self, feed: LiveFeed, rest: AsyncIterator[Any], seen: list[Any]) -> None:
@@ -258,7 +258,7 @@ async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
     async for item in items:
         seen.append(item)
         if isinstance(item, LiveBar):
-            return _Begun(feed, items, seen), item
+            return _ReadyRun(feed, items, seen), item
         if len(seen) > 100:
             seen = seen[-100:]
     bad = [item.reason for item in seen if isinstance(item, BadBar)]

@@ -14,7 +14,7 @@ import numpy as np
 from trader.core.schema import Reason, TradingState
 from trader.engine.hook_events import finite
 from trader.engine.supervise import Look
-from trader.jobs.paper.opening import Opened
+from trader.jobs.paper.opening import OpenRun
 from trader.jobs.paper.start import Start
 from trader.moments import iso_utc
 
@@ -27,7 +27,7 @@ WRITE_EVERY = 10  # looks
 class StatusBoard:
     """Facts of one run, as of its last snapshot."""
 
-    def __init__(self, begun: Start, opened: Opened, parts: "Parts") -> None:
+    def __init__(self, begun: Start, opened: OpenRun, parts: "Parts") -> None:
         self._begun, self._opened, self._parts = begun, opened, parts
         self._limits = begun.rules.limits[0]
         self._looks = 0

@@ -20,7 +20,7 @@ from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals
 from trader.engine.hooks import EVENTS, Hooks
-from trader.engine.loop import ExecutionLoop, Stopped
+from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.slices import LiveSlices, SlicePlan
 from trader.engine.supervise import (
     AnchorWatch,
@@ -35,7 +35,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
 from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
-from trader.jobs.paper.opening import Opened, seen_bars
+from trader.jobs.paper.opening import OpenRun, seen_bars
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
@@ -82,7 +82,7 @@ def make_hooks(config: Config, paths: Sequence[Path]) -> Hooks:
 
 
 @asynccontextmanager
-async def made(begun: Start, opened: Opened, hooks: Hooks) -> AsyncIterator[Parts]:
+async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Parts]:
     """Everything that trades, warm and started; ended when the block is left."""
     config = begun.config
     paths = search_paths(begun.order.config_files)
@@ -155,7 +155,7 @@ def _plan(begun: Start, seen: np.ndarray | None) -> SlicePlan:
     )
 
 
-async def trade(begun: Start, opened: Opened, parts: Parts, watcher: Watcher) -> Stopped:
+async def trade(begun: Start, opened: OpenRun, parts: Parts, watcher: Watcher) -> StopCause:
     """Run the loop until the feed ends or something stops it. Raises what the loop raises."""
     loop, config = parts.loop, begun.config
     board = StatusBoard(begun, opened, parts)
@@ -190,7 +190,7 @@ def _failed(loop: ExecutionLoop, task: "asyncio.Task[None]") -> None:
         loop.request_stop("fault", f"supervision failed: {task.exception()!r}")
 
 
-def _looks(begun: Start, opened: Opened, parts: Parts) -> list[Look]:
+def _looks(begun: Start, opened: OpenRun, parts: Parts) -> list[Look]:
     async def stop_if_killed() -> None:
         cause = opened.lease.stop_cause()
         if not cause and opened.lease.is_halted():  # a file that is gone, and held open by us

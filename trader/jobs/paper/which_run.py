@@ -22,7 +22,7 @@ from trader.journal.records import JournalError
 from trader.journal.store import FILE_NAME, read_records
 from trader.report.artifacts import MANIFEST
 from trader.report.folder import run_id_stem
-from trader.safety import runs, statedir
+from trader.safety import registry, statedir
 
 STAMP_LENGTH = len("20240304T143000Z")
 
@@ -99,7 +99,7 @@ def known_heads(order: Order, run_id: str) -> list[Anchor]:
     if isinstance(place, str) and place != SYSLOG and Path(place).is_file():
         known = [anchor for anchor in anchors_in(Path(place)) if anchor.run_id == run_id]
     folder = statedir.run_folder(statedir.home_path(), run_id)
-    told = runs.read_json(os.path.join(folder, runs.STATUS)) or {}
+    told = registry.read_json(os.path.join(folder, registry.STATUS)) or {}
     key = "journal_head" if _is_of_this_boot(told.get("ts_ns")) else "journal_durable"
     head = parsed_head(str(told.get(key)))
     if head is not None and head.seq:
@@ -117,7 +117,7 @@ _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True)
-class Missed:
+class MissingRun:
     """A run of the registry that was not over, and whose journal is not where it was."""
 
     run_id: str
@@ -147,22 +147,22 @@ def _is_held(row: object) -> bool:
     return isinstance(row, dict) and isinstance(row.get("qty"), (int, float))
 
 
-def missed_runs(order: Order) -> Iterator[Missed]:
+def missed_runs(order: Order) -> Iterator[MissingRun]:
     """Runs of this name and folder that the registry knows and the disk does not."""
     home = statedir.home_path()
     parent = os.path.realpath(order.parent)
-    for run in runs.all_runs(home):
-        entry = run.entry or runs.left(run)[0]
+    for run in registry.all_runs(home):
+        entry = run.entry or registry.left(run)[0]
         run_dir = entry.get("run_dir")
         if run.alive or not isinstance(run_dir, str) or not _number(run.run_id, order):
             continue
-        told = runs.read_json(os.path.join(run.folder, runs.STATUS)) or {}
+        told = registry.read_json(os.path.join(run.folder, registry.STATUS)) or {}
         is_here = os.path.realpath(os.path.dirname(run_dir)) == parent
         if is_here and told and not os.path.exists(os.path.join(run_dir, FILE_NAME)):
-            yield Missed(run.run_id, run_dir, told)
+            yield MissingRun(run.run_id, run_dir, told)
 
 
-def require_none_missed(missed: list[Missed]) -> None:
+def require_none_missed(missed: list[MissingRun]) -> None:
     """`VerificationError` where a run that held something, or was limited, is gone."""
     for one in missed:
         if one.holds or one.told.get("trading_state") in ("REDUCING", "HALTED"):

@@ -30,7 +30,7 @@ from trader.jobs.sweep.workers import Crew, Workers, with_cores
 from trader.report.folder import create_live
 from trader.report.provenance import code_sha256
 from trader.user_code.own_files import own_files
-from trader.wiring import NOTHING, Given, load_bars, search_paths
+from trader.wiring import NOTHING, InMemory, load_bars, search_paths
 
 FORMAT = 1
 Progress = Callable[[str, int, int], None]
@@ -56,7 +56,7 @@ class SweepOrder:
     plan: Plan
     crew: Crew
     parent: Path | None  # where sweep folders go; None: nothing is kept
-    given: Given = NOTHING
+    given: InMemory = NOTHING
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _job(order: SweepOrder, folder: SweepFolder) -> Sweepable:
         store.put(f"sessions-{key}", history.sessions)
         store.put(f"bars-{key}", history.bar_set.bars)
     files = tuple(str(Path(file).resolve()) for file in order.config_files)
-    given = Given(model=order.given.model)  # the frame is in the folder
+    given = InMemory(model=order.given.model)  # the frame is in the folder
     tree = _without_sweep(order.loaded)
     varied = tuple(order.plan.params)
     place = str(folder.work.resolve())

@@ -32,7 +32,7 @@ class Sampler(Protocol):
         ...
 
 
-class Listed:
+class GridSampler:
     """The grid, or a part of it drawn without putting back."""
 
     def __init__(self, space: Space, order: np.ndarray | None = None) -> None:
@@ -57,7 +57,7 @@ class Listed:
         return number if self._order is None else int(self._order[number])
 
 
-class Suggested:
+class TpeSampler:
     """optuna's tree-structured Parzen estimator, asked and told in fixed batches."""
 
     def __init__(self, space: Space, trials: int, seed: int) -> None:
@@ -109,15 +109,15 @@ def sampler_of(kind: str, space: Space, trials: int | None, seed: int) -> Sample
                 f"the grid has {space.size:,} combinations and all are tried; for {trials:,} of "
                 "them use --sampler random"
             )
-        return Listed(space)
+        return GridSampler(space)
     if trials is None:
         raise UsageError(f"the sampler {kind} needs to know how many: --trials N")
     if kind == "tpe":
-        return Suggested(space, trials, seed)
+        return TpeSampler(space, trials, seed)
     rng = np.random.default_rng(seed)
     count = min(trials, space.size)
     if space.size <= MOST_VALUES:
-        return Listed(space, rng.permutation(space.size)[:count])
+        return GridSampler(space, rng.permutation(space.size)[:count])
     drawn: dict[int, None] = {}
     while len(drawn) < count:
         places = [int(rng.integers(len(one.values))) for one in space.parameters]
@@ -125,4 +125,4 @@ def sampler_of(kind: str, space: Space, trials: int | None, seed: int) -> Sample
         for place, parameter in zip(places, space.parameters, strict=True):
             number = number * len(parameter.values) + place
         drawn[number] = None
-    return Listed(space, np.array(list(drawn), object))
+    return GridSampler(space, np.array(list(drawn), object))

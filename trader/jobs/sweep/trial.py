@@ -37,7 +37,7 @@ from trader.report.ratios import annual_ratios, daily_returns
 from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
-    Given,
+    InMemory,
     build_features,
     build_model,
     build_rules,
@@ -63,7 +63,7 @@ class Sweepable:
     folder: str  # shared arrays
     folds: int = 0
     varied: tuple[str, ...] = BARS_DEPEND_ON  # the keys that trials set
-    given: Given = NOTHING
+    given: InMemory = NOTHING
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ REFUSALS = (
     Kind("outcome", "Outcome", "text"),
     Kind("reason", "Reason", "text"),
     Kind("decisions", "Decisions", "number"),
-    Kind("requested", "Asked", "number"),
+    Kind("requested", "ResumeRequest", "number"),
     Kind("approved", "Sent", "number"),
     Kind("observed", "Observed", "number"),
     Kind("limit", "Limit", "number"),

@@ -10,14 +10,16 @@ import pytest
 
 from tests.paper_kit import Paper
 from trader.errors import TraderError
-from trader.jobs.paper import ready
+from trader.jobs.paper import preflight
 
 HEAVY = ("numpy", "numba", "pandas", "pydantic", "asyncio")
 
 
 @pytest.mark.process
 def test_the_first_look_imports_nothing_that_takes_long():
-    code = f"import sys, trader.jobs.paper.ready; print([m for m in {HEAVY} if m in sys.modules])"
+    code = (
+        f"import sys, trader.jobs.paper.preflight; print([m for m in {HEAVY} if m in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
@@ -28,11 +30,11 @@ def test_a_low_soft_limit_is_raised_and_a_high_one_is_left():
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(32, before[0] // 1_000), before[1]))
-        ready.require_files()
+        preflight.require_files()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        assert (soft, hard) == (min(ready.ENOUGH, before[1]), before[1])
+        assert (soft, hard) == (min(preflight.ENOUGH, before[1]), before[1])
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        ready.require_files()
+        preflight.require_files()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -40,7 +42,7 @@ def test_a_low_soft_limit_is_raised_and_a_high_one_is_left():
 
 def test_too_few_handles_are_told_with_their_number_and_none_is_kept(monkeypatch):
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    monkeypatch.setattr(ready, "_raised_limit", lambda: 20)
+    monkeypatch.setattr(preflight, "_raised_limit", lambda: 20)
     really, left = os.open, [3]
 
     def few(*words: object) -> int:
@@ -51,7 +53,7 @@ def test_too_few_handles_are_told_with_their_number_and_none_is_kept(monkeypatch
 
     monkeypatch.setattr(os, "open", few)
     with pytest.raises(TraderError, match=r"only 3 more files can be opened.*at most 20") as told:
-        ready.require_files()
+        preflight.require_files()
     monkeypatch.undo()
     assert told.value.exit_code == 1
     assert "ulimit -n 1024" in str(told.value)
