@@ -15,7 +15,7 @@ from trader.config.sections.feed import Columns
 from trader.errors import ConfigError, DataError
 from trader.feeds.csv_source import read_csv
 from trader.feeds.parquet_source import read_parquet
-from trader.feeds.raw import RawRows, Watched
+from trader.feeds.raw import FileFingerprint, RawRows
 from trader.hours.calendars import zone_of
 from trader.hours.periods import bar_clock
 from trader.hours.tables import is_always_open
@@ -52,7 +52,7 @@ def file_prices(config: Config) -> Prices | None:
             f"this config ({known})",
             key=KEY,
         )
-    watched = Watched(path)
+    watched = FileFingerprint(path)
     rows, seconds = _rows(path, config)
     order = np.argsort(rows.stamps_ns, kind="stable")
     stamps, closes = rows.stamps_ns[order], rows.numbers["close"][order]
