@@ -43,8 +43,8 @@ quick: $(STAMP) ## the tests that start no process, P=room for one folder; the i
 test: $(STAMP) ## run the tests; under six minutes on two cores
 	$(PYTEST)
 
-trials: $(STAMP) ## the long harnesses with fresh seeds, N=cycles: crashes, kills, simulated days
-	$(PYTEST) -m trials
+trials: $(STAMP) ## everything with all its cases, and the long harnesses with fresh seeds, N=cycles
+	TRADER_TEST_TIER=trials $(PYTEST) -m "" --timeout 3600
 	$(PY) tests/harness/crash.py --count $(or $(N),2000)
 	$(PY) tests/harness/sim.py --days 300
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))

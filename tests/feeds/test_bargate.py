@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import config_demo
+from tests.tiers import cases
 from trader.config.schema import Config
 from trader.core.schema import BAR
 from trader.feeds.bargate import BarGate, VerdictKind
@@ -137,7 +138,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(rows=ROWS, jump=st.sampled_from(["warn", "drop"]), hours=st.sampled_from(["24x7", "XNYS"]))
 def test_counts_and_bars_are_those_of_the_batch_gate(
     configs: dict[str, Config],

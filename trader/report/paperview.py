@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trader.report.eventlines import event_line, number, one_line
-from trader.report.tables import money
+from trader.report.labels import money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

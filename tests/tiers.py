@@ -1,0 +1,12 @@
+"""How many cases a test tries in each tier: `make quick`, `make test`, `make trials`."""
+
+import os
+
+TIER = os.environ.get("TRADER_TEST_TIER", "test")
+SHARES = {"quick": 20, "test": 4, "trials": 1}  # one in so many
+FEWEST = 5
+
+
+def cases(number: int) -> int:
+    """`number` in `make trials`, and a share of it in the other tiers."""
+    return max(min(number, FEWEST), number // SHARES[TIER])
