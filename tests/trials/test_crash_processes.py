@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import desk
 from tests.harness.disks import run_mount, why_no_mount
+from tests.tiers import cases
 
 pytestmark = pytest.mark.process
 
@@ -67,7 +68,7 @@ def desk_in_a_new_folder(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(cases(4, fewest=1)))
 def test_a_run_killed_at_random_moments_ends_as_its_backtest(desk: Desk, seed: int):
     chance = random.Random(seed)
     for _ in range(3):
