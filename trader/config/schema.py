@@ -9,7 +9,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
-from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, time_ns
+from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, Text, time_ns
 from trader.config.sections.broker import Broker
 from trader.config.sections.exits import Exits
 from trader.config.sections.features import Feature
@@ -52,6 +52,9 @@ class Config(Section):
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
+    benchmark: OrNone[Text] = Field(
+        default=None, description="What the result is compared with: a file of bars, or a symbol."
+    )
     report: bool = Field(default=True, description="Write report.html into the run folder.")
     sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
 
