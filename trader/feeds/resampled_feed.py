@@ -11,7 +11,7 @@ as a `BadBar`, and a long bar that lacks bars is told.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from trader.feeds.sessions import session_table
 from trader.hours.calendars import DAY_NS
 from trader.hours.long_periods import FormingBars, LongSpans
 from trader.hours.periods import bar_clock
+
+if TYPE_CHECKING:
+    from trader.feeds.feed import BarSet
 
 AHEAD_NS = 60 * DAY_NS
 SHOWN = 200
@@ -42,7 +45,7 @@ class ResampledFeed:
 
     def __init__(self, config: Config, inner: LiveFeed) -> None:
         self.inner = inner
-        self.history = None
+        self.history: BarSet | None = None
         self._config, self._grid = config, LongGrid(config)
         self._sessions = np.empty(0)
         self._known_to_ns = -(2**63)
@@ -124,7 +127,8 @@ class ResampledFeed:
         if not why and not inside[0]:
             why = f"in no session of {self._config.risk.market_hours}"
         if why:
-            text = f"{self._config.symbols[symbol]} {bar.item()}"
+            values: Any = bar.item()
+            text = f"{self._config.symbols[symbol]} {values!r}"
             self._ready.append(BadBar(text[:SHOWN], why, came.received_ns, symbol))
             return
         self._newest_ns = max(self._newest_ns, int(bar["ts_ns"]))
