@@ -144,7 +144,7 @@ class QualityReport:
         if self.overlapping:
             found.append(
                 f"{self.overlapping:,} bars reach into the next one of their symbol, and are taken "
-                "to close where it opens; look at bar_period_seconds"
+                "to end where it begins; look at bar_period_seconds"
             )
         if self.off_grid:
             found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")
