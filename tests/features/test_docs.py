@@ -1,4 +1,4 @@
-"""docs/features.md and docs/talib.md name every type with its parameters, inputs and outputs as they are."""
+"""docs/features.md and docs/talib.md name every type, its parameters, inputs and outputs."""
 
 import re
 import sys
