@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.config_demo import DEMO, demo, load, write
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.config.yaml_nodes import MAX_BYTES
 from trader.errors import ConfigError
@@ -187,7 +188,7 @@ def test_the_relative_path_is_named_as_given(tmp_path, monkeypatch):
         load(Path("run.yaml"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(data=st.data())
 def test_whatever_is_done_to_a_file_there_is_no_other_error(tmp_path_factory, data):
     """A slice of the demo replaced by anything loads, or is a ConfigError that names the file."""

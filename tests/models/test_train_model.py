@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model_kit import MINUTE, START, make_bars, make_config, make_features
+from tests.tiers import cases
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError, ModelError, UsageError
 from trader.models.labels import UNLABELLED, bars_inside, forward_labels
@@ -61,7 +62,7 @@ def naive_labels(bars, inside, horizon, threshold_bps):
     return labels
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=cases(80), deadline=None)
 @given(
     st.integers(0, 25).flatmap(
         lambda rows: st.tuples(

@@ -252,7 +252,7 @@ class Workshop:
         final = float(record.equity["equity"][-1]) if len(record.equity) else start
         ends = self._ends.get(
             f"{market.key} {len(record.equity)}",
-            lambda: session_ends(record.equity["ts_ns"], market.sessions, config.period_ns),
+            lambda: session_ends(record.equity["ts_ns"], market.sessions, config.period_ns).rows,
         )
         returns = daily_returns(record.equity["equity"][ends], start)
         ratios, _ = annual_ratios(returns, sessions_per_year(config.risk.market_hours))
