@@ -61,7 +61,6 @@ def predictor_of(kind: str, data: bytes, codes: Sequence[int] | None, rules: Out
 class ModelInMemory(PredictorModel):
     """What was fitted, as a model that can be asked."""
 
-    # house: parameters - what a file holds, and what it is asked with
     def __init__(
         self,
         config: Config,

@@ -139,7 +139,6 @@ def training_rows(
     return known
 
 
-# house: parameters - bars, their features and which of them to use
 def labelled_rows(
     config: Config,
     bars: np.ndarray,
