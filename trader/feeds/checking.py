@@ -82,7 +82,7 @@ class GateVerdict:
 
 def check_config(config: Config) -> GateVerdict:
     """The files of `config.feed` under its policies. Raises where no row can be judged."""
-    return _checked(config, read_files(config))
+    return _checked(config.at_source, read_files(config.at_source))
 
 
 def check_file(path: Path, terms: FileTerms) -> GateVerdict:
