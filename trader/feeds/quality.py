@@ -122,6 +122,7 @@ class QualityReport:
         if more:
             lines.append(f"  and {more:,} more")
         others_policy = "warn" if kind == "gap" else "drop"
+        others_policy += " (warn sorts the rows)" if kind == "disorder" else ""
         lines.append(f"  mend the data, or set feed.quality.{kind}: {others_policy}")
         return "\n".join(lines)
 
