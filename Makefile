@@ -11,7 +11,9 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 PY := $(abspath $(VENV))/bin/python
 STAMP := $(VENV)/.installed
 RUN := $(PY) -m trader
-PYTEST := $(PY) -m pytest -n auto --dist worksteal
+# One more than cores: many tests wait for a process.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
 PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \
@@ -43,8 +45,8 @@ quick: $(STAMP) ## the tests that start no process, P=room for one folder; the i
 test: $(STAMP) ## run the tests; under six minutes on two cores
 	$(PYTEST)
 
-trials: $(STAMP) ## the long harnesses with fresh seeds, N=cycles: crashes, kills, simulated days
-	$(PYTEST) -m trials
+trials: $(STAMP) ## everything with all its cases, and the long harnesses with fresh seeds, N=cycles
+	TRADER_TEST_TIER=trials $(PYTEST) -m "" --timeout 3600
 	$(PY) tests/harness/crash.py --count $(or $(N),2000)
 	$(PY) tests/harness/sim.py --days 300
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))

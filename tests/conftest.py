@@ -1,8 +1,10 @@
 """What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data.
 
 Three tiers: `make quick` (nothing here starts a process or waits for one), `make test` (all but
-the long harnesses), `make trials` (these, with fresh seeds). A file whose tests start processes
-says `pytestmark = pytest.mark.process`; in the quick tier a test that starts one without it fails.
+the long harnesses), `make trials` (everything). A test that tries many cases takes `cases(n)` of
+`tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose tests start
+processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts one without
+it fails.
 """
 
 import os
@@ -14,14 +16,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.tiers import TIER, cases
+
 ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("TRADER_REAL_DATA", ROOT.parent / "shared" / "data"))
 
-QUICK = os.environ.get("TRADER_TEST_TIER") == "quick"
+QUICK = TIER == "quick"
 
 settings.register_profile(
     "trader",
-    max_examples=15 if QUICK else 100,
+    max_examples=cases(200),
     deadline=None,  # machines differ; speed is measured by `make bench`
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
@@ -44,12 +48,17 @@ def pytest_sessionstart(session):
     is_worker = hasattr(session.config, "workerinput")
     if is_worker or QUICK or not getattr(session.config.option, "numprocesses", 0):
         return
-    backtest = [sys.executable, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--json"]
     with tempfile.TemporaryDirectory() as folder:
         environ = {**os.environ, "TRADER_HOME": folder}
-        subprocess.run(
-            [*backtest, "--out", folder], cwd=ROOT, env=environ, capture_output=True, check=False
-        )
+        for engine in ("batch", "loop"):
+            words = ["backtest", "-c", "configs/demo.yaml", "--engine", engine, "--out", folder]
+            subprocess.run(
+                [sys.executable, "-m", "trader", *words],
+                cwd=ROOT,
+                env=environ,
+                capture_output=True,
+                check=False,
+            )
 
 
 @pytest.fixture(autouse=True)

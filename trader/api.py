@@ -16,9 +16,10 @@ from trader.errors import ConfigError, UsageError
 from trader.jobs.backtest import RUNS, Order, backtest_in_memory
 from trader.jobs.backtest import backtest as backtest_to_folder
 from trader.jobs.run_sources import DecisionKeeper, FinishedRun, RunOnDisk
+from trader.report.labels import RETURNS, TRADES
 from trader.report.runs import find_run
 from trader.report.sketch import Picture, equity_picture
-from trader.report.tables import RETURNS, TRADES, warnings
+from trader.report.tables import warnings
 from trader.wiring import InMemory
 
 if TYPE_CHECKING:

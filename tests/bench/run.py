@@ -164,7 +164,7 @@ def pipeline(run, loaded):
     from trader.core.book import Inputs
     from trader.engine.batch import RowKeeper, run_history
     from trader.models.model import predict_actions
-    from trader.report.curve import curve_facts, session_equity
+    from trader.report.curve import curve_facts, session_ends, session_equity
     from trader.report.metrics import EquityFacts, market_facts, performance
     from trader.report.roundtrips import round_trips
     from trader.report.tally import DecisionTally
@@ -177,9 +177,9 @@ def pipeline(run, loaded):
     record = run_history(run.rules, Inputs(bars, actions, reasons), keeper)
     sessions = run.history.sessions
     start = float(record.book.account[0]["start_equity"])
-    facts = EquityFacts(
-        start, curve_facts(record.equity, start), session_equity(record.equity, sessions)
-    )
+    ends = session_ends(record.equity["ts_ns"], sessions, loaded.config.period_ns)
+    by_session = session_equity(record.equity, ends)
+    facts = EquityFacts(start, curve_facts(record.equity, start), by_session)
     trips = round_trips(record.fills, np.ones(1))
     performance(facts, record.fills, trips, market_facts(bars, 1, 365.25))
     return record.digest

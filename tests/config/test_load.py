@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.config_demo import DEMO, demo, load, write
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.config.yaml_nodes import MAX_BYTES
 from trader.errors import ConfigError
@@ -187,7 +188,7 @@ def test_the_relative_path_is_named_as_given(tmp_path, monkeypatch):
         load(Path("run.yaml"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(data=st.data())
 def test_whatever_is_done_to_a_file_there_is_no_other_error(tmp_path_factory, data):
     """A slice of the demo replaced by anything loads, or is a ConfigError that names the file."""
@@ -206,3 +207,15 @@ def test_whatever_is_done_to_a_file_there_is_no_other_error(tmp_path_factory, da
         assert str(path) in str(error)  # noqa: PT017 - either way is right
     else:
         assert loaded.config.symbols
+
+
+@pytest.mark.parametrize(("text", "is_told"), [("2592000", True), ("month", False), ("60", False)])
+def test_seconds_that_are_taken_for_a_month_are_told_once(tmp_path, caplog, text, is_told):
+    path = write(tmp_path, demo(("bar_period_seconds: 60", f"bar_period_seconds: {text}")))
+    with caplog.at_level("INFO", "trader"):
+        for _ in range(2):
+            load_config([path]).tell()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == is_told
+    assert all("bar_period_seconds: 2592000 is taken for a calendar month" in one for one in told)
+    assert all(one.startswith(f"{path}:") for one in told)

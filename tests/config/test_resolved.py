@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.config_demo import DEMO, demo, load, write
+from tests.tiers import cases
 from trader.config.schema import Config
 
 number = st.one_of(st.integers(0, 2**53), st.floats(0, 1e300, allow_nan=False))
@@ -74,7 +75,7 @@ def configs(draw):
 LIMITS = ("max_position_size", "max_daily_loss", "max_position_concentration", "max_order_notional")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=configs())
 def test_a_resolved_config_loads_back_equal(tmp_path_factory, config):
     from trader.config.resolved import sha256, to_yaml

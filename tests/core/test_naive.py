@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core_kit import BAR, random_bars, run
 from tests.naive import Ledger, Terms, number, run_ledger
+from tests.tiers import cases
 from trader.core.schema import SizingMode
 
 
@@ -49,7 +50,7 @@ def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1
     assert_same(result, run_ledger(bars, actions, cash, terms))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     symbols=st.integers(1, 3),
@@ -77,7 +78,7 @@ def test_core_equals_the_decimal_ledger_whatever_the_terms(
     compare(bars, actions, terms)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     symbols=st.integers(1, 3),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.core_kit import bars_from, run
 from tests.naive_orders import Bar, Desk, Terms
+from tests.tiers import cases
 from trader.core.schema import OrderKind
 
 D = Decimal
@@ -93,7 +94,7 @@ def same_kind(found: str, wanted: str) -> bool:
     return found == wanted or (wanted == "SIGNAL" and found in ("MAX_HOLDING", "ENTRY"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(
     table=bars_and_actions(),
     chosen=terms,

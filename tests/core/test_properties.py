@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import Run, always_open, make_inputs, make_rules, random_bars, run
+from tests.tiers import cases
 from trader.core import throttle
 from trader.core.batch import run_slices
 from trader.core.book import DECISIONS, Inputs, new_book, new_out, restore, snapshot
@@ -52,7 +53,7 @@ def market(seed: int, symbols: int) -> tuple[np.ndarray, np.ndarray]:
     return bars, np.random.default_rng(seed + 1).integers(0, 3, len(bars)).astype(np.int8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150), deadline=None)
 @given(seed=st.integers(0, 2**31), symbols=st.integers(1, 3), changes=limits())
 def test_invariants_hold_after_anything(seed, symbols, changes):
     bars, actions = market(seed, symbols)
@@ -106,7 +107,7 @@ def check_states(result: Run, bars: np.ndarray) -> None:
             assert held[symbol] * before >= 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40), deadline=None)
 @given(seed=st.integers(0, 2**31), cut=st.integers(1, COUNT), changes=limits())
 def test_the_future_cannot_change_the_past(seed, cut, changes):
     bars, actions = market(seed, 2)
@@ -118,7 +119,7 @@ def test_the_future_cannot_change_the_past(seed, cut, changes):
     assert whole.equity[:slices].tobytes() == short.equity.tobytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40), deadline=None)
 @given(seed=st.integers(0, 2**31), cut=st.integers(1, COUNT), changes=limits())
 def test_a_restored_snapshot_goes_on_as_if_nothing_had_happened(seed, cut, changes):
     bars, actions = market(seed, 2)
@@ -154,7 +155,7 @@ def test_digest_changes_with_one_bit_of_one_action():
     assert run(bars, actions).record.digest != whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(
     size=st.integers(1, 1000),
     closing=st.integers(0, 1000),

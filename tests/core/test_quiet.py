@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import MINUTE, START, always_open, make_rules
+from tests.tiers import cases
 from trader.core.apply import on_slice, submit_intents
 from trader.core.batch import run_slices
 from trader.core.book import Inputs, new_book, new_out, snapshot
@@ -70,7 +71,7 @@ def joined(rows):
     return [b"".join(parts) for parts in zip(*rows, strict=True)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=cases(25))
 @given(
     seed=st.integers(0, 10**6),
     step=st.sampled_from([0.0005, 0.005, 0.03]),

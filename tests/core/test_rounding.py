@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import flat_bars, make_rules, run
+from tests.tiers import cases
 from trader.core import accounting, rounding
 from trader.core.book import new_book
 from trader.core.schema import SESSION
@@ -29,7 +30,7 @@ def amounts(draw):
     return Decimal(digits).scaleb(draw(st.integers(-12, 0)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400), deadline=None)
 @given(count=COUNTS, unit=UNITS)
 def test_whole_lots_and_ticks_are_the_numbers_people_write(count, unit):
     exact = count * unit
@@ -45,7 +46,7 @@ def test_whole_lots_and_ticks_are_the_numbers_people_write(count, unit):
         assert rounding.nearest_lot(-written, step) == -written
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400), deadline=None)
 @given(count=COUNTS, unit=UNITS, part=st.integers(1, 9_999))
 def test_what_is_beside_a_lot_or_tick_is_rounded_as_decimal_rounds_it(count, unit, part):
     exact = (count + Decimal(part) / 10_000) * unit
@@ -60,7 +61,7 @@ def test_what_is_beside_a_lot_or_tick_is_rounded_as_decimal_rounds_it(count, uni
     assert not rounding.is_lot_multiple(value, step)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=cases(500), deadline=None)
 @given(count=st.integers(1, 10**6), lot=UNITS, price=amounts())
 def test_an_order_worth_exactly_the_limit_passes_and_one_worth_a_cent_more_does_not(
     count, lot, price
@@ -76,7 +77,7 @@ def test_an_order_worth_exactly_the_limit_passes_and_one_worth_a_cent_more_does_
     assert not rounding.is_size_within(float(size + lot), float(size))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(parts=st.lists(st.integers(1, 10**6), min_size=1, max_size=8), unit=UNITS)
 def test_a_sum_of_lots_is_at_most_their_sum(parts, unit):
     total = 0.0
@@ -108,7 +109,7 @@ def test_tolerance_of_money_is_the_same_for_one_and_for_many():
     assert rounding.money_noise(1e9) == 1e-4, "and a hundredth of it where floats can hold it"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(
     lots=st.lists(st.integers(1, 1_000), min_size=1, max_size=6),
     lot=st.sampled_from(["1", "0.1", "0.001", "1e-8"]),
@@ -129,7 +130,7 @@ def test_a_trade_at_one_price_makes_exactly_nothing(lots, lot, price):
     assert account["cash"] == pytest.approx(1e6, rel=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(
     bought=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), min_size=2, max_size=4),
     tick=st.sampled_from(["0.01", "0.0001", "1000"]),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import always_open, make_inputs, make_rules, random_bars
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
 from trader.core.schema import DECISION, Reason
@@ -62,7 +63,7 @@ def random_inputs(seed: int, count: int, symbols: int) -> tuple[Rules, Inputs]:
     return rules, make_inputs(bars, chance.integers(0, 3, len(bars)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 @given(st.integers(0, 10_000), st.integers(20, 400), st.integers(1, 4))
 def test_any_history_has_the_same_digest_and_rows_in_loop_and_batch(seed, count, symbols):
     rules, inputs = random_inputs(seed, count, symbols)

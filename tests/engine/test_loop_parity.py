@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.core_kit import always_open, make_rules, random_bars
 from tests.engine.test_run_engines import FEATURES, REAL, ROOT, real_overrides
 from tests.paper_desk import Desk, new_journal
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.core.book import Inputs, Rules
 from trader.engine.answers import LiveSignals
@@ -76,7 +77,7 @@ async def _journaled(
     return digest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     symbols=st.integers(1, 4),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.core_kit import Run, make_inputs
 from tests.journal_kit import edit, finished_run, paper_run, records_of, resealed, rewrite, slices
 from tests.replay_kit import recorded_run
+from tests.tiers import cases
 from trader.cli import app
 from trader.core.apply import halt, refuse
 from trader.core.schema import Reason
@@ -34,7 +35,7 @@ def spoiled(path: Path, kind: str, spoil: Spoil, which: int = -1) -> int:
     return records[place].seq
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=cases(10), deadline=None)
 @given(seed=st.integers(0, 10**6), symbols=st.integers(1, 3), count=st.integers(6, 40))
 def test_any_run_reproduces_itself_with_the_digest_of_the_batch_engine(
     tmp_path_factory: pytest.TempPathFactory, seed: int, symbols: int, count: int

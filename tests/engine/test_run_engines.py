@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import always_open, make_rules, random_bars
+from tests.tiers import cases
 from trader.config.load import load_config
 from trader.core.book import Inputs
 from trader.engine.batch import RowKeeper, run_history
@@ -25,7 +26,7 @@ FEATURES = {
 }
 
 
-@settings(max_examples=20, deadline=None)  # 200 more in test_loop_parity
+@settings(max_examples=cases(20), deadline=None)  # 200 more in test_loop_parity
 @given(seed=st.integers(0, 2**31), symbols=st.integers(1, 4), short=st.booleans())
 def test_one_digest_on_made_up_markets(seed, symbols, short):
     config = load_config(ROOT / "configs" / "demo.yaml", [

@@ -20,6 +20,7 @@ from tests.features_kit import (
     streamed,
     walk_bars,
 )
+from tests.tiers import cases
 from trader.features.feature_types import FRAME, PYTHON, TALIB
 from trader.feeds.sessions import session_table
 
@@ -100,7 +101,7 @@ def test_symbols_never_mix():
     assert same(features.batch(other)[rows], together[rows]).all()
 
 
-@settings(max_examples=25)
+@settings(max_examples=cases(25))
 @given(cut=st.integers(0, len(PAIR)), seed=st.integers(0, 2**32 - 1))
 def test_the_future_never_changes_the_past(cut, seed):
     features = feature_set(every_spec(), PAIR)
@@ -113,7 +114,7 @@ def test_the_future_never_changes_the_past(cut, seed):
     assert differences(whole[:cut], features.batch(other)[:cut], features.names) == []
 
 
-@settings(max_examples=15)
+@settings(max_examples=cases(15))
 @given(seed=st.integers(0, 2**32 - 1), symbols=st.integers(1, 4), rows=st.integers(0, 150))
 def test_stream_equals_batch_on_any_walk(seed, symbols, rows):
     bars = walk_bars(rows, symbols=symbols, seed=seed)

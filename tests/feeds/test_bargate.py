@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import config_demo
+from tests.tiers import cases
 from trader.config.schema import Config
-from trader.core.schema import BAR
+from trader.core.schema import ADJUSTMENT, BAR, AdjustmentKind
+from trader.core.sessions import bar_open_ns
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.bars import DataGate
 from trader.feeds.raw import RawRows
 from trader.feeds.sessions import session_table
+from trader.feeds.splits import DeclaredSplits
 
 MINUTE = 60 * 10**9
 START = 1_709_562_600 * 10**9  # 2024-03-04T14:30:00Z, the XNYS open
@@ -137,7 +140,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(rows=ROWS, jump=st.sampled_from(["warn", "drop"]), hours=st.sampled_from(["24x7", "XNYS"]))
 def test_counts_and_bars_are_those_of_the_batch_gate(
     configs: dict[str, Config],
@@ -164,6 +167,60 @@ def test_counts_and_bars_are_those_of_the_batch_gate(
     assert b"".join(record.tobytes() for record in accepted) == expected.tobytes()
 
 
+def split_rows(splits: list[tuple[int, float]]) -> np.ndarray:
+    rows = [(START + minute * MINUTE, value, 0, AdjustmentKind.SPLIT) for minute, value in splits]
+    return np.array(rows, ADJUSTMENT)
+
+
+@pytest.mark.parametrize(
+    ("closes", "splits", "jumps"),
+    [
+        ([100, 101, 25.3, 25.2], [(2, 4.0)], 0),
+        ([100, 101, 25.3, 25.2], [], 1),
+        ([100, 101, 1010, 1005], [(2, 0.1)], 0),
+        ([100, 50, 12.6, 12.6], [(1, 2.0), (2, 4.0)], 0),
+        ([100, 101, 102, 103], [(2, 4.0)], 1),  # adjusted already: the split itself jumps
+        ([100, 101, 10, 25.2], [(2, 4.0)], 2),  # a crash on the day of the split
+        ([100, 101, 25.3, 25.2], [(3, 4.0)], 2),  # declared a bar late
+    ],
+)
+@pytest.mark.parametrize("jump", ["warn", "drop"])
+def test_a_declared_split_is_no_jump_in_either_gate(
+    configs: dict[str, Config],
+    closes: list[float],
+    splits: list[tuple[int, float]],
+    jumps: int,
+    jump: str,
+) -> None:
+    config, declared = configs[jump], DeclaredSplits(split_rows(splits))
+    stamps = START + np.arange(len(closes)) * MINUTE
+    columns = dict.fromkeys(("open", "high", "low", "close"), np.array(closes, float))
+    raw = RawRows(Path("rows"), stamps, {**columns, "volume": np.ones(len(closes))}, None, 0)
+    batch = DataGate(config, None, declared)
+    (kept,) = batch.bars(raw, None)
+    gate = BarGate(1, MINUTE, config.feed.quality, None)
+    gate.expect_splits(declared)
+    records = np.zeros(len(closes), BAR)
+    records["ts_ns"], records["volume"] = stamps + MINUTE, 1.0
+    records["bid"] = records["ask"] = np.nan
+    for name in ("open", "high", "low", "close"):
+        records[name] = closes
+    accepted = [record for record in records if gate.check(record).is_accepted]
+    assert gate.counts == batch.report.counts
+    assert b"".join(record.tobytes() for record in accepted) == kept.tobytes()
+    if jump == "warn":
+        assert gate.counts["jump"] == jumps
+
+
+def test_a_split_that_the_prices_do_not_show_is_named_in_its_jump(configs) -> None:
+    prices = np.array([100.0, 101.0, 102.0])
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), prices)
+    gate = DataGate(configs["warn"], None, DeclaredSplits(split_rows([(1, 4.0)])))
+    gate.bars(RawRows(Path("rows"), START + np.arange(3) * MINUTE, numbers, None, 0), None)
+    (found,) = gate.report.examples["jump"]
+    assert found.detail == "close 101 after 100, and a split of 4 is declared"
+
+
 def test_prices_at_or_below_zero_pass_where_the_instrument_says_so_and_jump_nowhere(configs):
     quality = configs["drop"].feed.quality
     gate = BarGate(2, MINUTE, quality, None, None, [True, False])
@@ -176,3 +233,44 @@ def test_prices_at_or_below_zero_pass_where_the_instrument_says_so_and_jump_nowh
     assert [gate.check(row).kind for row in rows] == [VerdictKind.ACCEPTED] * 5
     rows["symbol"] = 1
     assert gate.check(rows[1]).rule == "price"
+
+
+@pytest.mark.parametrize(
+    ("offsets_s", "accepted"),
+    [
+        ([0, 60, 120], [True, True, True]),
+        ([0, 30, 60, 120], [True, False, True, True]),  # a stray row between two minutes
+        ([0, 56, 120], [True, True, True]),  # stamps that are not quite steady
+        ([0, 10, 20, 30], [True, False, False, False]),  # bars of another period
+    ],
+)
+def test_a_live_bar_that_opens_before_the_last_one_closed_is_refused(
+    configs: dict[str, Config], offsets_s: list[int], accepted: list[bool]
+) -> None:
+    gate = BarGate(1, MINUTE, configs["warn"].feed.quality, None)
+    rows = np.zeros(len(offsets_s), BAR)
+    rows["ts_ns"] = START + MINUTE + np.array(offsets_s) * 10**9
+    rows["bid"] = rows["ask"] = np.nan
+    for name in ("open", "high", "low", "close", "volume"):
+        rows[name] = 100.0
+    verdicts = [gate.check(row) for row in rows]
+    assert [one.is_accepted for one in verdicts] == accepted
+    refused = [one.detail for one in verdicts if not one.is_accepted]
+    assert all("bars overlap: look at bar_period_seconds" in detail for detail in refused)
+    assert gate.counts["disorder"] == len(refused)
+
+
+@pytest.mark.parametrize("stamp", ["open", "close"])
+def test_a_stray_row_of_a_file_never_overlaps_its_neighbours(
+    configs: dict[str, Config], tmp_path: Path, stamp: str
+) -> None:
+    path = config_demo.write(tmp_path, config_demo.DEMO)
+    config = config_demo.load(path, f"feed.timestamp={stamp}").config
+    stamps = START + np.array([0, 60, 90, 120, 180]) * 10**9
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), np.full(5, 100.0))
+    gate = DataGate(config)
+    (bars,) = gate.bars(RawRows(Path("rows"), stamps, numbers, None, 0), None)
+    opens = np.array([bar_open_ns(bar, MINUTE) for bar in bars])
+    assert (bars["ts_ns"][:-1] <= opens[1:]).all()
+    assert (opens < bars["ts_ns"]).all()
+    assert gate.report.overlapping == 2

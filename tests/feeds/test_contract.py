@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import config_demo
+from tests.tiers import cases
 from trader.config.schema import Config
 from trader.core.schema import BAR
 from trader.errors import DataError, UsageError
@@ -337,7 +338,7 @@ def test_a_bad_line_is_named_and_the_next_one_counts(
     assert isinstance(good, LiveBar)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @example(b"1e999")
 @given(text=st.binary(max_size=200) | st.text(max_size=60).map(lambda t: json.dumps(t).encode()))
 def test_no_line_raises(parser: BarParser, text: bytes) -> None:
@@ -351,7 +352,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=cases(300), deadline=None)
 @given(name=st.sampled_from(sorted(GOOD)), value=JSON)
 def test_no_value_raises(parser: BarParser, name: str, value: object) -> None:
     item = parser.parse(line(**{name: value}), 5)
@@ -422,7 +423,7 @@ def test_blank_lines_and_a_byte_order_mark_are_no_lines(tmp_path: Path) -> None:
     assert [type(item) for item in items] == [LiveBar, LiveBar]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200), deadline=None)
 @given(text=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=6))
 def test_lines_do_not_depend_on_how_they_are_read(text: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})

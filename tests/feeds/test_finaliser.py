@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tiers import cases
 from trader.core.schema import BarProof
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finality import (
@@ -368,7 +369,7 @@ def test_time_that_goes_back_stands_still():
     assert of_kind(made.on(page, at(4, 59)), Ask) == [Ask(0, at(3) - PERIOD, at(5))]
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(markets())
 def test_any_telling_of_one_history_gives_that_history(market):
     count, missing, finality, seed = market

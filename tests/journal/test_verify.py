@@ -17,6 +17,7 @@ from tests.journal_kit import (
     resealed,
     rewrite,
 )
+from tests.tiers import cases
 from trader.errors import TraderError, UsageError
 from trader.journal.anchor import Anchor, FileAnchor, parse_anchor
 from trader.journal.audit import verify as verify_module
@@ -25,7 +26,7 @@ from trader.journal.audit.verify import verify, verify_here
 from trader.journal.audit.witnesses import Witnesses
 from trader.journal.records import JournalError
 
-RAW_FLIPS = int(os.environ.get("TRADER_RAW_FLIPS", "1500"))  # of some 500,000
+RAW_FLIPS = int(os.environ.get("TRADER_RAW_FLIPS", cases(1500)))  # of some 500,000
 HEADER_BYTES = 100
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 from tests.model_kit import make_bars, make_features, make_model
+from tests.tiers import cases
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError
 from trader.models.model import predict_actions
@@ -288,7 +289,7 @@ values = st.sampled_from([1.0, 2.0, 3.0, -1.0, 0.5]) | st.sampled_from(
 rows = st.lists(st.tuples(values, values, values), min_size=1, max_size=8)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400), deadline=None)
 @given(conditions, conditions, rows)
 def test_rule_equals_naive_interpreter_of_each_row(buy, sell, table):
     model = rule(text_of(buy), text_of(sell))

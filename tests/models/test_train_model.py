@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model_kit import MINUTE, START, make_bars, make_config, make_features
+from tests.tiers import cases
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError, ModelError, UsageError
 from trader.models.labels import UNLABELLED, bars_inside, forward_labels
@@ -61,7 +62,7 @@ def naive_labels(bars, inside, horizon, threshold_bps):
     return labels
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=cases(80), deadline=None)
 @given(
     st.integers(0, 25).flatmap(
         lambda rows: st.tuples(
@@ -195,12 +196,13 @@ def test_warnings_of_the_fit_are_kept():
         ("sklearn.linear_model.LogisticRegresion", "did you mean sklearn.linear_model.Logistic"),
         ("NoSuchThing", "no such classifier"),
         ("sklearn.nowhere.LogisticRegression", "no such classifier"),
-        ("sklearn.linear_model.LinearRegression", "is not a classifier"),
+        ("sklearn.cluster.KMeans", "is not a classifier"),
         ("sklearn.preprocessing.StandardScaler", "is not a classifier"),
         ("sklearn.utils.all_estimators", "is not a classifier"),
         ("sklearn.base.ClassifierMixin", "is not a classifier"),
         ("os.system", "is not part of scikit-learn"),
-        ("xgboost.XGBClassifier", "is not part of scikit-learn"),
+        ("catboost.CatBoostClassifier", "is not part of scikit-learn"),
+        ("xgboost.XGBClassifer", "XGBoost has no such classifier"),
         ("sklearnx.linear_model.LogisticRegression", "is not part of scikit-learn"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.report_kit import DAY_NS, FIRST_DAY, MINUTE_NS, example_sessions
 from trader.core.schema import EQUITY, SESSION, TradingState
-from trader.report.curve import BLOCK, curve_facts, session_equity
+from trader.report.curve import BLOCK, curve_facts, session_ends, session_equity
 
 START_NS = FIRST_DAY * DAY_NS
 
@@ -98,6 +98,10 @@ def test_time_in_a_state_lasts_from_its_slice_to_the_next(padding):
     assert active + reducing + halted == facts.span_ns
 
 
+def by_session(rows, sessions, period_ns):
+    return session_equity(rows, session_ends(rows["ts_ns"], sessions, period_ns))
+
+
 def test_session_equity_is_the_last_slice_of_each_session_lunch_break_or_not():
     rows = equity_rows([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     rows["ts_ns"] = START_NS + np.array(
@@ -110,25 +114,25 @@ def test_session_equity_is_the_last_slice_of_each_session_lunch_break_or_not():
             2 * DAY_NS + MINUTE_NS,
         ]
     )  # the slice at DAY_NS closes with the first session
-    assert session_equity(rows, example_sessions(), MINUTE_NS).tolist() == [2.0, 5.0, 6.0]
+    assert by_session(rows, example_sessions(), MINUTE_NS).tolist() == [2.0, 5.0, 6.0]
 
 
 def test_session_without_a_slice_repeats_the_equity_before_it():
     rows = equity_rows([1.0, 2.0])
     rows["ts_ns"] = START_NS + np.array([MINUTE_NS, 2 * DAY_NS + MINUTE_NS])
-    assert session_equity(rows, example_sessions(), MINUTE_NS).tolist() == [1.0, 1.0, 2.0]
+    assert by_session(rows, example_sessions(), MINUTE_NS).tolist() == [1.0, 1.0, 2.0]
 
 
 def test_sessions_before_and_after_the_data_are_not_counted():
     rows = equity_rows([1.0, 2.0])
     rows["ts_ns"] = START_NS + DAY_NS + np.array([MINUTE_NS, 2 * MINUTE_NS])
-    assert session_equity(rows, example_sessions(), MINUTE_NS).tolist() == [2.0]
+    assert by_session(rows, example_sessions(), MINUTE_NS).tolist() == [2.0]
 
 
 def test_slices_after_the_last_close_belong_to_the_last_session():
     sessions = np.array([(START_NS, START_NS + MINUTE_NS, FIRST_DAY)], SESSION)
-    assert session_equity(equity_rows([1.0, 2.0, 3.0]), sessions, MINUTE_NS).tolist() == [3.0]
+    assert by_session(equity_rows([1.0, 2.0, 3.0]), sessions, MINUTE_NS).tolist() == [3.0]
 
 
 def test_no_slices_give_no_session_equity():
-    assert session_equity(equity_rows([]), example_sessions(), MINUTE_NS).tolist() == []
+    assert by_session(equity_rows([]), example_sessions(), MINUTE_NS).tolist() == []

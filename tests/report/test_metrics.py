@@ -9,7 +9,7 @@ import pytest
 
 from tests.report_kit import DAY_NS, FIRST_DAY, MINUTE_NS, ExampleRun, example_sessions
 from trader.core.schema import BAR, EQUITY, FILL
-from trader.report.curve import curve_facts, session_equity
+from trader.report.curve import curve_facts, session_ends, session_equity
 from trader.report.metrics import (
     ROWS_AT_ONCE,
     EquityFacts,
@@ -42,7 +42,8 @@ def metrics_of(by_day, fills=None, start=100.0, **facts):
     rows["ts_ns"] = (FIRST_DAY + 1 + np.arange(len(by_day))) * DAY_NS
     rows["equity"] = by_day
     fills = np.zeros(0, FILL) if fills is None else fills
-    by_session = session_equity(rows, example_sessions(max(len(by_day), 1)), DAY_NS)
+    ends = session_ends(rows["ts_ns"], example_sessions(max(len(by_day), 1)), DAY_NS)
+    by_session = session_equity(rows, ends)
     curve = curve_facts(rows, start) if len(rows) else None
     trips = round_trips(fills, np.array([1.0]))
     return performance(EquityFacts(start, curve, by_session), fills, trips, market(**facts))
@@ -164,7 +165,7 @@ def test_metrics_are_always_plain_finite_json(by_day):
 
 def test_drawdown_is_that_of_the_slices_and_agrees_with_the_account_of_a_real_run():
     result = ExampleRun(days=6).result()
-    by_session = session_equity(result.equity, result.sessions, result.config.period_ns)
+    by_session = session_equity(result.equity, result.session_ends)
     peaks = np.maximum.accumulate(np.append(result.start_equity, by_session))
     daily = float(((peaks[1:] - by_session) / peaks[1:]).max())
     assert result.metrics["max_drawdown"] > daily

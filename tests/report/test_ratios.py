@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.tiers import cases
 from trader.report import ratios
 
 PANEL = "US24_1m_2019-02-11_15_panel.csv"
@@ -38,7 +39,7 @@ def agree(returns, year):
     arrays(np.float64, st.integers(2, 400), elements=st.floats(-0.2, 0.2)),
     st.sampled_from([52.0, 250.7, 252.0, 365.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60), deadline=None)
 def test_random_returns_give_what_empyrical_gives(returns, year):
     agree(returns, year)
 

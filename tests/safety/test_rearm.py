@@ -18,6 +18,7 @@ from tests.safety_kit import (
     trader,
     wait_for,
 )
+from tests.tiers import cases
 from trader.errors import KilledError, TraderError, UsageError
 from trader.safety import arming, latch, pending, rearm, records, statedir, stop
 
@@ -360,10 +361,11 @@ def interleave(what, folder, *words):
 
 
 @pytest.mark.process
-def test_halted_wins_over_1000_interleavings_of_two_kills_and_a_rearm(tmp_path):
-    found = interleave("race", tmp_path, "1000")
-    assert (found["cases"], found["failures"]) == (1000, [])
-    assert 0 < found["opened"] < 1000  # the re-arm came before, during and after
+def test_halted_wins_over_interleavings_of_two_kills_and_a_rearm(tmp_path):
+    number = cases(1000)
+    found = interleave("race", tmp_path, str(number))
+    assert (found["cases"], found["failures"]) == (number, [])
+    assert 0 < found["opened"] < number  # the re-arm came before, during and after
 
 
 @pytest.mark.process

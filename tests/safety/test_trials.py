@@ -14,6 +14,7 @@ from tests.harness import kill_bench
 from tests.harness.disks import DISKS, MOUNTED, Disk, run_mount, why_no_mount
 from tests.harness.sender import STATES, Ledger
 from tests.safety_kit import ROOT, held_run, kill_here, run_kill, runner_process, wait_for
+from tests.tiers import cases
 from trader.errors import KilledError, TraderError
 from trader.safety import pending, rearm, statedir, stop
 
@@ -39,13 +40,15 @@ def mounts(tmp_path):
 
 
 def test_no_order_after_the_acknowledgement_in_any_state_of_the_runner():
-    """280 trials of the code of `trader kill` against runners in every state."""
-    told = bench("--fork", "--barrier-ms", "30", "--trials", "280", "--disks", "normal,audit_dead")
+    """Trials of the code of `trader kill` against runners in every state."""
+    told = bench(
+        "--fork", "--barrier-ms", "30", "--trials", str(cases(280)), "--disks", "normal,audit_dead"
+    )
     assert all(f"\n{state} " in told for state in STATES)
 
 
 def test_no_order_after_the_acknowledgement_on_any_disk(mounts):
-    told = bench("--fork", "--trials", "120", "--states", "idle,busy,starting,dead")
+    told = bench("--fork", "--trials", str(cases(120)), "--states", "idle,busy,starting,dead")
     assert all(f"\n{disk} " in told for disk in DISKS)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
-from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, time_ns
+from trader.config.scalars import PERIODS, Name, OrNone, Period, Seed, Text, time_ns
 from trader.config.sections.broker import Broker
 from trader.config.sections.exits import Exits
 from trader.config.sections.features import Feature
@@ -52,6 +52,9 @@ class Config(Section):
     hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
+    benchmark: OrNone[Text] = Field(
+        default=None, description="What the result is compared with: a file of bars, or a symbol."
+    )
     report: bool = Field(default=True, description="Write report.html into the run folder.")
     sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
 
@@ -77,6 +80,18 @@ class Config(Section):
     def period_ns(self) -> int:
         """Length of a bar in nanoseconds."""
         return round(self.bar_period_seconds * 1_000_000_000)
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether the feed's bars are shorter ones, which are made into ours."""
+        return self.feed.period_seconds not in (None, self.bar_period_seconds)
+
+    @property
+    def at_source(self) -> "Config":
+        """The config of the bars as the feed has them."""
+        if not self.is_resampled:
+            return self
+        return self.model_copy(update={"bar_period_seconds": self.feed.period_seconds})
 
     @property
     def bar_unit(self) -> str | None:

@@ -16,10 +16,13 @@ from trader.core.schema import TradingState
 from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
 from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
+from trader.feeds.benchmark import Prices, file_prices, session_closes, symbol_prices
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.report import NO_MARKET, write_report
 from trader.models.in_sample import in_sample
+from trader.models.model_rows import shape_of_model
 from trader.report.artifacts import DECISIONS, write_run
+from trader.report.comparative import Benchmark
 from trader.report.folder import create_partial, run_id_stem
 from trader.report.html.source import Market
 from trader.report.metrics import market_facts
@@ -108,14 +111,26 @@ class _ReadyRun:
     at: datetime
     timing: Timing
     model: Mapping[str, Any]  # for the manifest
+    benchmark: Prices | None  # of a file
     prepared: BacktestInputs
 
 
 def _begin(order: Order, progress: Progress | None) -> _ReadyRun:
     at, timing = datetime.now(UTC), Timing()
     model = model_facts(order.loaded, model_files(order))  # before it is loaded
+    benchmark = file_prices(order.loaded.config)
     prepared = prepare(order.loaded, order.config_files, timing, progress, order.given)
-    return _ReadyRun(at, timing, model, prepared)
+    return _ReadyRun(at, timing, model, benchmark, prepared)
+
+
+def _benchmark(order: Order, begun: _ReadyRun) -> Benchmark | None:
+    """What the result is compared with."""
+    prepared = begun.prepared
+    prices = begun.benchmark or symbol_prices(order.loaded.config, prepared.inputs.bars)
+    if prices is None:
+        return None
+    closes = session_closes(prices, prepared.history.bar_set.sessions)
+    return Benchmark(prices.name, *closes, prices.facts)
 
 
 def _market(order: Order, begun: _ReadyRun) -> Market:
@@ -133,7 +148,7 @@ def _run(
     rows = len(prepared.inputs.bars)
     keeper = RowKeeper(rows, (tally.add, *sinks))
     report = None if progress is None else (lambda done: progress("backtest", done, rows))
-    if order.engine == "loop":
+    if _engine(order, begun) == "loop":
         record = run_history_with_loop(
             prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
         )
@@ -157,7 +172,7 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         run_id=run_id_stem("backtest", config.name, begun.at),
         run_dir=Path(),
         command="backtest",
-        engine=order.engine,
+        engine=_engine(order, begun),
         command_line=order.command_line,
         started_at=begun.at,
         finished_at=datetime.now(UTC),
@@ -184,7 +199,13 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         market=market,
         timing=timing.seconds,
         in_sample=None if seen is None else seen.document(),
+        benchmark=_benchmark(order, begun),
     )
+
+
+def _engine(order: Order, begun: _ReadyRun) -> str:
+    """The engine that was asked for, or the one that a model needs which is asked bar by bar."""
+    return "loop" if shape_of_model(begun.prepared.model).needs_position else order.engine
 
 
 def model_files(order: Order) -> dict[str, OwnFile]:

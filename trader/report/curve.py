@@ -7,6 +7,7 @@ none. A trading state lasts from its slice to the next one.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -146,22 +147,27 @@ def _add_state_time(state_ns: np.ndarray, rows: np.ndarray, count: int) -> None:
         state_ns[state] += int(steps[states == state].sum())
 
 
-def session_equity(equity: np.ndarray, sessions: np.ndarray, period_ns: int) -> np.ndarray:
-    """Equity at the end of each session, float64, from the first session with a slice on.
+class SessionEnds(NamedTuple):
+    """The sessions of a curve, from the first with a slice to the last."""
 
-    Which session a slice belongs to, `core.sessions` decides. Sessions without a slice repeat the
-    equity before them: nothing was traded and nothing re-valued.
+    dates: np.ndarray  # i8, days since 1970
+    rows: np.ndarray  # of each, its last slice, or the last before it
+
+
+def session_equity(equity: np.ndarray, ends: SessionEnds) -> np.ndarray:
+    """Equity at the end of each session, float64.
+
+    Sessions without a slice repeat the equity before them: nothing was traded and nothing
+    re-valued.
     """
-    last_rows = session_ends(equity["ts_ns"], sessions, period_ns)
-    return equity["equity"][last_rows].astype(np.float64)
+    return np.asarray(equity["equity"][ends.rows], np.float64)
 
 
-def session_ends(ts_ns: np.ndarray, sessions: np.ndarray, period_ns: int) -> np.ndarray:
-    """Of slices closing at `ts_ns`, the row of each session's last one, or of the last before."""
+def session_ends(ts_ns: np.ndarray, sessions: np.ndarray, period_ns: int) -> SessionEnds:
+    """Of slices closing at `ts_ns`; which session one belongs to, `core.sessions` decides."""
     if len(ts_ns) == 0 or len(sessions) == 0:
-        return np.empty(0, np.int64)
+        return SessionEnds(np.empty(0, np.int64), np.empty(0, np.int64))
     dates = session_dates(sessions, ts_ns, period_ns)
     known = np.unique(sessions["session"])
     known = known[(known >= dates[0]) & (known <= dates[-1])]
-    rows: np.ndarray = np.searchsorted(dates, known, side="right") - 1
-    return rows
+    return SessionEnds(known, np.searchsorted(dates, known, side="right") - 1)

@@ -17,6 +17,7 @@ TOO_FEW_DAYS = "needs at least 2 trading days"
 NOT_A_NUMBER = "not a finite number"
 SAME_RETURN = 2.0**-47  # returns of equity are known to about this
 ANNUAL = ("cagr", "volatility", "sharpe", "sortino")
+ANNUALISED = (*ANNUAL, "calmar")  # figures that are of a year
 
 
 def daily_returns(session_equity: np.ndarray, start_equity: float) -> np.ndarray:

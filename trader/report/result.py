@@ -15,11 +15,21 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import CashflowKind
-from trader.report.curve import CurveFacts, curve_facts, session_equity
+from trader.report.breakdown import by_group, by_period
+from trader.report.comparative import Benchmark, against
+from trader.report.curve import (
+    CurveFacts,
+    SessionEnds,
+    curve_facts,
+    session_ends,
+    session_equity,
+)
 from trader.report.metrics import EquityFacts, MarketFacts, exit_facts, performance
+from trader.report.ratios import ANNUALISED, daily_returns
 from trader.report.risk import risk_block
 from trader.report.roundtrips import RoundTrips, round_trips, with_splits
 from trader.report.tally import DecisionTally
+from trader.report.uncertainty import about, session_intervals, session_moves, trade_intervals
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +71,7 @@ class RunResult:
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
     in_sample: Mapping[str, Any] | None = None  # what the model was trained on; None: not known
+    benchmark: Benchmark | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -90,12 +101,36 @@ class RunResult:
         return round_trips(with_splits(self.fills, splits), lot_sizes)
 
     @cached_property
+    def session_ends(self) -> SessionEnds:
+        """The trading sessions of the run."""
+        return session_ends(self.equity["ts_ns"], self.sessions, self.config.period_ns)
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Headline statistics; see `metrics.performance`."""
-        by_session = session_equity(self.equity, self.sessions, self.config.period_ns)
+        """Every statistic: see `metrics.performance`, and what belongs to it."""
+        by_session = session_equity(self.equity, self.session_ends)
         facts = EquityFacts(self.start_equity, self.curve, by_session)
-        headline = performance(facts, self.fills, self.trips, self.market)
-        return headline | exit_facts(self.fills, self.trips)
+        found = performance(facts, self.fills, self.trips, self.market)
+        found |= exit_facts(self.fills, self.trips)
+        found["annualised_by"] = dict.fromkeys(ANNUALISED, float(self.market.sessions_per_year))
+        found["intervals"] = self._intervals(by_session)
+        found["by_group"] = by_group(self.trips.closed, self.symbols)
+        found["by_period"] = by_period(self.session_ends.dates, by_session, self.start_equity)
+        if self.benchmark is not None:
+            returns = daily_returns(by_session, self.start_equity)
+            year = self.market.sessions_per_year
+            found["benchmark"] = against(self.benchmark, self.session_ends.dates, returns, year)
+        elif self.config.benchmark is not None:
+            found["undefined"]["benchmark"] = f"{self.command} compares with none"
+        return found
+
+    def _intervals(self, by_session: np.ndarray) -> dict[str, Any]:
+        seed, year = self.config.seed, self.market.sessions_per_year
+        returns = daily_returns(by_session, self.start_equity)
+        moves = session_moves(self.equity, self.session_ends.rows, self.start_equity, returns)
+        found = session_intervals(returns, moves, year, seed)
+        found |= trade_intervals(self.trips.closed["pnl"], seed)
+        return {"about": about(len(returns), len(self.trips.closed), seed), **found}
 
     @cached_property
     def risk(self) -> dict[str, Any]:

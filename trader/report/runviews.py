@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trader.report.labels import NOT_DEFINED, RETURNS, TRADES, money
 from trader.report.runs import BrokenRun, StoredRun
-from trader.report.tables import NOT_DEFINED, RETURNS, TRADES, money
 
 LISTED = (
     *("command", "name", "engine", "started_at", "finished_at", "exit_code", "digest"),

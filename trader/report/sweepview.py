@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trader.report.tables import NOT_DEFINED, money
+from trader.report.labels import NOT_DEFINED, money
 
 ERRORS_SHOWN = 3
 PARTS = ("total_return", "max_drawdown")

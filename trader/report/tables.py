@@ -6,7 +6,7 @@ close they were decided on are flagged before any number.
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,64 +15,12 @@ from rich.text import Text
 
 from trader.moments import duration_text
 from trader.report.explain import why_no_trades
+from trader.report.labels import NOT_DEFINED, RETURNS, TRADES, Format, money, share
+from trader.report.notes import annual_note, benchmark_note, interval_note
 from trader.report.reasons import note
 
-NOT_DEFINED = "n/a"
 REASONS_SHOWN = 6  # of each kind
 WIDTHS = (23, 14, 24, 14)  # label, value, label, value: 80 columns with the gaps
-Format = Callable[[Any], str]
-
-
-def _signed_share(value: float) -> str:
-    shown = value * 100.0
-    return f"{shown:+,.2f} %" if abs(shown) < 1e6 else f"{shown:+.3g} %"
-
-
-def _share(value: float) -> str:
-    return _signed_share(value).removeprefix("+")
-
-
-def money(value: float) -> str:
-    """Account currency with thousands and cents."""
-    return f"{value:,.2f}" if abs(value) < 1e12 else f"{value:.4g}"
-
-
-def _ratio(value: float) -> str:
-    return f"{value:,.2f}" if abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
-RETURNS: tuple[tuple[str, str, Format], ...] = (
-    ("Final equity", "final_equity", money),
-    ("Start equity", "start_equity", money),
-    ("Total return", "total_return", _signed_share),
-    ("Buy and hold", "buy_and_hold_return", _signed_share),
-    ("Return a year (CAGR)", "cagr", _signed_share),
-    ("Volatility a year", "volatility", _share),
-    ("Sharpe ratio", "sharpe", _ratio),
-    ("Sortino ratio", "sortino", _ratio),
-    ("Max drawdown", "max_drawdown", _share),
-    ("Calmar ratio", "calmar", _ratio),
-    ("Longest drawdown", "max_drawdown_duration_s", duration_text),
-    ("Time in the market", "exposure", _share),
-)
-TRADES: tuple[tuple[str, str, Format], ...] = (
-    ("Round trips", "trades", _count),
-    ("Still open", "open_trades", _count),
-    ("Win rate", "win_rate", _share),
-    ("Profit factor", "profit_factor", _ratio),
-    ("Expectancy a trade", "expectancy", money),
-    ("Average trade", "average_trade", _signed_share),
-    ("Best trade", "best_trade", _signed_share),
-    ("Worst trade", "worst_trade", _signed_share),
-    ("Commissions", "commission", money),
-    ("Slippage", "slippage", money),
-    ("Average time in trade", "average_trade_duration_s", duration_text),
-    ("Turnover (x equity)", "turnover", _ratio),
-)
 
 
 def summary_view(document: Mapping[str, Any]) -> Group:
@@ -85,9 +33,16 @@ def summary_view(document: Mapping[str, Any]) -> Group:
         parts += [_heading("Result"), headline_table(document["metrics"], RETURNS)]
         parts += [_heading("Trades"), headline_table(document["metrics"], TRADES)]
         parts += _undefined_notes(document["metrics"])
+        parts += _notes(document["metrics"])
         parts += exit_lines(document["metrics"])
         parts += [_heading("Risk"), *risk_view(document)]
     return Group(*parts)
+
+
+def _notes(metrics: Mapping[str, Any]) -> list[RenderableType]:
+    """What belongs to the figures: how sure they are, what they are a year of, and against what."""
+    told = (benchmark_note(metrics), interval_note(metrics), annual_note(metrics))
+    return [Text(line) for note_ in told for line in textwrap.wrap(note_, 80)]
 
 
 def exit_lines(metrics: Mapping[str, Any]) -> list[RenderableType]:
@@ -179,7 +134,7 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
         ("  cut by throttles", f"{document['throttled']:,}"),
         ("  cut by limits", f"{sum(risk['trimmed_by_reason'].values()):,}"),
         ("Worst daily loss", _against_limit(loss, loss_limit, money)),
-        ("Worst drawdown", _against_limit(drawdown, drawdown_limit, _share)),
+        ("Worst drawdown", _against_limit(drawdown, drawdown_limit, share)),
         ("Time halted", _time_in_state(risk, "halted")),
         ("Time reducing only", _time_in_state(risk, "reducing")),
         ("Trading state at end", risk["trading_state"]),
@@ -255,7 +210,7 @@ def _against_limit(value: float, limit: float | None, style: Format) -> str:
 def _time_in_state(risk: Mapping[str, Any], state: str) -> str:
     if risk[f"{state}_s"] == 0.0:
         return "none before its end" if risk["trading_state"] == state.upper() else "none"
-    return f"{duration_text(risk[f'{state}_s'])} ({_share(risk[f'{state}_frac'])} of the time)"
+    return f"{duration_text(risk[f'{state}_s'])} ({share(risk[f'{state}_frac'])} of the time)"
 
 
 def _undefined_notes(metrics: Mapping[str, Any]) -> list[RenderableType]:

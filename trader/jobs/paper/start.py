@@ -120,8 +120,9 @@ async def first_bar(begun: Start) -> None:
     """
     if begun.history is not None:
         return
-    if isinstance(begun.feed, VenueFeed):
-        begun.market = await begun.feed.connect()
+    market = getattr(begun.feed, "inner", begun.feed)  # behind a feed that resamples
+    if isinstance(market, VenueFeed):
+        begun.market = await market.connect()
     if begun.has_traded:
         require_same_facts(begun)
         return

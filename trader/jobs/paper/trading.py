@@ -18,7 +18,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
-from trader.engine.answers import Ages, LiveSignals
+from trader.engine.answers import Ages, LiveSignals, feature_rows
 from trader.engine.hooks import EVENTS, Hooks
 from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.slices import LiveSlices, SlicePlan
@@ -33,12 +33,14 @@ from trader.engine.supervise import (
 )
 from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
+from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import FAULT, INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import OpenRun
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
+from trader.models.model_rows import RowMemory, shape_of
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
@@ -92,8 +94,12 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     seen = _seen(begun, opened)
     if begun.history is not None:
         features.prove(begun.history.bars)
+    memory = RowMemory(shape_of(config), len(config.symbols), stream.width)
     if seen is not None:
-        stream.warm_up(seen)
+        needed = memory.needed_from(seen)
+        stream.warm_up(seen[:needed])
+        if not memory.shape.needs_position:
+            memory.take(seen[needed:], feature_rows(stream, seen[needed:]))
     _show(gate, begun, seen)
     last_ns = None if seen is None else int(seen[-1]["ts_ns"])
     begun.seen = seen = None  # a year of bars, and nobody needs them any more
@@ -106,7 +112,7 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     model = _model(config, load, pool)
     try:
         await model.start()
-        signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun))
+        signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun), memory)
         slices = LiveSlices(begun.feed, gate, _plan(begun, last_ns), quarantine)
         guard = Guard(opened, signals, slices, config.feed.quality.max_bad_bars)
         loop = ExecutionLoop(opened.slices, signals, hooks, guard)
@@ -121,9 +127,11 @@ def make_gate(begun: Start) -> BarGate:
     config = begun.config
     quality, hours = config.feed.quality, begun.rules.sessions
     may_be_negative = [one.allow_negative_prices for one in config.instruments]
-    return BarGate(
+    gate = BarGate(
         len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
     )
+    gate.expect_splits(DeclaredSplits(begun.rules.adjustments))
+    return gate
 
 
 def _seen(begun: Start, opened: OpenRun) -> np.ndarray | None:

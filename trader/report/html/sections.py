@@ -7,8 +7,10 @@ from trader.report.html.data import RunData
 from trader.report.html.figures import monthly_returns
 from trader.report.html.markup import cards, chart, facts, flat, grid, section, text, warning
 from trader.report.html.source import Source
+from trader.report.labels import NOT_DEFINED, RETURNS, TRADES, money
+from trader.report.notes import annual_note, benchmark_note, interval_words
 from trader.report.reasons import note
-from trader.report.tables import NOT_DEFINED, RETURNS, TRADES, money, warnings
+from trader.report.tables import warnings
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LINKS = (
@@ -75,21 +77,14 @@ def _figures(source: Source) -> str:
         figure = NOT_DEFINED if value is None else form(value)
         small = (metrics.get("undefined") or {}).get(key, "") if value is None else ""
         if value is not None and intervals.get(key):
-            low, high = intervals[key]["low"], intervals[key]["high"]
-            small = f"95 %: {form(low)} to {form(high)}"
+            small = f"95 %: {interval_words(key, intervals[key])}"
         shown.append((label, figure, small))
     told = [warning(line) for line in warnings({"risk": source.manifest["risk"]})]
     labels = {key: label for label, key, _ in (*RETURNS, *TRADES)}
     for key, line in (metrics.get("warnings") or {}).items():
         told.append(warning(f"{labels.get(key, key)}: {line}"))
-    year = metrics.get("sessions_per_year")
-    basis = (
-        f"Yearly figures are made from the returns of {metrics.get('trading_days', 0):,} sessions "
-        f"and annualised by {year:g} sessions a year."
-        if year
-        else ""
-    )
-    if intervals:
+    basis = f"{benchmark_note(metrics)} {annual_note(metrics)}".strip()
+    if len(intervals) > 1:
         basis += (
             " The ranges below figures are 95 % intervals of a stationary bootstrap: how much of "
             "the figure could be luck of the order of days."

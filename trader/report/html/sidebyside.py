@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from trader.report.html.markup import chart, grid, section, text, warning
 from trader.report.html.source import Source
-from trader.report.tables import NOT_DEFINED, RETURNS, TRADES, warnings
+from trader.report.labels import NOT_DEFINED, RETURNS, TRADES
+from trader.report.tables import warnings
 
 LINES = 6  # colours; beyond them lines are dashed
 
