@@ -33,7 +33,7 @@ LIVES = ("RUN_START", "RUN_RESUME", "KILL", "REARM")
 
 
 @dataclass
-class Resumed:
+class JournalFold:
     """A journal's fold at its end, and where it began."""
 
     fold: Replayer
@@ -49,15 +49,15 @@ def folded(records: Iterable[Record], keeper: RowKeeper | None = None) -> Replay
     return fold
 
 
-def resumed(path: Path, snapshot: Record | None, keeper: RowKeeper) -> Resumed:
+def resumed(path: Path, snapshot: Record | None, keeper: RowKeeper) -> JournalFold:
     """The fold of the journal at `path`, from `snapshot` on where it fits. As `folded`."""
     if snapshot is not None:
         lives = list(read_records(path, types=LIVES))
         fold = begin_fold(lives[0], keeper=keeper)
         if _begins_at(fold, snapshot, [one for one in lives[1:] if one.seq < snapshot.seq]):
             _fold_on(fold, read_records(path, snapshot.seq + 1))
-            return Resumed(fold, snapshot)
-    return Resumed(folded(read_records(path), keeper), None)
+            return JournalFold(fold, snapshot)
+    return JournalFold(folded(read_records(path), keeper), None)
 
 
 def newest_snapshot(path: Path) -> Record | None:
