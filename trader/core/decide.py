@@ -33,6 +33,7 @@ ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 MAX_HOLDING = int(Reason.MAX_HOLDING)
+MARGIN_CALL = int(Reason.MARGIN_CALL)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
@@ -45,6 +46,7 @@ VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_FLATTEN = int(OrderKind.FLATTEN)
 KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
+KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 UNKNOWN = int(OrderStatus.UNKNOWN)
 
 
@@ -60,7 +62,10 @@ def decide(book, rules, inputs, index, out):
     asked = placing.asked_beside(inputs, index)
     qty = size = 0.0
     kind = KIND_ENTRY
-    if account["trading_state"] == REDUCING and is_flattening(account, limits):
+    if position["margin_call"] != 0:
+        position["margin_call"] = 0
+        qty, kind = flattening_qty(position), KIND_LIQUIDATION
+    elif account["trading_state"] == REDUCING and is_flattening(account, limits):
         qty, kind = flattening_qty(position), KIND_FLATTEN
     elif is_held_too_long(position, rules.exits[0]):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
@@ -89,7 +94,8 @@ def decide(book, rules, inputs, index, out):
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
     if approved != 0.0:
-        parent, opening = placing.place(book, rules, symbol, approved, kind, asked[1])
+        limit_price = asked[1] if kind == KIND_ENTRY else math.nan
+        parent, opening = placing.place(book, rules, symbol, approved, kind, limit_price)
         stop, target = asked[2], asked[3]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
             terms = (account["decisions"], opening, stop, target)
@@ -189,6 +195,8 @@ def withdraw(book, rules, symbol, action, qty, out):
         order = table[index]
         if orders.is_exit(order) or order["status"] == UNKNOWN:
             continue
+        if order["kind"] == KIND_LIQUIDATION:
+            continue
         against = order["qty"] * qty < 0.0
         if action == CLOSE:
             against = not (order["qty"] * position["qty"] < 0.0)
@@ -237,7 +245,7 @@ def wanted_size(book, rules, symbol):
     equity = book.account[0]["equity"]
     affordable = math.inf
     if rules.limits[0]["allow_margin"] == 0:
-        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0), equity)
+        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0, 1.0), equity)
     value = math.nan
     if mode == VOLATILITY_TARGET:
         value = throttle.volatility(
@@ -265,9 +273,20 @@ def within_order_size(rules, position, qty, lot_size):
 
 @inlined
 def request(book, rules, symbol, decision, kind, out):
-    """Check and throttle the decision's requested qty; the outcome goes into it."""
+    """Check and throttle the decision's requested qty; the outcome goes into it.
+
+    A liquidation is the broker's: nothing of ours makes it smaller.
+    """
     position = book.positions[symbol]
     qty = decision["requested_qty"]
+    if kind == KIND_LIQUIDATION:
+        account = book.account[0]
+        decision["reason"] = MARGIN_CALL
+        decision["observed"] = account["equity"]
+        decision["limit"] = rules.broker[0]["maintenance_margin"] * account["gross_exposure"]
+        if position["working_orders"] < MAX_WORKING_ORDERS:
+            decision["approved_qty"] = qty
+        return
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
     if approved != 0.0 and kind != KIND_MAX_HOLDING:

@@ -14,6 +14,7 @@ from trader.core.sessions import instant_session
 
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_SIGNAL = int(OrderKind.SIGNAL)
+KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 MARKET = int(OrderType.MARKET)
 LIMIT = int(OrderType.LIMIT)
 STOP = int(OrderType.STOP)
@@ -59,7 +60,8 @@ def enter(book, rules, symbol, terms, leg):
     account = book.account[0]
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
     order["closing"] = closing
-    order["time_in_force"] = rules.broker[0]["time_in_force"]
+    if kind != KIND_LIQUIDATION:  # which works until it is done
+        order["time_in_force"] = rules.broker[0]["time_in_force"]
     order["leg"] = leg
     order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
     return order

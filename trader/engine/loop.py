@@ -20,6 +20,7 @@ import numpy as np
 
 from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason, TradingState
+from trader.core.tradingstate import is_bankrupt
 from trader.engine.answers import Signals, StreamSignals
 from trader.engine.batch import RowKeeper, RunRecord
 from trader.engine.hook_events import Narrator
@@ -160,6 +161,9 @@ class ExecutionLoop:
                 self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
+            if is_bankrupt(engine.book.account[0]):
+                self.request_stop("halted", Reason.BANKRUPT.name)
+                break
         self.publish()
 
     def _count(self, decisions: np.ndarray) -> None:

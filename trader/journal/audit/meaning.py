@@ -6,6 +6,7 @@
     checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
+    money      only interest is of no symbol; fees, interest and taxes cost
     positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
@@ -21,6 +22,7 @@ from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
 
+ACCOUNT_WIDE = -1
 EXIT_LEGS = (1, 2, 3)  # stop, target, trailing stop
 CLOSING = 4  # the closing half of a reversal
 
@@ -33,6 +35,9 @@ SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
 AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
 SLICE_USE = "slice"
+# how many of max_order_size and the cap of the throttle hold for what only closes
+CAPS_UNDER = {Reason.MAX_HOLDING: 1, Reason.MARGIN_CALL: 0}
+COSTS = (CashflowKind.BORROW_FEE, CashflowKind.MARGIN_INTEREST, CashflowKind.TAX)
 
 
 class Meaning:
@@ -167,7 +172,12 @@ class Meaning:
         for row in data["rows"]:
             amount, qty, ratio = (number(row[column[name]]) for name in ("amount", "qty", "value"))
             kind = row[column["kind"]]
-            name = self._name(row[column["symbol"]])
+            symbol = row[column["symbol"]]
+            name = self._name(symbol)
+            if (symbol == ACCOUNT_WIDE) != (kind == CashflowKind.MARGIN_INTEREST):
+                return f"a cash flow of kind {kind!r} of {name}"
+            if kind in COSTS and not amount < 0.0:
+                return f"{CashflowKind(kind).name} of {amount!r} is no cost"
             fault = self.fold.move(name, amount, qty)
             if fault is None and kind == CashflowKind.SPLIT:
                 fault = self.fold.split(name, ratio)
@@ -187,12 +197,14 @@ class Meaning:
         if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
             return f"approved {qty!r} of a request for {requested!r}"
         caps = ["max_order_size", "throttle_max_order_size"]
-        for name in caps[: 1 if row[column["reason"]] == Reason.MAX_HOLDING else 2]:
+        for name in caps[: CAPS_UNDER.get(row[column["reason"]], 2)]:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self._held(self._name(row[column["symbol"]]))
         closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
         reason = row[column["reason"]]
+        if reason == Reason.MARGIN_CALL and not closes:
+            return f"a liquidation of {qty!r} onto {held!r}"
         if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
             return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
         if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:

@@ -29,6 +29,8 @@ CUT_BY = {
     Reason.ABSOLUTE_CAP,
     Reason.CROSSED_BOOK,
     Reason.MAX_HOLDING,
+    Reason.MARGIN_CALL,
+    Reason.TRIMMED_TO_CASH,
 }
 OPENING_REFUSED = {
     Reason.REDUCE_ONLY,
