@@ -20,7 +20,16 @@ from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
-from trader.feeds.raw import FileFingerprint, RawRows, SourceFile, joined, parts_of, source_paths
+from trader.feeds.raw import (
+    FileFingerprint,
+    RawRows,
+    SourceFile,
+    joined,
+    oldest_first,
+    parts_of,
+    source_paths,
+)
+from trader.feeds.resample import resampled
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.splits import DeclaredSplits
@@ -62,14 +71,17 @@ def load_history(config: Config) -> BarSet:
     refuses (all classes at once), for symbols without a row, and for a file that changed while
     it was read.
     """
-    return sound_history(config, read_files(config))
+    source = config.at_source
+    return resampled(config, sound_history(source, read_files(source)))
 
 
 def frame_history(config: Config, frame: "pd.DataFrame") -> BarSet:
     """`load_history` of a pandas frame in place of files."""
     check_policies(config)
-    rows, source = read_frame(frame, config)
-    return sound_history(config, Files([(rows, None)], (source, *adjustment_sources(config))))
+    at_source = config.at_source
+    rows, source = read_frame(frame, at_source)
+    files = Files([(rows, None)], (source, *adjustment_sources(config)))
+    return resampled(config, sound_history(at_source, files))
 
 
 def sound_history(config: Config, files: Files) -> BarSet:
@@ -104,7 +116,7 @@ def read_files(config: Config) -> Files:
         for file in files:
             try:
                 watched = FileFingerprint(file)
-                parts.append(reader(file, config))
+                parts.append(oldest_first(reader(file, config)))
                 sources.append(watched.source(len(parts[-1])))
             except OSError as error:
                 raise DataError(f"{file} went away while it was being read: {error}") from error
