@@ -6,7 +6,17 @@ decision may send several orders: what it decided, and the exits of what that op
 
 import math
 
-from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
+from trader.core import (
+    execution,
+    exits,
+    financing,
+    orders,
+    placing,
+    risk,
+    sizing,
+    throttle,
+    throttling,
+)
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined, outlined
@@ -33,7 +43,6 @@ ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 MAX_HOLDING = int(Reason.MAX_HOLDING)
-MARGIN_CALL = int(Reason.MARGIN_CALL)
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 REPLACED = int(Reason.REPLACED)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
@@ -148,7 +157,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     """
     position = book.positions[symbol]
     size, limit_price, stop, target = asked
-    if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
+    if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
         return 0.0, REQUEST_INVALID, 0.0
     if size != size:
         size = wanted_size(book, rules, symbol)
@@ -166,12 +175,6 @@ def wanted_qty(book, rules, symbol, action, asked, out):
             qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
     return within_order_size(rules, position, qty, lot_size), reason, size
-
-
-@inlined
-def is_absent_or_positive(value):
-    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
-    return value != value or (value > 0.0 and value < math.inf)
 
 
 @inlined
@@ -195,9 +198,7 @@ def withdraw(book, rules, symbol, action, qty, out):
         order = table[index]
         if orders.is_exit(order) or order["status"] == UNKNOWN:
             continue
-        if order["kind"] == KIND_LIQUIDATION:
-            continue
-        against = order["qty"] * qty < 0.0
+        against = order["qty"] * qty < 0.0 and order["kind"] != KIND_LIQUIDATION
         if action == CLOSE:
             against = not (order["qty"] * position["qty"] < 0.0)
         if against:
@@ -273,20 +274,12 @@ def within_order_size(rules, position, qty, lot_size):
 
 @inlined
 def request(book, rules, symbol, decision, kind, out):
-    """Check and throttle the decision's requested qty; the outcome goes into it.
-
-    A liquidation is the broker's: nothing of ours makes it smaller.
-    """
+    """Check and throttle the decision's requested qty; the outcome goes into it."""
+    if kind == KIND_LIQUIDATION:
+        financing.approve_liquidation(book, rules, symbol, decision)
+        return
     position = book.positions[symbol]
     qty = decision["requested_qty"]
-    if kind == KIND_LIQUIDATION:
-        account = book.account[0]
-        decision["reason"] = MARGIN_CALL
-        decision["observed"] = account["equity"]
-        decision["limit"] = rules.broker[0]["maintenance_margin"] * account["gross_exposure"]
-        if position["working_orders"] < MAX_WORKING_ORDERS:
-            decision["approved_qty"] = qty
-        return
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
     if approved != 0.0 and kind != KIND_MAX_HOLDING:

@@ -11,6 +11,7 @@ from trader.core.jit import inlined, outlined
 from trader.core.rounding import is_money_within
 from trader.core.rows import write_cashflow, write_event
 from trader.core.schema import (
+    MAX_WORKING_ORDERS,
     NS_PER_SECOND,
     CashflowKind,
     EventKind,
@@ -101,6 +102,17 @@ def call_margin(book, rules, bars, out):
         what = (EVENT_BREACH, MARGIN_CALL, ACCOUNT_WIDE, 0)
         required = share * account["gross_exposure"]
         write_event(account, what, account["equity"], required, out)
+
+
+@outlined
+def approve_liquidation(book, rules, symbol, decision):
+    """Let the decision close all of it: it is the broker's, so none of our checks makes it less."""
+    account = book.account[0]
+    decision["reason"] = MARGIN_CALL
+    decision["observed"] = account["equity"]
+    decision["limit"] = rules.broker[0]["maintenance_margin"] * account["gross_exposure"]
+    if book.positions[symbol]["working_orders"] < MAX_WORKING_ORDERS:
+        decision["approved_qty"] = decision["requested_qty"]
 
 
 @inlined

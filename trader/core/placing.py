@@ -103,6 +103,12 @@ def asked_beside(inputs, index):
 
 
 @inlined
+def is_absent_or_positive(value):
+    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
+    return value != value or (value > 0.0 and value < math.inf)
+
+
+@inlined
 def entry_price(rules, symbol, position, qty, limit_price):
     """Price an order that opens is expected to fill at: its own, or the last."""
     if limit_price == limit_price:

@@ -18,11 +18,16 @@ from typing import Any
 
 from trader.core.schema import CashflowKind, Reason, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
-from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
+from trader.journal.audit.refusals import (
+    CAPS_UNDER,
+    CUT_BY,
+    LIMIT_BY_CODE,
+    OPENING_REFUSED,
+    flow_fault,
+)
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
 
-ACCOUNT_WIDE = -1
 EXIT_LEGS = (1, 2, 3)  # stop, target, trailing stop
 CLOSING = 4  # the closing half of a reversal
 
@@ -35,9 +40,6 @@ SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
 AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
 SLICE_USE = "slice"
-# how many of max_order_size and the cap of the throttle hold for what only closes
-CAPS_UNDER = {Reason.MAX_HOLDING: 1, Reason.MARGIN_CALL: 0}
-COSTS = (CashflowKind.BORROW_FEE, CashflowKind.MARGIN_INTEREST, CashflowKind.TAX)
 
 
 class Meaning:
@@ -174,11 +176,7 @@ class Meaning:
             kind = row[column["kind"]]
             symbol = row[column["symbol"]]
             name = self._name(symbol)
-            if (symbol == ACCOUNT_WIDE) != (kind == CashflowKind.MARGIN_INTEREST):
-                return f"a cash flow of kind {kind!r} of {name}"
-            if kind in COSTS and not amount < 0.0:
-                return f"{CashflowKind(kind).name} of {amount!r} is no cost"
-            fault = self.fold.move(name, amount, qty)
+            fault = flow_fault(symbol, kind, amount) or self.fold.move(name, amount, qty)
             if fault is None and kind == CashflowKind.SPLIT:
                 fault = self.fold.split(name, ratio)
             if fault is not None:
@@ -203,8 +201,6 @@ class Meaning:
         held = self._held(self._name(row[column["symbol"]]))
         closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
         reason = row[column["reason"]]
-        if reason == Reason.MARGIN_CALL and not closes:
-            return f"a liquidation of {qty!r} onto {held!r}"
         if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
             return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
         if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:
