@@ -21,7 +21,6 @@ BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
 ACTING = ("buy", "sell", "close")  # keys of model.threshold
-MOST_RATE = 2.0  # a year: more is a percentage written as one
 BPS_OF_ALL = 10_000.0
 SECRET = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 SECRET_KEYS = ("apikey", "secret", "secretkey", "password", "privatekey", "token", "walletaddress")
@@ -227,9 +226,6 @@ def _broker(config: "Config") -> Iterator[Found]:
             "broker.margin.maintenance",
             "is above broker.margin.initial: what may be opened would be closed at once",
         )
-    for name in ("borrow_rate", "interest_rate"):
-        if getattr(config.broker, name) > MOST_RATE:
-            yield f"broker.{name}", "is a fraction a year: 3 % is 0.03"
     share = config.broker.max_fill_participation or 1.0
     if slippage.type == "volume_share" and slippage.value * share * share >= 1.0:
         yield (

@@ -14,6 +14,8 @@ from trader.config.scalars import (
 )
 from trader.config.sections.section import Section
 
+MOST_RATE = 2.0  # a year: more is a percentage written as one
+
 
 class Commission(Section):
     """What a fill costs."""
@@ -79,10 +81,12 @@ class Broker(Section):
         description="Margin of the account; more than equity is lent only with risk.allow_margin.",
     )
     borrow_rate: Amount = Field(
-        default=0.0, description="Fee a year on the notional held short, a fraction (0.03 is 3 %)."
+        default=0.0,
+        le=MOST_RATE,
+        description="Fee a year on the notional held short, a fraction (0.03 is 3 %).",
     )
     interest_rate: Amount = Field(
-        default=0.0, description="Interest a year on borrowed cash, a fraction."
+        default=0.0, le=MOST_RATE, description="Interest a year on borrowed cash, a fraction."
     )
     dividend_tax: ShareOrZero = Field(
         default=0.0, description="Part of a dividend received that is withheld, a fraction."
