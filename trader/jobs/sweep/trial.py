@@ -42,7 +42,9 @@ from trader.wiring import (
     build_model,
     build_rules,
     check_drivers,
+    is_retrained,
     load_bars,
+    retrained_model,
     search_paths,
 )
 
@@ -191,15 +193,22 @@ class Workshop:
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
-        about = config.model_dump(include={"features", "model", "instruments"}, mode="json")
+        retrains = self.job.given.model is None and is_retrained(config)
+        parts = {"features", "model", "instruments"}
+        parts |= {"train", "exits", "broker", "seed"} if retrains else set()
+        about = config.model_dump(include=parts, mode="json")
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
             matrix = self._matrix(config, market)
-            model = build_model(config, self._names(config, market), self._paths, self.job.given)
+            names = self._names(config, market)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
             adjustments = load_adjustments(config, market.sessions)
             seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+            if retrains:
+                model = retrained_model(config, seen, matrix, names)
+            else:
+                model = build_model(config, names, self._paths, self.job.given)
             return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
