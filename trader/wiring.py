@@ -26,7 +26,15 @@ from trader.features.feature_types import FRAME
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
-from trader.models.model import Model, open_model, predict_actions, start_early
+from trader.models.model import (
+    Model,
+    Prediction,
+    open_model,
+    predict_actions,
+    start_early,
+    with_shape,
+)
+from trader.models.model_rows import shape_of, shape_of_model
 from trader.models.signals_file import SignalsModel
 from trader.user_code.chance import Chance
 from trader.user_code.hooks import load_hooks
@@ -118,7 +126,9 @@ def build_model(
     if given.model is not None:
         from trader.models.object_model import load_object
 
-        return load_object(given.model, config, features, config.symbols)
+        shape = shape_of(config)
+        names = (*features, *shape.extra)
+        return with_shape(load_object(given.model, config, names, config.symbols), shape)
     return open_model(config, features, config.symbols, paths, started)
 
 
@@ -205,7 +215,11 @@ def prepare(
     if retrains:
         model = retrained_model(config, seen, matrix, features.names, progress)
     with of_model.drawn():
-        said = predict_actions(model, seen, matrix, progress=_model_progress(progress, len(bars)))
+        tell = _model_progress(progress, len(bars))
+        if shape_of_model(model).needs_position:  # asked by the loop, in turn
+            said = Prediction(np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
+        else:
+            said = predict_actions(model, seen, matrix, progress=tell)
     timing.lap("model_s")
     if isinstance(model, SignalsModel):
         model.tell_held(bars[said.reasons == Reason.WARMUP])

@@ -20,7 +20,8 @@ from trader.config.sections.model import FileModel
 from trader.core.schema import TradingAction
 from trader.features.feature_set import FeatureSet
 from trader.models.in_sample import InSample, in_sample
-from trader.models.model import CHUNK_ROWS, Model, open_model, predict_rows
+from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
+from trader.models.model_rows import history_rows, shape_of, shape_of_model
 from trader.moments import iso_utc
 from trader.wiring import (
     Progress,
@@ -119,6 +120,10 @@ def lookahead(
             "the actions of a file were made elsewhere: whether they saw the future "
             "cannot be shown here"
         )
+    if shape_of(config).needs_position:
+        notes.append(
+            "what a model says that is told its position cannot be compared: only its features were"
+        )
     return Proof(
         (*features.names, ACTION, SCORE),
         len(bars),
@@ -146,9 +151,13 @@ class _Pipeline:
         chunk = int(getattr(model, "chunk_rows", CHUNK_ROWS))
         begin = (cut - 1) // chunk * chunk if self._is_file and cut else 0
         actions, scores = np.zeros(rows - begin), np.full(rows - begin, np.nan)
-        for start in range(begin, rows, chunk):
-            part = slice(start, min(start + chunk, rows))
-            said = predict_rows(model, bars[part], matrix[part], start)
+        shape = shape_of_model(model)
+        stop = begin
+        while stop < rows and not shape.needs_position:
+            start, stop = stop, chunk_end(bars, stop + chunk, shape)
+            part = slice(start, stop)
+            asked = history_rows(shape, bars, matrix, np.arange(start, stop))
+            said = predict_rows(model, bars[part], asked, start)
             place = slice(part.start - begin, part.stop - begin)
             actions[place] = said.actions
             if len(said.requests):

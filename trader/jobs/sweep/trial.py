@@ -23,6 +23,7 @@ from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
 from trader.core.schema import CashflowKind, TradingState
 from trader.errors import ConfigError, TraderError
+from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
@@ -215,7 +216,9 @@ class Workshop:
 
     def _names(self, config: Config, market: Market) -> tuple[str, ...]:
         """Columns of the features; each definition is checked when it is first seen."""
-        if not all(self._definition(market, name, config) for name in config.features):
+        if _reads_another(config) or not all(
+            self._definition(market, name, config) for name in config.features
+        ):
             return build_features(config, market.sessions, self._paths).names
         return tuple(config.features)
 
@@ -230,7 +233,8 @@ class Workshop:
 
     def _matrix(self, config: Config, market: Market) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
-        if self._names(config, market) != tuple(config.features):  # one of several columns
+        is_single = not _reads_another(config)
+        if not is_single or self._names(config, market) != tuple(config.features):
             return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
         matrix = np.empty((len(market.bars), len(config.features)), order="F")
         for column, name in enumerate(config.features):
@@ -283,6 +287,12 @@ class Workshop:
         sums = moments(returns, blocks_for(len(returns))).tolist()
         folds = moments(returns, self.job.folds).tolist() if self.job.folds else []
         return values, sums, folds
+
+
+def _reads_another(config: Config) -> bool:
+    """Whether a feature is the input of another, so that none can be computed alone."""
+    inputs = (spec.params.get("input") for spec in config.features.values())
+    return any(isinstance(name, str) and name not in INPUT_FIELDS for name in inputs)
 
 
 def _finite(value: float | None) -> float | None:
