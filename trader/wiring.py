@@ -47,10 +47,12 @@ __all__ = [
     "InMemory",
     "Progress",
     "Timing",
+    "actions_depend_on",
     "build_features",
     "build_model",
     "build_rules",
     "check_drivers",
+    "history_model",
     "is_retrained",
     "load_bars",
     "load_hooks",
@@ -244,6 +246,25 @@ def retrained_model(
 def is_retrained(config: Config) -> bool:
     """Whether a history is traded by a walk-forward and not by the model's file."""
     return config.train is not None and config.train.retrain is not None
+
+
+def history_model(
+    config: Config,
+    names: Sequence[str],
+    paths: Sequence[Path],
+    given: InMemory,
+    known: tuple[np.ndarray, np.ndarray],
+) -> Model:
+    """What trades a history of which `known` is (bars as features see them, features)."""
+    if given.model is None and is_retrained(config):
+        return retrained_model(config, *known, names)
+    return build_model(config, names, paths, given)
+
+
+def actions_depend_on(config: Config) -> set[str]:
+    """The sections that what a model says of given bars depends on."""
+    walk_forward = {"train", "exits", "broker", "seed"} if is_retrained(config) else set()
+    return {"features", "model", "instruments"} | walk_forward
 
 
 def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:

@@ -11,6 +11,7 @@ are HOLD. Where a window holds too little to learn from, the model before goes o
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def walk_forward(
             )
             continue
         lesson = known.lesson(picked, config)
-        file = cached(config, lesson, lambda lesson=lesson: fit(config, lesson))  # type: ignore[misc]
+        file = cached(config, lesson, partial(fit, config, lesson))
         model = ModelInMemory(config, feature_names, file.kind, file.data, file.codes)
         stretches.append(Stretch(begin_ns, made_ns, len(picked), file.sha256, model))
     return WalkForward(config, feature_names, stretches, notices)

@@ -39,13 +39,12 @@ from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     InMemory,
+    actions_depend_on,
     build_features,
-    build_model,
     build_rules,
     check_drivers,
-    is_retrained,
+    history_model,
     load_bars,
-    retrained_model,
     search_paths,
 )
 
@@ -194,10 +193,7 @@ class Workshop:
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
-        retrains = self.job.given.model is None and is_retrained(config)
-        parts = {"features", "model", "instruments"}
-        parts |= {"train", "exits", "broker", "seed"} if retrains else set()
-        about = config.model_dump(include=parts, mode="json")
+        about = config.model_dump(include=actions_depend_on(config), mode="json")
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
@@ -206,10 +202,7 @@ class Workshop:
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
             adjustments = load_adjustments(config, market.sessions)
             seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
-            if retrains:
-                model = retrained_model(config, seen, matrix, names)
-            else:
-                model = build_model(config, names, self._paths, self.job.given)
+            model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
             return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
