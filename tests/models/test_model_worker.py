@@ -21,7 +21,8 @@ from trader.errors import ModelError
 from trader.models.child import Status, pack
 from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
-from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
+from trader.models.thread_model import ThreadModel
+from trader.models.worker import AskedModel, ModelWorker, nonsense_in
 
 pytestmark = pytest.mark.process
 
