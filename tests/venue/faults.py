@@ -1,6 +1,7 @@
 """What goes wrong at a venue, and when: switched by hand or by a script made from a seed."""
 
 import asyncio
+import time
 from random import Random
 
 SWITCHES = (
@@ -24,8 +25,11 @@ class Faults:
         self.log = []  # of what was done, for the test
 
     def set(self, name, value=True):
-        self.log.append((name, value))
+        self.note(name, value)
         self.on[name] = value
+
+    def note(self, name, value):
+        self.log.append((name, value, time.time()))
 
     def __contains__(self, name):
         return bool(self.on.get(name))

@@ -113,7 +113,7 @@ def test_repeated_disordered_and_revised_frames_change_nothing_that_was_traded(t
             await until(got, lambda: len(got.live(0)) >= count + 2)
             assert is_whole(got.values(0))
             assert got.values(0)[: len(before)] == before
-            revised = next(value[1] for name, value in venue.faults.log if name == "revise")
+            revised = next(value[1] for name, value, _ in venue.faults.log if name == "revise")
             assert {int(bar["ts_ns"]) // 10**9 - 1 for bar in got.again} == {revised}
             assert got.again[0]["close"] == venue.market.revised["BTCUSDT", revised]
 

@@ -248,8 +248,8 @@ class VenueFeed:
     # what comes out
 
     def _items(self, out: Output) -> Iterator[Item]:
-        """What one output is for the run; a final bar waits in line."""
-        if isinstance(out, Final):
+        """What one output is for the run; a bar waits in line."""
+        if isinstance(out, Final | Revision | Late):
             self._line.put(out, asyncio.get_running_loop().time())
         elif isinstance(out, Ask):
             self._spawn(self._asker.ask(out))
@@ -260,21 +260,22 @@ class VenueFeed:
             self.gaps += out.bars
             text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
             yield FeedNotice("FEED_GAP", text, out.symbol)
-        elif isinstance(out, Revision):
-            self.revisions += 1
-            yield self._live(out.symbol, out.new, 0)
-        elif isinstance(out, Late):
-            yield self._live(out.symbol, out.bar, BAR_HISTORY)
         elif isinstance(out, Odd):
             yield BadBar(str(out.bar._asdict()), out.why, self._clock.now_ns(), out.symbol)
 
     def _released(self, finaliser: BarFinaliser) -> Iterator[Item]:
-        """The final bars that need not wait for another symbol, in order."""
-        for final in self._line.ready(finaliser, asyncio.get_running_loop().time()):
-            self.proofs[final.proof.name] = self.proofs.get(final.proof.name, 0) + 1
-            self.untraded += final.is_history
-            flags = int(final.proof) | (BAR_HISTORY if final.is_history else 0)
-            yield self._live(final.symbol, final.bar, flags)
+        """The bars that need not wait for another symbol, in order."""
+        for out in self._line.ready(finaliser, asyncio.get_running_loop().time()):
+            if isinstance(out, Revision):
+                self.revisions += 1
+                yield self._live(out.symbol, out.new, BAR_HISTORY)
+            elif isinstance(out, Late):
+                yield self._live(out.symbol, out.bar, BAR_HISTORY)
+            else:
+                self.proofs[out.proof.name] = self.proofs.get(out.proof.name, 0) + 1
+                self.untraded += out.is_history
+                flags = int(out.proof) | (BAR_HISTORY if out.is_history else 0)
+                yield self._live(out.symbol, out.bar, flags)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns
