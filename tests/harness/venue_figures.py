@@ -131,10 +131,9 @@ def figures(folder):
     if recorded.again:
         wrong.append(f"{len(recorded.again)} bars twice: {recorded.again[:3]}")
     for told, count in why.items():
-        is_shown = told.endswith("SUCCESSOR")  # the line cannot tell: docs/live.md
-        if told not in ("revised, and recorded so", "revised, and not told by the venue"):
-            if not is_shown and count:
-                wrong.append(f"{count} bars {told}")
+        is_known = told.startswith("revised") or told.endswith("SUCCESSOR")  # docs/live.md
+        if count and not is_known:
+            wrong.append(f"{count} bars {told}")
     late_told = [key for key in missing if (key[0], (key[1] + 1) * S) in recorded.revised]
     gone = sorted(set(missing) - set(late_told))
     if gone and not recorded.alerts["FEED_GAP"]:

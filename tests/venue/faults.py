@@ -14,6 +14,7 @@ SWITCHES = (
     "418",
     "503",
 )
+# set by hand only: "tick" (another tick size), "revoked" (no key is taken any more)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock")
 
 

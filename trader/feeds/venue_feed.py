@@ -36,6 +36,7 @@ from trader.feeds.finality import (
     Terms,
 )
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
+from trader.feeds.market_watch import watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
@@ -56,7 +57,6 @@ from trader.moments import iso_utc
 DAY_NS = 86_400 * NS_PER_SECOND
 HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS
 TICK_S = 0.1
-CLOCK_EVERY_S = 60.0
 OPEN_TRIES = 4
 
 Item = LiveBar | BadBar | FeedNotice
@@ -141,7 +141,9 @@ class VenueFeed:
             while not self._is_closed:
                 event = await self._event()
                 if isinstance(event, SourceError):
-                    raise DataError(f"{self._source.name}: {event.text}")
+                    self.end = FeedEnd.REFUSED
+                    yield FeedNotice("FEED_REFUSED", f"{self._source.name}: {event.text}")
+                    return
                 for notice in self._notices(event):
                     yield notice
                 for out in finaliser.on(event, self._time.now_ns()):
@@ -183,7 +185,9 @@ class VenueFeed:
         terms = Terms(period_ns, finality, grace_ns, late_ns, hours)
         symbols = len(config.symbols)
         self._spawn(self._listen())
-        self._spawn(self._watch_clock())
+        put = self._queue.put_nowait
+        self._spawn(watch_clock(self._time, put))
+        self._spawn(watch_facts(self._source, self.facts, put))
         return BarFinaliser(symbols, [start_ns] * symbols, terms)
 
     def _hours(self) -> Hours | None:
@@ -221,18 +225,6 @@ class VenueFeed:
                 self._queue.put_nowait(event)
         except SourceError as error:
             self._queue.put_nowait(error)
-
-    async def _watch_clock(self) -> None:
-        """Ask for the time again and again; tell when our clock begins to be off."""
-        was_off = bool(self._time.alert())
-        while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
-            with contextlib.suppress(SourceError):
-                await self._time.measure()
-            alert = self._time.alert()
-            if alert and not was_off:
-                self._queue.put_nowait(Notice("CLOCK_OFFSET", alert))
-            was_off = bool(alert)
 
     def _notices(self, event: Input) -> Iterator[FeedNotice]:
         """What is worth a word of what the source told; once for a line of many symbols."""
