@@ -24,6 +24,7 @@ from trader.core.book import (
     Rules,
     new_book,
     new_out,
+    restore,
 )
 from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper, RunRecord
@@ -57,6 +58,7 @@ class SliceEngine:
         self._most = most_rows(self._symbols, adjustments)
         self._before = np.zeros(len(self._out.counts), np.int64)
         self._last_ns = -(2**63)
+        self._peek: Out | None = None  # rows of a slice that is looked at and not taken
         self.slices = 0
 
     def take(self, inputs: Inputs) -> None:
@@ -80,25 +82,43 @@ class SliceEngine:
         on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)
         self.slices += 1
 
+    def held_at(self, bars: np.ndarray) -> np.ndarray:
+        """POSITION (n,) of the slice's symbols at its close, fills of its bars included: what its
+        decisions will see. On a copy of the state; nothing is taken."""
+        if self._peek is None:
+            self._peek = new_out(self._symbols, 1, 2 * len(self.rules.adjustments))
+        self._peek.counts[:] = 0
+        book = Book(*(array.copy() for array in self.book))
+        hold = Inputs(bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
+        on_slice(book, self.rules, Inputs(*map(_writeable, hold)), 0, len(bars), self._peek)
+        held: np.ndarray = book.positions[bars["symbol"]]
+        return held
+
     def pass_gate(self, gate: Gate | None = None) -> None:
         """Submit every intent of the slice, or refuse those that `gate` gives a reason against.
 
         Where an entry is refused, so are its exits, and the gate is not asked about them.
         """
-        if int(self._out.counts[DECISIONS]) == int(self._before[DECISIONS]):
-            return
         refused: dict[int, Reason] = {}  # entries, by order id
         for symbol, order in list(self.intents()):
             reason = refused.get(int(order["parent"]), Reason.NONE)
             if reason == Reason.NONE and gate is not None:
                 reason = gate(order)
             if reason == Reason.NONE:
-                submit(self.book, symbol, int(order["order_id"]))
+                self.submit(symbol, int(order["order_id"]))
             elif reason == Reason.ORDER_UNKNOWN:
-                doubt(self.book, symbol, int(order["order_id"]))
+                self.doubt(symbol, int(order["order_id"]))
             else:
                 refused[int(order["order_id"])] = reason
                 self.refuse(symbol, int(order["order_id"]), reason)
+
+    def submit(self, symbol: int, order_id: int) -> None:
+        """An intent has left."""
+        submit(self.book, symbol, order_id)
+
+    def doubt(self, symbol: int, order_id: int) -> None:
+        """An intent may have left: it is kept until the broker has said."""
+        doubt(self.book, symbol, order_id)
 
     def refuse(self, symbol: int, order_id: int, reason: Reason) -> None:
         """The gate keeps an intent of the slice taken last."""
@@ -161,6 +181,15 @@ class SliceEngine:
         """A copy of the state, which nobody changes any more."""
         book = Book(*(array.copy() for array in self.book))
         return Snapshot(book, self._last_ns, self.slices)
+
+    def go_on_from(self, state: bytes, slices: int) -> None:
+        """Put a state that `core.book.snapshot` gave in the place of this one, before any slice.
+
+        ValueError if it is of a book of another shape.
+        """
+        restore(self.book, state)
+        self._last_ns = int(self.book.account[0]["ts_ns"])
+        self.slices = slices
 
     def rows(self) -> Out:
         """Views of the rows of the slice taken last."""
