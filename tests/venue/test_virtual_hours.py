@@ -1,4 +1,4 @@
-"""Hours beside loopback exchanges in made-up time; `tests/harness/venue_virtual.py` has the rest."""
+"""Hours beside loopback exchanges in made-up time; more in `tests/harness/venue_virtual.py`."""
 
 import json
 import subprocess
