@@ -11,7 +11,9 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 PY := $(abspath $(VENV))/bin/python
 STAMP := $(VENV)/.installed
 RUN := $(PY) -m trader
-PYTEST := $(PY) -m pytest -n auto --dist worksteal
+# One more than cores: many tests wait for a process.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
 PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \

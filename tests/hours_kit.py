@@ -20,7 +20,7 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
-from trader.hours.calendars import mend_offsets
+from trader.hours.upstream import mended_calendar
 
 DAY_NS = 86_400 * 10**9
 NEAR = 8  # stretches looked at on either side of a bar's close
@@ -37,12 +37,11 @@ class Hours:
 
 def schedule_hours(code: str, first: str, last: str) -> Hours:
     """Of one calendar, as far as it knows, from its schedule; a break makes two stretches."""
-    mend_offsets()  # without it four calendars cannot be built at all
     factory = xcals.calendar_utils._default_calendar_factories[code]
     low, high = factory.bound_min(), factory.bound_max()
     start = max(pd.Timestamp(first), low or pd.Timestamp(first))
     end = min(pd.Timestamp(last), high or pd.Timestamp(last))
-    schedule = xcals.get_calendar(code, start=start, end=end).schedule
+    schedule = mended_calendar(factory, str(start.date()), str(end.date())).schedule
     rows = []
     for day, row in zip(schedule.index, schedule.itertuples(index=False), strict=True):
         if pd.isna(row.break_start):

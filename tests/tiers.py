@@ -4,9 +4,8 @@ import os
 
 TIER = os.environ.get("TRADER_TEST_TIER", "test")
 SHARES = {"quick": 20, "test": 4, "trials": 1}  # one in so many
-FEWEST = 5
 
 
-def cases(number: int) -> int:
+def cases(number: int, fewest: int = 5) -> int:
     """`number` in `make trials`, and a share of it in the other tiers."""
-    return max(min(number, FEWEST), number // SHARES[TIER])
+    return max(min(number, fewest), number // SHARES[TIER])

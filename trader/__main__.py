@@ -13,7 +13,17 @@ def main() -> int:
     # Python remembers a Ctrl-C that struck inside `exec` of a text (dataclasses, Numba) although
     # it was caught, and would end by SIGINT instead of `code`. The next `exec` makes it forget.
     exec("")  # noqa: S102 - of nothing
+    _ignore_ctrl_c()
     return code
+
+
+def _ignore_ctrl_c() -> None:
+    """A further press while Python takes itself down would end it by the signal."""
+    import contextlib
+    import signal
+
+    with contextlib.suppress(ValueError):  # not the main thread: no signals come here
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run() -> int:

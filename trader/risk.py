@@ -3,9 +3,8 @@
     pre_trade_check(order, limits, portfolio)  → RiskDecision: allowed, reason, observed, limit
     throttle_size(order, limits, market)       → ThrottledOrder: size, original_size, reasons
 
-Law: thin: values are laid into the core's records and the core's own functions judge them, so
-an answer here is the answer a run would give. Inputs are never changed; refusals are values.
-What is no real number becomes NaN at this edge, and every check behind it refuses NaN.
+Law: thin: the core's own functions judge, so an answer here is a run's. Inputs are never changed;
+refusals are values. What is no real number becomes NaN at this edge, which every check refuses.
 """
 
 import math
@@ -27,6 +26,7 @@ from trader.core.schema import (
     KillSwitchReason,
     Reason,
     Side,
+    SizingMode,
     TradingAction,
     TradingState,
 )
@@ -48,7 +48,8 @@ class Order:
 
     `price` is the last price of the symbol, `reference_price` the close before it (needed when
     a price collar is set). Sizes and prices are ints, floats, NumPy's or `Decimal`; any other
-    kind (a bool, a text, None) and what is not finite and above 0 is denied.
+    kind (a bool, a text, None) and what is not finite and above 0 is denied. `is_share`: a share
+    of the money, or beside another order of its instant: trimmed to what can be paid, as in a run.
     """
 
     symbol: str
@@ -56,6 +57,7 @@ class Order:
     size: float | Decimal
     price: float | Decimal
     reference_price: float | Decimal | None = None
+    is_share: bool = False
 
     @property
     def sign(self) -> float:
@@ -140,7 +142,7 @@ class Market:
 
 @dataclass(frozen=True)
 class RiskDecision:
-    """`allowed` for all of the order; `approved_size` > 0 where at least its closing part is."""
+    """`allowed` for all of the order; `approved_size` > 0 where at least a part of it is."""
 
     allowed: bool
     reason: Reason
@@ -173,8 +175,8 @@ class ThrottledOrder:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Reasons in the order the stages cut, and last why nothing was left, if so."""
-        cuts = tuple(step.reason for step in self.steps)
-        return cuts if self.denied is Reason.NONE else (*cuts, self.denied)
+        last = [] if self.denied is Reason.NONE else [self.denied]
+        return (*(step.reason for step in self.steps), *last)
 
 
 def pre_trade_check(
@@ -197,12 +199,12 @@ def pre_trade_check(
         raise ValueError("now must carry a time zone")
     symbols = list(dict.fromkeys([order.symbol, *portfolio.positions, *portfolio.marks]))
     rules = _rules(limits, symbols, ALWAYS_OPEN if sessions is None else sessions)
+    rules.sizing["mode"] = SizingMode.PERCENT_EQUITY if order.is_share else SizingMode.TARGET
     book = _book(rules, symbols, portfolio, order)
     if now is not None:
         _set_clock(book, rules, now)
-    size = real(order.size)
+    size, position = real(order.size), book.positions[0]
     qty = order.sign * size if size > 0.0 else math.nan  # −5 to buy is not 5 to sell
-    position = book.positions[0]
     is_known = position["working_buy"] + position["working_sell"] >= 0.0  # else nothing closes
     closing = sizing.closing_qty(position, qty) if is_known else 0.0
     approved, reason, observed, limit = risk.pre_trade(book, rules, 0, qty, closing)
@@ -283,8 +285,7 @@ def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) 
     account = book.account[0]
     account["cash"], account["equity"] = real(portfolio.cash), equity
     opened, peak = portfolio.session_open_equity, portfolio.peak_equity
-    opened = equity if opened is None else real(opened)
-    account["session_open_equity"] = opened
+    account["session_open_equity"] = opened = equity if opened is None else real(opened)
     account["peak_equity"] = max(equity, opened) if peak is None else real(peak)
     account["trading_state"] = portfolio.trading_state
     account["state_reason"] = portfolio.state_reason
@@ -293,7 +294,7 @@ def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) 
 
 def _set_clock(book: Book, rules: Rules, now: datetime) -> None:
     account = book.account[0]
-    whole_seconds = math.floor(now.replace(microsecond=0).timestamp())
-    account["ts_ns"] = whole_seconds * 1_000_000_000 + now.microsecond * 1_000
+    seconds = math.floor(now.replace(microsecond=0).timestamp())
+    account["ts_ns"] = seconds * 10**9 + now.microsecond * 1_000
     later = rules.sessions["close_ns"] >= account["ts_ns"]
     account["session_cursor"] = int(np.argmax(later)) if later.any() else len(rules.sessions)

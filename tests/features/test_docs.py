@@ -1,4 +1,4 @@
-"""docs/features.md names every type with its parameters, inputs and outputs as they are."""
+"""docs/features.md and docs/talib.md name every type, its parameters, inputs and outputs."""
 
 import re
 import sys
@@ -11,7 +11,9 @@ from tests.features_kit import TYPES, feature_set, walk_bars
 from trader.features.feature_types import FRAME, PYTHON, TALIB, FeatureType
 from trader.features.friendly_names import FRIENDLY
 
-PAGE = Path(__file__).parents[2] / "docs" / "features.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "features.md"
+TYPES_TEXT = PAGE.read_text("utf-8") + (DOCS / "talib.md").read_text("utf-8")
 
 
 def row(kind: FeatureType) -> str:
@@ -27,12 +29,12 @@ def row(kind: FeatureType) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(set(TYPES) - {PYTHON, FRAME}))
-def test_every_type_is_on_the_page_as_it_is(name):
-    assert row(TYPES[name]) in PAGE.read_text("utf-8").splitlines()
+def test_every_type_is_on_a_page_as_it_is(name):
+    assert row(TYPES[name]) in TYPES_TEXT.splitlines()
 
 
-def test_the_page_names_no_type_that_does_not_exist():
-    rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
+def test_the_pages_name_no_type_that_does_not_exist():
+    rows = re.findall(r"^\| `(\w+)` \|", TYPES_TEXT, re.MULTILINE)
     assert sorted(rows) == sorted(set(TYPES) - {PYTHON, FRAME})
     assert set(FRIENDLY) < set(rows)
 

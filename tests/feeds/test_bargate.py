@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from tests import config_demo
 from tests.tiers import cases
 from trader.config.schema import Config
-from trader.core.schema import BAR
+from trader.core.schema import ADJUSTMENT, BAR, AdjustmentKind
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.bars import DataGate
 from trader.feeds.raw import RawRows
 from trader.feeds.sessions import session_table
+from trader.feeds.splits import DeclaredSplits
 
 MINUTE = 60 * 10**9
 START = 1_709_562_600 * 10**9  # 2024-03-04T14:30:00Z, the XNYS open
@@ -163,6 +164,60 @@ def test_counts_and_bars_are_those_of_the_batch_gate(
     assert gate.counts == batch.report.counts
     assert gate.missing_bars == batch.report.missing_bars
     assert b"".join(record.tobytes() for record in accepted) == expected.tobytes()
+
+
+def split_rows(splits: list[tuple[int, float]]) -> np.ndarray:
+    rows = [(START + minute * MINUTE, value, 0, AdjustmentKind.SPLIT) for minute, value in splits]
+    return np.array(rows, ADJUSTMENT)
+
+
+@pytest.mark.parametrize(
+    ("closes", "splits", "jumps"),
+    [
+        ([100, 101, 25.3, 25.2], [(2, 4.0)], 0),
+        ([100, 101, 25.3, 25.2], [], 1),
+        ([100, 101, 1010, 1005], [(2, 0.1)], 0),
+        ([100, 50, 12.6, 12.6], [(1, 2.0), (2, 4.0)], 0),
+        ([100, 101, 102, 103], [(2, 4.0)], 1),  # adjusted already: the split itself jumps
+        ([100, 101, 10, 25.2], [(2, 4.0)], 2),  # a crash on the day of the split
+        ([100, 101, 25.3, 25.2], [(3, 4.0)], 2),  # declared a bar late
+    ],
+)
+@pytest.mark.parametrize("jump", ["warn", "drop"])
+def test_a_declared_split_is_no_jump_in_either_gate(
+    configs: dict[str, Config],
+    closes: list[float],
+    splits: list[tuple[int, float]],
+    jumps: int,
+    jump: str,
+) -> None:
+    config, declared = configs[jump], DeclaredSplits(split_rows(splits))
+    stamps = START + np.arange(len(closes)) * MINUTE
+    columns = dict.fromkeys(("open", "high", "low", "close"), np.array(closes, float))
+    raw = RawRows(Path("rows"), stamps, {**columns, "volume": np.ones(len(closes))}, None, 0)
+    batch = DataGate(config, None, declared)
+    (kept,) = batch.bars(raw, None)
+    gate = BarGate(1, MINUTE, config.feed.quality, None)
+    gate.expect_splits(declared)
+    records = np.zeros(len(closes), BAR)
+    records["ts_ns"], records["volume"] = stamps + MINUTE, 1.0
+    records["bid"] = records["ask"] = np.nan
+    for name in ("open", "high", "low", "close"):
+        records[name] = closes
+    accepted = [record for record in records if gate.check(record).is_accepted]
+    assert gate.counts == batch.report.counts
+    assert b"".join(record.tobytes() for record in accepted) == kept.tobytes()
+    if jump == "warn":
+        assert gate.counts["jump"] == jumps
+
+
+def test_a_split_that_the_prices_do_not_show_is_named_in_its_jump(configs) -> None:
+    prices = np.array([100.0, 101.0, 102.0])
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), prices)
+    gate = DataGate(configs["warn"], None, DeclaredSplits(split_rows([(1, 4.0)])))
+    gate.bars(RawRows(Path("rows"), START + np.arange(3) * MINUTE, numbers, None, 0), None)
+    (found,) = gate.report.examples["jump"]
+    assert found.detail == "close 101 after 100, and a split of 4 is declared"
 
 
 def test_prices_at_or_below_zero_pass_where_the_instrument_says_so_and_jump_nowhere(configs):

@@ -62,18 +62,42 @@ def test_no_folder_to_write_to_is_no_error(tmp_path, monkeypatch):
     calendars._kept.cache_clear()
 
 
-@pytest.mark.parametrize("code", ["ASEX", "XBSE", "XBEL", "XCYS", "XTAE"])
-def test_a_calendar_that_fails_upstream_works_or_is_one_line(code):
-    table, refusal = None, None
-    try:
-        table = session_table(code, ns("2024-05-02"), ns("2024-05-08"))
-    except ConfigError as error:
-        refusal = error
-    if refusal is not None or table is None:
-        assert refusal.key == "risk.market_hours"
-        assert f"cannot build {code}" in str(refusal)
-        assert "\n" not in str(refusal)
-        return
+def is_session(code, date):
+    table = session_table(code, ns(date), ns(date))
+    return np.datetime64(date, "D").astype(int) in table["session"]
+
+
+@pytest.mark.parametrize(
+    ("code", "traded", "closed"),
+    [
+        # Sunday to Thursday until 2026-01-04, Monday to Friday from then on
+        ("XTAE", ["2025-12-28", "2026-01-04", "2026-01-09"], ["2025-12-26", "2026-01-11"]),
+        # Saturdays on which the market was open, and ordinary ones
+        ("XBOM", ["2024-01-20", "2025-02-01"], ["2024-01-27", "2025-02-08", "2024-01-26"]),
+        ("XMOS", ["2024-04-27", "2024-11-02", "2024-12-28"], ["2024-04-20", "2024-12-21"]),
+        ("XKRX", ["1998-11-28", "1998-12-05"], ["1998-12-12", "1998-11-29"]),
+    ],
+)
+def test_a_week_that_changed_and_a_saturday_that_traded_are_seen(code, traded, closed):
+    assert [date for date in traded if not is_session(code, date)] == []
+    assert [date for date in closed if is_session(code, date)] == []
+
+
+def test_the_sunday_and_the_friday_of_tel_aviv_close_early():
+    table = session_table("XTAE", ns("2025-12-25"), ns("2026-01-12"))
+    closes = dict(zip(table["session"].tolist(), table["close_ns"].tolist(), strict=True))
+    at = {
+        "2025-12-28": "2025-12-28T13:40",
+        "2025-12-29": "2025-12-29T15:15",
+        "2026-01-09": "2026-01-09T11:50",
+    }
+    for date, close in at.items():
+        assert closes[int(np.datetime64(date, "D").astype(int))] == ns(close)
+
+
+@pytest.mark.parametrize("code", ["ASEX", "XBSE", "XBEL", "XCYS"])
+def test_a_calendar_that_needs_orthodox_easter_is_built(code):
+    table = session_table(code, ns("2024-05-02"), ns("2024-05-08"))
     dates = set(table["session"].astype("datetime64[D]").astype(str))
     assert "2024-05-03" not in dates
     assert "2024-05-06" not in dates

@@ -101,6 +101,7 @@ FACTS = {
     "trading_state": "REDUCING", "state_reason": "DAILY_LOSS_LIMIT", "equity": 99_000.0,
     "cash": 90_000.0, "day_pnl": -750.0, "max_daily_loss": 1000.0, "open_pnl": 12.5,
     "timestamp": "2024-03-04T14:31:00Z", "feed_lag_s": 0.25, "slices": 10, "orders": 3, "fills": 2,
+    "denied": 7, "throttled": 4,
     "positions": {"ACME": {"qty": 10.0, "price": 118.5, "unrealized_pnl": 12.5}},
     "refused": {"late": 2}, "model": {"failures": 1, "last_error": "no answer"},
 }  # fmt: skip
@@ -114,7 +115,7 @@ def test_the_view_shows_state_money_positions_and_reasons(width):
     view.on_event({"event": "action_generated", **AT, "action": "HOLD", "reason": "WARMUP"})
     view.on_event(DENIED)
     text = drawn(view, width)
-    for word in ("REDUCING DAILY_LOSS_LIMIT", "75% used", "118.5", "HOLD WARMUP", "1 denied",
+    for word in ("REDUCING DAILY_LOSS_LIMIT", "75% used", "118.5", "HOLD WARMUP", "7 denied",
                  "POSITION_LIMIT", "2 bars late", "trader kill --reason"):  # fmt: skip
         assert word in text, word
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
@@ -133,7 +134,7 @@ def test_of_many_symbols_the_held_and_the_busy_are_shown_and_the_rest_counted():
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
-def test_events_from_many_threads_while_it_is_drawn_are_all_counted():
+def test_what_many_threads_tell_while_it_is_drawn_is_shown():
     view = PaperView("busy", ["ACME"])
 
     def tell() -> None:
@@ -146,7 +147,8 @@ def test_events_from_many_threads_while_it_is_drawn_are_all_counted():
         thread.start()
     while any(thread.is_alive() for thread in threads):
         assert "REDUCING" in drawn(view) or "STARTING" in drawn(view)
-    assert "1800 denied" in drawn(view)
+    assert "7 denied, 4 throttled" in drawn(view)
+    assert "POSITION_LIMIT" in drawn(view)
 
 
 @pytest.mark.process

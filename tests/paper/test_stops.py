@@ -174,6 +174,8 @@ def test_an_operator_who_touches_halt_stops_the_run(paper):
     (run,) = json.loads(paper.run("status", "--json").stdout)["runs"]
     assert (run["run_id"], run["state"], run["mode"]) == (paper.run_dir.name, "halted", "paper")
     assert [held["qty"] for held in run["positions"]] == [10.0]
+    assert run["positions"][0]["unrealized_pnl"] == run["unrealized_pnl"]
+    assert (run["slices"], run["fills"], run["denied"], run["refused"]) == (3, 1, 0, {})
     assert run["commissions"] > 0.0
     assert run["equity"] == pytest.approx(
         100_000 + run["realized_pnl"] + run["unrealized_pnl"] - run["commissions"]

@@ -44,8 +44,8 @@ def limits(**changes):
     return RiskLimits(**(values | changes))
 
 
-def check(side="BUY", size=100.0, price=100.0, portfolio=None, **changes):
-    order = Order("ACME", side, size, price)
+def check(side="BUY", size=100.0, price=100.0, portfolio=None, is_share=False, **changes):
+    order = Order("ACME", side, size, price, is_share=is_share)
     return pre_trade_check(order, limits(**changes), portfolio or Portfolio(cash=100_000.0))
 
 
@@ -550,6 +550,19 @@ def test_trading_state_and_its_cause_are_those_of_the_portfolio():
     state = Portfolio(1e6, {"ACME": 5.0}, trading_state=TradingState.REDUCING)
     assert check("SELL", 5.0, portfolio=state).allowed
     assert check("BUY", 5.0, portfolio=state).reason is Reason.REDUCE_ONLY
+
+
+def test_a_share_of_the_money_is_trimmed_to_what_can_be_paid_as_in_a_run():
+    poor = {"portfolio": Portfolio(40_000.0), "max_position_concentration": None}
+    verdict = check(**poor, size=500.0, is_share=True)
+    assert (verdict.allowed, verdict.reason) == (False, Reason.TRIMMED_TO_CASH)
+    assert (verdict.approved_size, verdict.observed, verdict.limit) == (400.0, 50_000.0, 40_000.0)
+    assert check(**poor, size=400.0, is_share=True).allowed
+    nothing = {**poor, "portfolio": Portfolio(99.0)}
+    assert check(**nothing, size=500.0, is_share=True).reason is Reason.BUYING_POWER
+    reversal = {**poor, "max_order_size": None, "portfolio": Portfolio(30_000.0, {"ACME": 100.0})}
+    trimmed = check("SELL", 700.0, **reversal, is_share=True)
+    assert (trimmed.reason, trimmed.approved_size) == (Reason.TRIMMED_TO_CASH, 500.0)
 
 
 def test_margin_is_off_until_it_is_allowed():

@@ -25,7 +25,23 @@ ACCOUNT = {
     "max_daily_loss": 1000.0,
     "drawdown_frac": 0.001,
     "max_drawdown_frac": None,
-    "positions": [{"symbol": "ACME", "qty": 100, "avg_price": 500, "mark": 499.6, "max_qty": 1000}],
+    "positions": [
+        {
+            "symbol": "ACME",
+            "qty": 100,
+            "avg_price": 500,
+            "mark": 499.6,
+            "max_qty": 1000,
+            "unrealized_pnl": -40.0,
+        }
+    ],
+    "slices": 120,
+    "fills": 6,
+    "denied": 3,
+    "throttled": 2,
+    "feed_lag_s": 0.25,
+    "refused": {"late": 2},
+    "model": {"failures": 1, "last_error": "no\nanswer"},
     "working_orders": 1,
     "orders_sent": 7,
     "last_bar_ns": 1_795_000_000_000_000_000,
@@ -66,7 +82,10 @@ def test_running_run_with_its_account(trader_home):
     assert run["last_bar_age_s"] == pytest.approx(time.time() - 1_795_000_000, abs=3600)
     assert re.search(r"last bar \S+, -?[\d,]+ s ago", text)
     assert "cash 50,000.00" in text
-    assert "ACME  100 of 1,000 at 500, mark 499.6" in text
+    assert "ACME  100 of 1,000 at 500, mark 499.6, unrealised -40.00" in text
+    assert "120 slices, 6 fills, 3 denied, 2 throttled, feed lag 0.25 s" in text
+    assert "2 bars late, 1 model failures (no\\nanswer)" in text
+    assert {key: run[key] for key in status.COUNTS} == {key: ACCOUNT[key] for key in status.COUNTS}
 
 
 def test_killed_run_is_halted_with_the_way_to_clear_it(trader_home):

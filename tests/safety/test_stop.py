@@ -253,6 +253,38 @@ def test_holder_that_is_not_the_registered_process_is_not_stopped(trader_home):
     assert "is not to be found here, and somebody still holds the run" in target.trouble
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("before", ["nobody", "a process that is gone"])
+def test_start_that_writes_itself_down_after_the_runs_were_read_is_ended(trader_home, before):
+    """On a read-only disk it cannot see the latch in the page: it would have traded on."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    held, lease = holding(trader_home, "1")
+    if before == "nobody":
+        lease._write(bytes(64), latch.RUNNER_AT)
+        os.unlink(os.path.join(lease.folder, registry.ENTRY))
+    target = target_of(trader_home, bound=False)
+    started = registry.Runner(process.pid, processes.start_token(process.pid), registry.STARTING, 0)
+    lease._write(registry.encode_runner(started), latch.RUNNER_AT)
+    reaper = threading.Thread(target=lambda: (process.wait(), lease.drop_files()))
+    reaper.start()
+    barrier.pass_barrier([target])
+    reaper.join()
+    held.__exit__(None, None, None)
+    assert process.returncode == -9
+    assert (target.outcome, target.trouble) == (barrier.ENDED, "")
+
+
+def test_start_that_leaves_before_it_has_written_itself_down_is_dead(trader_home):
+    held, lease = holding(trader_home, "1")
+    lease._write(bytes(64), latch.RUNNER_AT)
+    os.unlink(os.path.join(lease.folder, registry.ENTRY))
+    target = target_of(trader_home, bound=False)
+    lease.drop_files()
+    barrier.pass_barrier([target])
+    held.__exit__(None, None, None)
+    assert (target.outcome, target.trouble) == (barrier.DEAD, "")
+
+
 def test_lock_that_fails_proves_nothing(trader_home, monkeypatch):
     held, _ = holding(trader_home, "1")
     run = registry.Run(str(trader_home), "r1")

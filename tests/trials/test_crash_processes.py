@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import desk
 from tests.harness.disks import run_mount, why_no_mount
+from tests.tiers import cases
 
 pytestmark = pytest.mark.process
 
@@ -27,6 +28,17 @@ class Desk(desk.Desk):
         """Wait until the run has a journal, and a moment more."""
         deadline = time.monotonic() + 60
         while not list(self.folder.glob("runs/*/journal.sqlite")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def registered(self, process: "subprocess.Popen[str]") -> None:
+        """Wait until this process holds the run: before, Python may not see to signals yet."""
+        deadline = time.monotonic() + 60
+        while process.poll() is None:
+            for path in self.folder.glob("home/registry/live-*/run.json"):
+                with contextlib.suppress(OSError, ValueError):
+                    if json.loads(path.read_text())["pid"] == process.pid:
+                        return
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -56,7 +68,7 @@ def desk_in_a_new_folder(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(cases(4, fewest=1)))
 def test_a_run_killed_at_random_moments_ends_as_its_backtest(desk: Desk, seed: int):
     chance = random.Random(seed)
     for _ in range(3):
@@ -72,13 +84,12 @@ def test_a_run_that_ctrl_c_ends_at_random_goes_on_and_reproduces_itself(desk: De
     chance = random.Random(5)
     for presses in (1, 2, 1):
         process = desk.paper(SLOW)
-        desk.begun(process)
+        desk.registered(process)
         time.sleep(chance.uniform(0.0, 0.2))
         for _ in range(presses):
             process.send_signal(signal.SIGINT)
         code, _, err = desk.end(process)
-        # A second press that comes before Python sees to signals ends it: a shell says 130, too.
-        assert code == 130 or (presses == 2 and code == -signal.SIGINT), err
+        assert code == 130, err
         assert "Traceback" not in err
     assert desk.end(desk.paper())[0] == 0
     desk.assert_sound()

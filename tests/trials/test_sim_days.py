@@ -21,6 +21,7 @@ from tests.harness.virtualtime import (
     VirtualLoop,
     run_virtually,
 )
+from tests.tiers import cases
 from trader.engine import recover
 from trader.engine.loop import ExecutionLoop
 from trader.feeds import bargate
@@ -28,7 +29,8 @@ from trader.journal.records import Entry
 
 pytestmark = pytest.mark.process  # none is started, but it is a harness: not for the inner loop
 
-DAYS, CHUNKS = 16, 2
+DAYS = cases(32, fewest=8)
+CHUNKS = DAYS // 8
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

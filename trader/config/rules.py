@@ -91,6 +91,23 @@ def _market_feed(config: "Config") -> Iterator[Found]:
             yield f"feed.symbols.{name}", "is not one of the instruments"
 
 
+def _resampling(config: "Config") -> Iterator[Found]:
+    source_s, period_s = config.feed.period_seconds, config.bar_period_seconds
+    if source_s is None or source_s == period_s:
+        return
+    if source_s > period_s:
+        yield (
+            "feed.period_seconds",
+            f"is {source_s:g}, longer than bar_period_seconds ({period_s:g}): bars can be made "
+            "longer, not shorter",
+        )
+    elif config.bar_unit is None and round(period_s * 1e9) % round(source_s * 1e9):
+        yield (
+            "feed.period_seconds",
+            f"is {source_s:g}, and bar_period_seconds ({period_s:g}) is no multiple of it",
+        )
+
+
 def _hours(config: "Config") -> Iterator[Found]:
     hours, period_s = config.risk.market_hours, config.bar_period_seconds
     if period_s < SECONDS_PER_DAY:
@@ -255,6 +272,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("instruments",), _instruments),
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
+    (("bar_period_seconds", "feed"), _resampling),
     (("features",), _features),
     (("model", "train"), _model),
     (("train", "feed"), _train),

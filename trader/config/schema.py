@@ -82,6 +82,18 @@ class Config(Section):
         return round(self.bar_period_seconds * 1_000_000_000)
 
     @property
+    def is_resampled(self) -> bool:
+        """Whether the feed's bars are shorter ones, which are made into ours."""
+        return self.feed.period_seconds not in (None, self.bar_period_seconds)
+
+    @property
+    def at_source(self) -> "Config":
+        """The config of the bars as the feed has them."""
+        if not self.is_resampled:
+            return self
+        return self.model_copy(update={"bar_period_seconds": self.feed.period_seconds})
+
+    @property
     def bar_unit(self) -> str | None:
         """`day`, `week` or `month` where a bar is one, None where it is seconds."""
         return next((u for u, s in PERIODS.items() if s == self.bar_period_seconds), None)

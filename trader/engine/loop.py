@@ -66,6 +66,7 @@ class ExecutionLoop:
     ) -> None:
         self.hooks = hooks or Hooks()
         self.refused: dict[str, int] = {}  # bars not traded on, by use
+        self.denied = self.throttled = 0  # orders that the decisions of this start asked for
         self._taker = taker
         self._signals = signals
         self._guard = guard
@@ -156,9 +157,15 @@ class ExecutionLoop:
         for one, answer in zip(portion.slices, answers, strict=True):
             async with self._lock:
                 await self._taker.take(one.bars, answer)
+                self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
         self.publish()
+
+    def _count(self, decisions: np.ndarray) -> None:
+        is_left = decisions["approved_qty"] != 0.0
+        self.denied += int(np.count_nonzero((decisions["requested_qty"] != 0.0) & ~is_left))
+        self.throttled += int(np.count_nonzero((decisions["throttle"] != 0) & is_left))
 
     async def _note(self, refused: Sequence[RefusedBar]) -> None:
         async with self._lock:

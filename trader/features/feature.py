@@ -64,6 +64,10 @@ class Params:
     def __contains__(self, param: str) -> bool:
         return param in self._values
 
+    def look(self, param: str) -> Any:
+        """The value of `param`, which stays to be taken."""
+        return self._values.get(param)
+
     def take(self, param: str) -> Any:
         """The value of `param`, None where it is not set."""
         self._known.append(param)

@@ -14,6 +14,13 @@ import numpy as np
 from trader.core.book import NO_ADJUSTMENTS
 from trader.errors import ConfigError
 from trader.features.bar_history import BarHistory
+from trader.features.chained_features import (
+    SEEN_AS,
+    ChainedFeature,
+    ChainedStream,
+    in_order,
+    named_input,
+)
 from trader.features.feature import FeatureGroup, Params, did_you_mean
 from trader.features.feature_types import FRAME, PYTHON, feature_types
 from trader.features.forward_prices import ForwardPrices
@@ -54,6 +61,7 @@ class FeatureSet:
         columns: list[str] = []
         long: dict[int, dict[str, Any]] = {}  # features by the period of their own bars
         places: dict[int, list[int]] = {}
+        chained: dict[str, tuple[str, int, dict[str, Any]]] = {}  # input, column and spec by name
         for name, spec in features.items():
             params, column = Params(name, spec), len(columns)
             columns.append(name)
@@ -63,6 +71,9 @@ class FeatureSet:
                 places.setdefault(long_ns, []).append(column)
                 if params.kind == FRAME:
                     raise ConfigError("has no meaning for type frame", key=params.key("bars"))
+            elif params.kind not in (PYTHON, FRAME) and (source := named_input(params)) is not None:
+                of_input = {**params.rest(), "type": params.kind, "input": SEEN_AS}
+                chained[name] = source, column, of_input
             elif params.kind in TYPES:
                 kernels.append(read_kernel(params, column))
             elif params.kind == FRAME:
@@ -90,6 +101,10 @@ class FeatureSet:
         self._frames = FrameFeatures(frames, named) if frames else None
         if self._frames is not None:
             self._groups.append(self._frames)
+        for name in in_order({name: of[0] for name, of in chained.items()}, columns):
+            source, column, spec = chained[name]
+            inner = FeatureSet({name: spec}, n_symbols, sessions, period_ns, search_paths, symbols)
+            self._groups.append(ChainedFeature(inner, columns.index(source), column))
 
     def adjusted_by(self, adjustments: np.ndarray) -> "FeatureSet":
         """The same set, which sees prices through ADJUSTMENT records from now on."""
@@ -169,6 +184,10 @@ class FeatureStream:
 
     def warm_up(self, bars: np.ndarray) -> None:
         """Take in BAR records (n,) as `update` would one by one, faster and without values."""
+        if any(isinstance(stream, ChainedStream) for stream in self._streams):
+            for bar in bars:
+                self.update(bar)
+            return
         history = BarHistory(self.prices.take(bars), self._n_symbols)
         for stream in self._streams:
             stream.warm_up(history)
@@ -188,4 +207,4 @@ def _check_names(names: Sequence[str], frames: Sequence[tuple[FrameFunction, int
 
 def _no_type(params: Params) -> str:
     near = did_you_mean(params.kind, [kind.name for kind in feature_types()])
-    return f"unknown feature type {params.kind!r}{near} (docs/features.md lists them all)"
+    return f"unknown feature type {params.kind!r}{near} (docs/features.md, docs/talib.md)"

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trader.core.schema import BAR, NS_PER_SECOND
+from trader.core.schema import NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.features.bar_history import BarHistory
 from trader.features.feature import Params
+from trader.hours.long_periods import FormingBars, long_bars, long_ends
 
 if TYPE_CHECKING:
     from trader.features.feature_set import FeatureSet, FeatureStream
 
 LONGEST_S = 86_400
-LAST = ("close", "bid", "ask")
 
 
 def read_long_period(params: Params, period_ns: int) -> int:
@@ -43,22 +43,6 @@ def read_long_period(params: Params, period_ns: int) -> int:
             key=key,
         )
     return long_ns
-
-
-def long_ends(stamps_ns: np.ndarray, sessions: np.ndarray, long_ns: int) -> np.ndarray:
-    """When the long bars close that bars closing at `stamps_ns` (n,) lie in.
-
-    Outside of trading hours they are counted from midnight UTC and end where the next begin.
-    """
-    inside = stamps_ns - 1
-    at = np.searchsorted(sessions["open_ns"], inside, side="right") - 1
-    opens = np.append(sessions["open_ns"], np.iinfo(np.int64).max)
-    closes = np.append(sessions["close_ns"], np.iinfo(np.int64).min)
-    is_open = (at >= 0) & (inside < closes[at])
-    start = np.where(is_open, opens[at], 0)
-    ends = start + ((inside - start) // long_ns + 1) * long_ns
-    ends = np.minimum(ends, np.where(is_open, closes[at], opens[at + 1]))
-    return ends.astype(np.int64)
 
 
 class LongFeatures:
@@ -86,18 +70,7 @@ class LongFeatures:
 
     def _closed(self, bars: np.ndarray) -> np.ndarray:
         """The long bars of one symbol that the last of `bars` has seen close."""
-        ends = self.ends(bars["ts_ns"])
-        first = np.flatnonzero(np.concatenate([[True], ends[1:] != ends[:-1]]))
-        last = np.append(first[1:], len(bars)) - 1
-        made = np.zeros(len(first), BAR)
-        made["ts_ns"], made["symbol"] = ends[first], bars["symbol"][0]
-        made["open"] = bars["open"][first]
-        made["high"] = np.maximum.reduceat(bars["high"], first)
-        made["low"] = np.minimum.reduceat(bars["low"], first)
-        number = np.repeat(np.arange(len(first)), last - first + 1)
-        made["volume"] = np.bincount(number, bars["volume"])  # one by one, as a stream adds
-        for name in LAST:
-            made[name] = bars[name][last]
+        made = long_bars(bars, self.ends(bars["ts_ns"]))
         return made[made["ts_ns"] <= bars["ts_ns"][-1]]
 
     def stream(self) -> "LongStream":
@@ -112,8 +85,7 @@ class LongStream:
         inner = features.inner
         self._features, self._columns = features, features.columns
         self._stream: FeatureStream = inner.stream()
-        self._forming = np.zeros(inner.n_symbols, BAR)
-        self._is_forming = [False] * inner.n_symbols
+        self._forming = FormingBars(inner.n_symbols)
         self._values = np.full((inner.n_symbols, len(self._columns)), np.nan)
 
     def update(self, bar: np.void, fields: tuple[Any, ...], row: np.ndarray) -> None:
@@ -129,21 +101,11 @@ class LongStream:
             self._take(bar, int(bar["symbol"]), end)
 
     def _take(self, bar: np.void, symbol: int, end_ns: int) -> None:
-        forming = self._forming[symbol]
-        if self._is_forming[symbol] and forming["ts_ns"] != end_ns:
+        if self._forming.end_ns(symbol) not in (None, end_ns):
             self._close(symbol)
-        if not self._is_forming[symbol]:
-            self._forming[symbol] = bar  # `forming` is a view of it
-            forming["ts_ns"], forming["flags"], forming["volume"] = end_ns, 0, 0.0
-            self._is_forming[symbol] = True
-        forming["high"] = max(forming["high"], bar["high"])
-        forming["low"] = min(forming["low"], bar["low"])
-        forming["volume"] += bar["volume"]
-        for name in LAST:
-            forming[name] = bar[name]
+        self._forming.add(bar, end_ns)
         if end_ns == bar["ts_ns"]:
             self._close(symbol)
 
     def _close(self, symbol: int) -> None:
-        self._values[symbol] = self._stream.update(self._forming[symbol])
-        self._is_forming[symbol] = False
+        self._values[symbol] = self._stream.update(self._forming.take(symbol))

@@ -116,8 +116,11 @@ def adjustment_sources(config: Config) -> tuple[SourceFile, ...]:
     return (source_of(path, len(read_timed_rows(path, KEY, COLUMNS).rows)),)
 
 
-def load_adjustments(config: Config, sessions: np.ndarray) -> np.ndarray:
-    """ADJUSTMENT rows of the config's file, by time; those of one instant as in the file."""
+def load_adjustments(config: Config, sessions: np.ndarray, is_told: bool = True) -> np.ndarray:
+    """ADJUSTMENT rows of the config's file, by time; those of one instant as in the file.
+
+    `is_told`: whether a line says whose rows were left out.
+    """
     if config.feed.adjustments is None:
         return NO_ADJUSTMENTS
     timed = read_timed_rows(config.feed.adjustments, KEY, COLUMNS)
@@ -137,7 +140,7 @@ def load_adjustments(config: Config, sessions: np.ndarray) -> np.ndarray:
             f"{timed.path}: no row is of {', '.join(config.symbols)}; it has "
             f"{', '.join(sorted(others)[:8])}"
         )
-    if others:
+    if others and is_told:
         _log.info("%s: left out rows of %s", timed.path, ", ".join(sorted(others)[:8]))
     adjustments = np.array(found, ADJUSTMENT)
     return adjustments[np.argsort(adjustments["ts_ns"], kind="stable")]

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from trader.config.sections.feed import Quality
+from trader.core.sessions import bar_open_ns
 from trader.feeds.quality import RULES, exact
 from trader.feeds.series import FLOAT_NOISE
+from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import BarClock
 
 NEVER = -(2**63)
@@ -55,12 +57,14 @@ ACCEPTED = Verdict(VerdictKind.ACCEPTED, True)
 class _Series:
     """What is remembered of one symbol."""
 
-    __slots__ = ("close", "first", "latest_ns", "open_time", "refused_jumps")
+    __slots__ = ("close", "first", "latest_ns", "level", "open_time", "refused_jumps", "split")
 
     def __init__(self) -> None:
         self.latest_ns = NEVER  # newest close seen, of a sane bar or not
         self.first: tuple[float, ...] = ()  # values of the first bar of that close
         self.close = math.nan  # of the last accepted bar
+        self.split = 1.0  # by which declared splits make the newest bar's prices comparable
+        self.level = math.nan  # `close` times the split of its bar
         self.open_time: int | None = None  # trading time at which it opened; or its close
         self.refused_jumps = 0  # in a row
 
@@ -85,10 +89,15 @@ class BarGate:
         self._period_ns = period_ns
         self._quality = quality
         self._may_be_negative = may_be_negative or [False] * n_symbols
+        self._splits = DeclaredSplits()
         self._series = [_Series() for _ in range(n_symbols)]
         self._opens: list[int] = []
         if sessions is not None:
             self.extend_sessions(sessions)
+
+    def expect_splits(self, splits: DeclaredSplits) -> None:
+        """Take declared splits for what they are, and not for jumps."""
+        self._splits = splits
 
     def extend_sessions(self, sessions: np.ndarray) -> None:
         """Take a table that reaches further; it must begin where the first one did."""
@@ -109,6 +118,9 @@ class BarGate:
                 return self._refused(VerdictKind.DUPLICATE, "duplicate", "the same bar again")
             return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
+        if self._splits.are_of(symbol):
+            open_ns = bar_open_ns(bar, self._period_ns)
+            series.split = float(self._splits.factors(symbol, np.array([open_ns]))[0])
         rule = broken_rule(values, self._may_be_negative[symbol])
         if rule == "ohlc" and is_noise(values):
             self.equal_by_last_bit += 1
@@ -126,12 +138,12 @@ class BarGate:
         self, series: _Series, ts_ns: int, values: tuple[float, ...], rule: str
     ) -> Verdict:
         """Jump and gap of a bar whose own values are sane (or kept by policy, broken `rule`)."""
-        close, before = values[3], series.close
+        close, before = values[3] * series.split, series.level
         kind = VerdictKind.INVALID if rule else VerdictKind.ACCEPTED
         detail = _shown(values) if rule else ""
         is_defined = close > 0.0 and before > 0.0  # NaN before the first: no jump
         if is_defined and abs(close / before - 1.0) > self._quality.max_jump:
-            jump = f"close {exact(close)} after {exact(before)}"
+            jump = f"close {exact(values[3])} after {exact(series.close)}"
             if self._quality.jump == "warn":
                 kind, rule, detail = max(kind, VerdictKind.JUMP), rule or "jump", detail or jump
                 self.counts["jump"] += 1
@@ -139,7 +151,7 @@ class BarGate:
                 series.refused_jumps += 1
                 return self._refused(VerdictKind.JUMP, "jump", jump)
         series.refused_jumps = 0
-        series.close = close
+        series.close, series.level = values[3], close
         missing = self._missing(series, ts_ns)
         if missing > 0:
             self.counts["gap"] += 1

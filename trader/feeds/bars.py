@@ -19,7 +19,6 @@ from trader.feeds.series import (
     check_unit,
     finding,
     is_price,
-    jump_text,
     jumps_beyond,
     outside_range,
     records,
@@ -27,7 +26,7 @@ from trader.feeds.series import (
     wild,
 )
 from trader.feeds.sessions import off_grid, trading_time_ns
-from trader.feeds.splits import split_sentences
+from trader.feeds.splits import DeclaredSplits, split_sentences
 from trader.hours.periods import bar_clock
 from trader.moments import iso_utc
 
@@ -53,11 +52,17 @@ def check_policies(config: Config) -> None:
 class DataGate:
     """Judges the files of one config. `report` fills up as files pass."""
 
-    def __init__(self, config: Config, sessions: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sessions: np.ndarray | None = None,
+        splits: DeclaredSplits = DeclaredSplits(),  # noqa: B008 - immutable
+    ) -> None:
         check_policies(config)
         self.config = config
         self.sessions = sessions
         self.report = QualityReport(config.feed.quality)
+        self._splits = splits
         self._clock = bar_clock(config)
         by_open = self._clock.is_fixed and config.feed.timestamp == "open"
         self._offset_ns = config.period_ns if by_open else 0
@@ -198,18 +203,18 @@ class DataGate:
         return self._dropped(kind, series, bad)
 
     def _without_jumps(self, series: Series) -> Series:
-        close = series.column("close")
-        if len(close) < 2:
+        if len(series.rows) < 2:
             return series
-        most = self.config.feed.quality.max_jump
-        if self.config.feed.quality.jump == "drop":
-            jumps = wild(close, most, self.config.feed.quality.max_bad_bars)
+        close = self._splits.levels(series, self._clock.opens(series.stamps_ns + self._offset_ns))
+        quality = self.config.feed.quality
+        if quality.jump == "drop":
+            jumps = wild(close, quality.max_jump, quality.max_bad_bars)
         else:
-            jumps = jumps_beyond(close, most)
+            jumps = jumps_beyond(close, quality.max_jump)
         if not jumps.any():
             return series
         self.report.splits += split_sentences(series, jumps)
-        self._judge("jump", series, jumps, lambda row: jump_text(close, row))
+        self._judge("jump", series, jumps, lambda row: self._splits.text(series, close, row))
         return self._dropped("jump", series, jumps)
 
     def _count_gaps(self, series: Series) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.feed import Files, check_present, judged, read_files
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, existing
+from trader.feeds.wide import ANY_SYMBOL
 from trader.hours.tables import is_always_open
 
 LIMITS_OFF = {
@@ -81,7 +82,7 @@ class GateVerdict:
 
 def check_config(config: Config) -> GateVerdict:
     """The files of `config.feed` under its policies. Raises where no row can be judged."""
-    return _checked(config, read_files(config))
+    return _checked(config.at_source, read_files(config.at_source))
 
 
 def check_file(path: Path, terms: FileTerms) -> GateVerdict:
@@ -99,7 +100,7 @@ def check_file(path: Path, terms: FileTerms) -> GateVerdict:
 
 def _read(path: Path, terms: FileTerms) -> Files:
     """The file's rows. Days of an exchange need no zone, and what they are only the rows say."""
-    names = [terms.symbol or "?"]
+    names = [terms.symbol or ANY_SYMBOL]
     try:
         return read_files(_plain(path, names, terms.period_s or GUESS_S, terms))
     except DataError:

@@ -14,15 +14,17 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
-from trader.feeds.adjustments import adjustment_sources
+from trader.feeds.adjustments import adjustment_sources, load_adjustments
 from trader.feeds.bars import DataGate, check_policies
 from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import FileFingerprint, RawRows, SourceFile, joined, parts_of, source_paths
+from trader.feeds.resample import resampled
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
+from trader.feeds.splits import DeclaredSplits
 from trader.feeds.ticks import warn_of_ticks
 from trader.hours.periods import bar_clock
 
@@ -61,14 +63,17 @@ def load_history(config: Config) -> BarSet:
     refuses (all classes at once), for symbols without a row, and for a file that changed while
     it was read.
     """
-    return sound_history(config, read_files(config))
+    source = config.at_source
+    return resampled(config, sound_history(source, read_files(source)))
 
 
 def frame_history(config: Config, frame: "pd.DataFrame") -> BarSet:
     """`load_history` of a pandas frame in place of files."""
     check_policies(config)
-    rows, source = read_frame(frame, config)
-    return sound_history(config, Files([(rows, None)], (source, *adjustment_sources(config))))
+    at_source = config.at_source
+    rows, source = read_frame(frame, at_source)
+    files = Files([(rows, None)], (source, *adjustment_sources(config)))
+    return resampled(config, sound_history(at_source, files))
 
 
 def sound_history(config: Config, files: Files) -> BarSet:
@@ -122,7 +127,8 @@ def judged(config: Config, files: Files) -> BarSet:
     ends = bar_clock(config).spans(np.array([first, last]))
     first, last = min(first, int(ends.open_ns[0])), max(last, int(ends.close_ns[1]))
     sessions = session_table(config.risk.market_hours, first, last)
-    gate = DataGate(config, sessions)
+    splits = DeclaredSplits(load_adjustments(config, sessions, is_told=False))
+    gate = DataGate(config, sessions, splits)
     parts: list[np.ndarray] = []
     while rows:  # each file's columns are let go as soon as its records are made
         raw, symbol = rows.pop(0)

@@ -123,6 +123,11 @@ def open_feed(
     replay, for the first bar of a pipe that has not closed yet, and for what was recognised of a
     pipe's lines. Raises `ConfigError` and `DataError` as `load_history` does.
     """
+    if config.is_resampled and not config.feed.is_file:
+        from trader.feeds.resampled_feed import ResampledFeed
+
+        short: LiveFeed = open_feed(config.at_source, clock, pace, resumed, tell)
+        return ResampledFeed(config, short)
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed
 

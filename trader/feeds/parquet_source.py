@@ -5,8 +5,9 @@ Columns are read as float64, one by one, no row dropped.
 """
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from trader.feeds.raw import (
     volumes_of,
     wanted_columns,
 )
+from trader.feeds.wide import stacked, stored_columns, taken_tickers
 from trader.tables.columns import numbers_of, stamps_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.names import plan_columns
@@ -42,9 +44,10 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     if file.metadata.num_rows == 0:
         raise DataError(f"{path}: columns and no rows")
     notes, dialect, wanted = Notes(path), dialect_of(config), wanted_columns(config)
-    named = _without_tickers(header, path, notes)  # the name that says what it is → the column's
+    named, tickers = _header(header, notes)
+    taken = taken_tickers(path, tickers, config.symbols, notes) if tickers else {}
     index = stored_index(file.schema_arrow)
-    plan = plan_columns(path, [*named], wanted, notes, index)
+    plan = plan_columns(path, [*named, *next(iter(taken.values()), ())], wanted, notes, index)
     check_stamp(config, path, plan)
     places = Places(path, FIRST_ROW)
     columns = _Columns(file, path, named)
@@ -52,38 +55,49 @@ def read_parquet(path: Path, config: Config) -> RawRows:
     of = StampColumn(places, dialect, notes, None if symbols is None else symbols.codes)
     clock = None if plan.clock is None else columns.read(plan.clock)
     stamps = stamps_of(columns.read(plan.names.pop("timestamp")), of, clock)
-    numbers: dict[str, np.ndarray] = {
-        name: numbers_of(columns.read(source), source, places)
-        for name, source in plan.names.items()
-    }
+    raw = RawRows(path, stamps, {}, symbols, FIRST_ROW, plan.extra)
+    if taken:
+        wide = stored_columns(path, plan, taken)
+        raw = stacked(raw, {one: columns.numbers(wide[one], places) for one in wide}, notes)
+    else:
+        raw.numbers = columns.numbers(plan.names, places)
     ticks = None if plan.ticks is None else columns.read(plan.ticks)
-    volumes_of(
-        numbers,
-        None if ticks is None else numbers_of(ticks, str(plan.ticks), places),
-        len(stamps),
-        notes,
-    )
+    counts = None if ticks is None else numbers_of(ticks, str(plan.ticks), places)
+    volumes_of(raw.numbers, counts, len(raw), notes)
     pa.default_memory_pool().release_unused()
-    return RawRows(path, stamps, numbers, symbols, FIRST_ROW, plan.extra, recognised=notes.sentence)
+    raw.recognised = notes.sentence
+    return raw
 
 
-def _without_tickers(header: list[str], path: Path, notes: Notes) -> dict[str, str]:
+class _Header(NamedTuple):
+    """The columns of a file: names that say what they are → as they are stored."""
+
+    named: dict[str, str]
+    tickers: dict[str, dict[str, str]]  # several side by side; `named` is what they share
+
+
+def _header(stored: list[str], notes: Notes) -> _Header:
     """yfinance's names of two levels, such as `('Close', 'AAPL')`, as the word of the price."""
-    pairs = {name: _pair(name) for name in header}
+    pairs = {name: _pair(name) for name in stored}
     levels = [pair for pair in pairs.values() if pair is not None]
     if len(levels) < 4:
-        return {name: name for name in header}
+        return _Header({name: name for name in stored}, {})
     words = [{pair[level] for pair in levels} for level in (0, 1)]
     level = 0 if "Close" in words[0] else 1
-    tickers = sorted(words[1 - level] - {""})
-    if len(tickers) > 1:
-        raise DataError(
-            f"{path}: {len(tickers)} tickers side by side ({', '.join(tickers[:8])}); save one "
-            "file each (path: data/{symbol}.parquet), or stack them: frame.stack('Ticker')"
+    found = sorted(words[1 - level] - {""})
+    if len(found) <= 1:
+        notes.format = "yahoo"
+        notes.add(f"ticker {', '.join(found)}")
+        return _Header(
+            {name if pair is None else pair[level]: name for name, pair in pairs.items()}, {}
         )
-    notes.format = "yahoo"
-    notes.add(f"ticker {', '.join(tickers)}")
-    return {name if pair is None else pair[level]: name for name, pair in pairs.items()}
+    shared: dict[str, str] = {}
+    tickers: dict[str, dict[str, str]] = {}
+    for name, pair in pairs.items():
+        ticker = "" if pair is None else pair[1 - level]
+        columns = tickers.setdefault(ticker, {}) if ticker else shared
+        columns[name if pair is None else pair[level]] = name
+    return _Header(shared, tickers)
 
 
 def _pair(name: str) -> tuple[str, str] | None:
@@ -105,10 +119,14 @@ class _Columns:
     def __init__(self, file: "pq.ParquetFile", path: Path, named: dict[str, str]) -> None:
         self._file, self._path, self._named = file, path, named
 
+    def numbers(self, sources: Mapping[str, str], places: Places) -> dict[str, np.ndarray]:
+        """float64 columns by our names."""
+        return {name: numbers_of(self.read(one), one, places) for name, one in sources.items()}
+
     def read(self, name: str) -> "pa.ChunkedArray":
         import pyarrow as pa
 
-        stored = self._named[name]
+        stored = self._named.get(name, name)
         try:
             return self._file.read(columns=[stored])[stored]
         except (pa.ArrowException, OSError) as error:

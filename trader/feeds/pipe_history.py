@@ -20,6 +20,7 @@ class FeedEnd(Enum):
     OVER = "there is nothing more"
     LOST = "a live feed that ended"
     CUT = "a live feed that ended in the middle of a line"
+    CLOCK = "a live feed that this machine's clock disagrees with"
     CAUGHT_UP = "a recording that reached the present"
 
 

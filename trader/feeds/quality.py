@@ -73,6 +73,7 @@ class QualityReport:
     open_ended: list[str] = field(default_factory=list)  # files whose last line has no line end
     recognised: list[str] = field(default_factory=list)  # sentences: how files were read
     splits: list[str] = field(default_factory=list)  # sentences: jumps that look like one
+    resampled: dict[str, Any] | None = None  # what longer bars were made, and what they lack
     equal_by_last_bit: int = 0  # bars whose high or low lies beside another price by float noise
 
     def add(self, kind: str, count: int, findings: list[Finding]) -> None:
@@ -156,6 +157,7 @@ class QualityReport:
                 "feed.timestamp and risk.market_hours"
             )
         found += self.beside_ticks
+        found += _of_resampling(self.resampled)
         if self.open_ended:
             names = ", ".join(self.open_ended[:8])
             found.append(f"the last line has no line end, and may have been cut off: {names}")
@@ -192,5 +194,26 @@ class QualityReport:
             "open_ended": self.open_ended,
             "splits": self.splits,
             "equal_by_last_bit": self.equal_by_last_bit,
+            "resampled": self.resampled,
             "symbols": self.symbols,
         }
+
+
+def _of_resampling(told: dict[str, Any] | None) -> list[str]:
+    """What longer bars lack, in sentences."""
+    if told is None:
+        return []
+    found = []
+    if told["lacking"]:
+        found.append(
+            f"{told['lacking']:,} of {told['bars']:,} bars of {told['to_seconds']:g} s lack bars "
+            f"of the feed and are made of those that are there; first: {told['examples'][0]}"
+        )
+    if told["in_no_session"]:
+        found.append(f"{told['in_no_session']:,} bars of the feed lie in no session: left out")
+    if told["not_closed"]:
+        found.append(
+            f"the last {told['not_closed']:,} bars of the feed are in a bar that has not closed: "
+            "left out"
+        )
+    return found

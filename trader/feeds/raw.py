@@ -53,9 +53,8 @@ class RawRows:
 
     def place(self, row: int) -> str:
         """`data/acme.csv line 17` or `x.parquet row 15`."""
-        if self.lines is not None:
-            return f"{self.path} line {self.lines[row]}"
-        return f"{self.path} {'line' if self.first_line else 'row'} {row + self.first_line}"
+        number = row + self.first_line if self.lines is None else self.lines[row]
+        return f"{self.path} {'line' if self.first_line else 'row'} {number}"
 
     def release(self) -> dict[str, np.ndarray]:
         """The columns, of which the rows here let go: the caller frees each as it is copied."""

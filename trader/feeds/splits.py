@@ -1,10 +1,13 @@
-"""Jumps of prices that look like a split that nobody adjusted for.
+"""Splits that are declared, and jumps of prices that look like one that is not.
 
-Law: says what it looks like and changes nothing. A print that comes back at once is no split.
+Law: says what it looks like and changes nothing. A print that comes back at once is no split. A
+declared split is no jump; prices that do not follow it jump by it.
 """
 
 import numpy as np
 
+from trader.core.book import NO_ADJUSTMENTS
+from trader.core.schema import AdjustmentKind
 from trader.feeds.series import Series, jump_text
 from trader.moments import iso_utc
 
@@ -16,6 +19,44 @@ MOST_MOVE = 0.25  # by which a close may leave its level meanwhile
 
 
 LISTED = 5
+
+
+class DeclaredSplits:
+    """The splits of `feed.adjustments` (ADJUSTMENT records), as the gates go by them."""
+
+    def __init__(self, adjustments: np.ndarray = NO_ADJUSTMENTS) -> None:
+        splits = adjustments[adjustments["kind"] == AdjustmentKind.SPLIT]
+        self._by_symbol = {}
+        for symbol in set(splits["symbol"].tolist()):
+            own = splits[splits["symbol"] == symbol]
+            factors = np.concatenate([[1.0], np.cumprod(own["value"])])
+            self._by_symbol[symbol] = own["ts_ns"].copy(), factors
+
+    def are_of(self, symbol: int) -> bool:
+        """Whether a symbol has any."""
+        return symbol in self._by_symbol
+
+    def factors(self, symbol: int, opens_ns: np.ndarray) -> np.ndarray:
+        """float64: by what the prices of bars that open then are to be multiplied, so that they
+        are prices of what one unit was at first."""
+        times, factors = self._by_symbol[symbol]
+        found: np.ndarray = factors[np.searchsorted(times, opens_ns, side="right")]
+        return found
+
+    def levels(self, series: Series, opens_ns: np.ndarray) -> np.ndarray:
+        """float64: the closes of a series without what its splits did."""
+        close = series.column("close")
+        if not self.are_of(series.symbol):
+            return close
+        levels: np.ndarray = close * self.factors(series.symbol, opens_ns)
+        return levels
+
+    def text(self, series: Series, levels: np.ndarray, row: int) -> str:
+        """What jumped, and the split that was declared there, if one was."""
+        close = series.column("close")
+        split = levels[row] / close[row] * close[row - 1] / levels[row - 1]
+        declared = f", and a split of {split:.6g} is declared" if abs(split - 1.0) > 1e-6 else ""
+        return jump_text(close, row) + declared
 
 
 def split_sentences(series: Series, jumps: np.ndarray) -> list[str]:

@@ -15,7 +15,7 @@ import concurrent.futures
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,16 +23,19 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
 from trader.core.sessions import bar_open_ns
+from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
-from trader.feeds.live import BadBar, FeedClock, LiveBar, ResumePoint, Tell
+from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, ResumePoint, Tell
+from trader.feeds.pipe_clock import ClockDoubt, ClockNotice, ClockTerms, PipeClock
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
 BLOCKS_WAITING = 16  # 1 MiB of lines read and not yet taken
 
-Item = LiveBar | BadBar
+
+Item = LiveBar | BadBar | FeedNotice
 
 
 class LineSplitter:
@@ -80,7 +83,10 @@ class StdinFeed:
         self._tell = tell
         start = PipeStart(clock.now_ns(), config.feed.trade_history, resumed.was_live)
         self._past = PipeHistory(start, config.period_ns)
+        self._agreement = PipeClock(_clock_terms(config, resumed))
+        self._is_refused = False  # by the clock
         self._is_cut = False  # it ended in the middle of a line
+        self._has_bars = False
         self._last_ns = 0
         self._parser = BarParser(config, tell)
         self._clock = clock
@@ -90,13 +96,15 @@ class StdinFeed:
         self._apart_s = config.feed.clock_tolerance_seconds
         self._lines_read = 0
         self._closed = threading.Event()
-        self._queue: asyncio.Queue[list[Item] | OSError | None] = asyncio.Queue(BLOCKS_WAITING)
+        self._queue: asyncio.Queue[list[Item] | Exception | None] = asyncio.Queue(BLOCKS_WAITING)
 
     @property
     def end(self) -> FeedEnd:
         """What it means that nothing more comes."""
         if self._past.caught_up:
             return FeedEnd.CAUGHT_UP
+        if self._is_refused:
+            return FeedEnd.CLOCK
         if self._is_cut:
             return FeedEnd.CUT
         end_ns = self._range[1]
@@ -112,12 +120,15 @@ class StdinFeed:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, args=(loop,), name="stdin", daemon=True).start()
         while (items := await self._queue.get()) is not None:
-            if isinstance(items, OSError):
+            if isinstance(items, Exception):
                 raise items
             for item in items:
                 if self._closed.is_set() or self._is_too_late(item):
                     return
                 yield item
+                if isinstance(item, ClockNotice) and item.is_proof:
+                    self._is_refused = True
+                    return
 
     async def aclose(self) -> None:
         """Nothing more is yielded. The reader ends with its next line or with the process."""
@@ -138,42 +149,55 @@ class StdinFeed:
             self._is_cut = any(isinstance(item, BadBar) for item in rest)
             self._hand_over(loop, rest)
             self._hand_over(loop, None)
-        except OSError as error:
+        except (OSError, DataError) as error:
             self._hand_over(loop, error)
 
     def _items(self, lines: list[tuple[bytes, bool]]) -> list[Item]:
         received_ns = self._clock.now_ns()
-        items = []
+        items: list[Item] = []
         for line, is_too_long in lines:
             self._lines_read += 1
-            item = self._item(line, is_too_long, received_ns) if line.strip() else None
-            if isinstance(item, BadBar):
-                item = replace(item, line_number=self._lines_read)
-            if item is not None:
-                items.append(item)
+            for item in self._line(line, is_too_long, received_ns) if line.strip() else ():
+                if isinstance(item, BadBar):
+                    items.append(replace(item, line_number=self._lines_read))
+                else:
+                    items.append(item)
         return items
 
-    def _item(self, line: bytes, too_long: bool, received_ns: int) -> Item | None:
+    def _line(self, line: bytes, too_long: bool, received_ns: int) -> Iterator[Item]:
+        """What one line gives. `DataError` where the clock is proven wrong by it."""
         if too_long:
-            return BadBar(shown(line), f"longer than {LONGEST_LINE} bytes", received_ns)
+            yield BadBar(shown(line), f"longer than {LONGEST_LINE} bytes", received_ns)
+            return
         bar = self._parser.parse(line, received_ns)
         if isinstance(bar, BadBar):
-            return bar
+            yield bar
+            return
         close_ns = int(bar["ts_ns"])
         self._last_ns = max(self._last_ns, close_ns)
         ahead_s = (close_ns - self._clock.latest_ns()) / NS_PER_SECOND
+        doubt = self._agreement.came(close_ns, received_ns)
+        if doubt is not None:
+            yield self._doubted(doubt, ahead_s)
         if ahead_s > self._range[2] / NS_PER_SECOND + self._apart_s:
             closes = np.datetime64(close_ns, "ns").astype("datetime64[s]")
             text = (
                 f"closes at {closes}Z, {ahead_s:,.0f} s from now: no bar is known before its close"
             )
-            return BadBar(shown(line), text, received_ns, int(bar["symbol"]))
-        if ahead_s > self._apart_s:
+            yield BadBar(shown(line), text, received_ns, int(bar["symbol"]))
+        elif ahead_s > self._apart_s:
             self._leave_out(ahead_s)
-            return None
-        if not self._is_wanted(close_ns, int(bar_open_ns(bar, self._range[2]))):
-            return None
-        return LiveBar(bar, received_ns, close_ns)
+        elif self._is_wanted(close_ns, int(bar_open_ns(bar, self._range[2]))):
+            self._has_bars = True
+            yield LiveBar(bar, received_ns, close_ns)
+
+    def _doubted(self, doubt: ClockDoubt, ahead_s: float) -> ClockNotice:
+        """The doubt for the record; a line for people where no run has begun to record it."""
+        if doubt.is_proof and not self._has_bars:
+            raise DataError(doubt.text)
+        if not self._has_bars and self._tell is not None:
+            self._tell(doubt.text)
+        return ClockNotice("CLOCK_OFFSET", doubt.text, is_proof=doubt.is_proof)
 
     def _leave_out(self, ahead_s: float) -> None:
         """A bar that is still forming: counted, and told of once."""
@@ -200,7 +224,7 @@ class StdinFeed:
         return end_ns is None or close_ns <= end_ns
 
     def _hand_over(
-        self, loop: asyncio.AbstractEventLoop, items: list[Item] | OSError | None
+        self, loop: asyncio.AbstractEventLoop, items: list[Item] | Exception | None
     ) -> None:
         """Put into the queue, waiting while it is full; nowhere to put once the loop is gone."""
         if self._closed.is_set() or items == []:
@@ -219,3 +243,10 @@ class StdinFeed:
             except (concurrent.futures.CancelledError, RuntimeError):
                 self._closed.set()
         waiting.cancel()
+
+
+def _clock_terms(config: Config, resumed: ResumePoint) -> ClockTerms:
+    feed, period_s = config.feed, config.bar_period_seconds
+    is_recording = feed.trade_history or resumed.was_live is False
+    age_s = feed.max_age_bars * period_s
+    return ClockTerms(config.period_ns, feed.clock_tolerance_seconds, age_s, not is_recording)

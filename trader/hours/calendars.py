@@ -21,6 +21,7 @@ import numpy as np
 from trader.core.jit import cache_parents
 from trader.core.schema import NS_PER_SECOND, SESSION
 from trader.errors import ConfigError
+from trader.hours.upstream import mended_calendar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ FOREX = "FX"  # Sunday 17:00 to Friday 17:00 in New York, five sessions that beg
 FOREX_ZONE = "America/New_York"
 DAY_NS = 86_400 * NS_PER_SECOND
 MARKET_HOURS_KEY = "risk.market_hours"
-LAYOUT = 1  # of the files; a change of what is in them takes the next number
+LAYOUT = 2  # of the files; a change of what is in them takes the next number
 FIRST_DAY, LAST_DAY = -106_000, 106_000  # of what has no bounds: the years 1679 to 2260
 HEAD = np.dtype([("known_from", "<i8"), ("known_to", "<i8"), ("zone", "S64")])
 DIGEST_BYTES = 32
@@ -220,11 +221,8 @@ def _unknown(code: str, known: list[str]) -> ConfigError:
 
 
 def _calendar(code: str, start: str, end: str) -> Any:
-    import exchange_calendars as xcals
-
-    mend_offsets()
     try:
-        return xcals.get_calendar(code, start=start, end=end)
+        return mended_calendar(_factory(code), start, end)
     except Exception as error:
         import pandas as pd
 
@@ -234,15 +232,3 @@ def _calendar(code: str, start: str, end: str) -> Any:
             f"{pd.__version__} ({detail[:120]}); use another code, or install another version",
             key=MARKET_HOURS_KEY,
         ) from error
-
-
-def mend_offsets() -> None:
-    """Orthodox Easter under pandas 3.1, which asks offsets for another method than before.
-
-    Without it exchange_calendars 4.13 cannot build ASEX, XBSE, XBEL and XCYS.
-    """
-    from exchange_calendars.pandas_extensions import offsets
-
-    easter = offsets.OrthodoxEaster
-    if "_add_datetime" not in vars(easter) and "_apply" in vars(easter):
-        easter._add_datetime = easter._apply

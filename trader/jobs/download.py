@@ -151,6 +151,7 @@ def download(
             f"{config.feed.type} is no market to download from; ccxt and alpaca are", "feed.type"
         )
     began_s = time.monotonic()
+    config = config.at_source
     job = _Downloader(config, open_source(config), wanted, progress)
     start_ns, end_ns, facts = asyncio.run(job.run())
     seconds = time.monotonic() - began_s

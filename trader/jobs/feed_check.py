@@ -86,6 +86,7 @@ def watch(config: Config, seconds: float, say: Say, out: Path | None = None) -> 
 async def _watched(
     config: Config, seconds: float, say: Say, frames: FrameFile | None
 ) -> dict[str, Any]:
+    config = config.at_source
     source, clock, seen = open_source(config), RealClock(), MarketReport()
 
     def tap(channel: str, raw: object) -> None:

@@ -134,6 +134,11 @@ def _table(
     content = content_of(path, notes)
     check_text(path, content)
     layout = layout_of(path, content, dialect, (), notes)
+    if layout.tickers:
+        raise DataError(
+            f"{path}: columns of {len(layout.tickers)} symbols side by side; give each row its "
+            "symbol in a column, or save one file each"
+        )
     plan = plan_columns(path, layout.names, wanted, notes)
     file = TextFile(path, content, layout)
     there = _sources(plan)

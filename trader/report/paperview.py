@@ -6,7 +6,7 @@ and drawn from another. Says every state in a word, so that it can be read witho
 
 import shutil
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ AROUND = 8  # lines that are not symbols or happenings: head, money, hint, count
 HAPPENINGS = 8
 TOLD = {"order_denied", "order_throttled", "order_sent", "order_filled"}
 TOLD |= {"trading_state_changed", "limit_breach", "error", "trading_started"}
-COUNTED = {"order_denied": "denied", "order_throttled": "throttled"}
+COUNTS = ("slices", "orders", "fills", "denied", "throttled")
 COLOURS = {"ACTIVE": "green", "REDUCING": "yellow", "HALTED": "bold red"}
 LONGEST_SYMBOL = 24
 
@@ -36,23 +36,21 @@ class PaperView:
         self._facts: dict[str, Any] = {}
         self._actions: dict[str, str] = {}  # last one of each symbol, with its reason
         self._touched: dict[str, int] = {}  # when a symbol last did something, as a count
-        self._counts: Counter[str] = Counter()
+        self._events = 0
         self._happenings: deque[str] = deque(maxlen=HAPPENINGS)
 
     def on_event(self, details: Mapping[str, Any]) -> None:
         """Take in a hook event."""
         event, symbol = str(details.get("event")), str(details.get("symbol", ""))
         with self._lock:
-            self._counts["events"] += 1
+            self._events += 1
             if event == "action_generated":
                 reason = details.get("reason")
                 words = str(details.get("action"))
                 self._actions[symbol] = words if reason == "NONE" else f"{words} {reason}"
             if event in TOLD:
                 self._happenings.append(event_line(details))
-                self._touched[symbol] = self._counts["events"]
-            if event in COUNTED:
-                self._counts[COUNTED[event]] += 1
+                self._touched[symbol] = self._events
 
     def on_status(self, facts: Mapping[str, Any]) -> None:
         """Take in the facts of the run as they are now."""
@@ -65,13 +63,13 @@ class PaperView:
         from rich.text import Text
 
         with self._lock:
-            facts, counts = self._facts, Counter(self._counts)
+            facts = self._facts
             lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._happenings]
             table = self._table(facts.get("positions") or {})
         hint = "Ctrl-C stops in order; `trader kill --reason TEXT` stops everything at once"
         # What a low screen cuts off at its foot is the oldest news, never how to stop.
         parts = [_headline(self._name, facts), Text(hint, style="dim", no_wrap=True)]
-        parts += [_money(facts), _counters(facts, counts), table, *reversed(lines)]
+        parts += [_money(facts), _counters(facts), table, *reversed(lines)]
         return Group(*parts)
 
     def _table(self, held: Mapping[str, Mapping[str, float]]) -> "RenderableType":
@@ -130,13 +128,11 @@ def _amount(value: Any) -> str:
     return money(value) if isinstance(value, (int, float)) else "-"
 
 
-def _counters(facts: Mapping[str, Any], counts: Counter[str]) -> "RenderableType":
+def _counters(facts: Mapping[str, Any]) -> "RenderableType":
     from rich.text import Text
 
     model, refused = facts.get("model") or {}, facts.get("refused") or {}
-    parts = [f"{facts.get(name, 0)} {name}" for name in ("slices", "orders", "fills")]
-    parts += [f"{counts[name]} {name}" for name in ("denied", "throttled")]
-    text = ", ".join(parts)
+    text = ", ".join(f"{facts.get(name, 0)} {name}" for name in COUNTS)
     parts = []
     parts += [f"{count} bars {use}" for use, count in sorted(refused.items())]
     if model.get("failures"):

@@ -13,6 +13,7 @@ from trader.safety import processes, registry
 
 HALTED, ENDED, DEAD, NOT_STOPPED = "halted", "killed", "already_dead", "not_stopped"
 AFTER_SIGKILL_S = 2.0
+UNTIL_WRITTEN_S = 1.0  # for a start that holds its run to be in the registry
 NOT_ENDED = (
     "No order can leave, but it is still alive and its working orders are not cancelled: end it "
     "there (in its container, as its user)"
@@ -91,22 +92,46 @@ def gate_state(run: registry.Run) -> str:
 
 
 def _end(target: Target, since_ns: int) -> None:
-    """SIGKILL, and the proof that it worked: the process is gone."""
+    """SIGKILL, and the proof that it worked: the process is gone.
+
+    A start holds the run some milliseconds before it has written itself into the page, so the
+    registry is read again for a while before a holder counts as unknown.
+    """
+    deadline = time.monotonic() + UNTIL_WRITTEN_S
+    while not _ended(target, since_ns):
+        if time.monotonic() >= deadline:
+            # The number in the registry is not the holder: nothing was signalled or is proven.
+            target.trouble = "alive, and its process is not known"
+            if target.run.runner is not None:
+                target.trouble = (
+                    f"pid {target.run.runner.pid} is not to be found here, and somebody still "
+                    "holds the run (in another PID namespace?)"
+                )
+            return target.finish(NOT_STOPPED, since_ns)
+        time.sleep(_POLL_S[1])
+        target.run = target.run.now()
+
+
+def _ended(target: Target, since_ns: int) -> bool:
+    """Ends the process that the registry names. False where that is not who holds the run."""
     runner = target.run.runner
     if runner is None:
-        target.trouble = "alive, and its process is not known"
-        return target.finish(NOT_STOPPED, since_ns)
+        if lock_of(target.run) != registry.FREE:
+            return False
+        target.finish(DEAD, since_ns)
+        return True
     sent = processes.kill_process(runner.pid, runner.started)
-    if sent not in ("", processes.GONE):
-        target.trouble = sent
-        return target.finish(NOT_STOPPED, since_ns)
     if sent == processes.GONE and lock_of(target.run) == registry.HELD:
-        # The number in the registry is not the holder: nothing was signalled, nothing is proven.
-        target.trouble = (
-            f"pid {runner.pid} is not to be found here, and somebody still holds the run (in "
-            "another PID namespace?)"
-        )
-        return target.finish(NOT_STOPPED, since_ns)
+        return False
+    if sent in ("", processes.GONE):
+        _wait_for_the_end(target, runner, since_ns)
+    else:
+        target.trouble = sent
+        target.finish(NOT_STOPPED, since_ns)
+    return True
+
+
+def _wait_for_the_end(target: Target, runner: registry.Runner, since_ns: int) -> None:
     deadline = time.monotonic() + AFTER_SIGKILL_S
     # The lock goes when the last of its threads has gone.
     while (

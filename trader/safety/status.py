@@ -10,6 +10,7 @@ from typing import Any
 
 from trader.safety import latch, pending, records, registry, statedir
 
+COUNTS = ("slices", "fills", "denied", "throttled", "feed_lag_s", "refused", "model")
 LINE = 2_000  # characters of a line at most; what a file says may write nothing else to a terminal
 ACCOUNT_KEYS = (
     "equity",
@@ -96,7 +97,7 @@ def _run(run: registry.Run, kills: list[dict[str, Any]]) -> dict[str, Any]:
         "working_orders": told.get("working_orders"),
         "orders_sent": told.get("orders_sent"),
         "journal_head": told.get("journal_head"),
-        **{key: told.get(key) for key in ACCOUNT_KEYS},
+        **{key: told.get(key) for key in (*COUNTS, *ACCOUNT_KEYS)},
     }
 
 
@@ -196,6 +197,7 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         lines.append(
             f"    {run['trading_state']}  {bar}  {sent}, {_number(run['working_orders'])} working"
         )
+        lines.extend(_count_lines(run))
     if isinstance(run["equity"], (int, float)):
         lines.append(
             f"    equity {_money(run['equity'])}  realised {_money(run['realized_pnl'])}  "
@@ -209,9 +211,25 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
             lines.append(
                 f"    {position.get('symbol')}  {_number(position.get('qty'))} of "
                 f"{_number(position.get('max_qty'))} at {_number(position.get('avg_price'))}, "
-                f"mark {_number(position.get('mark'))}"
+                f"mark {_number(position.get('mark'))}, "
+                f"unrealised {_money(position.get('unrealized_pnl'))}"
             )
     return lines
+
+
+def _count_lines(run: dict[str, Any]) -> list[str]:
+    """How much came and went, and below it what went wrong, where something did."""
+    parts = [f"{run[key]} {key}" for key in COUNTS[:4] if isinstance(run[key], int)]
+    if isinstance(run["feed_lag_s"], (int, float)):
+        parts.append(f"feed lag {_number(round(run['feed_lag_s'], 3))} s")
+    wrong = []
+    if isinstance(run["refused"], dict):
+        wrong += [f"{_number(count)} bars {use}" for use, count in sorted(run["refused"].items())]
+    model = run["model"] if isinstance(run["model"], dict) else {}
+    if model.get("failures"):
+        last = pending.shown(str(model.get("last_error")))
+        wrong.append(f"{_number(model['failures'])} model failures ({last})")
+    return [f"    {', '.join(line)}" for line in (parts, wrong) if line]
 
 
 def _money(value: object) -> str:

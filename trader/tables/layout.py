@@ -7,7 +7,7 @@ header is read where its shape is one vendor's own (Binance, MT4, HistData); any
 import csv
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trader.errors import DataError
@@ -35,6 +35,9 @@ class Layout:
     names: list[str]  # of the columns
     skipped: int  # lines above the first row of values
     ticker: str = ""  # the symbol that stands above the columns
+    tickers: dict[str, dict[str, str]] = field(default_factory=dict)  # side by side, each with the
+    # names that it has → those in `names`
+    shared: list[str] = field(default_factory=list)  # names that belong to no ticker
 
 
 def _is_binance(cells: list[str]) -> bool:
@@ -75,7 +78,7 @@ def layout_of(
         notes.add(f"columns separated by {name}")
     if _is_header(rows[0], own):
         layout = Layout(separator, rows[0], first + 1)
-        _take_tickers(path, layout, rows, notes)
+        _take_tickers(layout, rows, notes)
         _name_format(layout.names, notes)
     else:
         layout = _headerless(path, rows[0], first, separator, dialect, notes)
@@ -148,34 +151,53 @@ def _headerless(
     )
 
 
-def _take_tickers(path: Path, layout: Layout, rows: list[list[str]], notes: Notes) -> None:
+def _take_tickers(layout: Layout, rows: list[list[str]], notes: Notes) -> None:
     """yfinance's rows of tickers, and of the index's name, below (or above) the names."""
-    names = layout.names
-    heads = [row[0].casefold() if row else "" for row in rows[:3]]
-    if set(heads[:2]) == {"price", "ticker"}:
-        prices, tickers = rows[:2] if heads[0] == "price" else rows[1::-1]
-        layout.names, layout.skipped = ["Date", *prices[1:]], layout.skipped + 1
-        if len(rows) > 2 and not any(rows[2][1:]):
-            layout.names[0], layout.skipped = rows[2][0] or "Date", layout.skipped + 1
-    elif len(rows) > 1 and len(rows[1]) == len(names) > 2 and _are_tickers(rows[1]):
-        tickers, layout.skipped = rows[1], layout.skipped + 1
-    else:
+    pair = _names_and_tickers(rows)
+    if pair is None:
         return
+    names, tickers = pair
+    layout.names, layout.skipped = [names[0] or "Date", *names[1:]], layout.skipped + 1
+    if rows[0][0].casefold() in ("price", "ticker"):
+        layout.names[0] = "Date"
+    if len(rows) > 2 and not any(rows[2][1:]) and not re.search(r"\d", rows[2][0]):
+        layout.names[0], layout.skipped = rows[2][0] or "Date", layout.skipped + 1
     different = sorted({ticker for ticker in tickers[1:] if ticker})
     if len(different) > 1:
-        raise DataError(
-            f"{path}: {len(different)} tickers side by side ({', '.join(different[:8])}); save one "
-            "file each (path: data/{symbol}.csv), or stack them: frame.stack('Ticker')"
-        )
+        _take_columns(layout, tickers)
+        return
     notes.format = "yahoo"
     layout.ticker = different[0] if different else ""
     notes.add(f"ticker {layout.ticker}")
 
 
-def _are_tickers(row: list[str]) -> bool:
-    """A row that is empty at first and then repeats one word."""
-    rest = set(row[1:])
-    return not row[0] and len(rest) == 1 and not NUMBER.fullmatch(row[1]) and bool(row[1])
+def _take_columns(layout: Layout, tickers: list[str]) -> None:
+    """Tickers side by side: what each column is, and a name of its own for it."""
+    for index, (name, ticker) in enumerate(zip(layout.names, tickers, strict=True)):
+        if ticker and index:
+            layout.names[index] = f"{name} of {ticker}"
+            layout.tickers.setdefault(ticker, {})[name] = layout.names[index]
+        else:
+            layout.shared.append(name)
+
+
+def _names_and_tickers(rows: list[list[str]]) -> tuple[list[str], list[str]] | None:
+    """(names, tickers) where the first two rows hold them; None where they do not."""
+    if len(rows) < 2 or len(rows[0]) != len(rows[1]) or len(rows[0]) < 3:
+        return None
+    first, second = rows[:2]
+    heads = first[0].casefold(), second[0].casefold()
+    if heads in (("price", "ticker"), ("ticker", "price")):
+        return (first, second) if heads[0] == "price" else (second, first)
+    if second[0] or not all(second[1:]) or any(NUMBER.fullmatch(cell) for cell in second[1:]):
+        return None
+    if len(set(second[1:])) == 1:
+        return first, second
+    for names, tickers in ((first, second), (second, first)):
+        is_known = all(plain_name(name) in KNOWN for name in names[1:])
+        if is_known and len(set(names[1:])) < len(names) - 1:
+            return names, tickers
+    return None
 
 
 def _name_format(names: list[str], notes: Notes) -> None:

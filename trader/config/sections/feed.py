@@ -15,6 +15,7 @@ from trader.config.scalars import (
     OrName,
     OrNone,
     Param,
+    Period,
     Positive,
     Seconds,
     SecondsOrZero,
@@ -143,6 +144,11 @@ class Feed(Section):
         default=1.0,
         description="Time after a bar's close, in seconds, from which a market's history is "
         "believed to hold it.",
+    )
+    period_seconds: OrNone[Period] = Field(
+        default=None,
+        description="Length of the source's bars, in seconds, where it is shorter than "
+        "bar_period_seconds: the feed resamples, closed bars only, none across a session.",
     )
     timestamp: Literal["open", "close"] = Field(
         default="open", description="Whether the source stamps the open or the close of a bar."

@@ -27,6 +27,7 @@ from trader.jobs.backtest import WrittenRun, model_facts
 from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
+    CLOCK,
     CLOSED,
     CONNECTIVITY,
     END,
@@ -58,6 +59,7 @@ EXIT_CODES = {
     CLOSED: 0,
     LOST: TraderError.exit_code,  # the one that a supervisor starts again after
     CAUGHT_UP: DataError.exit_code,
+    CLOCK: DataError.exit_code,
     TERMINATED: 0,
     INTERRUPTED: 130,
     HALTED: HaltedError.exit_code,
@@ -90,9 +92,9 @@ async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> Stop
     if how in (INTERRUPTED, TERMINATED):
         await loop.cancel_working(Reason.SHUTDOWN)
         return stopped
-    if how == LOST:
+    if how in (LOST, CLOCK):
         await loop.cancel_working(Reason.FEED_LOST)
-    if how in (END, LOST, CLOSED, CAUGHT_UP):
+    if how in (END, LOST, CLOSED, CLOCK, CAUGHT_UP):
         return stopped
     handler = RiskEventHandler(opened.lease)
     if how == HALTED:

@@ -7,7 +7,7 @@ positions and the limits it had; only a replay, a recording, and `feed.end` end 
 from trader.engine.loop import StopCause
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.sessions import is_open
-from trader.jobs.paper.guard import CAUGHT_UP, CLOSED, END, LOST
+from trader.jobs.paper.guard import CAUGHT_UP, CLOCK, CLOSED, END, LOST
 from trader.jobs.paper.start import Start
 
 
@@ -22,6 +22,13 @@ def end_of_feed(begun: Start) -> StopCause:
             "the bars began long before the start and were traded as a recording, and now they are "
             "those of now: what was made of the past is no state to trade live on. Set "
             "feed.trade_history: false to warm features with the past, true to go on from it",
+        )
+    if end == FeedEnd.CLOCK:
+        return StopCause(
+            CLOCK,
+            "this machine's clock and the bars disagree (CLOCK_OFFSET tells by how much), and no "
+            "bar would be traded; set the clock (`timedatectl set-ntp true`), or allow such an "
+            "age with feed.max_age_bars",
         )
     if end == FeedEnd.CUT:
         return StopCause(LOST, "the feed ended in the middle of a line")

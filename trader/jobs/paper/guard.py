@@ -15,7 +15,7 @@ HOPELESS_SLICES = 3  # in a row, older than execution.queue_max_age_seconds
 
 KILLED, HALTED, FAULT, CONNECTIVITY = "killed", "halted", "fault", "connectivity"
 INTERRUPTED, TERMINATED, END = "interrupted", "terminated", "end"
-LOST, CLOSED, CAUGHT_UP = "lost", "closed", "caught_up"  # other ends of a live feed
+LOST, CLOSED, CLOCK, CAUGHT_UP = "lost", "closed", "clock", "caught_up"  # ends of a live feed
 
 
 class Guard:

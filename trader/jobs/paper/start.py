@@ -116,8 +116,9 @@ async def first_bar(begun: Start) -> None:
     """
     if begun.history is not None:
         return
-    if isinstance(begun.feed, VenueFeed):
-        begun.facts = await begun.feed.connect()
+    market = getattr(begun.feed, "inner", begun.feed)  # behind a feed that resamples
+    if isinstance(market, VenueFeed):
+        begun.facts = await market.connect()
     if begun.found.slices:
         require_same_facts(begun)
         return

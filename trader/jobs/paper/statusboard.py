@@ -78,6 +78,8 @@ class StatusBoard:
             "slices": snapshot.slices,
             "orders": int(account["next_order_id"]) - 1,
             "fills": int(account["next_fill_id"]) - 1,
+            "denied": self._parts.loop.denied,
+            "throttled": self._parts.loop.throttled,
             "feed_lag_s": max(signals.lag_s, 0.0),
             "refused": dict(self._parts.loop.refused),
             "model": {
@@ -90,6 +92,7 @@ class StatusBoard:
 
     def document(self, facts: dict[str, Any]) -> dict[str, Any]:
         """status.json: the keys of docs/kill-switch.md."""
+        counts = ("slices", "fills", "denied", "throttled", "feed_lag_s", "refused", "model")
         book = self._parts.loop.snapshot().book
         account = book.account[0]
         drawdown = 1.0 - float(account["equity"]) / float(account["peak_equity"])
@@ -113,6 +116,7 @@ class StatusBoard:
             "positions": self._holdings(book.positions),
             "working_orders": facts["working_orders"],
             "orders_sent": self._opened.desk.sent,
+            **{key: facts[key] for key in counts},
             "last_bar_ns": int(account["ts_ns"]) or None,
             "journal_head": str(head),
             "journal_durable": str(self._opened.journal.durable_head),
@@ -131,12 +135,14 @@ class StatusBoard:
         }
 
     def _holdings(self, positions: np.ndarray) -> list[dict[str, Any]]:
+        open_pnl = _unrealized(positions)
         return [
             {
                 "symbol": self._symbols[index],
                 "qty": float(positions[index]["qty"]),
                 "avg_price": float(positions[index]["avg_price"]),
                 "mark": float(positions[index]["mark"]),
+                "unrealized_pnl": float(open_pnl[index]),
                 "max_qty": finite(self._limits["max_position_size"]),
             }
             for index in np.flatnonzero(positions["qty"]).tolist()

@@ -33,6 +33,7 @@ from trader.engine.supervise import (
 )
 from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
+from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import bar_clock
 from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import OpenRun, seen_bars
@@ -93,6 +94,7 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     gate = BarGate(
         len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
     )
+    gate.expect_splits(DeclaredSplits(begun.rules.adjustments))
     seen = seen_bars(begun)
     if begun.history is not None:
         features.prove(begun.history.bars)
