@@ -149,7 +149,10 @@ def test_the_summary_says_what_is_still_to_be_written(folder, capsys):
 @pytest.mark.parametrize(
     ("override", "code", "message"),
     [
-        ("train.estimator=sklearn.svm.SVR", 3, "sklearn.svm.SVR is not a classifier"),
+        ("train.estimator=sklearn.cluster.KMeans", 3, "sklearn.cluster.KMeans is not a class"),
+        ("train.estimator=xgboost.XGBClassifier", 3, "model.type to xgboost"),
+        ("train.split.folds=2000", 3, "cannot be made of 1406 times"),
+        ("train.split.embargo_bars=1100", 3, "fewer folds, a shorter embargo"),
         ("train.params.Cc=1", 3, "did you mean 'C'"),
         ("train.label.threshold_bps=5000", 3, "every one of the"),
         ("train.end=2020-01-01", 3, "no bar lies between"),

@@ -146,6 +146,11 @@ def _model(config: "Config") -> Iterator[Found]:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
     if isinstance(model, OutputRules):
         yield from _output(model)
+    if getattr(model, "window", 1) > 1:
+        if getattr(model, "needs_position", False):
+            yield "model.needs_position", "has no meaning beside model.window: leave one out"
+        if getattr(model, "scope", "row") == "slice":
+            yield "model.scope", "slice has no meaning beside model.window: leave one out"
 
 
 def _output(model: OutputRules) -> Iterator[Found]:

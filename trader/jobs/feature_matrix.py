@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trader.config.load import LoadedConfig
+from trader.config.schema import Config
 from trader.errors import ConfigError, UsageError
-from trader.models.labels import UNLABELLED, bars_inside, forward_labels
+from trader.models.estimators import is_regressor
+from trader.models.label_kinds import labels_of
+from trader.models.labels import UNLABELLED, bars_inside
 from trader.wiring import NOTHING, InMemory, build_features, load_bars, search_paths
 
 if TYPE_CHECKING:
@@ -26,8 +29,9 @@ def feature_frame(
 ) -> "pd.DataFrame":
     """One row a bar: `timestamp` (close, UTC), `symbol`, the features, `warm`, and `label`.
 
-    `label` (an action's number; missing where the horizon ends outside) stands where the config
-    has a `train` section. Raises the errors of config, data and features.
+    `label` stands where the config has a `train` section, as `trader train` learns it: a class's
+    number (an action's; 0 wrong and 1 right of `meta`), or the return for a regressor; missing
+    where it would look outside the span. Raises the errors of config, data and features.
     """
     import pandas as pd
 
@@ -51,12 +55,23 @@ def feature_frame(
         WARM: ~np.isnan(matrix).any(axis=1),
     }
     if config.train is not None:
-        inside = bars_inside(bars, config.period_ns, config.train_span_ns)
-        label = config.train.label
-        labels = forward_labels(bars, inside, label.horizon_bars, label.threshold_bps)
-        columns[LABEL] = pd.array(np.where(labels == UNLABELLED, 0, labels), dtype="Int8")
-        columns[LABEL][labels == UNLABELLED] = pd.NA
+        columns[LABEL] = _label_column(config, features.forward(bars), matrix, features.names)
     return pd.DataFrame(columns)
+
+
+def _label_column(
+    config: Config, bars: np.ndarray, matrix: np.ndarray, names: Sequence[str]
+) -> Any:
+    import pandas as pd
+
+    assert config.train is not None
+    inside = bars_inside(bars, config.period_ns, config.train_span_ns)
+    labels = labels_of(config, bars, inside, matrix, names)
+    if is_regressor(config.train):
+        return np.where(labels.classes == UNLABELLED, np.nan, labels.returns)
+    column = pd.array(np.where(labels.classes == UNLABELLED, 0, labels.classes), dtype="Int8")
+    column[labels.classes == UNLABELLED] = pd.NA
+    return column
 
 
 def write_frame(frame: "pd.DataFrame", path: Path) -> None:

@@ -32,7 +32,7 @@ from trader.models.actions import AnswerError
 from trader.models.decisions import Classes, ModelActions, by_number, plain
 from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
-from trader.models.model_card import read_card
+from trader.models.model_card import needs_classes, read_card
 from trader.models.pinned import read_pinned
 from trader.models.predictor import Predictor
 from trader.user_code.targets import what_failed
@@ -180,9 +180,9 @@ class PredictorModel:
         bad = ~np.isfinite(features)
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
+            name = self.feature_names[column % len(self.feature_names)]
             raise AnswerError(
-                f"the feature {self.feature_names[column]} is {features[row, column]}, which the "
-                "model cannot take",
+                f"the feature {name} is {features[row, column]}, which the model cannot take",
                 start + row,
             ) from None
 
@@ -233,6 +233,12 @@ class FileModel(PredictorModel):
                 f"SHA-256 is {section.sha256}"
             )
         card = read_card(section.path, section.sha256) or {}
+        if section.classes is None and needs_classes(card):
+            pairs = ", ".join(f"{at}: {name}" for at, name in enumerate(card["outputs"]))
+            raise ModelError(
+                f"model.path {section.path}: its card says that its classes are not HOLD, BUY, "
+                f"SELL in this order; write model.classes: {{{pairs}}}"
+            )
         self._take(load_predictor(section, data), section, card, config)
 
 

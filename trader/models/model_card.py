@@ -15,11 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from trader.config.schema import Config
+from trader.config.sections.train import Train
+from trader.core.schema import TradingAction
 from trader.errors import ConfigError, UsageError
+from trader.models.estimators import SAVED_AS, format_of
+from trader.models.label_kinds import META, look_ahead
 from trader.models.training import TrainedModel
 
 CARD_VERSION = 1
 PACKAGES = ("numpy", "scikit-learn", "scipy", "skops", "TA-Lib", "trader")
+LIBRARIES = {"sklearn": (), "lightgbm": ("lightgbm",), "xgboost": ("xgboost", "xgboost-cpu")}
+NAMES = {"sklearn": "scikit-learn", "lightgbm": "LightGBM", "xgboost": "XGBoost"}
+MEANINGS = {
+    "horizon": "sign of the close-to-close return over the next horizon_bars bars",
+    "triple_barrier": "whether a long (BUY) or a short (SELL) from the next open ends at its "
+    "take_profit, within horizon_bars bars",
+    "meta": "whether the trade that the rule makes is a winner",
+}
 
 
 @dataclass(frozen=True)
@@ -52,18 +64,34 @@ def card_of(config: Config) -> dict[str, Any] | None:
 
 def output_path(config: Config, out: str | None, force: bool) -> Path:
     """Where the model goes: `--out`, else `model.path`. `UsageError` if something is there."""
-    if out is None and config.model.type != "sklearn":
-        raise ConfigError(
-            f"`trader train` writes a scikit-learn model, and the config's is of type "
-            f"{config.model.type}; set model.type to sklearn, or name a file with --out",
-            key="model.type",
-        )
-    path = Path(out if out is not None else config.model.path)  # type: ignore[union-attr]
+    path = Path(out if out is not None else _own_path(config))
     for there in (path, card_path(path)):
         if there.is_dir() or (there.exists() and not force):
             remedy = "name a file" if there.is_dir() else "use --force to replace it"
             raise UsageError(f"{there} is there already; {remedy}, or another --out")
     return path
+
+
+def _own_path(config: Config) -> str:
+    """The file that the config names for the model; `ConfigError` where it names none."""
+    train = config.train
+    kind = "sklearn" if train is None else format_of(train)
+    if train is not None and train.label.type == "meta":
+        section: Any = getattr(config.model, "filter", None)
+        if section is None:
+            raise ConfigError(
+                "a meta label trains a second model beside the rule; name a file with --out",
+                key="train.label.type",
+            )
+    else:
+        section = config.model
+    if section.type != kind:
+        raise ConfigError(
+            f"`trader train` writes a {NAMES[kind]} model, and the config's is of type "
+            f"{section.type}; set model.type to {kind}, or name a file with --out",
+            key="model.type",
+        )
+    return str(section.path)
 
 
 def write_model(
@@ -91,29 +119,69 @@ def model_card(
     """Everything worth knowing about the model, as plain JSON values."""
     train = config.train
     assert train is not None, "a model was trained, so there is a train section"
-    final = trained.estimator.steps[-1][1] if train.scale else trained.estimator
+    fitted = trained.fitted
     return {
         "card_version": CARD_VERSION,
-        "format": "skops",
+        "format": SAVED_AS[fitted.kind],
         "sha256": hashlib.sha256(trained.data).hexdigest(),
         "estimator": train.estimator,
-        "params": {key: _plain(value) for key, value in final.get_params(deep=False).items()},
-        "scale": train.scale,
+        "params": {key: _plain(value) for key, value in fitted.params.items()},
+        "scale": train.scale is not False and fitted.kind == "sklearn",
+        "steps": [
+            {"estimator": one.estimator, "params": _plain(one.params)} for one in train.steps
+        ],
         "seed": config.seed,
         "features": list(feature_names),
         "feature_definitions": feature_definitions(config),
         "symbols": list(config.symbols),
         "bar_period_seconds": config.bar_period_seconds,
-        "label": {
-            "meaning": "sign of the close-to-close return over the next horizon_bars bars",
-            "horizon_bars": train.label.horizon_bars,
-            "threshold_bps": train.label.threshold_bps,
-        },
+        "label": label_facts(config),
+        "outputs": outputs_of(trained),
+        "sample_weight": train.sample_weight,
+        "calibration": _plain(fitted.calibration),
         **trained.facts,
         "data": [dict(source) for source in origin.sources],
         "config_sha256": origin.config_sha256,
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": versions_of(train),
     }
+
+
+def outputs_of(trained: TrainedModel) -> list[str] | None:
+    """What each class of the file means, in the order of its columns; None for a number."""
+    codes = trained.fitted.codes
+    return None if codes is None else [trained.class_names[code] for code in codes]
+
+
+def needs_classes(card: Mapping[str, Any]) -> bool:
+    """Whether the config has to say what the classes of a file mean: it knows columns alone."""
+    outputs = card.get("outputs")
+    if card.get("format") == "skops" or not isinstance(outputs, list):
+        return False
+    return outputs != [action.name for action in TradingAction][: len(outputs)] and (
+        outputs != list(META)
+    )
+
+
+def label_facts(config: Config) -> dict[str, Any]:
+    """What was learned, as plain JSON values."""
+    train = config.train
+    assert train is not None
+    label = train.label
+    facts = {
+        "type": label.type,
+        "meaning": MEANINGS[label.type],
+        "horizon_bars": look_ahead(config),
+        "threshold_bps": label.threshold_bps,
+    }
+    if label.type == "horizon":
+        return facts
+    for name in ("stop_loss", "take_profit"):
+        level = getattr(label, name) or getattr(config.exits, name)
+        facts[name] = None if level is None else level.model_dump()
+    if label.type == "meta":
+        rule = config.model.model_dump(mode="json")
+        facts |= {"rule": {key: rule[key] for key in ("buy", "sell")}, "classes": list(META)}
+    return facts
 
 
 def feature_definitions(config: Config) -> dict[str, dict[str, Any]]:
@@ -136,9 +204,10 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
+def versions_of(train: Train) -> dict[str, str]:
+    """Versions of what a model is made with."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, *LIBRARIES[format_of(train)]):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

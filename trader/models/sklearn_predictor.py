@@ -33,7 +33,7 @@ class SklearnPredictor:
             raise ModelError(
                 f"model.path {path}: holds a {type(model).__name__} that was never fitted"
             )
-        _settle(model)
+        settle_jobs(model)
         self._model = model
         self._blas = _blas()
         names = getattr(model, "feature_names_in_", None)
@@ -171,7 +171,7 @@ def _described(model: Any) -> str:
     return name if final is model else f"{name} in a {type(model).__name__}"
 
 
-def _settle(model: Any) -> None:
+def settle_jobs(model: Any) -> None:
     """`n_jobs` of the model and all its fitted parts becomes 1: forests add votes in the order
     threads end."""
     seen: set[int] = set()

@@ -1,11 +1,10 @@
-"""Fits the classifier that a config names on its own features. `trader train` in one function.
+"""Fits the estimator that a config names on its own features. `trader train` in one function.
 
 Law: a row is learned from only if all its features are defined and its label lies wholly inside
 `[train.start, train.end)`; the same inputs give the same model, byte for byte. The score is on the
 rows learned from and is named so.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,26 +13,77 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.config.sections.train import Train
-from trader.core.schema import TradingAction
 from trader.core.sessions import bar_opens
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import bar_label
-from trader.models.estimators import make_estimator
-from trader.models.labels import UNLABELLED, bars_inside, forward_labels
-from trader.models.skops_file import dump_skops
+from trader.models.estimators import is_regressor
+from trader.models.fitting import FittedModel, Lesson, fit
+from trader.models.label_kinds import Labels, labels_of, look_ahead
+from trader.models.labels import UNLABELLED, bars_inside
+from trader.models.sample_weights import uniqueness
 from trader.moments import iso_utc
-from trader.user_code.targets import what_failed
 
 MIN_TRAIN_ROWS = 50
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A fitted classifier, the bytes of its skops file, and what there is to say about it."""
+    """A fitted estimator, the bytes of its file, and what there is to say about it."""
 
-    estimator: Any
-    data: bytes
+    fitted: FittedModel
+    class_names: tuple[str, ...]  # by code
     facts: Mapping[str, Any]  # rows, classes, span, in-sample score, warnings: plain JSON values
+
+    @property
+    def estimator(self) -> Any:
+        """The fitted object."""
+        return self.fitted.estimator
+
+    @property
+    def data(self) -> bytes:
+        """What its file holds."""
+        return self.fitted.data
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What can be learned from some bars: the rows, and what is known of them."""
+
+    bars: np.ndarray  # BAR (n,), prices as features see them
+    matrix: np.ndarray  # f8 (n, k)
+    names: tuple[str, ...]  # of the features
+    labels: Labels
+    inside: np.ndarray  # bool (n,): bars of the training span
+    rows: np.ndarray  # i8 (m,): numbers of bars to learn from
+
+    @property
+    def asked_ns(self) -> np.ndarray:
+        """When the bar of each row closes, and its features are known."""
+        return np.asarray(self.bars["ts_ns"][self.rows])
+
+    @property
+    def known_ns(self) -> np.ndarray:
+        """When the label of each row is known at the latest."""
+        return np.asarray(self.bars["ts_ns"][self.labels.latest[self.rows]])
+
+    def lesson(self, picked: np.ndarray | slice, config: Config) -> Lesson:
+        """Some of the rows, ready to be fitted on."""
+        rows = self.rows[picked]
+        weights = None
+        train = config.train
+        assert train is not None
+        if train.sample_weight == "uniqueness":
+            weights = uniqueness(self.bars["symbol"], rows, self.labels.ends[rows])
+        return Lesson(
+            self.names,
+            self.matrix[rows],
+            self.labels.classes[rows],
+            self.labels.returns[rows],
+            self.labels.names,
+            weights,
+            self.bars["ts_ns"][rows],
+            self.bars["ts_ns"][self.labels.latest[rows]],
+        )
 
 
 def train_model(
@@ -44,38 +94,100 @@ def train_model(
     Raises `ConfigError` for a wrong `train` section or one that asks for what the data does not
     hold, `ModelError` if the fit itself fails.
     """
-    train = config.train
-    if train is None:
-        raise ConfigError("there is no `train` section to say what to fit", key="train")
-    if not feature_names:
-        raise ConfigError("there are no features to learn from", key="features")
-    estimator = make_estimator(config, train)
-    inside = _bars_to_use(config, train, bars)
-    labels = forward_labels(bars, inside, train.label.horizon_bars, train.label.threshold_bps)
-    warm = ~np.isnan(features).any(axis=1)
-    rows = np.flatnonzero(warm & (labels != UNLABELLED))
-    counts = {
-        "in_span": int(np.count_nonzero(inside)),
-        "not_warm": int(np.count_nonzero(inside & ~warm)),
-        "beyond_horizon": int(np.count_nonzero(inside & warm & (labels == UNLABELLED))),
-        "used": len(rows),
-    }
-    classes = _check_rows(train, labels[rows], counts)
-    _check_finite(features, rows, feature_names, bar_names=(bars, config.symbols))
-    answers, notes = _fit(estimator, train, features[rows], labels[rows], feature_names)
-    first = int(bar_opens(bars[rows[:1]], config.period_ns)[0])
-    last = int(bars["ts_ns"][inside][-1])
+    rows = training_rows(config, bars, features, feature_names)
+    return train_on(config, rows)
+
+
+def train_on(config: Config, known: TrainingRows) -> TrainedModel:
+    """Fit on all of the rows; raises as `train_model` does."""
+    lesson = known.lesson(slice(None), config)
+    fitted = fit(config, lesson)
+    counts = row_counts(known)
+    first = int(bar_opens(known.bars[known.rows[:1]], config.period_ns)[0])
+    last = int(known.bars["ts_ns"][known.inside][-1])
     facts = {
         "span": {
             "first_bar_opens": iso_utc(first),
             "last_bar_closes": iso_utc(last),
         },
         "rows": counts,
-        "classes": classes,
-        "in_sample": _score(answers, labels[rows]),
-        "warnings": notes,
+        "classes": class_counts(lesson),
+        "in_sample": fitted.score,
+        "warnings": list(fitted.notes),
     }
-    return TrainedModel(estimator, _dumped(estimator, train), facts)
+    return TrainedModel(fitted, lesson.class_names, facts)
+
+
+def training_rows(
+    config: Config, bars: np.ndarray, features: np.ndarray, feature_names: Sequence[str]
+) -> TrainingRows:
+    """The rows of the training span, checked; raises as `train_model` does."""
+    train = config.train
+    if train is None:
+        raise ConfigError("there is no `train` section to say what to fit", key="train")
+    if not feature_names:
+        raise ConfigError("there are no features to learn from", key="features")
+    is_number = is_regressor(train)  # a wrong class is told before the data is
+    inside = _bars_to_use(config, train, bars)
+    known = labelled_rows(config, bars, features, feature_names, inside)
+    counts = row_counts(known)
+    _check_counts(counts)
+    lesson_classes = known.labels.classes[known.rows]
+    if not is_number:
+        check_classes(config, lesson_classes, known.labels.names)
+    _check_finite(features, known.rows, feature_names, bar_names=(bars, config.symbols))
+    return known
+
+
+def labelled_rows(
+    config: Config,
+    bars: np.ndarray,
+    features: np.ndarray,
+    feature_names: Sequence[str],
+    inside: np.ndarray,
+) -> TrainingRows:
+    """All rows that are warm and have a label, unchecked."""
+    labels = labels_of(config, bars, inside, features, feature_names)
+    warm = ~np.isnan(features).any(axis=1)
+    rows = np.flatnonzero(warm & (labels.classes != UNLABELLED))
+    return TrainingRows(bars, features, tuple(feature_names), labels, inside, rows)
+
+
+def row_counts(known: TrainingRows) -> dict[str, int]:
+    """How many bars there are, and why some of them are not learned from."""
+    inside = known.inside
+    warm = ~np.isnan(known.matrix).any(axis=1)
+    return {
+        "in_span": int(np.count_nonzero(inside)),
+        "not_warm": int(np.count_nonzero(inside & ~warm)),
+        "beyond_horizon": int(
+            np.count_nonzero(inside & warm & (known.labels.classes == UNLABELLED))
+        ),
+        "used": len(known.rows),
+    }
+
+
+def class_counts(lesson: Lesson) -> dict[str, int]:
+    """Rows of each class, by its name."""
+    return {
+        name: int(np.count_nonzero(lesson.classes == code))
+        for code, name in enumerate(lesson.class_names)
+    }
+
+
+def check_classes(config: Config, classes: np.ndarray, names: Sequence[str]) -> None:
+    """`ConfigError` unless there are two classes to tell apart."""
+    assert config.train is not None
+    present = np.unique(classes)
+    if len(present) < 2:
+        label = config.train.label
+        raise ConfigError(
+            f"every one of the {len(classes)} rows is labelled {names[int(present[0])]}; lower "
+            f"train.label.threshold_bps ({label.threshold_bps:g}) or look further ahead "
+            f"than train.label.horizon_bars ({look_ahead(config)})"
+            + ("" if label.type == "horizon" else ", or move the barriers"),
+            key="train.label",
+        )
 
 
 def _bars_to_use(config: Config, train: Train, bars: np.ndarray) -> np.ndarray:
@@ -95,8 +207,8 @@ def _bars_to_use(config: Config, train: Train, bars: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _check_rows(train: Train, labels: np.ndarray, counts: Mapping[str, int]) -> dict[str, int]:
-    """How many rows there are of each class; `ConfigError` if too few to learn from."""
+def _check_counts(counts: Mapping[str, int]) -> None:
+    """`ConfigError` if there are too few rows to learn from."""
     if counts["not_warm"] == counts["in_span"]:
         raise ConfigError(
             f"no feature is ever warm in the {counts['in_span']} bars to train on; train on more "
@@ -107,19 +219,9 @@ def _check_rows(train: Train, labels: np.ndarray, counts: Mapping[str, int]) -> 
         raise ConfigError(
             f"only {counts['used']} rows to learn from, and at least {MIN_TRAIN_ROWS} are needed: "
             f"of {counts['in_span']} bars {counts['not_warm']} have features that are not warm, "
-            f"and {counts['beyond_horizon']} have a label beyond the end of the span",
+            f"and {counts['beyond_horizon']} have no label, or one beyond the end of the span",
             key="train",
         )
-    classes = {action.name: int(np.count_nonzero(labels == action)) for action in TradingAction}
-    present = [name for name, rows in classes.items() if rows]
-    if len(present) < 2:
-        raise ConfigError(
-            f"every one of the {counts['used']} rows is labelled {present[0]}; lower "
-            f"train.label.threshold_bps ({train.label.threshold_bps:g}) or look further ahead "
-            f"than train.label.horizon_bars ({train.label.horizon_bars})",
-            key="train.label",
-        )
-    return classes
 
 
 def _check_finite(
@@ -135,56 +237,5 @@ def _check_finite(
         bars, symbols = bar_names
         raise ModelError(
             f"row {row} (from 0; {bar_label(bars, row, symbols)}): the feature "
-            f"{feature_names[column]} is infinite; a classifier cannot learn from it"
+            f"{feature_names[column]} is infinite; no estimator can learn from it"
         )
-
-
-def _fit(
-    estimator: Any,
-    train: Train,
-    features: np.ndarray,
-    labels: np.ndarray,
-    feature_names: Sequence[str],
-) -> tuple[np.ndarray, list[str]]:
-    """Fit in place; the answers on the rows learned from, and what scikit-learn warned of."""
-    import pandas as pd
-    from threadpoolctl import threadpool_limits
-
-    frame = pd.DataFrame(features, columns=list(feature_names))
-    try:
-        # one thread of linear algebra and of OpenMP: sums come out the same on any machine
-        with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
-            warnings.simplefilter("always")
-            estimator.fit(frame, labels.astype(np.int64))
-            answers = estimator.predict(frame)
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:
-        if type(error).__name__ == "InvalidParameterError":
-            raise ConfigError(str(error), key="train.params") from error
-        raise ModelError(f"{train.estimator} cannot be fitted: {what_failed(error)}") from error
-    notes = [f"{w.category.__name__}: {str(w.message).splitlines()[0]}" for w in caught]
-    return np.asarray(answers), list(dict.fromkeys(notes))
-
-
-def _score(answers: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Fractions of the rows learned from. Optimistic by construction: not a forecast."""
-    present = [action for action in TradingAction if (labels == action).any()]
-    recalls = [float(np.mean(answers[labels == action] == action)) for action in present]
-    return {
-        "accuracy": float(np.mean(answers == labels)),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "majority_class_share": float(max(np.mean(labels == action) for action in present)),
-    }
-
-
-def _dumped(estimator: Any, train: Train) -> bytes:
-    from skops.io.exceptions import UnsupportedTypeException
-
-    try:
-        return dump_skops(estimator)
-    except (UnsupportedTypeException, TypeError) as error:
-        raise ConfigError(
-            f"{train.estimator} cannot be saved by skops ({error}); choose another classifier",
-            key="train.estimator",
-        ) from error
