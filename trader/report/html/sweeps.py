@@ -70,7 +70,7 @@ def _best(document: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         [*(str(row[key]) for key in keys), *(figure(name, row) for name in names)]
         for row in document["top"]
     ]
-    return [f"<p>{text(ridge(document))}</p>", _numbers(head, rows)]
+    return [f"<p>{text(ridge(document))}</p>", _numbers("The best trials", head, rows)]
 
 
 def _folds(document: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
@@ -88,10 +88,10 @@ def _folds(document: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         for fold in document["folds"]
     ]
     told = "In each part of the history: the trial that is best on all the others, and its rank."
-    return [f'<p class="soft">{told}</p>', _numbers(head, rows)]
+    return [f'<p class="soft">{told}</p>', _numbers("Folds", head, rows)]
 
 
-def _numbers(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _numbers(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose columns are all figures."""
     top = "".join(f'<th scope="col" class="number">{text(name)}</th>' for name in head)
     body = "".join(
@@ -99,7 +99,8 @@ def _numbers(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return (
-        '<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead>'
+        '<div class="wide" tabindex="0" role="region" '
+        f'aria-label="{text(title)}"><table><thead>'
         f"<tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
