@@ -244,8 +244,7 @@ def _finish(order: SweepOrder, space: Space, folder: SweepFolder, about: dict[st
     """Write the table, and say what the trials say."""
     outcomes = sorted(folder.outcomes.values(), key=lambda one: one.trial)
     rows = record.rows(outcomes, space.parameters)
-    table = record.table(rows, space.parameters)
-    objective = order.plan.objective
+    table, objective = record.table(rows, space.parameters), order.plan.objective
     best = verdict.ranking(rows, objective)
     done = [one for one in outcomes if one.state == "done"]
     if order.parent is not None:
@@ -276,8 +275,8 @@ def _finish(order: SweepOrder, space: Space, folder: SweepFolder, about: dict[st
         keys = [parameter.key for parameter in space.parameters]
         if order.loaded.config.report:
             write_page(folder.path / REPORT, sweep_page(document, keys, rows))
-        done_so = {"state": "done", "trials": len(outcomes), "params": keys, "document": document}
-        record.write_about(folder.path, about | done_so)
+        about |= {"state": "done", "trials": len(outcomes), "params": keys, "document": document}
+        record.write_about(folder.path, about)
     return Swept(document, table)
 
 
