@@ -76,7 +76,7 @@ REFUSALS = (
     Kind("outcome", "Outcome", "text"),
     Kind("reason", "Reason", "text"),
     Kind("decisions", "Decisions", "number"),
-    Kind("requested", "ResumeRequest", "number"),
+    Kind("requested", "Asked", "number"),
     Kind("approved", "Sent", "number"),
     Kind("observed", "Observed", "number"),
     Kind("limit", "Limit", "number"),
@@ -89,6 +89,7 @@ class RunData(NamedTuple):
     value: dict[str, Any]
     days: Days
     refusals_left_out: int
+    orders_left_out: int
     bars_at_once: int  # bars drawn as one: 1 up to MOST_BARS
 
 
@@ -122,7 +123,8 @@ def run_data(source: Source) -> RunData:
         "lanes": sorted(set(refused.columns["reason"])),
         "tables": tables,
     }
-    return RunData(value, by_day, refused.left_out, at_once)
+    orders = 0 if source.orders is None else source.orders.num_rows
+    return RunData(value, by_day, refused.left_out, max(orders - MOST_ORDERS, 0), at_once)
 
 
 def curve_of_many(source: Source, name: str) -> dict[str, Any]:
