@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,19 @@ def test_any_number_of_workers_writes_the_same_bytes(demo, capsys, tmp_path, cre
         crews
     )  # of the sweeps before it, too
     assert run_command(["runs", "list", "--dir", str(tmp_path / "runs")]) == 0
+
+
+def test_memory_does_not_grow_with_the_number_of_trials(demo):
+    def peak(trials):
+        tracemalloc.start()
+        trader.sweep(demo, {"broker.cash": range(100_000, 100_000 + trials)}, set={"report": False})
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # imports, caches
+    each = (peak(60) - peak(10)) / 50
+    assert each < 20_000  # bytes a trial; the equity of one is 1,200 bars of 40
 
 
 def test_a_wrong_combination_is_a_row(demo):
