@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
+from trader.config.instrument_rules import own_limits
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
 from trader.config.sections.exits import Exits
 from trader.config.sections.model import OutputRules
@@ -270,6 +271,7 @@ def _watchdog(config: "Config") -> Iterator[Found]:
 
 RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
     (("instruments",), _instruments),
+    (("instruments", "risk"), own_limits),
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),

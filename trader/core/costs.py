@@ -66,7 +66,7 @@ def affordable_size(broker, position, order, money):
     Slippage and the commission of the whole order are paid from it. +inf never, 0 without a price.
     """
     side, closed = order
-    price = abs(expected_price(broker, position, side))
+    price = abs(expected_price(broker, position, side)) * position["unit_value"]
     fixed = max(broker["commission_minimum"], 0.0)
     per_unit = 0.0
     if broker["commission_type"] == COMMISSION_BPS:
@@ -77,6 +77,8 @@ def affordable_size(broker, position, order, money):
         fixed = max(fixed, broker["commission_value"])
     if not (price > 0.0 and price + per_unit < math.inf):
         return 0.0
-    money -= closed * abs(price - abs(position["mark"]))  # what closes does so at a loss
+    money -= closed * abs(
+        price - abs(position["mark"]) * position["unit_value"]
+    )  # what closes does so at a loss
     by_size = (money - closed * per_unit) / (price + per_unit)
     return max(min(by_size, (money - fixed) / price), 0.0)

@@ -10,6 +10,7 @@ from trader.core import execution, exits, orders, placing, risk, sizing, throttl
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined, outlined
+from trader.core.limits import limits_of
 from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -64,7 +65,7 @@ def decide(book, rules, inputs, index, out):
         qty, kind = flattening_qty(position), KIND_FLATTEN
     elif is_held_too_long(position, rules.exits[0]):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
-        qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
+        qty = within_order_size(rules, symbol, position, qty)
     elif action != HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
     row = out.counts[DECISIONS]
@@ -158,8 +159,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
         refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
         if refusal != NONE:
             qty, reason = closing, refusal
-    lot_size = rules.instruments[symbol]["lot_size"]
-    return within_order_size(rules, position, qty, lot_size), reason, size
+    return within_order_size(rules, symbol, position, qty), reason, size
 
 
 @inlined
@@ -243,23 +243,25 @@ def wanted_size(book, rules, symbol):
         value = throttle.volatility(
             book.returns[symbol], position["bars"], settings["volatility_window"]
         )
-    return sizing.target_size(settings, equity, position["mark"], affordable, value)
+    worth = position["mark"] * position["unit_value"]  # of a unit
+    return sizing.target_size(settings, equity, worth, affordable, value)
 
 
 @inlined
-def within_order_size(rules, position, qty, lot_size):
+def within_order_size(rules, symbol, position, qty):
     """A purely closing request cut to the order size limits, so that no position is stuck.
 
     A limit on the size of one order must not make a larger position impossible to leave: the
     rest is asked for again on the next bar.
     """
-    limits = rules.limits[0]
+    limits = limits_of(rules, symbol)
     largest = limits["max_order_size"]
-    price = abs(quoted_price(position, qty))
+    price = abs(quoted_price(position, qty)) * position["unit_value"]
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
         return qty
+    lot_size = rules.instruments[symbol]["lot_size"]
     return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 
 

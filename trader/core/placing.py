@@ -7,6 +7,7 @@ model gave a limit price for it.
 import math
 
 from trader.core import orders, sizing
+from trader.core.exposure import count_exposure
 from trader.core.jit import inlined
 from trader.core.rounding import tick_against
 from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
@@ -55,6 +56,7 @@ def enter(book, rules, symbol, terms, leg):
     position = book.positions[symbol]
     order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
     orders.add_working(position, qty)
+    count_exposure(book.account[0], position)
     order["symbol"] = symbol
     account = book.account[0]
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])

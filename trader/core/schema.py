@@ -178,6 +178,8 @@ class Reason(IntEnum):
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
+    # currencies
+    NO_RATE = 170  # no close yet of the symbol that its currency is converted at
 
 
 class ThrottleStage(IntFlag):
@@ -412,6 +414,8 @@ INSTRUMENT = _record(
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
     ("allow_negative_prices", "<i8"),  # prices may be 0 or less
+    ("multiplier", "<f8"),  # units of its currency that a price of 1 is worth; 0 is 1
+    ("rate", "<i8"),  # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
 )
 
 LIMITS = _record(  # +inf where the config says `none`
@@ -468,6 +472,7 @@ BROKER = _record(
     ("period_ns", "<i8"),
     ("intrabar", "<i8"),  # Intrabar
     ("limit_fill", "<i8"),  # LimitFill
+    ("converts", "<i8"),  # whether any instrument has a rate
 )
 
 ENTRY = _record(  # orders.entry: what an order that opens is sent as
@@ -502,7 +507,8 @@ ACCOUNT = _record(
     ("peak_equity", "<f8"),
     ("realized_pnl", "<f8"),  # gross of commission
     ("commission", "<f8"),
-    ("gross_exposure", "<f8"),  # Σ |qty| × mark
+    ("gross_exposure", "<f8"),  # Σ |qty| × mark × unit value
+    ("worst_exposure", "<f8"),  # Σ of the positions' `exposure`
     ("worst_daily_loss", "<f8"),
     ("worst_drawdown_frac", "<f8"),
     ("ts_ns", "<i8"),  # close of the last slice
@@ -548,6 +554,9 @@ POSITION = _record(
     ("calm_high", "<f8"),
     ("trail_best", "<f8"),  # beyond it a trailing stop moves
     ("delisted", "<i8"),
+    ("unit_value", "<f8"),  # account currency that a price of 1 is worth; 0 until it is known
+    ("exposure", "<f8"),  # most that it is worth while what works fills one side first
+    ("is_financed", "<i8"),  # of another currency: only its profit reaches cash
 )
 
 ORDER = _record(
@@ -597,6 +606,7 @@ FILL = _record(
     ("flags", "<i4"),  # FillFlag bits
     ("leg", "<i4"),  # Leg
     ("kind", "<i4"),  # OrderKind
+    ("unit_value", "<f8"),  # of the position at that instant; not digested
 )
 
 DECISION = _record(

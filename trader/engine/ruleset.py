@@ -60,7 +60,7 @@ def or_inf(value: float | None) -> float:
 def build_rules(config: Config, sessions: np.ndarray) -> Rules:
     """The rules of a run as the core's records."""
     return Rules(
-        limits=_limits(config),
+        limits=_limits_of_all(config),
         sizing=_sizing(config),
         broker=_broker(config),
         instruments=_instruments(config),
@@ -69,6 +69,20 @@ def build_rules(config: Config, sessions: np.ndarray) -> Rules:
         exits=_exits(config),
         adjustments=load_adjustments(config, sessions),
     )
+
+
+def _limits_of_all(config: Config) -> np.ndarray:
+    """The limits of `risk`, and where an instrument has its own, a row for each of them."""
+    limits = _limits(config)
+    if all(instrument.own_limits == {} for instrument in config.instruments):
+        return limits
+    rows = np.repeat(limits, 1 + len(config.instruments))
+    for row, instrument in zip(rows[1:], config.instruments, strict=True):
+        for name, value in instrument.own_limits.items():
+            scale = config.risk.pilot_scale if name in SCALED_BY_PILOT else 1.0
+            off = 0.0 if name == "min_order_size" else math.inf
+            row[name] = off if value is None else value * scale
+    return rows
 
 
 def _limits(config: Config) -> np.ndarray:
@@ -171,5 +185,6 @@ def _instruments(config: Config) -> np.ndarray:
         record["tick_size"] = instrument.tick_size
         record["lot_size"] = instrument.lot_size
         record["allow_negative_prices"] = instrument.allow_negative_prices
+        record["multiplier"] = instrument.multiplier
         record["restricted"] = instrument.symbol in config.risk.restricted
     return instruments

@@ -29,7 +29,7 @@ Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
 
 SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
-SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
+SAME_FOR_LIFE = ("run_id", "limits", "symbol_limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
 AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
 SLICE_USE = "slice"
@@ -43,7 +43,7 @@ class Meaning:
         self.fold = OrderFold(0.0)
         self._start: Data = {}
         self._symbols: list[str] = []
-        self._limits: dict[str, float] = {}
+        self._limits: list[dict[str, float]] = []  # by symbol
         self._column: dict[str, int] = {}  # of DECISION rows
         self._flow_column: dict[str, int] = {}  # of CASHFLOW rows
         self._cash_column = 0
@@ -79,7 +79,8 @@ class Meaning:
         self._start = data
         self.run_id = data["run_id"]
         self._symbols = data["symbols"]
-        self._limits = {name: number(value) for name, value in data["limits"].items()}
+        rows = data.get("symbol_limits") or [data["limits"]] * len(self._symbols)
+        self._limits = [{name: number(value) for name, value in row.items()} for row in rows]
         layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
         flows = layouts.get("CASHFLOW", [])
@@ -93,7 +94,7 @@ class Meaning:
 
     def _run_resume(self, stamp: Stamp, data: Data) -> str | None:
         for name in SAME_FOR_LIFE:
-            if data[name] != self._start[name]:
+            if data.get(name) != self._start.get(name):
                 return f"the run was resumed with another {name} than it was started with"
         self._ended = False
         self._stops.begin_life(stamp[0], stamp[1])
@@ -177,7 +178,8 @@ class Meaning:
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""
-        column, limits = self._column, self._limits
+        column = self._column
+        limits = self._limits[row[column["symbol"]]]
         requested = number(row[column["requested_qty"]])
         name = LIMIT_BY_CODE.get(row[column["reason"]])
         if name is not None and number(row[column["limit"]]) != limits[name]:

@@ -198,13 +198,17 @@ class OrderFold:
             return f"a fill of order {client_id} after {order.cancelled!r} of it was cancelled"
         order.filled = filled
         self._executions.add(execution)
-        return self._book(order.symbol, qty, data["price"], data["commission"])
+        return self._book(order.symbol, qty, data)
 
-    def _book(self, symbol: str, qty: float, price: float, commission: float) -> str | None:
+    def _book(self, symbol: str, qty: float, data: Data) -> str | None:
+        price, commission = data["price"], data["commission"]
+        worth = data.get("unit_value", 1.0)
         if not (0.0 < price < math.inf and 0.0 <= commission < math.inf):
             return f"a fill at {price!r} with a commission of {commission!r}"
+        if not 0.0 < worth < math.inf:
+            return f"a fill at {price!r}, of which each is worth {worth!r}"
         self._hold(symbol, qty)
-        self.cash -= qty * price + commission
+        self.cash -= qty * price * worth + commission
         self._largest_cash = max(self._largest_cash, abs(self.cash))
         if not self._largest_cash < math.inf:  # and nothing would be a difference any more
             return f"a fill of {qty!r} at {price!r} makes cash {self.cash!r}"
