@@ -207,3 +207,15 @@ def test_whatever_is_done_to_a_file_there_is_no_other_error(tmp_path_factory, da
         assert str(path) in str(error)  # noqa: PT017 - either way is right
     else:
         assert loaded.config.symbols
+
+
+@pytest.mark.parametrize(("text", "is_told"), [("2592000", True), ("month", False), ("60", False)])
+def test_seconds_that_are_taken_for_a_month_are_told_once(tmp_path, caplog, text, is_told):
+    path = write(tmp_path, demo(("bar_period_seconds: 60", f"bar_period_seconds: {text}")))
+    with caplog.at_level("INFO", "trader"):
+        for _ in range(2):
+            load_config([path]).tell()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == is_told
+    assert all("bar_period_seconds: 2592000 is taken for a calendar month" in one for one in told)
+    assert all(one.startswith(f"{path}:") for one in told)

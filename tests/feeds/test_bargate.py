@@ -11,6 +11,7 @@ from tests import config_demo
 from tests.tiers import cases
 from trader.config.schema import Config
 from trader.core.schema import ADJUSTMENT, BAR, AdjustmentKind
+from trader.core.sessions import bar_open_ns
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.bars import DataGate
 from trader.feeds.raw import RawRows
@@ -232,3 +233,44 @@ def test_prices_at_or_below_zero_pass_where_the_instrument_says_so_and_jump_nowh
     assert [gate.check(row).kind for row in rows] == [VerdictKind.ACCEPTED] * 5
     rows["symbol"] = 1
     assert gate.check(rows[1]).rule == "price"
+
+
+@pytest.mark.parametrize(
+    ("offsets_s", "accepted"),
+    [
+        ([0, 60, 120], [True, True, True]),
+        ([0, 30, 60, 120], [True, False, True, True]),  # a stray row between two minutes
+        ([0, 56, 120], [True, True, True]),  # stamps that are not quite steady
+        ([0, 10, 20, 30], [True, False, False, False]),  # bars of another period
+    ],
+)
+def test_a_live_bar_that_opens_before_the_last_one_closed_is_refused(
+    configs: dict[str, Config], offsets_s: list[int], accepted: list[bool]
+) -> None:
+    gate = BarGate(1, MINUTE, configs["warn"].feed.quality, None)
+    rows = np.zeros(len(offsets_s), BAR)
+    rows["ts_ns"] = START + MINUTE + np.array(offsets_s) * 10**9
+    rows["bid"] = rows["ask"] = np.nan
+    for name in ("open", "high", "low", "close", "volume"):
+        rows[name] = 100.0
+    verdicts = [gate.check(row) for row in rows]
+    assert [one.is_accepted for one in verdicts] == accepted
+    refused = [one.detail for one in verdicts if not one.is_accepted]
+    assert all("bars overlap: look at bar_period_seconds" in detail for detail in refused)
+    assert gate.counts["disorder"] == len(refused)
+
+
+@pytest.mark.parametrize("stamp", ["open", "close"])
+def test_a_stray_row_of_a_file_never_overlaps_its_neighbours(
+    configs: dict[str, Config], tmp_path: Path, stamp: str
+) -> None:
+    path = config_demo.write(tmp_path, config_demo.DEMO)
+    config = config_demo.load(path, f"feed.timestamp={stamp}").config
+    stamps = START + np.array([0, 60, 90, 120, 180]) * 10**9
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume"), np.full(5, 100.0))
+    gate = DataGate(config)
+    (bars,) = gate.bars(RawRows(Path("rows"), stamps, numbers, None, 0), None)
+    opens = np.array([bar_open_ns(bar, MINUTE) for bar in bars])
+    assert (bars["ts_ns"][:-1] <= opens[1:]).all()
+    assert (opens < bars["ts_ns"]).all()
+    assert gate.report.overlapping == 2

@@ -372,3 +372,57 @@ def test_number_of_another_unit_than_the_first_is_no_stamp(tmp_path):
         "looks like ms, those before it like s"
         in parser.parse(json.dumps(fields).encode(), 0).reason
     )
+
+
+@pytest.mark.parametrize("pack", ["one symbol", "blocks", "mixed"])
+def test_newest_row_first_is_turned_round_and_told(tmp_path, pack):
+    path = tmp_path / "bars.csv"
+    rows = [f"2024-03-04T14:3{i}Z,{{}},1,2,1,1.{i},5\n" for i in range(4)]
+    if pack == "one symbol":
+        lines = [row.format("ACME") for row in reversed(rows)]
+    elif pack == "blocks":
+        lines = [row.format(name) for name in ("B", "ACME") for row in reversed(rows)]
+    else:
+        lines = [row.format(name) for row in reversed(rows) for name in ("B", "ACME")]
+    path.write_text("time,symbol,open,high,low,close,volume\n" + "".join(lines))
+    history = load_history(config_of(path, NO_LIMIT))
+    assert history.bars["close"].tolist() == [1.0, 1.1, 1.2, 1.3]
+    assert history.quality.recognised[0].endswith("; the newest row stands first")
+    (tmp_path / "bars.csv").write_text(path.read_text().replace("1,2,1,1.2,5", "1,2,1,9,5"))
+    line = {"one symbol": 3, "blocks": 7, "mixed": 5}[pack]
+    with pytest.raises(DataError, match=f"line {line}: ACME at 2024-03-04T14:32"):
+        load_history(config_of(path, NO_LIMIT))
+
+
+def test_one_row_out_of_order_is_no_newest_first_and_sorting_is_the_remedy(tmp_path):
+    rows = [f"2024-03-04T14:3{i}Z,1,2,1,1.{i},5\n" for i in (3, 1, 2, 0)]
+    message = refusal(tmp_path, "time,open,high,low,close,volume\n" + "".join(rows), NO_LIMIT)
+    assert "disorder" in message
+    assert "set feed.quality.disorder: drop (warn sorts the rows)" in message
+
+
+def test_dates_with_points_have_the_day_first_unless_a_number_says_otherwise(tmp_path):
+    path = tmp_path / "bars.csv"
+    for text, date in (("04.03.2024", "2024-03-04"), ("03.14.2024", "2024-03-14")):
+        path.write_text(f"time,open,high,low,close,volume\n{text} 14:30{ROW}")
+        history = load_history(config_of(path, NO_LIMIT, UTC))
+        wanted = pd.Timestamp(f"{date}T14:31Z").value
+        assert history.bars["ts_ns"].tolist() == [wanted]
+    path.write_text(f"time,open,high,low,close,volume\n04.03.2024 14:30{ROW}")
+    assert "day.month.year" in load_history(config_of(path, NO_LIMIT, UTC)).quality.recognised[0]
+
+
+def test_the_one_column_that_is_some_volume_is_it_and_of_two_none(tmp_path):
+    path = tmp_path / "bars.csv"
+    head = "time,open,high,low,close"
+    row = "2024-03-04T14:30Z,1,2,1,1.5"
+    path.write_text(f"{head},Volume BTC,Quote Volume\n{row},5,7\n")
+    history = load_history(config_of(path, NO_LIMIT))
+    assert history.bars["volume"].tolist() == [5.0]
+    assert "'Volume BTC' is volume" in history.quality.recognised[0]
+    path.write_text(f"{head},Volume BTC,Volume USD\n{row},5,7\n")
+    history = load_history(config_of(path, NO_LIMIT))
+    assert history.bars["volume"].tolist() == [0.0]
+    assert "'Volume BTC' or 'Volume USD': none is used" in history.quality.recognised[0]
+    with pytest.raises(DataError, match=r"'Volume BTC' or 'Volume USD'.*feed\.columns\.volume"):
+        load_history(config_of(path))

@@ -91,6 +91,7 @@ def explaining(loaded: "LoadedConfig") -> Iterator[None]:
     the key. What the modules log meanwhile is said on stderr with its level in front.
     """
     say_what_is_logged()
+    loaded.tell()
     try:
         yield
     except ConfigError as error:

@@ -5,10 +5,11 @@ wrong with a config is a `ConfigError`; the places of good values are kept, so t
 modules find wrong later can still be pointed at.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from trader.config.python_values import python_layer, tree_of
 from trader.config.schema import Config
 from trader.config.yaml_nodes import MAX_BYTES, Node, Place, Problem, parse, place_of
 from trader.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class LoadedConfig:
             return f"{len(told)} problems in the config:\n  " + "\n  ".join(told)
         return f"{self.locate(error.key)}: {error.key}: {error}" if error.key else str(error)
 
+    def tell(self) -> None:
+        """Log, once, what was taken otherwise than it is written."""
+        key = "bar_period_seconds"
+        node = self._nodes.get(key)
+        is_month = node is not None and self.config.bar_unit == "month"
+        if node is not None and is_month and str(node.value).lower() != "month":
+            _log_once(f"{self.locate(key)}: {key}: {node.value} is taken for a calendar month")
+
     def _origin(self, key: str, value: object) -> str:
         node = self._nodes.get(key)
         if node is None:  # a plain `ACME` stands for its mapping's `symbol: ACME`
@@ -69,6 +80,11 @@ class LoadedConfig:
     @cached_property
     def _nodes(self) -> dict[str, Node]:
         return dict(_flat(self.tree))
+
+
+@lru_cache(maxsize=64)
+def _log_once(text: str) -> None:
+    _log.info("%s", text)
 
 
 Source = str | Path | Mapping[str, Any]  # a file, or the config itself from Python

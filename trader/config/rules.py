@@ -147,6 +147,11 @@ def _model(config: "Config") -> Iterator[Found]:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
     if isinstance(model, OutputRules):
         yield from _output(model)
+    if getattr(model, "window", 1) > 1:
+        if getattr(model, "needs_position", False):
+            yield "model.needs_position", "has no meaning beside model.window: leave one out"
+        if getattr(model, "scope", "row") == "slice":
+            yield "model.scope", "slice has no meaning beside model.window: leave one out"
 
 
 def _output(model: OutputRules) -> Iterator[Found]:
@@ -215,6 +220,12 @@ def _broker(config: "Config") -> Iterator[Found]:
             "broker.slippage.value",
             "in basis points must be less than 10000: at that a sale would fetch nothing; "
             "1 % is 100",
+        )
+    margin = config.broker.margin
+    if margin is not None and margin.maintenance > margin.initial:
+        yield (
+            "broker.margin.maintenance",
+            "is above broker.margin.initial: what may be opened would be closed at once",
         )
     share = config.broker.max_fill_participation or 1.0
     if slippage.type == "volume_share" and slippage.value * share * share >= 1.0:

@@ -21,6 +21,7 @@ from trader.core.schema import BAR_HISTORY, NS_PER_SECOND, Reason, TradingAction
 from trader.engine.slices import Slice
 from trader.features.feature_set import FeatureSet, FeatureStream
 from trader.models.model import Model, predict_rows
+from trader.models.model_rows import PLAIN, RowMemory, shape_of_model
 from trader.models.worker import AskedModel
 
 NEVER_ASKED = 0
@@ -39,6 +40,8 @@ class Answer(NamedTuple):
 class Signals(Protocol):
     """Where the actions of a slice come from."""
 
+    in_turn: bool  # whether it is asked slice by slice, each with what is `held` by then
+
     async def answers(self, slices: Sequence[Slice]) -> list[Answer]:
         """One answer a slice, in order; each as if the later ones did not exist."""
         ...
@@ -52,6 +55,9 @@ class StreamSignals:
         self._model = model
         self._pool = pool
         self._rows = 0
+        shape = shape_of_model(model)
+        self._memory = RowMemory(shape, features.n_symbols, self._stream.width)
+        self.in_turn = shape.needs_position
 
     async def answers(self, slices: Sequence[Slice]) -> list[Answer]:
         """See `Signals`. `ModelError` as in a backtest: a history is not traded past it."""
@@ -59,10 +65,11 @@ class StreamSignals:
         return await loop.run_in_executor(self._pool, self._answers, slices)
 
     def _answers(self, slices: Sequence[Slice]) -> list[Answer]:
-        return [self._answer(one.bars) for one in slices]
+        return [self._answer(one) for one in slices]
 
-    def _answer(self, bars: np.ndarray) -> Answer:
-        matrix = feature_rows(self._stream, bars)
+    def _answer(self, one: Slice) -> Answer:
+        bars = one.bars
+        matrix = self._memory.take(bars, feature_rows(self._stream, bars), one.held)
         seen = self._stream.prices.take(bars)
         answer = Answer(*predict_rows(self._model, seen, matrix, self._rows))
         self._rows += len(bars)
@@ -87,8 +94,11 @@ class LiveSignals:
         pool: Executor,
         now_ns: "Clock",
         ages: Ages = Ages(),  # noqa: B008 - immutable
+        memory: RowMemory | None = None,
     ) -> None:
         self.model = model
+        self._memory = memory or RowMemory(PLAIN, 0, 0)
+        self.in_turn = self._memory.shape.needs_position
         self.lag_s = 0.0  # of the newest slice, when its actions were known
         self.hopeless_in_a_row = 0
         self._stream = stream
@@ -107,7 +117,7 @@ class LiveSignals:
         matrix, sha = await loop.run_in_executor(self._pool, self._features, bars)
         began_ns = self._now_ns()
         actions, reasons, requests = await self.model.predict(
-            self._stream.prices.take(bars), matrix
+            self._stream.prices.take(bars), self._memory.take(bars, matrix, one.held)
         )
         now_ns = self._now_ns()
         if one.quarantined:

@@ -20,13 +20,14 @@ import numpy as np
 
 from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason, TradingState
+from trader.core.tradingstate import is_bankrupt
 from trader.engine.answers import Signals, StreamSignals
 from trader.engine.batch import RowKeeper, RunRecord
 from trader.engine.hook_events import Narrator
 from trader.engine.hooks import Hooks
 from trader.engine.slice_takers import PlainSlices, SliceTaker, numbered
 from trader.engine.sliceengine import SliceEngine, Snapshot
-from trader.engine.slices import Portion, RefusedBar, history_portions
+from trader.engine.slices import Portion, RefusedBar, Slice, history_portions
 from trader.features.feature_set import FeatureSet
 from trader.models.model import Model
 from trader.safety.callbacks import CallbackStats
@@ -70,6 +71,7 @@ class ExecutionLoop:
         self._taker = taker
         self._signals = signals
         self._guard = guard
+        self._in_turn = getattr(signals, "in_turn", False)
         self._narrator = Narrator(self.hooks, taker.symbols, taker.client_id)
         self._lock = asyncio.Lock()
         self._published = taker.engine.snapshot()
@@ -150,17 +152,31 @@ class ExecutionLoop:
             await self._note(portion.refused)
         if not portion.slices:
             return
-        answers = await _unless(stopping, self._signals.answers(portion.slices))
-        if answers is None:  # a model or a feature of the user's may take as long as it likes
-            return
+        slices = portion.slices
+        parts = [slices[at : at + 1] for at in range(len(slices))] if self._in_turn else [slices]
+        for part in parts:
+            if not await self._trade_part(part, stopping):
+                break
+        self.publish()
+
+    async def _trade_part(self, part: Sequence[Slice], stopping: "asyncio.Future[Any]") -> bool:
+        """Trade slices that are answered together; False where a stop came."""
         engine = self._taker.engine
-        for one, answer in zip(portion.slices, answers, strict=True):
+        if self._in_turn:
+            part = [one._replace(held=engine.held_at(one.bars)) for one in part]
+        answers = await _unless(stopping, self._signals.answers(part))
+        if answers is None:  # a model or a feature of the user's may take as long as it likes
+            return False
+        for one, answer in zip(part, answers, strict=True):
             async with self._lock:
                 await self._taker.take(one.bars, answer)
                 self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
-        self.publish()
+            if is_bankrupt(engine.book.account[0]):
+                self.request_stop("halted", Reason.BANKRUPT.name)
+                return False
+        return True
 
     def _count(self, decisions: np.ndarray) -> None:
         is_left = decisions["approved_qty"] != 0.0

@@ -24,6 +24,7 @@ from trader.core.schema import (
     TradingState,
 )
 from trader.engine.batch import RowKeeper, run_history
+from trader.engine.in_turn import answers_in_turn
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Divergence, DivergenceError, Where
 from trader.features.forward_prices import ForwardPrices
@@ -32,6 +33,7 @@ from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
 from trader.journal.store import read_records
 from trader.models.model import Model, Prediction, no_requests, predict_actions
+from trader.models.model_rows import shape_of_model
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 # reasons that come out of the batch path itself
@@ -181,8 +183,8 @@ def _compare(
     report.bars = len(bars)
     report.recorded_bars = len(bars) + run.later_bars
     prices = ForwardPrices(rules.adjustments, int(rules.broker[0]["period_ns"]))
-    actions, reasons, requests = _answers(run, bars, features, (model, prices))
     outside = ~np.isin(recorded["reason"], OWN)
+    actions, reasons, requests = _answers(run, (bars, outside), features, (model, prices, rules))
     codes, counts = np.unique(recorded["reason"][outside], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         report.held_from_outside[Reason(code).name] = count
@@ -200,11 +202,13 @@ def _compare(
 
 def _answers(
     run: RecordedSlices,
-    bars: np.ndarray,
+    about: tuple[np.ndarray, np.ndarray],
     features: BatchFeatures,
-    asked: tuple[Model, ForwardPrices],
+    asked: tuple[Model, ForwardPrices, Rules],
 ) -> Prediction:
-    """What the batch path says of the bars that were traded on."""
+    """What the batch path says of the bars that were traded on; `about` are they, and which of
+    their actions were overruled from outside."""
+    bars, outside = about
     seen = _joined(run.seen, BAR)
     order = np.lexsort((seen["symbol"], seen["ts_ns"]))
     seen = seen[order]
@@ -212,9 +216,14 @@ def _answers(
     seen = seen[np.concatenate([[True], ~again])] if len(seen) else seen
     matrix = features.batch(seen)
     keys = set(zip(bars["ts_ns"].tolist(), bars["symbol"].tolist(), strict=True))
-    known = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
-    traded = np.array([key in keys for key in known], bool)
-    model, prices = asked
+    present = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
+    traded = np.array([key in keys for key in present], bool)
+    model, prices, rules = asked
+    if shape_of_model(model).needs_position:
+        rows = _joined(run.actions, ACTION_ROW)
+        reasons = np.where(outside, rows["reason"], 0)
+        known = Prediction(rows["action"], reasons, _joined(run.requests, REQUEST))
+        return answers_in_turn(rules, model, bars, matrix[traded], known)
     return predict_actions(model, prices.take(seen)[traded], matrix[traded])
 
 

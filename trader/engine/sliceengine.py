@@ -57,6 +57,7 @@ class SliceEngine:
         self._most = most_rows(self._symbols, adjustments)
         self._before = np.zeros(len(self._out.counts), np.int64)
         self._last_ns = -(2**63)
+        self._peek: Out | None = None  # rows of a slice that is looked at and not taken
         self.slices = 0
 
     def take(self, inputs: Inputs) -> None:
@@ -79,6 +80,18 @@ class SliceEngine:
         self._before[:] = self._out.counts
         on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)
         self.slices += 1
+
+    def held_at(self, bars: np.ndarray) -> np.ndarray:
+        """POSITION (n,) of the slice's symbols at its close, fills of its bars included: what its
+        decisions will see. On a copy of the state; nothing is taken."""
+        if self._peek is None:
+            self._peek = new_out(self._symbols, 1, 2 * len(self.rules.adjustments))
+        self._peek.counts[:] = 0
+        book = Book(*(array.copy() for array in self.book))
+        hold = Inputs(bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
+        on_slice(book, self.rules, Inputs(*map(_writeable, hold)), 0, len(bars), self._peek)
+        held: np.ndarray = book.positions[bars["symbol"]]
+        return held
 
     def pass_gate(self, gate: Gate | None = None) -> None:
         """Submit every intent of the slice, or refuse those that `gate` gives a reason against.

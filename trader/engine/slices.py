@@ -32,6 +32,7 @@ class Slice(NamedTuple):
     bars: np.ndarray  # BAR, (n,), in symbol order
     due_ns: int | None = None  # when it should have been here; None where lateness means nothing
     quarantined: tuple[int, ...] = ()  # symbols that showed a bad bar lately
+    held: np.ndarray | None = None  # POSITION (n,) at its close, where the model needs it
 
 
 class RefusedBar(NamedTuple):

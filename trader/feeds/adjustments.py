@@ -1,4 +1,4 @@
-"""Corporate actions from a file: splits, dividends, delistings.
+"""Corporate actions and funding from files: splits, dividends, delistings, rates.
 
     timestamp,symbol,kind,value
     2020-08-31,AAPL,split,4          four new for one old; 0.1 (or 1:10) is a reverse split
@@ -30,6 +30,13 @@ from trader.feeds.raw import SourceFile
 _log = logging.getLogger(__name__)
 KEY = "feed.adjustments"
 COLUMNS = ("timestamp", "symbol", "kind", "value")
+KINDS = {
+    kind.name.lower(): kind
+    for kind in (AdjustmentKind.SPLIT, AdjustmentKind.DIVIDEND, AdjustmentKind.DELIST)
+}
+FUNDING_KEY = "broker.funding"
+FUNDING_COLUMNS = ("timestamp", "symbol", "rate")
+MOST_FUNDING = 0.5  # of the notional at once: more is a percentage written as one
 DATE_LENGTH = len("2020-08-31")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,6 +48,7 @@ class TimedRows:
     path: Path
     places: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
+    is_funding: bool = False
 
     def stamp_ns(self, row: int, config: Config, sessions: np.ndarray) -> int:
         """When a row happens, in UTC nanoseconds; a bare date is the open of its session."""
@@ -99,7 +107,7 @@ def read_timed_rows(text_path: str, key: str, columns: tuple[str, ...]) -> Timed
         padded = [*cells, *[""] * (len(header) - len(cells))]
         places.append(place)
         rows.append({name: cell.strip() for name, cell in zip(header, padded, strict=True)})
-    return TimedRows(path, tuple(places), tuple(rows))
+    return TimedRows(path, tuple(places), tuple(rows), key == FUNDING_KEY)
 
 
 def source_of(text_path: str, rows: int) -> SourceFile:
@@ -109,31 +117,49 @@ def source_of(text_path: str, rows: int) -> SourceFile:
 
 
 def adjustment_sources(config: Config) -> tuple[SourceFile, ...]:
-    """The files of corporate actions that a run depends on."""
-    path = config.feed.adjustments
-    if path is None:
-        return ()
-    return (source_of(path, len(read_timed_rows(path, KEY, COLUMNS).rows)),)
+    """The files of corporate actions and of funding that a run depends on."""
+    files = (
+        (config.feed.adjustments, KEY, COLUMNS),
+        (config.broker.funding, FUNDING_KEY, FUNDING_COLUMNS),
+    )
+    return tuple(
+        source_of(path, len(read_timed_rows(path, key, columns).rows))
+        for path, key, columns in files
+        if path is not None
+    )
 
 
 def load_adjustments(config: Config, sessions: np.ndarray, is_told: bool = True) -> np.ndarray:
-    """ADJUSTMENT rows of the config's file, by time; those of one instant as in the file.
+    """ADJUSTMENT rows of the config's files, by time; those of one instant as in the file.
 
-    `is_told`: whether a line says whose rows were left out.
+    Funding of an instant comes after its corporate actions. `is_told`: whether a line says whose
+    rows were left out.
     """
-    if config.feed.adjustments is None:
-        return NO_ADJUSTMENTS
-    timed = read_timed_rows(config.feed.adjustments, KEY, COLUMNS)
+    parts = [NO_ADJUSTMENTS]
+    if config.feed.adjustments is not None:
+        timed = read_timed_rows(config.feed.adjustments, KEY, COLUMNS)
+        parts.append(_rows(timed, config, sessions, is_told))
+    if config.broker.funding is not None:
+        timed = read_timed_rows(config.broker.funding, FUNDING_KEY, FUNDING_COLUMNS)
+        parts.append(_rows(timed, config, sessions, is_told))
+    adjustments = np.concatenate(parts)
+    return adjustments[np.argsort(adjustments["ts_ns"], kind="stable")]
+
+
+def _rows(timed: TimedRows, config: Config, sessions: np.ndarray, is_told: bool) -> np.ndarray:
+    """ADJUSTMENT rows of one file, as in the file; one with a column `rate` is of funding."""
     numbers = {name: index for index, name in enumerate(config.symbols)}
     found: list[tuple[int, float, int, int]] = []
     others: set[str] = set()
     for row, cells in enumerate(timed.rows):
         symbol = numbers.get(cells["symbol"])
-        kind = _kind(cells["kind"], timed.places[row])
+        place = timed.places[row]
+        kind = AdjustmentKind.FUNDING if timed.is_funding else _kind(cells["kind"], place)
         if symbol is None:
             others.add(cells["symbol"])
             continue
-        value = _value(kind, cells["value"], timed.places[row])
+        text = cells["rate" if timed.is_funding else "value"]
+        value = _rate(text, place) if timed.is_funding else _value(kind, text, place)
         found.append((timed.stamp_ns(row, config, sessions), value, symbol, int(kind)))
     if others and not found:
         raise DataError(
@@ -142,16 +168,28 @@ def load_adjustments(config: Config, sessions: np.ndarray, is_told: bool = True)
         )
     if others and is_told:
         _log.info("%s: left out rows of %s", timed.path, ", ".join(sorted(others)[:8]))
-    adjustments = np.array(found, ADJUSTMENT)
-    return adjustments[np.argsort(adjustments["ts_ns"], kind="stable")]
+    return np.array(found, ADJUSTMENT)
+
+
+def _rate(text: str, place: str) -> float:
+    """A funding rate: a fraction of the notional, of either sign."""
+    try:
+        rate = float(text)
+    except ValueError:
+        raise DataError(f"{place}: rate {text!r} is no number") from None
+    if not abs(rate) <= MOST_FUNDING:
+        raise DataError(
+            f"{place}: rate {text!r} is a fraction of the notional (0.0001 is 0.01 %), at most "
+            f"{MOST_FUNDING:g} either way"
+        )
+    return rate
 
 
 def _kind(text: str, place: str) -> AdjustmentKind:
     try:
-        return AdjustmentKind[text.upper()]
+        return KINDS[text.lower()]
     except KeyError:
-        known = ", ".join(kind.name.lower() for kind in AdjustmentKind)
-        raise DataError(f"{place}: kind {text!r} is none of {known}") from None
+        raise DataError(f"{place}: kind {text!r} is none of {', '.join(KINDS)}") from None
 
 
 def _value(kind: AdjustmentKind, text: str, place: str) -> float:

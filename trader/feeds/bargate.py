@@ -20,8 +20,10 @@ from trader.feeds.quality import RULES, exact
 from trader.feeds.series import FLOAT_NOISE
 from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import BarClock
+from trader.moments import iso_utc
 
-NEVER = -(2**63)
+NEVER = -(2**62)
+OVERLAP = "bars overlap: look at bar_period_seconds"
 
 
 class VerdictKind(IntEnum):
@@ -57,12 +59,22 @@ ACCEPTED = Verdict(VerdictKind.ACCEPTED, True)
 class _Series:
     """What is remembered of one symbol."""
 
-    __slots__ = ("close", "first", "latest_ns", "level", "open_time", "refused_jumps", "split")
+    __slots__ = (
+        "close",
+        "closed_ns",
+        "first",
+        "latest_ns",
+        "level",
+        "open_time",
+        "refused_jumps",
+        "split",
+    )
 
     def __init__(self) -> None:
         self.latest_ns = NEVER  # newest close seen, of a sane bar or not
         self.first: tuple[float, ...] = ()  # values of the first bar of that close
         self.close = math.nan  # of the last accepted bar
+        self.closed_ns = NEVER  # when it closed
         self.split = 1.0  # by which declared splits make the newest bar's prices comparable
         self.level = math.nan  # `close` times the split of its bar
         self.open_time: int | None = None  # trading time at which it opened; or its close
@@ -87,6 +99,7 @@ class BarGate:
         self.missing_bars = 0
         self.equal_by_last_bit = 0  # bars of which a price lies outside by float noise alone
         self._period_ns = period_ns
+        self._most_over = period_ns // 10  # that stamps may be unsteady
         self._quality = quality
         self._may_be_negative = may_be_negative or [False] * n_symbols
         self._splits = DeclaredSplits()
@@ -118,6 +131,10 @@ class BarGate:
                 return self._refused(VerdictKind.DUPLICATE, "duplicate", "the same bar again")
             return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
+        if self._clock is None and series.closed_ns - (ts_ns - self._period_ns) > self._most_over:
+            opens, closed = iso_utc(ts_ns - self._period_ns), iso_utc(series.closed_ns)
+            detail = f"opens at {opens}, before the one before it closed ({closed}); {OVERLAP}"
+            return self._refused(VerdictKind.INVALID, "disorder", detail)
         if self._splits.are_of(symbol):
             open_ns = bar_open_ns(bar, self._period_ns)
             series.split = float(self._splits.factors(symbol, np.array([open_ns]))[0])
@@ -151,7 +168,7 @@ class BarGate:
                 series.refused_jumps += 1
                 return self._refused(VerdictKind.JUMP, "jump", jump)
         series.refused_jumps = 0
-        series.close, series.level = values[3], close
+        series.close, series.level, series.closed_ns = values[3], close, ts_ns
         missing = self._missing(series, ts_ns)
         if missing > 0:
             self.counts["gap"] += 1

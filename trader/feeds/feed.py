@@ -20,7 +20,15 @@ from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
 from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
-from trader.feeds.raw import FileFingerprint, RawRows, SourceFile, joined, parts_of, source_paths
+from trader.feeds.raw import (
+    FileFingerprint,
+    RawRows,
+    SourceFile,
+    joined,
+    oldest_first,
+    parts_of,
+    source_paths,
+)
 from trader.feeds.resample import resampled
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
@@ -108,7 +116,7 @@ def read_files(config: Config) -> Files:
         for file in files:
             try:
                 watched = FileFingerprint(file)
-                parts.append(reader(file, config))
+                parts.append(oldest_first(reader(file, config)))
                 sources.append(watched.source(len(parts[-1])))
             except OSError as error:
                 raise DataError(f"{file} went away while it was being read: {error}") from error

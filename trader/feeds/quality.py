@@ -122,6 +122,7 @@ class QualityReport:
         if more:
             lines.append(f"  and {more:,} more")
         others_policy = "warn" if kind == "gap" else "drop"
+        others_policy += " (warn sorts the rows)" if kind == "disorder" else ""
         lines.append(f"  mend the data, or set feed.quality.{kind}: {others_policy}")
         return "\n".join(lines)
 
@@ -145,7 +146,7 @@ class QualityReport:
         if self.overlapping:
             found.append(
                 f"{self.overlapping:,} bars reach into the next one of their symbol, and are taken "
-                "to close where it opens; look at bar_period_seconds"
+                "to end where it begins; look at bar_period_seconds"
             )
         if self.off_grid:
             found.append(f"{self.off_grid} bars are not stamped on the grid of the bar period")

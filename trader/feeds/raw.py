@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,28 @@ class RawRows:
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
+
+
+def oldest_first(raw: RawRows) -> RawRows:
+    """The rows turned round, and told, where those of every symbol stand newest first."""
+    stamps, symbols = raw.stamps_ns, raw.symbols
+    if len(stamps) < 2 or stamps[0] <= stamps[-1]:
+        return raw
+    codes = np.zeros(len(stamps), np.int32) if symbols is None else symbols.codes
+    order = np.argsort(codes, kind="stable")
+    steps, same = np.diff(stamps[order]), np.diff(codes[order]) == 0
+    if (steps[same] > 0).any():
+        return raw
+    lines = np.arange(len(stamps)) + raw.first_line if raw.lines is None else raw.lines
+    told = f"{raw.recognised}; " if raw.recognised else f"{raw.path}: read: "
+    return replace(
+        raw,
+        stamps_ns=stamps[::-1].copy(),
+        numbers={name: values[::-1].copy() for name, values in raw.release().items()},
+        symbols=None if symbols is None else SymbolColumn(symbols.names, codes[::-1].copy()),
+        lines=lines[::-1],
+        recognised=f"{told}the newest row stands first",
+    )
 
 
 def volume_reader(config: Config) -> str:

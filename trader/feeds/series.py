@@ -124,15 +124,16 @@ def records(
     """(BAR of a series, how many reached into the next one); stamps + `offset_ns` are closes.
 
     No bar closes after the next one of its symbol opens: where its length is a number of seconds
-    and the stamps are closer, it ends where the next begins.
+    and the stamps are closer, it ends where the next begins, or begins where the last one ended.
     """
     bars = np.empty(len(series.rows), BAR)
     closes = series.stamps_ns + offset_ns
     opens = clock.opens(closes)
-    late = closes[:-1] > opens[1:]
-    overlapping = int(np.count_nonzero(late)) if offset_ns else 0
-    if overlapping:
+    overlapping = int(np.count_nonzero(closes[:-1] > opens[1:]))
+    if overlapping and offset_ns:
         closes[:-1] = np.minimum(closes[:-1], opens[1:])
+    elif overlapping:  # the closes are what is stamped
+        opens[1:] = np.maximum(opens[1:], closes[:-1])
     bars["ts_ns"] = closes
     bars["flags"] = stretch_flags(opens, closes, period_ns)
     names = (*PRICES, "volume", "bid", "ask")

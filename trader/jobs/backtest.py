@@ -20,6 +20,7 @@ from trader.feeds.benchmark import Prices, file_prices, session_closes, symbol_p
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.report import NO_MARKET, write_report
 from trader.models.in_sample import in_sample
+from trader.models.model_rows import shape_of_model
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.comparative import Benchmark
 from trader.report.folder import create_partial, run_id_stem
@@ -147,7 +148,7 @@ def _run(
     rows = len(prepared.inputs.bars)
     keeper = RowKeeper(rows, (tally.add, *sinks))
     report = None if progress is None else (lambda done: progress("backtest", done, rows))
-    if order.engine == "loop":
+    if _engine(order, begun) == "loop":
         record = run_history_with_loop(
             prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
         )
@@ -171,7 +172,7 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         run_id=run_id_stem("backtest", config.name, begun.at),
         run_dir=Path(),
         command="backtest",
-        engine=order.engine,
+        engine=_engine(order, begun),
         command_line=order.command_line,
         started_at=begun.at,
         finished_at=datetime.now(UTC),
@@ -180,7 +181,7 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         config_sha256=order.loaded.sha256,
         resolved_yaml="",  # only a folder has it, and it takes longer than the core
         sources=[asdict(source) for source in bar_set.sources],
-        model=begun.model,
+        model={**begun.model, **_walk_forward(prepared)},
         quality=bar_set.quality.to_dict(),
         bars=len(prepared.inputs.bars),
         orders=record.orders,
@@ -200,6 +201,17 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         in_sample=None if seen is None else seen.document(),
         benchmark=_benchmark(order, begun),
     )
+
+
+def _walk_forward(prepared: BacktestInputs) -> dict[str, Any]:
+    """The models of a walk-forward, for the manifest."""
+    told = getattr(prepared.model, "document", None)
+    return {} if told is None else {"walk_forward": told()}
+
+
+def _engine(order: Order, begun: _ReadyRun) -> str:
+    """The engine that was asked for, or the one that a model needs which is asked bar by bar."""
+    return "loop" if shape_of_model(begun.prepared.model).needs_position else order.engine
 
 
 def model_files(order: Order) -> dict[str, OwnFile]:

@@ -22,6 +22,7 @@ from trader.models.child import Setup, Status
 from trader.models.decisions import ModelActions
 from trader.models.memory import half_the_memory
 from trader.models.model import CHUNK_ROWS, load_model
+from trader.models.model_rows import shape_of
 from trader.models.process import MOST_ROWS, Answer, ChildGone, ModelProcess, TooLate
 from trader.models.shared_rows import SharedRows
 
@@ -56,7 +57,7 @@ class ChildModel:
         search_paths: Sequence[Path],
         started: StartedProcess,
     ) -> None:
-        self.feature_names = tuple(feature_names)
+        self.feature_names = (*feature_names, *shape_of(config).extra)
         self.symbols = tuple(symbols)
         self.chunk_rows = min(getattr(config.model, "chunk_rows", CHUNK_ROWS), MOST_ROWS)
         self._started = started

@@ -180,9 +180,9 @@ class PredictorModel:
         bad = ~np.isfinite(features)
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
+            name = self.feature_names[column % len(self.feature_names)]
             raise AnswerError(
-                f"the feature {self.feature_names[column]} is {features[row, column]}, which the "
-                "model cannot take",
+                f"the feature {name} is {features[row, column]}, which the model cannot take",
                 start + row,
             ) from None
 

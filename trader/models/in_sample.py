@@ -42,6 +42,8 @@ class InSample:
 
 def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
     """What of BAR records (n,) the config's model has learned from; None where no card says so."""
+    if config.train is not None and config.train.retrain is not None and len(bars):
+        return _walk_forward(config, bars)
     path = getattr(config.model, "path", None)
     card = None if path is None else read_card(path, getattr(config.model, "sha256", None))
     span = (card or {}).get("span")
@@ -61,6 +63,13 @@ def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
         iso_utc(int(opens[0])),
         iso_utc(int(bars["ts_ns"][-1])),
     )
+
+
+def _walk_forward(config: Config, bars: np.ndarray) -> InSample:
+    """No bar is in sample: each is decided by a model made of bars before it."""
+    first = iso_utc(int(bar_opens(bars[:1], config.period_ns)[0]))
+    last = iso_utc(int(bars["ts_ns"][-1]))
+    return InSample(0, 0.0, first, last, first, last)
 
 
 def _ns(text: str) -> int:

@@ -19,6 +19,14 @@ from trader.core.schema import REQUEST, Reason
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, bar_label, to_actions
 from trader.models.decisions import ModelActions
+from trader.models.model_rows import (
+    MOST_VALUES,
+    PLAIN,
+    HistoryWindows,
+    RowShape,
+    shape_of,
+    shape_of_model,
+)
 from trader.models.registry import model_type
 from trader.user_code.seeds import seed_generators
 
@@ -76,12 +84,20 @@ def load_model(
     working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
     """
     seed_generators(config.seed)
-    found = model_type(config.model.type)
-    model: Model = found.factory(config, feature_names, symbols, search_paths)
+    found, shape = model_type(config.model.type), shape_of(config)
+    names = (*feature_names, *shape.extra)
+    model: Model = found.factory(config, names, symbols, search_paths)
     if missing := [name for name in MODEL_NAMES if not hasattr(model, name)]:
         raise ConfigError(
             f"{config.model.type} makes a model without {', '.join(missing)}", "model.type"
         )
+    return with_shape(model, shape)
+
+
+def with_shape(model: Model, shape: RowShape) -> Model:
+    """The model, which says of itself what its rows are made of."""
+    if shape != PLAIN:
+        model.row_shape = shape  # type: ignore[attr-defined]
     return model
 
 
@@ -114,7 +130,9 @@ def open_model(
         return load_model(config, feature_names, symbols, search_paths)
     from trader.models.child_model import ChildModel
 
-    return ChildModel(config, feature_names, symbols, search_paths, started)
+    return with_shape(
+        ChildModel(config, feature_names, symbols, search_paths, started), shape_of(config)
+    )
 
 
 def predict_actions(
@@ -130,16 +148,30 @@ def predict_actions(
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
     from 0 in `bars`.
     """
-    rows = len(bars)
+    rows, shape = len(bars), shape_of_model(model)
+    if shape.needs_position:
+        raise ConfigError(
+            "such a model is asked bar by bar, as `trader backtest` and `trader paper` do; here "
+            "nobody knows what is held",
+            key="model.needs_position",
+        )
     if chunk_rows is None:  # a model in a file has its own, from the config
         chunk_rows = int(getattr(model, "chunk_rows", CHUNK_ROWS))
+    windows = None
+    if shape.window > 1:
+        windows = HistoryWindows(bars, features, shape.window)
+        most = MOST_VALUES // (shape.window * features.shape[1])
+        chunk_rows = max(min(chunk_rows, most), 1)
     actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
     requests = NO_REQUESTS
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
-        for start in range(0, rows, chunk_rows):
-            chunk = slice(start, min(start + chunk_rows, rows))
-            said = predict_rows(model, bars[chunk], features[chunk], start)
+        stop = 0
+        while stop < rows:
+            start, stop = stop, chunk_end(bars, stop + chunk_rows, shape)
+            chunk = slice(start, stop)
+            asked = features[chunk] if windows is None else windows.rows(chunk)
+            said = predict_rows(model, bars[chunk], asked, start)
             actions[chunk], reasons[chunk] = said.actions, said.reasons
             if len(said.requests):
                 requests = requests if len(requests) else no_requests(rows)
@@ -147,6 +179,13 @@ def predict_actions(
             if progress is not None:
                 progress(chunk.stop)
     return Prediction(actions, reasons, requests)
+
+
+def chunk_end(bars: np.ndarray, stop: int, shape: RowShape) -> int:
+    """`stop`, or the end of the slice that it lies in where a slice is asked about as a whole."""
+    if stop >= len(bars) or not shape.by_slice:
+        return min(stop, len(bars))
+    return int(np.searchsorted(bars["ts_ns"], bars["ts_ns"][stop - 1], side="right"))
 
 
 def no_requests(rows: int) -> np.ndarray:
@@ -161,7 +200,7 @@ def predict_rows(
 
     `first_row` is the number of `bars[0]` in the history, for messages.
     """
-    rows, width = len(bars), len(model.feature_names)
+    rows, width = len(bars), len(model.feature_names) * shape_of_model(model).window
     if features.shape != (rows, width):
         raise ModelError(
             f"the model takes {width} features of {rows} bars; it was given {features.shape}"

@@ -17,6 +17,7 @@ from typing import Any
 from trader.config.schema import Config
 from trader.config.sections.model import ObjectModel
 from trader.errors import ModelError
+from trader.models.answer_rules import answer_rules
 from trader.models.file_model import PredictorModel
 from trader.models.python_model import PythonModel
 from trader.models.sklearn_predictor import SklearnPredictor
@@ -78,7 +79,7 @@ def load_object(
     """The object as a model; `ModelError` if it cannot be asked."""
     if not isinstance(given, type) and hasattr(given, "classes_") and hasattr(given, "predict"):
         return FittedClassifier(given, config, feature_names, symbols)
-    return GivenCallable(given, feature_names, symbols)
+    return GivenCallable(given, feature_names, symbols, config.model)
 
 
 class FittedClassifier(PredictorModel):
@@ -106,7 +107,9 @@ class FittedClassifier(PredictorModel):
 class GivenCallable(PythonModel):
     """A callable, or an object with `predict`, out of memory."""
 
-    def __init__(self, given: Any, feature_names: Sequence[str], symbols: Sequence[str]) -> None:
+    def __init__(
+        self, given: Any, feature_names: Sequence[str], symbols: Sequence[str], section: object
+    ) -> None:
         self.feature_names = tuple(feature_names)
         self.symbols = tuple(symbols)
         self.target = f"model {getattr(given, '__qualname__', type(given).__name__)}"
@@ -118,3 +121,4 @@ class GivenCallable(PythonModel):
             )
         self._home = getattr(getattr(answer, "__code__", None), "co_filename", None)
         self._answer = answer
+        self._rules = answer_rules(self.target, section)

@@ -26,7 +26,8 @@ class OnnxPredictor:
     def __init__(self, section: OnnxModel, data: bytes) -> None:
         self._path = section.path
         graph = checked_graph(data, section.path)
-        self._inputs = _inputs(graph.inputs, section.path)
+        self._window = section.window
+        self._inputs = _inputs(graph.inputs, section)
         self._output = _output(graph.outputs, section)
         self._session = _session(data)
         first = self._inputs[0]
@@ -58,6 +59,8 @@ class OnnxPredictor:
 
     def _ask(self, features: np.ndarray) -> np.ndarray:
         dtype = self._inputs[0].dtype
+        if self._window > 1:
+            features = features.reshape(len(features), self._window, -1)
         if len(self._inputs) == 1:
             asked = {self._inputs[0].name: np.ascontiguousarray(features, dtype)}
         else:
@@ -113,11 +116,26 @@ def _session(data: bytes) -> Any:
     return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def _inputs(ports: Sequence[Port], path: str) -> Sequence[Port]:
-    """The inputs, each of which must take numbers: (rows, features), or (rows, 1) for each."""
+def _inputs(ports: Sequence[Port], section: OnnxModel) -> Sequence[Port]:
+    """The inputs, each of which must take numbers: (rows, features), or (rows, 1) for each; with a
+    window, one (rows, window, features)."""
+    path, window = section.path, section.window
     shown = ", ".join(_shown(port) for port in ports) or "none"
     fits = bool(ports) and all(port.dtype in NUMBERS for port in ports)
-    if len(ports) == 1:
+    if len(ports) == 1 and len(ports[0].shape) == 3:
+        length = ports[0].shape[1]
+        if window == 1 or length not in (window, None):
+            raise ConfigError(
+                f"{path} takes {shown}: (rows, bars, features), so the window is "
+                f"{'the bars it learned from' if length is None else length}; got {window}",
+                key="model.window",
+            )
+    elif window > 1:
+        raise ModelError(
+            f"model.path {path}: its inputs are {shown}; with model.window one of (rows, {window}, "
+            "features) is needed"
+        )
+    elif len(ports) == 1:
         fits = fits and len(ports[0].shape) in (0, 2)
     else:
         fits = fits and all(len(port.shape) == 2 and port.shape[1] in (1, None) for port in ports)
@@ -132,7 +150,7 @@ def _inputs(ports: Sequence[Port], path: str) -> Sequence[Port]:
 def _columns(ports: Sequence[Port]) -> int | None:
     if len(ports) > 1:
         return len(ports)
-    return ports[0].shape[1] if ports[0].shape else None
+    return ports[0].shape[-1] if ports[0].shape else None
 
 
 def _output(ports: Sequence[Port], section: OnnxModel) -> Port:

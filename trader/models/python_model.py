@@ -18,7 +18,11 @@ from trader.config.sections.model import PythonModel as PythonConfig
 from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, to_actions
+from trader.models.answer_rules import answer_rules
+from trader.models.decisions import ModelActions
 from trader.models.model import Rich, no_requests
+from trader.models.model_rows import shape_of_model
+from trader.models.slice_frames import by_symbol, slice_frames
 from trader.user_code.targets import load_target, what_failed
 
 
@@ -37,29 +41,60 @@ class PythonModel:
         self.target = config.target
         found = load_target(config.target, "model.target", search_paths)
         self._home = _file_of(found)
-        self._answer = self._callable(found, config.params)
+        self._rules = answer_rules(config.target, config)
+        self._answer: Callable[[Any], Any] = self._callable(found, config.params)
 
     def check_history(self, bars: np.ndarray) -> None:
         """Nothing to check: the callable is asked about any bars."""
 
-    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray | Rich:
+    def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray | Rich | ModelActions:
         """int8 actions (n,) of float64 features (n, k); `ModelError` if the callable fails.
 
-        The callable may answer with a mapping (or a DataFrame): `action`, and beside it `score`,
-        `limit_price`, `stop_loss`, `take_profit`, `size`, one value a row, NaN for none.
+        The callable gets (n, window, k) where it has a window, and a DataFrame an instant where
+        its scope is a slice. It may answer with a mapping (or a DataFrame): `action`, and beside
+        it `score`, `limit_price`, `stop_loss`, `take_profit`, `size`, one value a row, NaN for
+        none.
         """
-        own = np.array(features, np.float64, order="C")
+        own, shape = np.array(features, np.float64, order="C"), shape_of_model(self)
         try:
-            answer = self._answer(own)
-            if _has_columns(answer):
-                return rich_answer(answer, len(bars))
-            return to_actions(answer, len(bars))
+            if shape.by_slice:
+                return self._by_slice(bars, own)
+            if shape.window > 1:
+                own = own.reshape(len(own), shape.window, -1)
+            return self._judged(self._answer(own), len(bars))
         except (KeyboardInterrupt, ModelError):
             raise
         except BaseException as error:
             raise ModelError(f"{self.target} raised {what_failed(error, self._home)}") from error
 
-    def _callable(self, found: Any, params: Mapping[str, Any]) -> Callable[[np.ndarray], Any]:
+    def _judged(self, answer: Any, rows: int) -> np.ndarray | Rich | ModelActions:
+        if _has_columns(answer):
+            return rich_answer(answer, rows)
+        return to_actions(answer, rows) if self._rules is None else self._rules.of(answer, rows)
+
+    def _by_slice(self, bars: np.ndarray, features: np.ndarray) -> Rich | ModelActions:
+        """The answers about each instant, one after the other."""
+        actions, reasons = np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16)
+        requests, is_rich = no_requests(len(bars)), False
+        for rows, frame in slice_frames(bars, features, self.feature_names, self.symbols):
+            count = len(frame)
+            try:
+                said = self._judged(by_symbol(self._answer(frame), frame), count)
+            except AnswerError as error:
+                row = None if error.row is None else rows.start + error.row
+                raise AnswerError(error.complaint, row) from error
+            if isinstance(said, ModelActions):
+                actions[rows], reasons[rows] = said.actions, said.reasons
+                requests["score"][rows] = said.scores
+            elif isinstance(said, Rich):
+                actions[rows], requests[rows], is_rich = said.actions, said.requests, True
+            else:
+                actions[rows] = said
+        if is_rich:
+            return Rich(actions, requests)
+        return ModelActions(actions, reasons, requests["score"].copy())
+
+    def _callable(self, found: Any, params: Mapping[str, Any]) -> Callable[[Any], Any]:
         if inspect.isclass(found):
             self._check_params(found, params)
             try:

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trader.config.scalars import PERIODS
+
 SYMBOLS_SHOWN = 30
 GAPS_SHOWN = 5
 
@@ -22,6 +24,12 @@ def quality_view(document: Mapping[str, Any]) -> Group:
     return Group(*parts)
 
 
+def _period(seconds: float) -> str:
+    """A day, week or month by its name, anything else in seconds."""
+    named = {length: f"a {name}" for name, length in PERIODS.items()}
+    return named.get(seconds, f"{seconds:g} s")
+
+
 def _check(check: Mapping[str, Any]) -> list[RenderableType]:
     if "error" in check:
         return [Text(f"{check['path']}: cannot be read", style="bold red")]
@@ -32,7 +40,7 @@ def _check(check: Mapping[str, Any]) -> list[RenderableType]:
         *(Text(file["path"], style="bold") for file in check["files"]),
         Text(
             f"{rows:,} rows, {_symbol_count(check['symbols'])}, bars of "
-            f"{check['bar_period_seconds']:g} s, market hours {check['market_hours']}: "
+            f"{_period(check['bar_period_seconds'])}, market hours {check['market_hours']}: "
         ).append_text(verdict),
         Text(),
         _classes(check["classes"]),

@@ -34,7 +34,10 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], ...]] = {  # best first; names of one
     "action": (),
 }
 MOMENTS = (  # a whole stamp
-    ("opentime", "barstart", "windowstart", "starttime", "opentimestamp", "timestampopen"),
+    (
+        *("opentime", "barstart", "windowstart", "starttime", "opentimestamp", "timestampopen"),
+        *("start", "begin", "begintime"),
+    ),
     ("unix", "unixtimestamp", "unixtime", "epoch", "timestampms", "timestampns"),
     ("datetime", "timestamputc", "gmttime", "localtime", "utctime", "timeutc", "datetimeutc"),
     ("tsevent", "ts", "dateandtime", "datetimegmt", "dt", "zeitstempel", "t"),
@@ -45,6 +48,7 @@ CLOSES = ("closetime", "timestampclose", "endtime", "barend")
 INDEX_NAMES = ("__index_level_0__", "index", "Index", "Unnamed: 0", "")
 NEVER_USED = ("adjclose", "adjustedclose", "closeadj", "adjcloseprice")
 TICKS = ("tickvol", "tickvolume")
+OTHER_VOLUMES = re.compile("quote|taker|average|avg|mean|prev|notional|dollar")
 
 
 def plain_name(name: str) -> str:
@@ -98,6 +102,8 @@ def plan_columns(
     for name in (*wanted.required, *wanted.optional):
         if name != "timestamp" and (found := finder.column(name)) is not None:
             plan.names[name] = found
+    if "volume" in wanted.mapping and "volume" not in plan.names:
+        finder.volume(plan, notes)
     missing = [name for name in wanted.required if name not in plan.names]
     if missing:
         raise finder.absent(missing)
@@ -154,6 +160,26 @@ class _Finder:
                 f"feed.columns.{name}"
             )
         return there[0] if there else None
+
+    def volume(self, plan: ColumnPlan, notes: Notes) -> None:
+        """The one column that is some volume (`Volume BTC`); of several none, which is told."""
+        if self.wanted.mapping["volume"] != "volume" or self.wanted.is_plain:
+            return
+        there = [
+            name
+            for name, plain in zip(self.header, self.plain, strict=True)
+            if plain.startswith("volume") or plain.endswith("volume")
+            if not OTHER_VOLUMES.search(plain)
+        ]
+        if len(there) == 1:
+            plan.names["volume"] = there[0]
+        elif there:
+            which = f"volume could be {' or '.join(map(repr, there))}"
+            remedy = "say which with feed.columns.volume"
+            if "volume" in self.wanted.required:
+                reason = self.wanted.reasons.get("volume", "")
+                raise DataError(f"{self.path}: {which}{reason}; {remedy}")
+            notes.add(f"{which}: none is used, {remedy}")
 
     def stamp(self, plan: ColumnPlan, index: str | None) -> None:
         """The column of times, or the two of day and time of day."""

@@ -23,6 +23,7 @@ HALF_DAY = (
     r"^(?P<day>\d{4}-\d\d-\d\d)[T ](?P<hour>\d{1,2})(?P<rest>(?::\d\d){0,2})"
     r"[ -]?(?P<half>[AaPp])[Mm]$"
 )
+POINTED = r"^\d\d?\.\d\d?\."
 SPELT = (  # (pattern, replacement): from what is written to ISO-8601
     (r"^(\d{4})[./-](\d)([./-])", r"\1-0\2\3"),
     (r"^(\d{4})[./-](\d\d)[./-](\d)($|\D)", r"\1-\2-0\3\4"),
@@ -98,7 +99,8 @@ def _numbered(
     first, second = (
         pc.utf8_lpad(pc.struct_field(parts, [i]), 2, "0").combine_chunks() for i in (0, 1)
     )
-    day_first = _day_is_first(first, second, of)
+    has_points = bool(pc.all(pc.match_substring_regex(iso, POINTED)).as_py())
+    day_first = _day_is_first(first, second, of, has_points)
     day, month = (first, second) if day_first else (second, first)
     year, rest = (pc.struct_field(parts, [i]).combine_chunks() for i in (2, 3))
     return _chunked(
@@ -106,7 +108,7 @@ def _numbered(
     )
 
 
-def _day_is_first(first: "pa.Array", second: "pa.Array", of: StampColumn) -> bool:
+def _day_is_first(first: "pa.Array", second: "pa.Array", of: StampColumn, has_points: bool) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -117,6 +119,9 @@ def _day_is_first(first: "pa.Array", second: "pa.Array", of: StampColumn) -> boo
         return True
     if largest[1] > 12 >= largest[0]:
         return False
+    if has_points and largest[0] <= 12:  # nobody writes the month first with points
+        of.notes.add("dates with points are day.month.year")
+        return True
     shown = f"{first[0].as_py()}/{second[0].as_py()}"
     if min(largest) > 12:
         raise DataError(

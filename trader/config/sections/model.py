@@ -32,26 +32,6 @@ class RuleModel(Section):
     sell: Text = Field(description="Expression that means SELL; BUY wins where both hold.")
 
 
-class PythonModel(Section):
-    """A callable of the user's own."""
-
-    type: Literal["python"] = Field(description="A Python callable.")
-    target: Target = Field(description="module:callable, on the working directory's import path.")
-    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
-    files: tuple[Text, ...] = Field(
-        default=(),
-        description="Files that the callable reads (weights): hashed, so that a run that goes on "
-        "goes on with the same.",
-    )
-
-
-class SignalsModel(Section):
-    """Actions read from a file."""
-
-    type: Literal["signals"] = Field(description="A file of actions.")
-    path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
-
-
 class Threshold(Section):
     """From which probability of its class an action is taken."""
 
@@ -95,7 +75,55 @@ class OutputRules(Section):
     )
 
 
-class FileModel(OutputRules):
+class Position(Section):
+    """What a model may be told beside features."""
+
+    needs_position: Switch = Field(
+        default=False,
+        description="Whether position_side, position_qty, position_return and position_bars stand "
+        "behind the features: what is held when it is asked, bar by bar.",
+    )
+
+
+class Window(Section):
+    """How many bars a model sees at once."""
+
+    window: CountFromOne = Field(
+        default=1,
+        description="Bars of each symbol in a row, this one last: rows × window × features.",
+    )
+
+
+class Scope(Section):
+    """How many symbols a model sees at once."""
+
+    scope: Literal["row", "slice"] = Field(
+        default="row",
+        description="slice: asked once an instant, with a DataFrame of all its symbols.",
+    )
+
+
+class PythonModel(OutputRules, Position, Window, Scope):
+    """A callable of the user's own."""
+
+    type: Literal["python"] = Field(description="A Python callable.")
+    target: Target = Field(description="module:callable, on the working directory's import path.")
+    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
+    files: tuple[Text, ...] = Field(
+        default=(),
+        description="Files that the callable reads (weights): hashed, so that a run that goes on "
+        "goes on with the same.",
+    )
+
+
+class SignalsModel(Section):
+    """Actions read from a file."""
+
+    type: Literal["signals"] = Field(description="A file of actions.")
+    path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
+
+
+class FileModel(OutputRules, Position):
     """A model in a file, which its SHA-256 pins."""
 
     path: Text = Field(description="The file, relative to the working directory.")
@@ -120,7 +148,7 @@ class SklearnModel(FileModel):
     )
 
 
-class OnnxModel(FileModel):
+class OnnxModel(FileModel, Window):
     """An ONNX graph, run by onnxruntime (`trader[onnx]`)."""
 
     type: Literal["onnx"] = Field(description="An ONNX graph.")
@@ -147,7 +175,7 @@ class CatboostModel(FileModel):
     type: Literal["catboost"] = Field(description="A CatBoost model as cbm.")
 
 
-class ObjectModel(OutputRules):
+class ObjectModel(OutputRules, Position, Window, Scope):
     """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
 
     type: Literal["object"] = Field(description="A fitted object given from Python.")

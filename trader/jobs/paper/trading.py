@@ -18,7 +18,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
-from trader.engine.answers import Ages, LiveSignals
+from trader.engine.answers import Ages, LiveSignals, feature_rows
 from trader.engine.hooks import EVENTS, Hooks
 from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.slices import LiveSlices, SlicePlan
@@ -40,6 +40,7 @@ from trader.jobs.paper.opening import OpenRun, seen_bars
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
+from trader.models.model_rows import RowMemory, shape_of
 from trader.models.worker import AskedModel, ModelWorker, ThreadModel
 from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
@@ -98,8 +99,12 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     seen = seen_bars(begun)
     if begun.history is not None:
         features.prove(begun.history.bars)
+    memory = RowMemory(shape_of(config), len(config.symbols), stream.width)
     if seen is not None:
-        stream.warm_up(seen)
+        needed = memory.needed_from(seen)
+        stream.warm_up(seen[:needed])
+        if not memory.shape.needs_position:
+            memory.take(seen[needed:], feature_rows(stream, seen[needed:]))
     _show(gate, begun)
     in_process = config.execution.model_isolation == "process"
     open_or_load = load_model if in_process else open_model
@@ -108,7 +113,7 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     model = _model(config, load, pool)
     try:
         await model.start()
-        signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun))
+        signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun), memory)
         slices = LiveSlices(begun.feed, gate, _plan(begun, seen), begun.found.quarantine)
         guard = Guard(opened, signals, slices, config.feed.quality.max_bad_bars)
         loop = ExecutionLoop(opened.slices, signals, hooks, guard)

@@ -23,6 +23,7 @@ from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
 from trader.core.schema import CashflowKind, TradingState
 from trader.errors import ConfigError, TraderError
+from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
@@ -38,10 +39,11 @@ from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     InMemory,
+    actions_depend_on,
     build_features,
-    build_model,
     build_rules,
     check_drivers,
+    history_model,
     load_bars,
     search_paths,
 )
@@ -191,22 +193,25 @@ class Workshop:
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
-        about = config.model_dump(include={"features", "model", "instruments"}, mode="json")
+        about = config.model_dump(include=actions_depend_on(config), mode="json")
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
             matrix = self._matrix(config, market)
-            model = build_model(config, self._names(config, market), self._paths, self.job.given)
+            names = self._names(config, market)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
             adjustments = load_adjustments(config, market.sessions)
             seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+            model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
             return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
 
     def _names(self, config: Config, market: Market) -> tuple[str, ...]:
         """Columns of the features; each definition is checked when it is first seen."""
-        if not all(self._definition(market, name, config) for name in config.features):
+        if _reads_another(config) or not all(
+            self._definition(market, name, config) for name in config.features
+        ):
             return build_features(config, market.sessions, self._paths).names
         return tuple(config.features)
 
@@ -221,7 +226,8 @@ class Workshop:
 
     def _matrix(self, config: Config, market: Market) -> np.ndarray:
         """The features of a trial, each column out of the shared folder."""
-        if self._names(config, market) != tuple(config.features):  # one of several columns
+        is_single = not _reads_another(config)
+        if not is_single or self._names(config, market) != tuple(config.features):
             return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
         matrix = np.empty((len(market.bars), len(config.features)), order="F")
         for column, name in enumerate(config.features):
@@ -274,6 +280,12 @@ class Workshop:
         sums = moments(returns, blocks_for(len(returns))).tolist()
         folds = moments(returns, self.job.folds).tolist() if self.job.folds else []
         return values, sums, folds
+
+
+def _reads_another(config: Config) -> bool:
+    """Whether a feature is the input of another, so that none can be computed alone."""
+    inputs = (spec.params.get("input") for spec in config.features.values())
+    return any(isinstance(name, str) and name not in INPUT_FIELDS for name in inputs)
 
 
 def _finite(value: float | None) -> float | None:

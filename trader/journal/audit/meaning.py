@@ -6,6 +6,7 @@
     checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
+    money      only interest is of no symbol; fees, interest and taxes cost
     positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
@@ -15,9 +16,15 @@ them. It never raises for what a journal says; it returns the first thing wrong 
 import math
 from typing import Any
 
-from trader.core.schema import CashflowKind, Reason, TradingAction
+from trader.core.schema import CashflowKind, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
-from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
+from trader.journal.audit.refusals import (
+    CAPS_UNDER,
+    CUT_BY,
+    LIMIT_BY_CODE,
+    OPENING_REFUSED,
+    flow_fault,
+)
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
 
@@ -80,7 +87,7 @@ class Meaning:
         self.run_id = data["run_id"]
         self._symbols = data["symbols"]
         rows = data.get("symbol_limits") or [data["limits"]] * len(self._symbols)
-        self._limits = [{name: number(value) for name, value in row.items()} for row in rows]
+        self._limits = [dict(zip(row, map(number, row.values()), strict=True)) for row in rows]
         layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
         flows = layouts.get("CASHFLOW", [])
@@ -168,8 +175,9 @@ class Meaning:
         for row in data["rows"]:
             amount, qty, ratio = (number(row[column[name]]) for name in ("amount", "qty", "value"))
             kind = row[column["kind"]]
-            name = self._name(row[column["symbol"]])
-            fault = self.fold.move(name, amount, qty)
+            symbol = row[column["symbol"]]
+            name = self._name(symbol)
+            fault = flow_fault(symbol, kind, amount) or self.fold.move(name, amount, qty)
             if fault is None and kind == CashflowKind.SPLIT:
                 fault = self.fold.split(name, ratio)
             if fault is not None:
@@ -178,8 +186,7 @@ class Meaning:
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""
-        column = self._column
-        limits = self._limits[row[column["symbol"]]]
+        column, limits = self._column, self._limits[row[self._column["symbol"]]]
         requested = number(row[column["requested_qty"]])
         name = LIMIT_BY_CODE.get(row[column["reason"]])
         if name is not None and number(row[column["limit"]]) != limits[name]:
@@ -189,14 +196,14 @@ class Meaning:
         if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
             return f"approved {qty!r} of a request for {requested!r}"
         caps = ["max_order_size", "throttle_max_order_size"]
-        for name in caps[: 1 if row[column["reason"]] == Reason.MAX_HOLDING else 2]:
+        for name in caps[: CAPS_UNDER.get(row[column["reason"]], 2)]:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self._held(self._name(row[column["symbol"]]))
         closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
         reason = row[column["reason"]]
         if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
-            return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
+            return f"approved {qty!r} onto {held!r} under the refusal {reason_name(reason)}"
         if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:
             return f"approved {qty!r} onto {held!r} on the action {row[column['action']]}"
         largest = max(limits["max_position_size"], abs(held)) * (1.0 + TOLERANCE)
@@ -271,10 +278,6 @@ class Meaning:
     def _name(self, symbol: Any) -> str:
         known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
         return self._symbols[symbol] if known else f"symbol {symbol!r}"
-
-
-def _reason(code: Any) -> str:
-    return Reason(code).name if code in list(Reason) else repr(code)
 
 
 _STEPS = {
