@@ -167,9 +167,10 @@ class ExecutionLoop:
         answers = await _unless(stopping, self._signals.answers(part))
         if answers is None:  # a model or a feature of the user's may take as long as it likes
             return False
+        last = part[-1]
         for one, answer in zip(part, answers, strict=True):
             async with self._lock:
-                await self._taker.take(one.bars, answer)
+                await self._taker.take(one.bars, answer, one is not last)
                 self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)

@@ -152,6 +152,10 @@ class VenueFeed:
         finally:
             await self.aclose()
 
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
+
     async def aclose(self) -> None:
         """Nothing more is asked or yielded; returns when every connection is gone."""
         self._is_closed = True
