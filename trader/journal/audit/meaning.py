@@ -24,6 +24,7 @@ from trader.journal.audit.refusals import (
     LIMIT_BY_CODE,
     OPENING_REFUSED,
     flow_fault,
+    reason_name,
 )
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number

@@ -1,5 +1,7 @@
 """What a recorded reason means for a decision: its limit, and what may be approved beside it."""
 
+from typing import Any
+
 from trader.core.schema import CashflowKind, Reason
 
 # the limit a refusal or a cut is measured against, as named in RUN_START's limits
