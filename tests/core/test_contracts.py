@@ -17,7 +17,7 @@ from tests.core_kit import (
 )
 from trader.core import exposure
 from trader.core.book import new_book
-from trader.core.schema import LIMITS, CommissionType, Reason, SizingMode
+from trader.core.schema import LIMITS, REQUEST, CommissionType, Reason, SizingMode
 
 LONG_SHORT = bars_from([(100, 101, 99, 100, 1e6), (101, 104, 100, 103, 1e6), (98, 99, 95, 96, 1e6)])
 
@@ -144,3 +144,59 @@ def test_the_running_exposure_is_the_sum_over_all_symbols():
 def test_a_new_book_values_a_unit_by_its_multiplier():
     rules = make_rules(always_open(0, 1), 2, multiplier=(1_000.0, 0.01))
     assert new_book(rules).positions["unit_value"].tolist() == [1_000.0, 0.01]
+
+
+# --- another currency ---
+
+
+def yen(closes, actions, **changes):
+    """USDJPY held by an account in dollars: its own close is its rate, turned round."""
+    return run(flat_bars(closes), actions, rate=-1, converts=1, base_size=1_000.0, **changes)
+
+
+def test_profit_in_yen_reaches_a_dollar_account_at_the_rate_of_its_instant():
+    found = yen([100.0, 100.0, 125.0, 125.0, 125.0], "B.S..", allow_short=0)
+    assert found.fills["realized_pnl"].tolist() == [0.0, 1_000.0 * 25.0 / 125.0]
+    assert found.equity["equity"].tolist() == [
+        100_000.0,
+        100_000.0,
+        100_200.0,
+        100_200.0,
+        100_200.0,
+    ]
+    assert found.account["cash"] == found.account["equity"] == 100_200.0
+    assert found.equity["gross_exposure"][2] == 1_000.0  # dollars, whatever the yen does
+
+
+def test_commission_and_limits_in_yen_are_in_dollars():
+    assert yen([100.0, 100.0], "B.", commission_value=10.0).fills["commission"].tolist() == [1.0]
+    assert yen([100.0, 100.0], "B.", max_order_notional=1_000.0).reasons()[0] == "NONE"
+    assert (
+        yen([100.0, 100.0], "B.", max_order_notional=999.0).reasons()[0] == "ORDER_NOTIONAL_LIMIT"
+    )
+
+
+def test_a_symbol_without_its_rate_yet_is_not_traded():
+    stock = flat_bars([50.0, 50.0, 50.0])
+    rate = flat_bars([2.0, 2.0, 2.0], symbol=1)[1:]
+    bars = np.concatenate([stock, rate])
+    bars = bars[np.lexsort((bars["symbol"], bars["ts_ns"]))]
+    found = run(bars, "BB.B.", rate=(2, 0), converts=1)
+    assert found.reasons() == ["NO_RATE", "NONE", "NONE", "AT_TARGET", "NONE"]
+    assert found.account["gross_exposure"] == 10.0 * 50.0 * 2.0
+
+
+# --- sizes by score ---
+
+
+def test_the_score_scales_the_size_between_the_floor_and_all_of_it():
+    requests = np.zeros(5, REQUEST)
+    for name in REQUEST.names:
+        requests[name] = math.nan
+    requests["score"] = (math.nan, 0.0, 0.5, -1.0, 7.0)
+    found = run(
+        flat_bars([10.0] * 5), "BBCBB", requests=requests, mode=SizingMode.SCORE, floor=0.2,
+        base_size=100.0, rebalance_threshold=0.0,
+    )  # fmt: skip
+    assert found.reasons() == ["NO_SCORE", "NONE", "NONE", "NONE", "AT_TARGET"]
+    assert found.decisions["requested_qty"].tolist() == [0.0, 20.0, -20.0, 100.0, 0.0]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from trader.config.instrument_rules import own_limits
+from trader.config.instrument_rules import currencies, instruments, own_limits
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
 from trader.config.sections.exits import Exits
 from trader.config.sections.model import OutputRules
@@ -29,6 +29,7 @@ SIZE_KEY = {
     "target": "base_size",
     "increment": "base_size",
     "percent_equity": "percent",
+    "score": "base_size",
     "volatility_target": "target_volatility",
 }
 
@@ -45,14 +46,6 @@ def contradictions(config: "Config", sections: Collection[str] | None = None) ->
         if sections is None or set(needs) <= set(sections)
         for found in rule(config)
     ]
-
-
-def _instruments(config: "Config") -> Iterator[Found]:
-    seen: dict[str, int] = {}
-    for i, instrument in enumerate(config.instruments):
-        first = seen.setdefault(instrument.symbol, i)
-        if first != i:
-            yield f"instruments.{i}.symbol", f"{instrument.symbol} is listed twice"
 
 
 def _feed(config: "Config") -> Iterator[Found]:
@@ -281,8 +274,9 @@ def _watchdog(config: "Config") -> Iterator[Found]:
 
 
 RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
-    (("instruments",), _instruments),
+    (("instruments",), instruments),
     (("instruments", "risk"), own_limits),
+    (("instruments", "broker"), currencies),
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),

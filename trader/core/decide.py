@@ -77,7 +77,7 @@ def decide(book, rules, inputs, index, out):
         qty, kind = flattening_qty(position), KIND_LIQUIDATION
     elif account["trading_state"] == REDUCING and is_flattening(account, limits):
         qty, kind = flattening_qty(position), KIND_FLATTEN
-    elif is_held_too_long(position, rules.exits[0]):
+    elif exits.is_held_too_long(position, rules.exits[0]):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
         qty = within_order_size(rules, symbol, position, qty)
     elif action != HOLD:
@@ -128,15 +128,6 @@ def is_flattening(account, limits):
 
 
 @inlined
-def is_held_too_long(position, rules):
-    """Whether a position has been held for as many bars as the exits allow."""
-    most = rules["max_holding_bars"]
-    if most == 0 or position["qty"] == 0.0:
-        return False
-    return position["bars"] - position["entry_bar"] >= most
-
-
-@inlined
 def is_naked(account, position, rules):
     """Whether what is held lacks an exit: after a restart, a re-arm, a refusal by the gate."""
     if position["exits"] >= rules["legs"] or account["trading_state"] == HALTED:
@@ -157,11 +148,11 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     Orders of the other side are withdrawn before.
     """
     position = book.positions[symbol]
-    size, limit_price, stop, target = asked
+    size, limit_price, stop, target, score = asked
     if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
         return 0.0, REQUEST_INVALID, 0.0
     if size != size:
-        size = wanted_size(book, rules, symbol)
+        size = wanted_size(book, rules, symbol, score)
     qty, reason = asked_qty(rules, symbol, action, position, size)
     if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
         qty, reason = asked_qty(rules, symbol, action, position, size)
@@ -236,11 +227,13 @@ def entry_refusal(book, rules, symbol, sign, terms):
 
 
 @inlined
-def wanted_size(book, rules, symbol):
+def wanted_size(book, rules, symbol, score):
     """Size ≥ 0 a full position should have now; NaN where volatility is needed and unknown."""
     settings = rules.sizing[0]
     position = book.positions[symbol]
     mode = settings["mode"]
+    if mode == sizing.SCORE:
+        return sizing.scored_size(settings, score)
     if mode != PERCENT_EQUITY and mode != VOLATILITY_TARGET:
         return settings["base_size"]
     equity = book.account[0]["equity"]

@@ -97,11 +97,12 @@ def dress(order, rules, symbol, position, terms):
 
 @inlined
 def asked_beside(inputs, index):
-    """(size, limit_price, stop_loss, take_profit) that came with an action; NaN where not."""
+    """(size, limit_price, stop_loss, take_profit, score) beside an action; NaN where not."""
     if len(inputs.requests) == 0:
-        return math.nan, math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, math.nan, math.nan
     asked = inputs.requests[index]
-    return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+    prices = asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+    return asked["size"], prices[0], prices[1], prices[2], asked["score"]
 
 
 @inlined

@@ -183,6 +183,7 @@ class Reason(IntEnum):
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
     # currencies
     NO_RATE = 170  # no close yet of the symbol that its currency is converted at
+    NO_SCORE = 171  # the action came without the score that sizes it
 
 
 class ThrottleStage(IntFlag):
@@ -202,6 +203,7 @@ class SizingMode(IntEnum):
     INCREMENT = 1
     PERCENT_EQUITY = 2
     VOLATILITY_TARGET = 3
+    SCORE = 4
 
 
 class OnBreach(IntEnum):
@@ -461,6 +463,7 @@ SIZING = _record(
     ("percent", "<f8"),  # fraction of equity
     ("target_volatility", "<f8"),  # annualised fraction of equity
     ("max_leverage", "<f8"),
+    ("floor", "<f8"),  # of `base_size` at a score of 0
     ("rebalance_threshold", "<f8"),  # +inf: a position of the right sign is left alone
     ("annualisation", "<f8"),  # sqrt(bars per year)
     ("volatility_window", "<i8"),

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from trader.config.instrument_rules import rate_of
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.core.schema import (
@@ -113,6 +114,7 @@ def _sizing(config: Config) -> np.ndarray:
     sizing["base_size"] = section.base_size or 0.0
     sizing["percent"] = section.percent or 0.0
     sizing["target_volatility"] = section.target_volatility or 0.0
+    sizing["floor"] = section.floor
     sizing["max_leverage"] = section.max_leverage
     sizing["rebalance_threshold"] = or_inf(section.rebalance_threshold)
     sizing["volatility_window"] = section.volatility_window
@@ -137,6 +139,7 @@ def _broker(config: Config) -> np.ndarray:
     broker["time_in_force"] = TimeInForce[section.time_in_force.upper()]
     broker["period_ns"] = config.period_ns
     broker["intrabar"] = Intrabar[section.intrabar.upper()]
+    broker["converts"] = any(rate_of(config, i) for i in range(len(config.instruments)))
     broker["limit_fill"] = LimitFill[section.limit_fill.upper()]
     if section.margin is not None:
         broker["initial_margin"] = section.margin.initial
@@ -186,10 +189,11 @@ def _exits(config: Config) -> np.ndarray:
 
 def _instruments(config: Config) -> np.ndarray:
     instruments = np.zeros(len(config.instruments), INSTRUMENT)
-    for record, instrument in zip(instruments, config.instruments, strict=True):
+    for i, (record, instrument) in enumerate(zip(instruments, config.instruments, strict=True)):
         record["tick_size"] = instrument.tick_size
         record["lot_size"] = instrument.lot_size
         record["allow_negative_prices"] = instrument.allow_negative_prices
         record["multiplier"] = instrument.multiplier
+        record["rate"] = rate_of(config, i) or 0
         record["restricted"] = instrument.symbol in config.risk.restricted
     return instruments

@@ -54,6 +54,7 @@ NOTES: dict[Reason, Note] = {
     Reason.PRICE_COLLAR: Note("the price was too far from the last", "risk.price_collar"),
     Reason.ORDER_RATE_LIMIT: Note("too many orders at once", "risk.max_orders_per_*"),
     Reason.WORKING_ORDERS_FULL: Note("too many orders were still working"),
+    Reason.NO_SCORE: Note("the model gave no score to size it by", "position_sizing.mode"),
     Reason.NO_RATE: Note("the rate of its currency is not known yet", "instruments.currency"),
     Reason.NO_QUOTE: Note("no bid and ask to fill against", "broker.slippage.type"),
     Reason.DUPLICATE: Note("the same order was sent before"),

@@ -88,6 +88,11 @@ class Instrument(Section):
         description="Units of its currency that a price of 1 is worth: 50 of a future on an index, "
         "0.01 of a share quoted in pence.",
     )
+    currency: OrNone[Text] = Field(
+        default=None,
+        description="Currency of its prices, such as JPY; none: that of the account. Another one "
+        "needs a rate among the instruments: JPYUSD or USDJPY.",
+    )
     max_position_size: OwnLimit = Field(
         default=OF_RISK, description="Instead of risk.max_position_size; `risk` is as there."
     )

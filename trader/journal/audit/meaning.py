@@ -23,6 +23,7 @@ from trader.journal.audit.refusals import (
     CUT_BY,
     LIMIT_BY_CODE,
     OPENING_REFUSED,
+    financed_symbols,
     flow_fault,
     reason_name,
 )
@@ -95,6 +96,7 @@ class Meaning:
         self._flow_column = {field[0]: place for place, field in enumerate(flows)}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
+        self.fold.financed = financed_symbols(data)
         if not math.isfinite(self.fold.cash):
             return f"a run that starts with {data['cash']!r} of cash"
         self._stops.begin_life(stamp[0], stamp[1])

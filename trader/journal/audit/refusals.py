@@ -73,3 +73,14 @@ def flow_fault(symbol: object, kind: object, amount: float) -> str | None:
 def reason_name(code: Any) -> str:
     """What a recorded reason is called; the number itself where this version has no name."""
     return Reason(code).name if code in list(Reason) else repr(code)
+
+
+def financed_symbols(start: dict[str, Any]) -> frozenset[str]:
+    """Symbols whose prices are in another currency than the account, as RUN_START's rules say."""
+    rules = start.get("rules")
+    part = rules.get("instruments", {}) if isinstance(rules, dict) else {}
+    if "rate" not in part.get("fields", ()):
+        return frozenset()
+    at = part["fields"].index("rate")
+    pairs = zip(start["symbols"], part["rows"], strict=True)
+    return frozenset(symbol for symbol, row in pairs if row[at] != 0)
