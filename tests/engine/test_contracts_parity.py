@@ -1,4 +1,4 @@
-"""Multipliers, currencies and own limits: replay, parity and verify take a journaled run of them."""
+"""Multipliers, currencies and own limits: replay, parity and verify take a run of them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 
 RUN = "20240101T000000Z-paper-demo"
 SETTINGS = (
-    "instruments=[{symbol: ACME, currency: EUR, multiplier: 5, max_order_size: 60}, {symbol: EUR/USD}]",
+    "instruments=[{symbol: ACME, currency: EUR, multiplier: 5, max_order_size: 60}, EUR/USD]",
     "broker.currency=USD",
     "risk.max_daily_loss=none",
     "position_sizing.allow_short=true",
