@@ -166,6 +166,8 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
     per_year = sessions_per_year(config.risk.market_hours)
     market = market_facts(prepared.inputs.bars, len(config.symbols), per_year)
     seen = in_sample(config, prepared.inputs.bars) if order.given.model is None else None
+    if seen is not None:
+        seen = seen.with_profit(record.equity, float(record.book.account[0]["start_equity"]))
     timing.lap("report_s")
     timing.seconds["total_s"] = sum(timing.seconds.values())
     return RunResult(

@@ -4,7 +4,7 @@ Law: the card beside a model says from when to when it learned; a bar inside tha
 sample, whatever it was used for. A model without a card says nothing, and nothing is made up.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,23 @@ class InSample:
     trained_to: str
     run_from: str
     run_to: str
+    pnl_inside: float | None = None  # what the run made on those bars
+    pnl_outside: float | None = None  # and on the others, that the model had never seen
+
+    def with_profit(self, curve: np.ndarray, start_equity: float) -> "InSample":
+        """The same, with what was made inside and outside by an equity curve (EQUITY rows)."""
+        if not len(curve):
+            return self
+        first, last = _ns(self.trained_from), _ns(self.trained_to)
+        inside = (curve["ts_ns"] > first) & (curve["ts_ns"] <= last)
+        if not self.bars:
+            inside[:] = False
+        made = np.diff(curve["equity"], prepend=start_equity)
+        return replace(
+            self,
+            pnl_inside=float(made[inside].sum()),
+            pnl_outside=float(made[~inside].sum()),
+        )
 
     @property
     def text(self) -> str:
