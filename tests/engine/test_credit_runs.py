@@ -146,7 +146,7 @@ def test_a_position_outlives_a_change_of_symbol(home, capsys, name) -> None:
     frame["symbol"] = np.where(frame.index < 60, "OLD", "NEW")
     frame.to_csv(home / "bars.csv", index=False)
     (home / "s.csv").write_text(
-        "timestamp,symbol,kind,value\n2024-03-04T00:28:00Z,OLD,dividend,0.1\n"
+        "timestamp,symbol,kind,value\n2024-03-04T00:55:00Z,OLD,dividend,0.1\n"
         "2024-03-04T01:00:00Z,OLD,rename,NEW\n2024-03-04T01:37:00Z,NEW,dividend,0.5\n"
     )
     mine = frame.assign(symbol=np.where(frame["symbol"] == name, name, frame["symbol"]))
@@ -161,7 +161,7 @@ def test_a_position_outlives_a_change_of_symbol(home, capsys, name) -> None:
     fills = pd.read_csv(run / "fills.csv")
     assert set(fills["symbol"]) == {name}
     paid = pd.read_csv(run / "cashflows.csv")
-    assert paid["timestamp"].tolist() == ["2024-03-04T00:28:00Z", "2024-03-04T01:37:00Z"]
+    assert paid["timestamp"].tolist() == ["2024-03-04T00:55:00Z", "2024-03-04T01:37:00Z"]
 
 
 def test_both_names_of_one_instrument_are_refused(home, capsys) -> None:
