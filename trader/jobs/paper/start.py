@@ -209,5 +209,7 @@ async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
         if len(seen) > 100:
             seen = seen[-100:]
     bad = [item.reason for item in seen if isinstance(item, BadBar)]
+    refused = [item.text for item in seen if isinstance(item, FeedNotice)]
     why = f"; the last line was refused: {bad[-1]}" if bad else ""
+    why = f": {refused[-1]}" if refused and feed.end == FeedEnd.REFUSED else why
     raise DataError(f"the feed ended before its first bar{why}")
