@@ -11,7 +11,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.sessions import bar_opens
-from trader.models.model_card import read_card
+from trader.models.model_card import card_of
 from trader.moments import iso_utc
 
 
@@ -61,9 +61,7 @@ def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
     """What of BAR records (n,) the config's model has learned from; None where no card says so."""
     if config.train is not None and config.train.retrain is not None and len(bars):
         return _walk_forward(config, bars)
-    path = getattr(config.model, "path", None)
-    card = None if path is None else read_card(path, getattr(config.model, "sha256", None))
-    span = (card or {}).get("span")
+    span = (card_of(config) or {}).get("span")
     if not isinstance(span, dict) or len(bars) == 0:
         return None
     try:
