@@ -11,7 +11,7 @@ gets it. No bar waits for ever for another symbol's history.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,8 @@ class VenueFeed:
         self._is_closed = False
         self._down_why = ""
         self._closing: asyncio.Task[None] | None = None
+        self.on_terms: Callable[[int, Terms], None] | None = None  # told of the start; a recording
+        self.on_input: Callable[[Input, int, bool], None] | None = None  # and of all that comes
 
     @property
     def name(self) -> str:
@@ -146,7 +148,11 @@ class VenueFeed:
                     return
                 for notice in self._notices(event):
                     yield notice
-                for out in finaliser.on(event, self._time.now_ns()):
+                now_ns = self._time.now_ns()
+                outs = finaliser.on(event, now_ns)
+                if self.on_input is not None:
+                    self.on_input(event, now_ns, bool(outs))
+                for out in outs:
                     for item in self._items(out):
                         yield item
                 for item in self._released(finaliser):
@@ -187,6 +193,8 @@ class VenueFeed:
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
         late_ns = round(config.feed.max_age_bars * period_ns)
         terms = Terms(period_ns, finality, grace_ns, late_ns, hours)
+        if self.on_terms is not None:
+            self.on_terms(start_ns, terms)
         symbols = len(config.symbols)
         self._spawn(self._listen())
         put = self._queue.put_nowait
