@@ -31,7 +31,7 @@ class Recorded:
         self.bars = {}  # (symbol, close_ns) -> row traded on
         self.again, self.revised, self.alerts = [], {}, Counter()
         self.decided_ms, self.traded, self.newest = {}, {}, {}
-        self.orders, self.gaps = 0, 0
+        self.orders, self.is_begun = 0, False
         rows, is_live = [], False
         for record in read_records(path):
             if record.type == "BAR":
@@ -47,7 +47,9 @@ class Recorded:
                 is_live = self._actions(rows, readback.actions_of(record))
             elif record.type == "DECISION" and is_live:
                 late_ms = (record.wall_ns - record.event_ns) / 1e6
-                self.decided_ms.setdefault(worst_proof(rows), []).append(late_ms)
+                self.is_begun = self.is_begun or late_ms < 1000.0  # no longer the start's backlog
+                if self.is_begun:
+                    self.decided_ms.setdefault(worst_proof(rows), []).append(late_ms)
             elif record.type == "ORDER_SENT":
                 self.orders += 1
             elif record.type == "ALERT":
