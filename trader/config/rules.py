@@ -146,11 +146,34 @@ def _model(config: "Config") -> Iterator[Found]:
         yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
     if isinstance(model, OutputRules):
         yield from _output(model)
+    if getattr(model, "filter", None) is not None:
+        yield from _filter(config)
     if getattr(model, "window", 1) > 1:
         if getattr(model, "needs_position", False):
             yield "model.needs_position", "has no meaning beside model.window: leave one out"
         if getattr(model, "scope", "row") == "slice":
             yield "model.scope", "slice has no meaning beside model.window: leave one out"
+
+
+def _filter(config: "Config") -> Iterator[Found]:
+    """A second model: what its type needs, and a size that it may shrink."""
+    second = getattr(config.model, "filter", None)
+    assert second is not None, "who asks has looked"
+    needed = ("target",) if second.type == "python" else ("path", "sha256")
+    beside = ("path", "sha256") if second.type == "python" else ("target", "params", "files")
+    for name in needed:
+        if getattr(second, name) is None:
+            yield f"model.filter.{name}", f"is required for type {second.type}"
+    for name in beside:
+        if getattr(second, name):
+            yield f"model.filter.{name}", f"has no meaning for type {second.type}"
+    if second.shrink and config.position_sizing.base_size is None:
+        yield (
+            "model.filter.shrink",
+            f"shrinks base_size, and {config.position_sizing.mode} has none: leave it out",
+        )
+    if getattr(config.model, "scope", "row") == "slice":
+        yield "model.filter", "has no meaning beside model.scope: slice; leave one out"
 
 
 def _output(model: OutputRules) -> Iterator[Found]:

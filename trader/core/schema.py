@@ -177,6 +177,7 @@ class Reason(IntEnum):
     SPLIT_TO_ZERO = 161  # an order too small for a whole lot after a split
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
+    FILTERED = 195  # model.filter did not want the action
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
 
 

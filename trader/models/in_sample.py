@@ -41,9 +41,16 @@ class InSample:
 
 
 def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
-    """What of BAR records (n,) the config's model has learned from; None where no card says so."""
-    path = getattr(config.model, "path", None)
-    card = None if path is None else read_card(path, getattr(config.model, "sha256", None))
+    """What of BAR records (n,) the config's model, or its filter, has learned from: the larger;
+    None where no card says so."""
+    models = (config.model, getattr(config.model, "filter", None))
+    found = [one for model in models if (one := _of_model(config, model, bars)) is not None]
+    return max(found, key=lambda one: one.bars, default=None)
+
+
+def _of_model(config: Config, model: Any, bars: np.ndarray) -> InSample | None:
+    path = getattr(model, "path", None)
+    card = None if path is None else read_card(path, getattr(model, "sha256", None))
     span = (card or {}).get("span")
     if not isinstance(span, dict) or len(bars) == 0:
         return None
