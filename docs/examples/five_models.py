@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import trader
 import yaml
+
+import trader
 
 HERE = Path(__file__).resolve().parent
 SHARE = 0.7

@@ -49,6 +49,9 @@ def mutated(data: bytes, chance: np.random.Generator) -> bytes:
                     damaged[place : place + 1] = str(chance.choice([2**31, 2**63, -1, 0])).encode()
     if chance.random() < 0.1:
         del damaged[int(chance.integers(0, max(len(damaged), 1))) :]
+    is_text = max(data) < 128
+    if is_text and chance.random() < 0.7:  # of text, or its first check would be the only one met
+        return bytes(byte & 127 for byte in damaged)
     return bytes(damaged)
 
 
