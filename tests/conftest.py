@@ -28,7 +28,7 @@ settings.register_profile(
     max_examples=cases(200),
     deadline=None,  # machines differ; speed is measured by `make bench`
     derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     print_blob=True,
 )
 settings.load_profile("trader")

@@ -158,7 +158,9 @@ class PaperRun:
         return dict(zip(self.symbols, self.book.positions["qty"].tolist(), strict=True))
 
     def snapshot(self) -> int:
-        return self.journal.snapshot(snapshot(self.book), self.positions(), self.book.account)
+        return self.journal.append(
+            [build.snapshot(snapshot(self.book), self.positions(), self.book.account)]
+        )
 
     def end(self) -> None:
         """RUN_END and close."""

@@ -50,6 +50,9 @@ class ListFeed:
             else:
                 yield item
 
+    def at_once(self) -> None:
+        """A bar at a time."""
+
     async def aclose(self) -> None:
         self.closed = True
 

@@ -47,13 +47,17 @@ __all__ = [
     "InMemory",
     "Progress",
     "Timing",
+    "actions_depend_on",
     "build_features",
     "build_model",
     "build_rules",
     "check_drivers",
+    "history_model",
+    "is_retrained",
     "load_bars",
     "load_hooks",
     "prepare",
+    "retrained_model",
     "search_paths",
 ]
 
@@ -192,7 +196,8 @@ def prepare(
     """Load, check and compute everything up to the actions. Raises the errors of each part."""
     config = loaded.config
     paths = search_paths(config_files)
-    started = None if given.model is not None else start_early(config)
+    retrains = given.model is None and is_retrained(config)
+    started = None if given.model is not None or retrains else start_early(config)
     history = load_bars(config, given)
     bars = history.bar_set.bars
     check_drivers(config, bars)
@@ -200,15 +205,18 @@ def prepare(
     of_features, of_model = Chance(config.seed), Chance(config.seed)
     with of_features.drawn():
         features = build_features(config, history.sessions, paths)
-    with of_model.drawn():
-        model = build_model(config, features.names, paths, given, started)
-    timing.lap("model_s")
+    if not retrains:
+        with of_model.drawn():
+            model = build_model(config, features.names, paths, given, started)
+        timing.lap("model_s")
     features.prove(bars)
     with of_features.drawn():
         matrix = features.batch(bars)
     timing.lap("features_s")
+    seen = features.forward(bars)
+    if retrains:
+        model = retrained_model(config, seen, matrix, features.names, progress)
     with of_model.drawn():
-        seen = features.forward(bars)
         tell = _model_progress(progress, len(bars))
         if shape_of_model(model).needs_position:  # asked by the loop, in turn
             said = Prediction(np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
@@ -220,6 +228,44 @@ def prepare(
         primary.tell_held(bars[said.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
     return BacktestInputs(rules, Inputs(bars, *said), history, features, model)
+
+
+def retrained_model(
+    config: Config,
+    seen: np.ndarray,
+    matrix: np.ndarray,
+    names: Sequence[str],
+    progress: Progress | None = None,
+) -> Model:
+    """The walk-forward of `train.retrain` over a history as its features see it."""
+    from trader.models.retraining import walk_forward
+
+    told = None if progress is None else lambda done, count: progress("retrain", done, count)
+    return walk_forward(config, seen, matrix, names, told)
+
+
+def is_retrained(config: Config) -> bool:
+    """Whether a history is traded by a walk-forward and not by the model's file."""
+    return config.train is not None and config.train.retrain is not None
+
+
+def history_model(
+    config: Config,
+    names: Sequence[str],
+    paths: Sequence[Path],
+    given: InMemory,
+    known: tuple[np.ndarray, np.ndarray],
+) -> Model:
+    """What trades a history of which `known` is (bars as features see them, features)."""
+    if given.model is None and is_retrained(config):
+        return retrained_model(config, *known, names)
+    return build_model(config, names, paths, given)
+
+
+def actions_depend_on(config: Config) -> set[str]:
+    """The sections that what a model says of given bars depends on."""
+    walk_forward = {"train", "exits", "broker", "seed"} if is_retrained(config) else set()
+    return {"features", "model", "instruments"} | walk_forward
 
 
 def _model_progress(progress: Progress | None, rows: int) -> Callable[[int], None] | None:

@@ -152,3 +152,31 @@ def test_what_is_written_late_reaches_stdout_and_no_other_file(tmp_path):
     )
     assert (done.stdout, done.stderr) == ("late\nthe result\n", "a stranger's\n")
     assert (tmp_path / "other").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 1.75 MiB"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        ImportError("libx.so: failed to map segment from shared object"),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_too_little_memory_is_told_in_words_and_is_no_internal_error(capsys, error, is_wrapped):
+    from trader.cli.outcome import exit_code_of
+
+    def command() -> None:
+        if not is_wrapped:
+            raise error
+        try:
+            raise error
+        except type(error) as cause:
+            raise ValueError("while it read") from cause
+
+    assert exit_code_of(command) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: not enough memory")
+    assert "internal error" not in told
+    assert "Traceback" not in told

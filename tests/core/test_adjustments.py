@@ -16,7 +16,7 @@ from trader.core.schema import (
 )
 from trader.report.roundtrips import round_trips, with_splits
 
-SPLIT, DIVIDEND, DELIST = AdjustmentKind
+SPLIT, DIVIDEND, DELIST = AdjustmentKind.SPLIT, AdjustmentKind.DIVIDEND, AdjustmentKind.DELIST
 
 
 def played(prices, actions, *adjustments, bars=None, **changes):

@@ -14,6 +14,7 @@ from trader.core.batch import run_slices
 from trader.core.book import Inputs, new_book, new_out, snapshot
 from trader.core.quiet import take_quiet
 from trader.core.schema import BAR, OnBreach, Reason
+from trader.core.tradingstate import is_bankrupt
 
 RINGS = ("volumes", "returns")
 
@@ -60,6 +61,8 @@ def by_slices(rules, inputs):
         on_slice(book, rules, inputs, index, index + 1, out)
         submit_intents(book, 0)
         rows.append(taken(out))
+        if is_bankrupt(book.account[0]):
+            break
     return book, joined(rows)
 
 
@@ -95,6 +98,10 @@ def joined(rows):
             "time_in_force": st.sampled_from([0, 1, 2]),
             "commission_value": st.just(2.0),
             "cash": st.sampled_from([1_000.0, 100_000.0]),
+            "borrow_rate": st.just(0.4),
+            "interest_rate": st.just(0.3),
+            "initial_margin": st.sampled_from([0.3, 0.5]),
+            "maintenance_margin": st.sampled_from([0.2, 0.3]),
             "volatility_window": st.sampled_from([2, 20]),
         },
     ),

@@ -13,11 +13,9 @@ from tests.paper_desk import Clock, Desk, new_journal
 from trader.core.schema import ACCOUNT
 from trader.engine import crash_points
 from trader.engine.answers import Answer
-from trader.engine.batch import RowKeeper
 from trader.engine.journaled import JournaledSlices
-from trader.engine.recover import Recovery, recovered
+from trader.engine.recover import Recovery, folded
 from trader.engine.replay import replay
-from trader.engine.sliceengine import SliceEngine
 from trader.journal.audit.verify import verify_here
 from trader.journal.log import Journal
 from trader.journal.records import Record
@@ -49,10 +47,10 @@ def trade(path: Path, cut_at: str = "", nth: int = 1) -> None:
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
         is_new = not path.exists()
         journal = new_journal(path, RULES, ["ACME"]) if is_new else Journal.open(path, Clock())
-        slices = JournaledSlices(SliceEngine(RULES, RowKeeper(0)), journal, Desk(("ACME",), pool))
-        found = recovered(journal.read())
-        recovery = Recovery(slices, journal, found)
-        recovery.fold()
+        fold = folded(journal.read())
+        slices = JournaledSlices(fold.engine, journal, Desk(("ACME",), pool), fold)
+        recovery = Recovery(slices, journal, fold)
+        recovery.complete()
         recovery.finish()
         patch.setattr(crash_points, "observer", observer)
         try:

@@ -8,8 +8,6 @@ bars and actions of the uncut run.
 
 import collections
 import itertools
-import json
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,14 @@ from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, 
 from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules, new_book, new_out
 from trader.core.schema import Reason
 from trader.engine.digest import RunDigest
+from trader.journal.store import read_records
 
 Row = tuple[int, str, dict[str, Any]]
 
 
 def rows_of(path: Path) -> list[Row]:
     """(seq, type, payload) of every record."""
-    connection = sqlite3.connect(path)
-    try:
-        found = connection.execute("SELECT seq, type, payload FROM records ORDER BY seq").fetchall()
-    finally:
-        connection.close()
-    return [(seq, kind, json.loads(text)) for seq, kind, text in found]
+    return [(one.seq, one.type, one.data) for one in read_records(path)]
 
 
 @dataclass

@@ -9,6 +9,7 @@ with bars that have been read before.
 
 import contextlib
 import gc
+import io
 import mmap
 import os
 import resource
@@ -25,11 +26,11 @@ from typing import Any
 
 from tests.harness.crash_scenes import Scene
 from tests.harness.crash_script import Fate
-from trader.engine import crash_points
+from trader.engine import crash_points, recover, slices
 from trader.errors import TraderError
 from trader.feeds import feed
 from trader.jobs import backtest as runs
-from trader.jobs.paper import ending, opening, session, start, trading
+from trader.jobs.paper import earlier, ending, opening, resume, session, trading
 from trader.jobs.paper.session import paper
 from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
@@ -94,6 +95,23 @@ class AtOnce(Executor):
         return done
 
 
+class _AtOnceProcess:
+    """What `Earlier` would have a process do, done here and now."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        path, said = Path(request["path"]), io.StringIO()
+        with contextlib.redirect_stdout(said):
+            problems = verify_here(path).problems
+            self.returncode = 8 if problems else earlier._folded(path, request)
+        text = f"{problems[0]}" if problems else said.getvalue()
+        (Path(request["folder"]) / earlier.SAID).write_text(text)
+
+    def poll(self) -> int:
+        return self.returncode
+
+    wait = poll
+
+
 class Untold:
     """In the place of tally and decision file: nobody asks for the tables."""
 
@@ -102,6 +120,9 @@ class Untold:
 
     def __enter__(self) -> "Untold":
         return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Nothing is open."""
 
     def add(self, rows: object) -> None:
         """Not counted."""
@@ -136,6 +157,7 @@ class Life:
 
     def __init__(self, cell: Cell, scene: Scene, number: int, fate: Fate) -> None:
         self.cell, self.scene, self.fate = cell, scene, fate
+        self.number = number
         self.broker = Broker(cell.broker, number)
         self.has_threads = number % 8 == 0
         self.is_thorough = number % 32 == 0  # the journal is audited by a process of its own
@@ -239,10 +261,15 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     session.finish = finish
     opening.SimulatedBroker = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
     if not life.is_thorough:
-        start.verify = verify_here  # type: ignore[assignment]
+        resume.verify = verify_here  # type: ignore[assignment]
+    log.PACK_RECORDS = 15
+    slices.SLICES_AT_ONCE = max(1, life.number % 6 - 2)
+    if life.number % 2:  # from the snapshot on
+        recover.WHOLE_UP_TO = 0
+        earlier._started = _AtOnceProcess  # type: ignore[assignment]
     if not life.has_threads:
         feed.load_history = lambda config: life.scene.history  # type: ignore[assignment]
-        opening.DecisionWriter = Untold  # type: ignore[assignment,misc]
+        opening.DecisionWriter = ending.DecisionWriter = Untold  # type: ignore[assignment,misc]
         opening.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
         trading.ThreadPoolExecutor = AtOnce  # type: ignore[assignment,misc]
 

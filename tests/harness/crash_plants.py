@@ -4,9 +4,9 @@ Law: every one of them leaves an uncut run as it is (but for `late_intent`, whic
 shows), so that what finds them is the crash, not the run.
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ from trader.engine import journaled, recover
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
-from trader.engine.recover import RecordedSlice, Recovery, RunHistory
+from trader.engine.recover import Recovery
 from trader.engine.slice_takers import slice_inputs
 from trader.journal import entries as build
 from trader.journal.log import Journal
-from trader.journal.records import Entry, client_order_id
+from trader.journal.records import Entry, Record, client_order_id
 
 
 def fresh_ids() -> None:
@@ -46,7 +46,7 @@ def no_intent() -> None:
 def late_intent() -> None:
     """Orders are sent before their intents are on disk."""
 
-    async def take(self: JournaledSlices, bars: np.ndarray, answer: Answer) -> None:
+    async def take(self: JournaledSlices, bars: np.ndarray, answer: Answer, more: bool) -> None:
         reached("before_inputs")
         await self._append(self.inputs(bars, answer))
         reached("after_inputs")
@@ -62,29 +62,28 @@ def late_intent() -> None:
 
 def sent_forgotten() -> None:
     """A recovery sends again what is on record as sent."""
-    real = recover.recovered
 
-    def recovered(records: Any) -> RunHistory:
-        found = real(records)
-        sent = list(found.settled)
-        return dataclasses.replace(found, settled={one: found.settled[one] for one in sent[:-1]})
+    def without_the_last(records: list[Record]) -> list[Record]:
+        sent = [one.data["client_order_id"] for one in records if one.type == "ORDER_SENT"][-1:]
+        outcomes = ("ORDER_SENT", "ORDER_ACK")
+        return [
+            one
+            for one in records
+            if one.type not in outcomes or one.data["client_order_id"] not in sent
+        ]
 
-    _in_start(recovered)
+    _in_recovery(without_the_last)
 
 
 def fill_forgotten() -> None:
     """A recovery does not take in the slice of the last fill that is on record."""
-    real = recover.recovered
 
-    def recovered(records: Any) -> RunHistory:
-        rows = list(records)
-        found = real(iter(rows))
-        if any(one.type == "FILL" for one in rows[-8:]):
-            slices = [step for step in found.steps if isinstance(step, RecordedSlice)]
-            found.steps.remove(slices[-1])
-        return found
+    def without_its_slice(records: list[Record]) -> list[Record]:
+        bars = [at for at, one in enumerate(records) if one.type == "BAR"]
+        has_filled = any(one.type == "FILL" for one in records[-8:])
+        return records[: bars[-1]] if has_filled and bars else records
 
-    _in_start(recovered)
+    _in_recovery(without_its_slice)
 
 
 def half_outputs() -> None:
@@ -106,11 +105,12 @@ def half_outputs() -> None:
 def outputs_unfinished() -> None:
     """A recovery leaves a slice whose outputs are not on record without them."""
 
-    def step(self: Recovery, recorded: RecordedSlice, real: Any = Recovery._slice) -> None:
-        recorded.has_outputs = True
-        real(self, recorded)
+    def complete(self: Recovery, real: Any = Recovery.complete) -> None:
+        append, self._journal.append = self._journal.append, lambda entries: 0  # type: ignore
+        real(self)
+        self._journal.append = append  # type: ignore[method-assign]
 
-    Recovery._slice = step  # type: ignore[method-assign,assignment]
+    Recovery.complete = complete  # type: ignore[method-assign,assignment]
 
 
 def cancel_unrecorded() -> None:
@@ -120,19 +120,12 @@ def cancel_unrecorded() -> None:
 
 def cancel_forgotten() -> None:
     """A recovery forgets that orders were cancelled."""
-    Recovery._cancel = lambda self, step: None  # type: ignore[method-assign]
+    _in_recovery(lambda records: [one for one in records if one.type != "CANCEL_INTENT"])
 
 
 def kill_forgotten() -> None:
     """A recovery does not halt where the run was killed."""
-    real = recover.recovered
-
-    def recovered(records: Any) -> RunHistory:
-        found = real(records)
-        steps = [step for step in found.steps if not isinstance(step, recover.KillEntry)]
-        return dataclasses.replace(found, steps=steps)
-
-    _in_start(recovered)
+    _in_recovery(lambda records: [one for one in records if one.type != "KILL"])
 
 
 def gate_bypassed() -> None:
@@ -146,10 +139,14 @@ def gate_bypassed() -> None:
     opening.Desk.send = send  # type: ignore[method-assign]
 
 
-def _in_start(recovered: Callable[[Any], RunHistory]) -> None:
-    from trader.jobs.paper import start
+def _in_recovery(change: Callable[[list[Record]], list[Record]]) -> None:
+    """A recovery reads other records than there are."""
+    real = recover.read_records
 
-    start.recovered = recovered  # type: ignore[assignment]
+    def read_records(path: Path, *more: Any, **named: Any) -> Iterator[Record]:
+        return iter(change(list(real(path, *more, **named))))
+
+    recover.read_records = read_records  # type: ignore[assignment]
 
 
 PLANTS: dict[str, Callable[[], None]] = {

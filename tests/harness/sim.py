@@ -61,8 +61,7 @@ from trader.engine.batch import RowKeeper  # noqa: E402
 from trader.engine.hooks import Hooks  # noqa: E402
 from trader.engine.loop import ExecutionLoop, StopCause  # noqa: E402
 from trader.engine.recorded import rules_details  # noqa: E402
-from trader.engine.recover import Recovery, recovered  # noqa: E402
-from trader.engine.sliceengine import SliceEngine  # noqa: E402
+from trader.engine.recover import Recovery, folded  # noqa: E402
 from trader.engine.slices import LiveSlices, SlicePlan  # noqa: E402
 from trader.engine.supervise import ClockWatch, supervise  # noqa: E402
 from trader.features.feature_set import FeatureSet  # noqa: E402
@@ -143,7 +142,7 @@ class Day:
             stream, ResumeRequest(self.model), desk.pool, self.clock.now_ns, Ages(120.0, 300.0)
         )
         plan = SlicePlan(self.count, 1.0, last_ns, is_timed=True)
-        live = LiveSlices(self.feed, gate, plan, self._found.quarantine)
+        live = LiveSlices(self.feed, gate, plan, self._found.own_quarantine())
         loop = ExecutionLoop(
             slices, signals, Hooks(PATIENCE_S), lambda: self._guard(slices, signals)
         )
@@ -164,7 +163,7 @@ class Day:
             listeners.finish()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-        self.report.slices += slices.engine.slices - len(self._found.slices)
+        self.report.slices += slices.engine.slices - self._before
         return await self._ended(stopped, (journal, slices, desk))
 
     def _opened(self) -> tuple[Journal, CheckedSlices, Desk]:
@@ -175,17 +174,16 @@ class Day:
         is_new = not self.path.exists()
         if is_new:
             journal = new_journal(self.path, self.rules, self.symbols, self.clock)
-            self._found = recovered(iter(()))
         else:
-            self._found = recovered(read_records(self.path))
             journal = Journal.open(self.path, self.clock)
             who = build.Identity(journal.run_id, {"role": "test"}, self.rules.limits, *self._shas())
             journal.append([build.run_resume(who, rules_details(self.rules))])
-        engine = SliceEngine(self.rules, RowKeeper(0))
-        slices = self.slices_class(engine, journal, desk)
+        fold = folded(read_records(self.path), RowKeeper(0))
+        engine, self._found, self._before = fold.engine, fold.facts, fold.engine.slices
+        slices = self.slices_class(engine, journal, desk, fold)
         slices.truth, slices.is_killed = self.feed.truth, lambda: self.killed
-        recovery = Recovery(slices, journal, self._found)
-        recovery.fold()
+        recovery = Recovery(slices, journal, fold)
+        recovery.complete()
         if self.before is not None and not same_state(engine.snapshot().book, self.before):
             raise Broken("recovery found another state than the run had")
         self.before = None
@@ -218,9 +216,9 @@ class Day:
 
     def _shown(self, stream: Any, gate: BarGate) -> int:
         """Warm what has a memory with the bars on record; close of the last one."""
-        if not self._found.slices:
+        if not self._found.bars:
             return -(2**63)
-        seen = np.concatenate([one.bars for one in self._found.slices])
+        seen = np.concatenate(self._found.bars)
         stream.warm_up(seen)
         for bar in seen:
             gate.check(bar)

@@ -33,13 +33,13 @@ class CheckedSlices(JournaledSlices):
     is_killed: Callable[[], bool]
     was_halted = False
 
-    async def take(self, bars: np.ndarray, answer: Answer) -> None:
+    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
         for bar in bars:
             if bar.tobytes() not in self.truth:
                 raise Broken(f"decided on a bar that was not the first of its close: {bar}")
         before = self.engine.book.account[0]["trading_state"]
         sent = len(self._around.sent)
-        await super().take(bars, answer)
+        await super().take(bars, answer, more)
         check_book(self.engine.book, self.engine.rules)
         if before == TradingState.HALTED:
             if self.engine.book.account[0]["trading_state"] != TradingState.HALTED:

@@ -167,6 +167,9 @@ class SimFeed:
         now_ns = self._clock.now_ns()
         return LiveBar(item, now_ns, key[0])
 
+    def at_once(self) -> None:
+        """A bar at a time."""
+
     async def aclose(self) -> None:
         """A feed that is closed can be opened again: the market goes on."""
 

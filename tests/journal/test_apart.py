@@ -12,6 +12,7 @@ import pytest
 
 from tests.journal_kit import edit, falsify_checkpoint, finished_run, records_of, resealed, rewrite
 from trader.errors import TraderError
+from trader.journal.audit import second_reader
 from trader.journal.audit import verify as verify_module
 from trader.journal.audit.verify import verify, verify_here
 from trader.journal.records import Record
@@ -142,7 +143,7 @@ def test_a_journal_that_grows_meanwhile_is_judged_as_far_as_the_first_reader_see
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA journal_mode=WAL")
     bad = records_of(path)[-1]._replace(seq=10_000, payload="{}")
-    second = verify_module.SecondReader(path)
+    second = second_reader.SecondReader(path)
     with second:
         writer.execute("INSERT INTO records VALUES (?,?,?,?,?,?,?,?,?)", bad)
         second.begin(bad.seq - 1)
@@ -153,9 +154,9 @@ def test_a_journal_that_grows_meanwhile_is_judged_as_far_as_the_first_reader_see
 OTHER_FILE = """
 import os, sys
 from pathlib import Path
-from trader.journal.audit import verify
-first, real = os.getpid(), verify.open_reader
-verify.open_reader = lambda path: real(path if os.getpid() == first else Path({other!r}))
+from trader.journal.audit import second_reader, verify
+real = second_reader.open_reader
+second_reader.open_reader = lambda path: real(Path({other!r}))
 sys.exit(verify._main())
 """
 
@@ -181,8 +182,8 @@ def test_two_readers_of_different_records_find_nothing_clean(
 
 PATCHED = """
 import os, sys, time
-from trader.journal.audit import verify
-def judge(*parts, real=verify._judge):
+from trader.journal.audit import second_reader, verify
+def judge(*parts, real=second_reader._judge):
     open({mark!r}, "w").write(str(os.getpid()))
     {second}
     real(*parts)
@@ -191,7 +192,7 @@ def follow(*parts, real=verify._follow):
         time.sleep(0.01)
     {first}
     real(*parts)
-verify._judge, verify._follow = judge, follow
+second_reader._judge, verify._follow = judge, follow
 sys.exit(verify._main())
 """
 

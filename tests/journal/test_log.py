@@ -144,9 +144,9 @@ def test_opening_what_is_not_a_journal_says_so(tmp_path):
 def test_a_newer_format_is_refused(journal):
     journal.close()
     connection = sqlite3.connect(journal.path)
-    connection.execute("PRAGMA user_version=2")
+    connection.execute("PRAGMA user_version=3")
     connection.close()
-    with pytest.raises(JournalError, match="format 2"):
+    with pytest.raises(JournalError, match="format 3"):
         Journal.open(journal.path, StepClock())
 
 
@@ -250,10 +250,12 @@ def test_a_checkpoint_follows_every_thousand_records_and_every_kill(journal):
     hashes = [record.hash for record in journal.read()]
     for record in checkpoints:
         size = record.seq - 1
+        tree = MerkleTree(hashes[:size])
         assert record.data == {
             "size": size,
-            "root": MerkleTree(hashes[:size]).root().hex(),
+            "root": tree.root().hex(),
             "head": hashes[size - 1].hex(),
+            "peaks": [peak.hex() for peak in tree.peaks],
         }
     assert journal.head.seq == checkpoints[1].seq
 

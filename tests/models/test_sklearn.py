@@ -336,6 +336,13 @@ def test_what_is_no_skops_file_is_model_error(tmp_path, data):
         load(pinned(path))
 
 
+def test_what_is_no_model_at_all_is_named_so(tmp_path):
+    path = tmp_path / "m.json"
+    path.write_bytes(b'{"a": 1}')
+    with pytest.raises(ModelError, match="is no model file that is known"):
+        load(pinned(path))
+
+
 def test_file_cut_short_is_model_error(tmp_path):
     path = tmp_path / "m.skops"
     save_skops(path, fitted())

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sqlite3
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 from tests.tiers import cases
+from trader.journal.store import read_records
 
 pytestmark = pytest.mark.process
 
@@ -29,14 +29,7 @@ def decided(paper: Paper) -> int:
     paths = list(paper.folder.glob("runs/*-paper-*/journal.sqlite"))
     if not paths:
         return 0
-    connection = sqlite3.connect(f"file:{paths[0]}?mode=ro", uri=True)
-    try:
-        query = "SELECT count(*) FROM records WHERE type = 'DECISION'"
-        return int(connection.execute(query).fetchone()[0])
-    except sqlite3.Error:
-        return 0
-    finally:
-        connection.close()
+    return sum(1 for record in read_records(paths[0], types=("DECISION",)))
 
 
 def wait_for(paper: Paper, slices: int) -> None:

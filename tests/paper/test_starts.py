@@ -15,7 +15,7 @@ import pytest
 
 from tests.paper_kit import Paper, bar
 from tests.safety_kit import held_run
-from trader.jobs.paper.opening import put_back
+from trader.jobs.paper.lost_kills import put_back
 from trader.safety import stop
 
 pytestmark = pytest.mark.process

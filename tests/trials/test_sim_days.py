@@ -22,7 +22,7 @@ from tests.harness.virtualtime import (
     run_virtually,
 )
 from tests.tiers import cases
-from trader.engine import recover
+from trader.engine import recover, replay
 from trader.engine.loop import ExecutionLoop
 from trader.feeds import bargate
 from trader.journal.records import Entry
@@ -84,7 +84,8 @@ def test_a_gate_that_lets_orders_out_under_a_kill_is_noticed():
 
 
 def test_a_recovery_that_forgets_cancelled_orders_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recover.Recovery, "_cancel", lambda self, step: None)
+    steps = {**replay._STEPS, "CANCEL_INTENT": lambda *_: None}
+    monkeypatch.setattr(replay, "_STEPS", steps)
     found = problems(Day, 30)
     assert any("another state" in problem or "replay" in problem for problem in found)
 

@@ -27,7 +27,7 @@ class Alpaca(Venue):
 
     def told(self, request, document):
         given = request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
-        if given != self.keys:
+        if given != self.keys or "revoked" in self.faults:
             return web.json_response({"code": 40110000, "message": "no such key"}, status=403)
         return web.json_response(document, headers={"Date": formatdate(self.market.now_s())})
 
@@ -74,6 +74,7 @@ class Alpaca(Venue):
                 asked = msgpack.unpackb(message.data)
                 if asked["action"] == "auth":
                     ok = (asked["key"], asked["secret"]) == self.keys
+                    ok = ok and "revoked" not in self.faults
                     good = {"T": "success", "msg": "authenticated"}
                     bad = {"T": "error", "code": 402, "msg": "auth failed"}
                     await self.put(line, [good if ok else bad])

@@ -52,6 +52,7 @@ class Binance(Venue):
         )
 
     def instrument(self, symbol):
+        tick = self.faults.on.get("tick", "0.01000000")
         base, quote = NAMES.get(symbol, (symbol.removesuffix("USDT"), "USDT"))
         return {
             "symbol": symbol,
@@ -66,7 +67,7 @@ class Binance(Venue):
             "permissions": ["SPOT"],
             "filters": [
                 {"filterType": "PRICE_FILTER", "minPrice": "0.01000000",
-                 "maxPrice": "1000000.00000000", "tickSize": "0.01000000"},
+                 "maxPrice": "1000000.00000000", "tickSize": tick},
                 {"filterType": "LOT_SIZE", "minQty": "0.00010000", "maxQty": "9000.00000000",
                  "stepSize": "0.00010000"},
                 {"filterType": "NOTIONAL", "minNotional": "5.00000000",

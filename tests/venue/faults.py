@@ -1,6 +1,7 @@
 """What goes wrong at a venue, and when: switched by hand or by a script made from a seed."""
 
 import asyncio
+import time
 from random import Random
 
 SWITCHES = (
@@ -13,6 +14,7 @@ SWITCHES = (
     "418",
     "503",
 )
+# set by hand only: "tick" (another tick size), "revoked" (no key is taken any more)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock")
 
 
@@ -24,8 +26,11 @@ class Faults:
         self.log = []  # of what was done, for the test
 
     def set(self, name, value=True):
-        self.log.append((name, value))
+        self.note(name, value)
         self.on[name] = value
+
+    def note(self, name, value):
+        self.log.append((name, value, time.time()))
 
     def __contains__(self, name):
         return bool(self.on.get(name))

@@ -3,6 +3,7 @@
 GET  /_truth?symbol=S&start=…&end=…    the closed bars, as they are now
 POST /_fault  {"name": "drop", "value": true}
 GET  /_counts                          requests by path
+GET  /_log                             [[fault, value, when by its clock]]
 """
 
 import argparse
@@ -67,6 +68,7 @@ class Venue:
                 web.get("/_truth", self._truth),
                 web.post("/_fault", self._fault),
                 web.get("/_counts", self._told),
+                web.get("/_log", self._logged),
                 *self.routes(),
             ]
         )
@@ -113,14 +115,17 @@ class Venue:
     async def _told(self, request):
         return web.json_response(dict(self.counts))
 
+    async def _logged(self, request):
+        return web.json_response(self.faults.log)
+
     async def do(self, name, value=True):
         """Make one fault happen."""
         if name == "drop":
-            self.faults.log.append((name, value))
+            self.faults.note(name, value)
             for line in list(self.lines):
                 line.socket._req.transport.abort()
         elif name == "close":
-            self.faults.log.append((name, value))
+            self.faults.note(name, value)
             for line in list(self.lines):
                 await line.socket.close(code=WSCloseCode.GOING_AWAY)
         elif name == "clock":
@@ -142,7 +147,7 @@ class Venue:
         open_s -= 2 * self.market.period_s
         for symbol in self.symbols:
             self.market.revise(symbol, open_s)
-            self.faults.log.append(("revise", (symbol, open_s)))
+            self.faults.note("revise", (symbol, open_s))
             for frame in self.frames_closed(symbol, open_s):
                 await self._send(symbol, frame)
 

@@ -14,6 +14,7 @@ from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
 from trader.feeds.alpaca_source import AlpacaSource
+from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.registry import open_source
 from trader.feeds.venue_feed import VenueFeed
 
@@ -102,6 +103,22 @@ def test_keys_that_are_wrong_are_told_and_not_shown(tmp_path):
         assert "wrong-secret" not in str(caught.value)
 
     run(tmp_path, test, {**KEYS, "ALPACA_SECRET": "wrong-secret"})
+
+
+def test_keys_that_are_revoked_end_the_feed_and_are_tried_no_more(tmp_path):
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 1)
+        venue.faults.set("revoked")
+        await venue.do("drop")
+        await got.reading
+        asked = sum(venue.counts.values())
+        assert got.kinds()[-1] == "FEED_REFUSED"
+        assert "refuses the keys" in got.notices[-1].text
+        assert got.feed.end == FeedEnd.REFUSED
+        await asyncio.sleep(1.0)
+        assert sum(venue.counts.values()) == asked
+
+    run(tmp_path, test)
 
 
 def test_bars_of_a_length_alpaca_has_not_are_refused(tmp_path):

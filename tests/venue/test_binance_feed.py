@@ -12,6 +12,8 @@ pytest.importorskip("aiohttp")
 from tests.venue.binance import Binance, options
 from tests.venue.market import Market
 from trader.errors import ConfigError, DataError
+from trader.feeds import market_watch
+from trader.feeds.pipe_history import FeedEnd
 
 pytestmark = pytest.mark.process
 
@@ -113,7 +115,7 @@ def test_repeated_disordered_and_revised_frames_change_nothing_that_was_traded(t
             await until(got, lambda: len(got.live(0)) >= count + 2)
             assert is_whole(got.values(0))
             assert got.values(0)[: len(before)] == before
-            revised = next(value[1] for name, value in venue.faults.log if name == "revise")
+            revised = next(value[1] for name, value, _ in venue.faults.log if name == "revise")
             assert {int(bar["ts_ns"]) // 10**9 - 1 for bar in got.again} == {revised}
             assert got.again[0]["close"] == venue.market.revised["BTCUSDT", revised]
 
@@ -151,6 +153,22 @@ def test_a_delisted_symbol_holds_up_nobody(tmp_path):
             await until(got, lambda: "SYMBOL_GONE" in got.kinds())
             count = len(got.live(0))
             await until(got, lambda: len(got.live(0)) >= count + 2)
+
+    run(test)
+
+
+def test_a_tick_size_that_changes_ends_the_feed(tmp_path, monkeypatch):
+    monkeypatch.setattr(market_watch, "FACTS_EVERY_S", 0.3)
+
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 1)
+            venue.faults.set("tick", "0.10000000")
+            await got.reading
+            assert got.kinds()[-1] == "FEED_REFUSED"
+            assert "tick_size of BTC/USDT was 0.01 and is 0.1 now" in got.notices[-1].text
+            assert got.feed.end == FeedEnd.REFUSED
 
     run(test)
 

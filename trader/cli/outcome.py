@@ -11,6 +11,7 @@ Law: `TRADER_DEBUG=1` shows the traceback of any of them. A broken pipe is quiet
 our own stdout or stderr that has no reader any more.
 """
 
+import errno
 import os
 import select
 import signal
@@ -114,6 +115,39 @@ def say_what_is_logged() -> None:
         ours.setLevel(logging.INFO)
 
 
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is that the system gave no memory or no thread."""
+    text = str(error)
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        refusals = (
+            "failed to map segment",
+            "cannot allocate memory",
+            "can't start new thread",
+            "Failed to launch worker thread",
+        )
+        if any(one in text for one in refusals):
+            return True
+        error = error.__cause__ or error.__context__
+        text = str(error)
+    return False
+
+
+def _memory_limit() -> str:
+    """The limit of this process in words, where it has one."""
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return (
+        ""
+        if soft == resource.RLIM_INFINITY
+        else f" under its limit of {soft >> 20:,} MiB (ulimit -v)"
+    )
+
+
 def _failed(error: Exception) -> int:
     if os.environ.get("TRADER_DEBUG") == "1":
         _say("".join(traceback.format_exception(error)).rstrip())
@@ -126,6 +160,11 @@ def _failed(error: Exception) -> int:
     if isinstance(error, FileNotFoundError) and _is_nowhere():
         gone = f"the working folder {os.environ.get('PWD', '')} is gone, deleted or moved"
         _say(f"error: {gone}: change to one that exists (cd), and run this again")
+        return CRASHED
+    if _is_out_of_memory(error):
+        _say(
+            f"error: not enough memory{_memory_limit()}: raise the limit, or use less (feed.start)"
+        )
         return CRASHED
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""

@@ -243,6 +243,12 @@ def _broker(config: "Config") -> Iterator[Found]:
             "in basis points must be less than 10000: at that a sale would fetch nothing; "
             "1 % is 100",
         )
+    margin = config.broker.margin
+    if margin is not None and margin.maintenance > margin.initial:
+        yield (
+            "broker.margin.maintenance",
+            "is above broker.margin.initial: what may be opened would be closed at once",
+        )
     share = config.broker.max_fill_participation or 1.0
     if slippage.type == "volume_share" and slippage.value * share * share >= 1.0:
         yield (

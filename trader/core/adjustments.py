@@ -1,4 +1,4 @@
-"""Corporate actions: splits, dividends and delistings, before the bars that they are in force on.
+"""Splits, dividends, delistings and funding, before the bars that they are in force on.
 
 Law: an adjustment is in force from the first bar that opens at or after it. A split changes
 quantity, average price, resting orders and trailing windows together, and equity not at all: the
@@ -16,9 +16,12 @@ from trader.core.sessions import bar_open_ns
 
 SPLIT = int(AdjustmentKind.SPLIT)
 DIVIDEND = int(AdjustmentKind.DIVIDEND)
+FUNDING = int(AdjustmentKind.FUNDING)
 FLOW_SPLIT = int(CashflowKind.SPLIT)
 FLOW_DIVIDEND = int(CashflowKind.DIVIDEND)
 FLOW_CASH_IN_LIEU = int(CashflowKind.CASH_IN_LIEU)
+FLOW_TAX = int(CashflowKind.TAX)
+FLOW_FUNDING = int(CashflowKind.FUNDING)
 FLOW_DELISTED = int(CashflowKind.DELISTED)
 DISTANCE = int(LevelUnit.DISTANCE)
 KIND_DELISTED = int(OrderKind.DELISTED)
@@ -41,14 +44,16 @@ def adjust_book(book, rules, bar, out):
             if book.positions[adjustment["symbol"]]["bars"] > 0:  # else: prices know nothing else
                 split(book, rules, adjustment, out)
         elif adjustment["kind"] == DIVIDEND:
-            pay_dividend(book, adjustment, out)
+            pay_dividend(book, rules, adjustment, out)
+        elif adjustment["kind"] == FUNDING:
+            pay_funding(book, adjustment, out)
         else:
             delist(book, rules, adjustment, out)
 
 
 @inlined
-def pay_dividend(book, adjustment, out):
-    """Money for what is held: a long position receives, a short one pays."""
+def pay_dividend(book, rules, adjustment, out):
+    """Money for what is held: a long position receives, less tax, a short one pays all of it."""
     symbol = adjustment["symbol"]
     held = book.positions[symbol]["qty"]
     if held != 0.0:
@@ -56,6 +61,24 @@ def pay_dividend(book, adjustment, out):
         amount = held * adjustment["value"]
         account["cash"] += amount
         what = (adjustment["ts_ns"], symbol, FLOW_DIVIDEND)
+        write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
+        rate = rules.broker[0]["dividend_tax"]
+        if rate > 0.0 and amount > 0.0:
+            tax = 0.0 - amount * rate
+            account["cash"] += tax
+            write_cashflow(account, (adjustment["ts_ns"], symbol, FLOW_TAX), tax, 0.0, rate, out)
+
+
+@inlined
+def pay_funding(book, adjustment, out):
+    """Funding of a perpetual future, on the notional at the last close: rate > 0, longs pay."""
+    symbol = adjustment["symbol"]
+    position = book.positions[symbol]
+    if position["qty"] != 0.0:
+        account = book.account[0]
+        amount = 0.0 - position["qty"] * position["mark"] * adjustment["value"]
+        account["cash"] += amount
+        what = (adjustment["ts_ns"], symbol, FLOW_FUNDING)
         write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
 
 

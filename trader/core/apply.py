@@ -1,7 +1,8 @@
 """Everything that can happen to the account, one function an event. Nothing else changes a book.
 
     on_slice      BAR, ACTION   settle working orders → mark → trading state → decide every bar
-                  ADJUSTMENT    a split, dividend or delisting, before the bar it is in force on
+                  ADJUSTMENT    a split, dividend, delisting or funding, before the bar it precedes
+                  CASHFLOW      what holding and borrowing cost; a margin call after the marks
     submit        SUBMITTED     an intent passed the gate: it works from the next bar on
     refuse        REFUSED       the gate kept an intent: it becomes a denial
     doubt         UNKNOWN       an intent left or not: it blocks what opens until that is known
@@ -16,7 +17,7 @@ bars of a slice are settled, then all marked, then all decided, in config order,
 of a slice sees the same equity and none sees its own fill.
 """
 
-from trader.core import accounting, execution, orders, tradingstate
+from trader.core import accounting, execution, financing, orders, tradingstate
 from trader.core.adjustments import adjust_book
 from trader.core.book import DECISIONS
 from trader.core.decide import decide
@@ -48,11 +49,15 @@ def on_slice(book, rules, inputs, start, stop, out):
 def take_slice(book, rules, inputs, start, stop, out):
     """`on_slice` without a function boundary, for the batch loop."""
     account = book.account[0]
-    account["ts_ns"] = inputs.bars[start]["ts_ns"]
-    if accounting.enter_session(account, rules.sessions, rules.broker[0]["period_ns"]):
+    elapsed_ns = inputs.bars[start]["ts_ns"] - account["ts_ns"]
+    account["ts_ns"] += elapsed_ns
+    is_new = accounting.enter_session(account, rules.sessions, rules.broker[0]["period_ns"])
+    if is_new:
         before = account["trading_state"]
         if tradingstate.change_state(account, tradingstate.SESSION_ROLL, NONE):
             write_state_event(account, before, out)
+    if financing.costs_by_time(rules.broker[0]):
+        financing.charge_time(book, rules, elapsed_ns, is_new, out)
     if book.carry[0]["adjustments"] < len(rules.adjustments):
         adjust_book(book, rules, inputs.bars[start], out)
     for index in range(start, stop):
@@ -68,6 +73,8 @@ def take_slice(book, rules, inputs, start, stop, out):
         position["session"] = account["session"]
     accounting.mark_to_market(account, book.positions)
     watch_limits(book, rules, inputs.bars[start:stop], out)
+    if financing.is_below_maintenance(account, rules.broker[0]):
+        financing.call_margin(book, rules, inputs.bars[start:stop], out)
     for index in range(start, stop):
         decide(book, rules, inputs, index, out)
     write_equity(account, out)

@@ -20,6 +20,7 @@ from trader.core.book import (
 from trader.core.jit import inlined, jit
 from trader.core.quiet import take_quiet
 from trader.core.schema import MAX_WORKING_ORDERS
+from trader.core.tradingstate import is_bankrupt
 
 
 @inlined
@@ -43,6 +44,8 @@ def has_room(out, bars, symbols, adjustments):
 def run_slices(book, rules, inputs, start, out):
     """Run slices from row `start` until the bars end or a buffer is full; returns the next row.
 
+    A bankrupt account takes none: the row after the last is then returned at once.
+
     The caller takes the rows in `out` away and calls again. Buffers come from `new_out`; if the
     row returned is `start`, they do not hold a single slice.
     """
@@ -64,5 +67,5 @@ def run_slices(book, rules, inputs, start, out):
             symbol = bars[index]["symbol"]
             if book.positions[symbol]["working_orders"] > 0:
                 submit_intents(book, symbol)
-        start = stop
+        start = count if is_bankrupt(book.account[0]) else stop
     return start

@@ -36,7 +36,7 @@ NO_EXITS = np.zeros(1, EXITS)
 NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
-EVENTS_PER_SLICE = 8  # account-wide events one slice can cause, beside those per order
+EVENTS_PER_SLICE = 12  # account-wide events one slice can cause, beside those per order
 
 
 class Book(NamedTuple):

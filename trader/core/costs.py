@@ -61,11 +61,12 @@ def expected_price(broker, position, qty):
 
 @inlined
 def affordable_size(broker, position, order, money):
-    """Largest position ≥ 0 that `money` holds after `order` = (its side ±1, units it closes first).
+    """Largest position ≥ 0 that `money` holds after an order, `margin` of its worth being needed.
 
-    Slippage and the commission of the whole order are paid from it. +inf never, 0 without a price.
+    `order` is (its side ±1, units it closes first, margin). Slippage and the commission of the
+    whole order are paid from the money. +inf never, 0 without a price.
     """
-    side, closed = order
+    side, closed, margin = order
     price = abs(expected_price(broker, position, side))
     fixed = max(broker["commission_minimum"], 0.0)
     per_unit = 0.0
@@ -78,5 +79,6 @@ def affordable_size(broker, position, order, money):
     if not (price > 0.0 and price + per_unit < math.inf):
         return 0.0
     money -= closed * abs(price - abs(position["mark"]))  # what closes does so at a loss
-    by_size = (money - closed * per_unit) / (price + per_unit)
-    return max(min(by_size, (money - fixed) / price), 0.0)
+    needed = margin * price + (1.0 - margin) * abs(price - abs(position["mark"]))
+    by_size = (money - closed * per_unit) / (needed + per_unit)
+    return max(min(by_size, (money - fixed) / needed), 0.0)

@@ -6,7 +6,17 @@ decision may send several orders: what it decided, and the exits of what that op
 
 import math
 
-from trader.core import execution, exits, orders, placing, risk, sizing, throttle, throttling
+from trader.core import (
+    execution,
+    exits,
+    financing,
+    orders,
+    placing,
+    risk,
+    sizing,
+    throttle,
+    throttling,
+)
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined, outlined
@@ -45,6 +55,7 @@ VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_FLATTEN = int(OrderKind.FLATTEN)
 KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
+KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 UNKNOWN = int(OrderStatus.UNKNOWN)
 
 
@@ -60,7 +71,10 @@ def decide(book, rules, inputs, index, out):
     asked = placing.asked_beside(inputs, index)
     qty = size = 0.0
     kind = KIND_ENTRY
-    if account["trading_state"] == REDUCING and is_flattening(account, limits):
+    if position["margin_call"] != 0:
+        position["margin_call"] = 0
+        qty, kind = flattening_qty(position), KIND_LIQUIDATION
+    elif account["trading_state"] == REDUCING and is_flattening(account, limits):
         qty, kind = flattening_qty(position), KIND_FLATTEN
     elif is_held_too_long(position, rules.exits[0]):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
@@ -89,7 +103,8 @@ def decide(book, rules, inputs, index, out):
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
     if approved != 0.0:
-        parent, opening = placing.place(book, rules, symbol, approved, kind, asked[1])
+        limit_price = asked[1] if kind == KIND_ENTRY else math.nan
+        parent, opening = placing.place(book, rules, symbol, approved, kind, limit_price)
         stop, target = asked[2], asked[3]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
             terms = (account["decisions"], opening, stop, target)
@@ -142,7 +157,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     """
     position = book.positions[symbol]
     size, limit_price, stop, target = asked
-    if not (is_absent_or_positive(size) and is_absent_or_positive(limit_price)):
+    if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
         return 0.0, REQUEST_INVALID, 0.0
     if size != size:
         size = wanted_size(book, rules, symbol)
@@ -160,12 +175,6 @@ def wanted_qty(book, rules, symbol, action, asked, out):
             qty, reason = closing, refusal
     lot_size = rules.instruments[symbol]["lot_size"]
     return within_order_size(rules, position, qty, lot_size), reason, size
-
-
-@inlined
-def is_absent_or_positive(value):
-    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
-    return value != value or (value > 0.0 and value < math.inf)
 
 
 @inlined
@@ -189,7 +198,7 @@ def withdraw(book, rules, symbol, action, qty, out):
         order = table[index]
         if orders.is_exit(order) or order["status"] == UNKNOWN:
             continue
-        against = order["qty"] * qty < 0.0
+        against = order["qty"] * qty < 0.0 and order["kind"] != KIND_LIQUIDATION
         if action == CLOSE:
             against = not (order["qty"] * position["qty"] < 0.0)
         if against:
@@ -237,7 +246,7 @@ def wanted_size(book, rules, symbol):
     equity = book.account[0]["equity"]
     affordable = math.inf
     if rules.limits[0]["allow_margin"] == 0:
-        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0), equity)
+        affordable = affordable_size(rules.broker[0], position, (1.0, 0.0, 1.0), equity)
     value = math.nan
     if mode == VOLATILITY_TARGET:
         value = throttle.volatility(
@@ -266,6 +275,9 @@ def within_order_size(rules, position, qty, lot_size):
 @inlined
 def request(book, rules, symbol, decision, kind, out):
     """Check and throttle the decision's requested qty; the outcome goes into it."""
+    if kind == KIND_LIQUIDATION:
+        financing.approve_liquidation(book, rules, symbol, decision)
+        return
     position = book.positions[symbol]
     qty = decision["requested_qty"]
     closing = sizing.closing_qty(position, qty)

@@ -2,7 +2,7 @@
 
 Law: the worst is the position plus every working order of one side, unnetted. Without margin all
 of it together, long and short, is worth no more than equity, costs included: then cash is never
-below zero either.
+below zero either. With an initial margin that part of it is no more than equity.
 """
 
 import math
@@ -59,6 +59,12 @@ def exposure_of_others(positions, symbol):
 
 
 @inlined
+def initial_margin(limits, broker):
+    """Part of what is held that equity must come to when something opens; 0 where no rule says."""
+    return 1.0 if limits["allow_margin"] == 0 else broker["initial_margin"]
+
+
+@inlined
 def check_concentration(book, rules, symbol, qty):
     """Step 5: (reason, observed, limit): one symbol, all together, and what can be paid for."""
     limits = rules.limits[0]
@@ -71,16 +77,20 @@ def check_concentration(book, rules, symbol, qty):
     notional = size * abs(position["mark"])
     if not is_money_within(notional, limits["max_position_concentration"] * equity):
         return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
-    if limits["max_gross_exposure"] == math.inf and limits["allow_margin"] != 0:
+    margin = initial_margin(limits, broker)
+    if limits["max_gross_exposure"] == math.inf and margin == 0.0:
         return PASSED
     others = exposure_of_others(book.positions, symbol)
     gross = others + notional
     if not is_money_within(gross, limits["max_gross_exposure"] * equity):
         return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
-    if limits["allow_margin"] == 0:
+    if margin > 0.0:
         price = abs(expected_price(broker, position, qty))
-        needed = others + size * price + commission_amount(broker, abs(qty), abs(qty) * price)
-        needed += closed_size(position, qty) * abs(price - abs(position["mark"]))
+        moved = abs(price - abs(position["mark"]))
+        closed = closed_size(position, qty)
+        needed = margin * (others + size * price)
+        needed += commission_amount(broker, abs(qty), abs(qty) * price) + closed * moved
+        needed += (1.0 - margin) * (abs(qty) - closed) * moved  # what opens at a loss
         if not is_money_within(needed, equity):
             return BUYING_POWER, needed, equity
     return PASSED
@@ -112,8 +122,9 @@ def payable_qty(book, rules, symbol, qty):
     lot_size = rules.instruments[symbol]["lot_size"]
     side = 1.0 if qty > 0.0 else -1.0
     before = qty_before(position, qty)
-    money = book.account[0]["equity"] - exposure_of_others(book.positions, symbol)
-    size = affordable_size(broker, position, (side, 0.0 - before * side), money)
+    margin = initial_margin(rules.limits[0], broker)
+    money = book.account[0]["equity"] - margin * exposure_of_others(book.positions, symbol)
+    size = affordable_size(broker, position, (side, 0.0 - before * side, margin), money)
     for spare in range(2):  # a lot less where costs round against it
         part = lots_down(size - before * side, lot_size) - spare * lot_size
         if part > 0.0 and part < abs(qty):

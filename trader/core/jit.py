@@ -96,7 +96,21 @@ def jit(function: Function) -> Function:
     """An entry: `function` compiled on first call from Python, and kept on disk."""
     if not COMPILED:
         return function
-    return numba.njit(cache=CACHE_FOLDER is not None, **OPTIONS)(function)
+    entry = numba.njit(cache=CACHE_FOLDER is not None, **OPTIONS)(function)
+    _load_without_registries(entry)
+    return entry
+
+
+def _load_without_registries(entry: Any) -> None:
+    """Keep Numba from loading its registries of types and functions (0.2 s) to load compiled code.
+
+    It needs them to compile, and asks for them itself before it does; code from disk runs without.
+    """
+    cache: Any = getattr(entry, "_cache", None)
+    try:
+        cache.load_overload = cache._load_overload
+    except AttributeError:  # no cache, or another version: slower, and nothing else
+        return
 
 
 def inlined(function: Function) -> Function:

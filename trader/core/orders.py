@@ -28,6 +28,7 @@ EXPIRED = int(OrderStatus.EXPIRED)
 UNKNOWN = int(OrderStatus.UNKNOWN)
 REFUSED = int(OrderStatus.REFUSED)
 MARKET = int(OrderType.MARKET)
+KEEP_NONE, KEEP_CLOSING, KEEP_MARKET_CLOSING = range(3)  # what `restrain` leaves
 KIND_STOP_LOSS = int(OrderKind.STOP_LOSS)
 KIND_TRAILING_STOP = int(OrderKind.TRAILING_STOP)
 NONE = int(Reason.NONE)
@@ -204,3 +205,39 @@ def recount(account, position, orders, lot_size, out):
             orders[kept] = orders[index]
         kept += 1
     position["working_orders"] = kept
+
+
+@inlined
+def restrain(book, rules, terms, out):
+    """End working orders of every symbol, or leave only what closes and the exits.
+
+    `terms` is (KEEP_…, reason of what ends, reason of what is trimmed to what closes).
+    """
+    keeps, reason, trim_reason = terms
+    account = book.account[0]
+    for symbol in range(len(book.positions)):
+        position = book.positions[symbol]
+        count = position["working_orders"]
+        if count == 0:
+            continue
+        table = book.orders[symbol]
+        lot_size = rules.instruments[symbol]["lot_size"]
+        held = position["qty"]
+        for index in range(count):
+            order = table[index]
+            rest = unfilled_qty(order, lot_size)
+            if keeps != KEEP_NONE and is_exit(order):
+                continue  # beside the position; without one it ends in the recount
+            is_kept = keeps == KEEP_CLOSING
+            if keeps == KEEP_MARKET_CLOSING:  # what rests at a price may never fill
+                is_kept = order["type"] == MARKET
+            keep = 0.0
+            if is_kept and rest * held < 0.0:
+                keep = min(abs(rest), abs(held))
+            kept = keep if rest > 0.0 else 0.0 - keep
+            if keep == 0.0:
+                end_order(account, order, reason, out)
+            elif keep < abs(rest):
+                trim_order(account, order, (rest, kept), trim_reason, out)
+            held += kept
+        recount(account, position, table, lot_size, out)

@@ -14,6 +14,7 @@ from trader.core.sessions import instant_session
 
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_SIGNAL = int(OrderKind.SIGNAL)
+KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 MARKET = int(OrderType.MARKET)
 LIMIT = int(OrderType.LIMIT)
 STOP = int(OrderType.STOP)
@@ -59,7 +60,8 @@ def enter(book, rules, symbol, terms, leg):
     account = book.account[0]
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
     order["closing"] = closing
-    order["time_in_force"] = rules.broker[0]["time_in_force"]
+    if kind != KIND_LIQUIDATION:  # which works until it is done
+        order["time_in_force"] = rules.broker[0]["time_in_force"]
     order["leg"] = leg
     order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
     return order
@@ -98,6 +100,12 @@ def asked_beside(inputs, index):
         return math.nan, math.nan, math.nan, math.nan
     asked = inputs.requests[index]
     return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+
+
+@inlined
+def is_absent_or_positive(value):
+    """Whether a number that may be left out (NaN) is left out, or finite and above 0."""
+    return value != value or (value > 0.0 and value < math.inf)
 
 
 @inlined

@@ -8,7 +8,7 @@ no working order to settle, the session is the same, and the same action wants t
 
 import math
 
-from trader.core import accounting, risk, sizing
+from trader.core import accounting, financing, risk, sizing
 from trader.core.book import DECISIONS, EQUITIES
 from trader.core.jit import inlined
 from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
@@ -36,6 +36,12 @@ def quiet_reason(book, rules, action):
 
 
 @inlined
+def is_financed(broker):
+    """Whether a position costs money by time, or may be liquidated."""
+    return financing.costs_by_time(broker) or broker["maintenance_margin"] > 0.0
+
+
+@inlined
 def can_be_quiet(book, rules, inputs):
     """Whether the state allows a stretch: one symbol, no order, nothing watched but losses."""
     account, limits, exits = book.account[0], rules.limits[0], rules.exits[0]
@@ -54,6 +60,7 @@ def can_be_quiet(book, rules, inputs):
         and exits["max_holding_bars"] == 0
         and exits["cooldown_bars"] == 0
         and book.carry[0]["adjustments"] == len(rules.adjustments)
+        and (position["qty"] == 0.0 or not is_financed(rules.broker[0]))
     )
 
 

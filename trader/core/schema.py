@@ -175,6 +175,9 @@ class Reason(IntEnum):
     # corporate actions
     DELISTED = 160  # the symbol trades no more
     SPLIT_TO_ZERO = 161  # an order too small for a whole lot after a split
+    # the broker's credit
+    MARGIN_CALL = 162  # equity below the maintenance margin
+    BANKRUPT = 163  # equity below zero: the run ends
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
     FILTERED = 195  # model.filter did not want the action
@@ -311,11 +314,12 @@ class Leg(IntEnum):
 
 
 class AdjustmentKind(IntEnum):
-    """What a corporate action does. A rename is the feed's affair. Append-only."""
+    """What happens to a symbol at an instant. A rename is the feed's affair. Append-only."""
 
     SPLIT = 0  # value = new units for one old
     DIVIDEND = 1  # value = amount a unit
     DELIST = 2  # value = closing price; NaN: the last one
+    FUNDING = 3  # value = rate: longs pay it on their notional, shorts receive it
 
 
 class CashflowKind(IntEnum):
@@ -325,6 +329,10 @@ class CashflowKind(IntEnum):
     DIVIDEND = 1
     CASH_IN_LIEU = 2  # of the part of a lot that a split leaves
     DELISTED = 3  # a fill without an order: in fills.csv, not in cashflows.csv
+    BORROW_FEE = 4  # of what is held short
+    MARGIN_INTEREST = 5  # of borrowed cash
+    FUNDING = 6  # of perpetual futures
+    TAX = 7  # withheld of a dividend
 
 
 class ExitType(IntEnum):
@@ -469,6 +477,11 @@ BROKER = _record(
     ("period_ns", "<i8"),
     ("intrabar", "<i8"),  # Intrabar
     ("limit_fill", "<i8"),  # LimitFill
+    ("initial_margin", "<f8"),  # of notional, to open; 0: no margin account
+    ("maintenance_margin", "<f8"),  # of notional; 0: nothing is liquidated
+    ("borrow_rate", "<f8"),  # a year
+    ("interest_rate", "<f8"),  # a year
+    ("dividend_tax", "<f8"),  # fraction withheld of a dividend received
 )
 
 ENTRY = _record(  # orders.entry: what an order that opens is sent as
@@ -549,6 +562,8 @@ POSITION = _record(
     ("calm_high", "<f8"),
     ("trail_best", "<f8"),  # beyond it a trailing stop moves
     ("delisted", "<i8"),
+    ("margin_call", "<i8"),  # to be closed by the decision of this slice
+    ("borrow_due", "<f8"),  # fee that ran up since the last roll of the session
 )
 
 ORDER = _record(
@@ -631,6 +646,7 @@ ADJUSTMENT = _record(  # a corporate action, in force from the first bar that op
 
 CARRY = _record(  # where the book stands in what moves money by time
     ("adjustments", "<i8"),  # how many corporate actions are in force
+    ("interest_due", "<f8"),  # ran up since the last roll of the session
 )
 
 CASHFLOW = _record(  # what moved without a trade

@@ -26,6 +26,7 @@ MOO = int(OrderType.MOO)
 MOC = int(OrderType.MOC)
 WORST = int(Intrabar.WORST)
 KIND_ENTRY = int(OrderKind.ENTRY)
+KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 AMBIGUOUS = int(FillFlag.AMBIGUOUS)
 INSIDE = int(FillFlag.INSIDE)
 
@@ -67,7 +68,7 @@ def settle(book, rules, bar, out):
         if has_expired(order, session):
             orders.end_order(account, order, TIME_IN_FORCE, out)
             continue
-        if execution.is_outside_collar(
+        if order["kind"] != KIND_LIQUIDATION and execution.is_outside_collar(
             basis[0], order["reference"], rules.limits[0]["price_collar"]
         ):
             orders.end_order(account, order, PRICE_COLLAR, out)
@@ -223,8 +224,12 @@ def execute(book, rules, order, terms, out):
     is_exit = orders.is_exit(order)
     if order["type"] != LIMIT:
         order["triggered"] = 1
-    if not is_exit and execution.is_outside_collar(
-        basis[0], order["reference"], rules.limits[0]["price_collar"]
+    if (
+        not is_exit
+        and order["kind"] != KIND_LIQUIDATION
+        and execution.is_outside_collar(
+            basis[0], order["reference"], rules.limits[0]["price_collar"]
+        )
     ):
         orders.end_order(account, order, PRICE_COLLAR, out)
         return 0.0

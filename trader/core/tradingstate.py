@@ -15,6 +15,7 @@ REDUCING = int(TradingState.REDUCING)
 HALTED = int(TradingState.HALTED)
 KILL = int(OnBreach.KILL)
 NONE = int(Reason.NONE)
+BANKRUPT = int(Reason.BANKRUPT)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 
 SESSION_ROLL, BREACH, HALT, REARM = range(4)  # events
@@ -37,10 +38,17 @@ def breach_event(on_breach):
 
 
 @inlined
+def is_bankrupt(account):
+    """Whether the run is over: no slice is taken any more."""
+    return account["state_reason"] == BANKRUPT
+
+
+@inlined
 def change_state(account, event, reason):
     """Apply `event`, remember why and when; True if the state or its reason changed.
 
-    A daily loss never takes the place of a reason that outlives the session.
+    A daily loss never takes the place of a reason that outlives the session; BANKRUPT takes that of
+    any other.
     """
     before = account["trading_state"]
     cause = account["state_reason"]
@@ -52,7 +60,8 @@ def change_state(account, event, reason):
         return False
     after = TRANSITIONS[before, event]
     if after == before and (before != REDUCING or cause == reason):
-        return False
+        if reason != BANKRUPT or cause == BANKRUPT:
+            return False
     account["trading_state"] = after
     account["state_reason"] = NONE if after == ACTIVE else reason
     account["state_since_ns"] = account["ts_ns"]

@@ -18,6 +18,7 @@ DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 POSITION_LIMIT = int(Reason.POSITION_LIMIT)
 MARKET_VOLATILITY = int(Reason.MARKET_VOLATILITY)
 NO_EQUITY = int(Reason.NO_EQUITY)
+BANKRUPT = int(Reason.BANKRUPT)
 EXECUTION_REVIEW = int(Reason.EXECUTION_REVIEW)
 REDUCE_ONLY = int(Reason.REDUCE_ONLY)
 REDUCING = int(TradingState.REDUCING)
@@ -41,7 +42,8 @@ def watch_limits(book, rules, bars, out):
         drawdown = risk.drawdown_frac(account)
         breach(book, rules, (event, DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out)
     if not (account["equity"] > 0.0):
-        breach(book, rules, (tradingstate.HALT, NO_EQUITY, account["equity"], 0.0), out)
+        reason = BANKRUPT if account["equity"] < 0.0 else NO_EQUITY
+        breach(book, rules, (tradingstate.HALT, reason, account["equity"], 0.0), out)
     executions = float(account["executions"])
     most = limits["max_executions_without_review"]
     if not (executions < most):  # the last one that needs no review has been made
@@ -88,34 +90,5 @@ def breach(book, rules, cause, out):
     if tradingstate.change_state(account, event, reason):
         write_event(account, (EVENT_BREACH, reason, ACCOUNT_WIDE, 0), observed, limit, out)
         write_state_event(account, before, out)
-        restrain_working(book, rules, out)
-
-
-@inlined
-def restrain_working(book, rules, out):
-    """Cancel every working order when HALTED; when REDUCING leave only what closes."""
-    account = book.account[0]
-    for symbol in range(len(book.positions)):
-        position = book.positions[symbol]
-        count = position["working_orders"]
-        if count == 0:
-            continue
-        table = book.orders[symbol]
-        lot_size = rules.instruments[symbol]["lot_size"]
-        held = position["qty"]
-        for index in range(count):
-            order = table[index]
-            rest = orders.unfilled_qty(order, lot_size)
-            is_reducing = account["trading_state"] == REDUCING
-            if is_reducing and orders.is_exit(order):
-                continue  # beside the position; without one it ends in the recount
-            keep = 0.0
-            if is_reducing and rest * held < 0.0:
-                keep = min(abs(rest), abs(held))
-            kept = keep if rest > 0.0 else 0.0 - keep
-            if keep == 0.0:
-                orders.end_order(account, order, account["state_reason"], out)
-            elif keep < abs(rest):
-                orders.trim_order(account, order, (rest, kept), REDUCE_ONLY, out)
-            held += kept
-        orders.recount(account, position, table, lot_size, out)
+        keeps = orders.KEEP_CLOSING if account["trading_state"] == REDUCING else orders.KEEP_NONE
+        orders.restrain(book, rules, (keeps, account["state_reason"], REDUCE_ONLY), out)

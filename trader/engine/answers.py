@@ -109,12 +109,13 @@ class LiveSignals:
 
     async def answers(self, slices: Sequence[Slice]) -> list[Answer]:
         """See `Signals`."""
-        return [await self._answer(one) for one in slices]
-
-    async def _answer(self, one: Slice) -> Answer:
         loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._pool, self._all_features, slices)
+        pairs = zip(slices, made, strict=True)
+        return [await self._answer(one, *features) for one, features in pairs]
+
+    async def _answer(self, one: Slice, matrix: np.ndarray, sha: str) -> Answer:
         bars = one.bars
-        matrix, sha = await loop.run_in_executor(self._pool, self._features, bars)
         began_ns = self._now_ns()
         actions, reasons, requests = await self.model.predict(
             self._stream.prices.take(bars), self._memory.take(bars, matrix, one.held)
@@ -148,6 +149,9 @@ class LiveSignals:
     def is_live(self) -> bool:
         """Whether the feed has shown a bar of now, and not only history."""
         return self._is_live
+
+    def _all_features(self, slices: Sequence[Slice]) -> list[tuple[np.ndarray, str]]:
+        return [self._features(one.bars) for one in slices]
 
     def _features(self, bars: np.ndarray) -> tuple[np.ndarray, str]:
         matrix = feature_rows(self._stream, bars)

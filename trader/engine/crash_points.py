@@ -22,6 +22,7 @@ NAMES = (
     "during_recovery",  # between two recovered steps
     "before_end",
     "after_end",
+    "after_pack",  # what the snapshot left behind lies packed
 )
 
 

@@ -7,7 +7,7 @@ is enough to go on from (`trader.engine.recover`).
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from trader.core.book import Inputs, snapshot
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
+from trader.engine.rebuild import Rebuild
 from trader.engine.refusals import refused_entries
+from trader.engine.run_facts import RunFacts
 from trader.engine.slice_takers import slice_inputs
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import RefusedBar
@@ -35,23 +37,42 @@ Tell = Callable[[np.void], None]
 class JournaledSlices:
     """A `SliceTaker` whose every step is in the journal before the next is taken."""
 
-    def __init__(self, engine: SliceEngine, journal: Journal, around: Surroundings) -> None:
+    def __init__(
+        self,
+        engine: SliceEngine,
+        journal: Journal,
+        around: Surroundings,
+        fold: Rebuild | None = None,
+    ) -> None:
+        """`fold`: of the journal of a run that goes on; `engine` is its engine then."""
         self.engine = engine
+        self.facts = RunFacts() if fold is None else fold.facts
         self.aborted = 0
         self._journal = journal
         self._around = around
         self.symbols = around.symbols
         self._lineage = journal.run_id
-        self._client_ids: dict[int, str] = {}  # of the orders that may still fill
-        self._rhythm = SnapshotRhythm(journal, around.snapshot_every)
+        self._client_ids = {} if fold is None else fold.client_ids  # of what may still fill
+        self._unwritten: list[Entry] = []  # of slices of a backlog, before whatever comes
+        self._rhythm = SnapshotRhythm(journal, around.snapshot_every, self.facts)
 
-    async def take(self, bars: np.ndarray, answer: Answer) -> None:
-        """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`."""
+    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+        """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`.
+
+        With `more` of a backlog right behind it, a slice of which nothing leaves is written with
+        the next: one flush for all of them, before anything is sent, shown or waited for.
+        """
         reached("before_inputs")
-        await self._append(self.inputs(bars, answer))
-        reached("after_inputs")
+        if more:
+            self._unwritten += self.inputs(bars, answer)
+        else:  # a process that dies in the core leaves what it died of
+            await self._append(self.inputs(bars, answer), durable=False)
+            reached("after_inputs")
         self.step(slice_inputs(bars, answer))
         outputs, intents = self.outputs()
+        if more and len(outputs) == 1 and not self._rhythm.is_due(self.engine.book):
+            self._unwritten += outputs
+            return
         await self._append(outputs)
         reached("after_outputs")
         outcomes = self.pass_gate(intents)
@@ -65,6 +86,9 @@ class JournaledSlices:
     async def note(self, refused: Sequence[RefusedBar]) -> None:
         """See `SliceTaker`."""
         await self._append([entry for one in refused for entry in refused_entries(one)])
+        for one in refused:
+            if one.use == "invalid":
+                self.facts.refuse(one.symbol)
 
     async def cancel_working(self, reason: Reason) -> int:
         """See `SliceTaker`."""
@@ -150,6 +174,9 @@ class JournaledSlices:
         await self._append([self.snapshot_entry()], checkpoint=is_roll)
         self._rhythm.taken(self.engine.book)
         reached("after_snapshot")
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._around.pool, self._journal.pack, self._journal.head.seq)
+        reached("after_pack")
 
     def client_id(self, order_id: int) -> str:
         """See `SliceTaker`; "" for an order that is over."""
@@ -166,6 +193,7 @@ class JournaledSlices:
         """The slice through the core."""
         self._forget()
         self.engine.take(inputs)
+        self.facts.take_slice(inputs.bars)
         self._rhythm.begin(self.engine.book)
 
     def outputs(self) -> tuple[list[Entry], list[Entry]]:
@@ -193,29 +221,14 @@ class JournaledSlices:
             entries.append(build.order_intent(client_id, name, order, -1 - len(entries)))
         return entries
 
-    def pass_gate(
-        self,
-        intents: Sequence[Entry],
-        settled: Mapping[str, Reason] | None = None,
-        acked: Collection[str] = frozenset(),
-        refuse: Reason = Reason.NONE,
-    ) -> list[Entry]:
-        """Send every intent, or take the outcome on record (`settled`), or `refuse` to send.
-
-        Returns the outcomes that are not on record yet.
-        """
+    def pass_gate(self, intents: Sequence[Entry], refuse: Reason = Reason.NONE) -> list[Entry]:
+        """Send every intent, or `refuse` to; returns the outcomes, which go on record."""
         outcomes: list[Entry] = []
         verdicts: dict[int, Reason] = {}
         exits_of: dict[int, SendOutcome] = {}  # entry → why its exits do not leave either
         for intent in intents:
             client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
             ack = build.order_ack(client_id, f"B{order_id}")
-            known = (settled or {}).get(client_id)
-            if known is not None:
-                verdicts[order_id] = known
-                if known == Reason.NONE and client_id not in acked:
-                    outcomes.append(ack)
-                continue
             passed = exits_of.get(intent.payload["parent"])
             if passed is None:
                 passed = SendOutcome(refuse, "not sent in time") if refuse else self._sent(intent)
@@ -249,7 +262,8 @@ class JournaledSlices:
         """SNAPSHOT of the book as it is."""
         book = self.engine.book
         held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
-        return build.snapshot(snapshot(book), held, book.account)
+        details = {**self.facts.snapshot_fields(), "slices": self.engine.slices}
+        return build.snapshot(snapshot(book), held, book.account, details)
 
     def _sent(self, intent: Entry) -> SendOutcome:
         payload = intent.payload
@@ -274,7 +288,8 @@ class JournaledSlices:
     async def _append(
         self, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
     ) -> None:
-        if entries:
+        if entries or self._unwritten:
             loop = asyncio.get_running_loop()
-            write = functools.partial(self._journal.append, entries, durable, checkpoint)
+            batch, self._unwritten = [*self._unwritten, *entries], []
+            write = functools.partial(self._journal.append, batch, durable, checkpoint)
             await loop.run_in_executor(self._around.pool, write)

@@ -20,6 +20,7 @@ import numpy as np
 
 from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason, TradingState
+from trader.core.tradingstate import is_bankrupt
 from trader.engine.answers import Signals, StreamSignals
 from trader.engine.batch import RowKeeper, RunRecord
 from trader.engine.hook_events import Narrator
@@ -159,19 +160,23 @@ class ExecutionLoop:
         self.publish()
 
     async def _trade_part(self, part: Sequence[Slice], stopping: "asyncio.Future[Any]") -> bool:
-        """Trade slices that are answered together; False where a stop came before the answers."""
+        """Trade slices that are answered together; False where a stop came."""
         engine = self._taker.engine
         if self._in_turn:
             part = [one._replace(held=engine.held_at(one.bars)) for one in part]
         answers = await _unless(stopping, self._signals.answers(part))
         if answers is None:  # a model or a feature of the user's may take as long as it likes
             return False
+        last = part[-1]
         for one, answer in zip(part, answers, strict=True):
             async with self._lock:
-                await self._taker.take(one.bars, answer)
+                await self._taker.take(one.bars, answer, one is not last)
                 self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
+            if is_bankrupt(engine.book.account[0]):
+                self.request_stop("halted", Reason.BANKRUPT.name)
+                return False
         return True
 
     def _count(self, decisions: np.ndarray) -> None:

@@ -4,7 +4,8 @@ Law: fed by what came, in the order it came: by the feed while a run lives, by i
 run goes on. So a crash forgets no bad bar.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 CLEAN_BARS = 3  # a symbol must show after a bad bar, before it is traded again
 
@@ -15,6 +16,20 @@ class Quarantine:
     def __init__(self) -> None:
         self.bad_in_a_row = 0
         self._needed: dict[int, int] = {}  # symbol → clean bars still needed
+
+    def fields(self) -> dict[str, Any]:
+        """For a SNAPSHOT."""
+        needed = {str(symbol): count for symbol, count in sorted(self._needed.items())}
+        return {"bad_in_a_row": self.bad_in_a_row, "clean_bars_needed": needed}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Quarantine":
+        """As `fields` gave it."""
+        made = cls()
+        made.bad_in_a_row = int(fields["bad_in_a_row"])
+        needed = fields["clean_bars_needed"].items()
+        made._needed = {int(symbol): int(count) for symbol, count in needed}
+        return made
 
     def refuse(self, symbol: int) -> None:
         """A bad bar came, of that symbol; of none that is known for -1."""

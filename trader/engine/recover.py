@@ -1,244 +1,158 @@
-"""Recovery: what a journal says through the core again, and what the crash left undone.
+"""Recovery: a run brought to where its journal ends, and what the crash left undone.
 
-    read_steps     the journal's inputs, in their order
-    Recovery       folds them into a `JournaledSlices`; `finish` does what is left of the last one
+    resumed      the fold of a journal: whole, or from its newest snapshot on
+    Recovery     `complete` does what is left of the last slice, `finish` sends through the gate
 
-Law: the state is what the recorded inputs make of it; nothing is guessed. Bars, actions, what the
-gate said, cancellations, kills and re-arms are inputs. The last slice may have its inputs without
-its outputs, or intents without an outcome: those are finished with the same order ids as the
-first time. An order whose sending is not on record never left: this broker is our own core.
+Law: the state is what the recorded inputs make of it, every recorded output compared to the bit;
+nothing is guessed. A snapshot only spares work: what cannot be read or does not fit is passed
+over. The last slice may have its inputs without its outputs, or intents without an outcome: those
+are finished with the same order ids as the first time. An order whose sending is not on record
+never left: this broker is our own core.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from trader.core.book import Inputs
 from trader.core.schema import Reason
+from trader.engine.batch import RowKeeper
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.quarantine import Quarantine
+from trader.engine.recorded import Where
+from trader.engine.replay import Replayer, begin_fold
+from trader.engine.run_facts import RunFacts
 from trader.journal import entries as build
-from trader.journal import readback
 from trader.journal.log import Journal
-from trader.journal.records import Entry, Record
+from trader.journal.records import Entry, JournalError, Record
+from trader.journal.store import newest_record, read_records
 
-TRADED = "slice"
-KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
-OVER = ("end", "caught_up")  # reasons of a RUN_END that nothing follows; others are taken up again
-
-
-@dataclass
-class RecordedSlice:
-    """One slice as recorded; `has_outputs` unless the crash came before they were written."""
-
-    bars: np.ndarray
-    actions: np.ndarray
-    reasons: np.ndarray
-    requests: np.ndarray
-    wall_ns: int
-    has_outputs: bool = False
-
-    @property
-    def inputs(self) -> Inputs:
-        """The same as inputs of the core."""
-        return Inputs(self.bars, self.actions, self.reasons, self.requests)
-
-
-@dataclass(frozen=True)
-class CancelEntry:
-    """A working order that was ended from outside the core."""
-
-    client_id: str
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class KillEntry:
-    """A kill."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class RearmEntry:
-    """An operator's re-arm of the last kill in force."""
-
-
-@dataclass(frozen=True)
-class CloseEntry:
-    """A position that a kill with `flatten` has closed."""
-
-    symbol: str
-
-
-Step = RecordedSlice | CancelEntry | KillEntry | RearmEntry | CloseEntry
+WHOLE_UP_TO = 20_000  # records: a journal as short as that is folded from its first record on
+INPUTS = frozenset({"ACTION", "KILL", "REARM", "CANCEL_INTENT", "ORDER_SENT"})
+LIVES = ("RUN_START", "RUN_RESUME", "KILL", "REARM")
 
 
 @dataclass
-class RunHistory:
-    """All that a journal says of a run so far."""
+class JournalFold:
+    """A journal's fold at its end, and where it began."""
 
-    steps: list[Step] = field(default_factory=list)
-    settled: dict[str, Reason] = field(default_factory=dict)  # order id → NONE sent, or why not
-    acked: set[str] = field(default_factory=set)
-    ended: Counter[str] = field(default_factory=Counter)  # CANCEL_ACKs on record by order id
-    refused: list[tuple[str, np.ndarray]] = field(default_factory=list)  # use, BAR row
-    quarantine: Quarantine = field(default_factory=Quarantine)  # after all that came
-    kills: dict[str, dict[str, Any]] = field(default_factory=dict)  # in force: id → its record
-    end: str = ""  # reason of a RUN_END that nothing follows
-    closing: dict[str, str] = field(default_factory=dict)  # flattening orders under way
-    last_seq: int = 0
-
-    @property
-    def slices(self) -> list[RecordedSlice]:
-        """The slices alone."""
-        return [step for step in self.steps if isinstance(step, RecordedSlice)]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the feed had ended: there is nothing to go on with."""
-        return self.end in OVER
+    fold: Replayer
+    snapshot: Record | None  # None: at the first record
 
 
-def recovered(records: Iterator[Record]) -> RunHistory:
-    """Read a journal from its RUN_START on."""
-    found = RunHistory()
-    bars: np.ndarray = np.empty(0)
-    last: RecordedSlice | None = None
+def folded(records: Iterable[Record], keeper: RowKeeper | None = None) -> Replayer:
+    """The fold of all records, the first a RUN_START. `DivergenceError` where they contradict."""
+    stream = iter(records)
+    fold = begin_fold(next(stream, None), keeper=keeper)
+    fold.facts.keep_bars()
+    _fold_on(fold, stream)
+    return fold
+
+
+def resumed(path: Path, snapshot: Record | None, keeper: RowKeeper) -> JournalFold:
+    """The fold of the journal at `path`, from `snapshot` on where it fits. As `folded`."""
+    if snapshot is not None:
+        lives = list(read_records(path, types=LIVES))
+        fold = begin_fold(lives[0], keeper=keeper)
+        if _begins_at(fold, snapshot, [one for one in lives[1:] if one.seq < snapshot.seq]):
+            _fold_on(fold, read_records(path, snapshot.seq + 1))
+            return JournalFold(fold, snapshot)
+    return JournalFold(folded(read_records(path), keeper), None)
+
+
+def newest_snapshot(path: Path) -> Record | None:
+    """The newest SNAPSHOT worth beginning at that can be read; None where all is folded."""
+    before = None
+    while (record := newest_record(path, "SNAPSHOT", before)) is not None:
+        if record.seq <= WHOLE_UP_TO:
+            return None
+        if _is_usable(record):
+            return record
+        before = record.seq
+    return None
+
+
+def _is_usable(record: Record) -> bool:
+    try:
+        _facts_of(record, [])
+    except (JournalError, LookupError, ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _begins_at(fold: Replayer, snapshot: Record, before: Sequence[Record]) -> bool:
+    try:
+        fold.go_on_from(snapshot, _facts_of(snapshot, before))
+    except (JournalError, ValueError):  # of another shape
+        return False
+    for record in before:
+        if record.type == "RUN_RESUME":
+            fold.take_hours(record)
+    return True
+
+
+def _facts_of(snapshot: Record, before: Sequence[Record]) -> RunFacts:
+    """What a SNAPSHOT, and the stops before it, say beside the book."""
+    data = snapshot.data
+    facts = RunFacts(keeps_bars=True)
+    facts.quarantine = Quarantine.of(data)
+    facts.go_on_from(int(data["bars"]), str(data["bars_sha"]))
+    facts.last_ns, facts.last_seq = snapshot.event_ns, snapshot.seq
+    facts.last_wall_ns = snapshot.wall_ns
+    assert int(data["slices"]) >= 0
+    for record in before:
+        if record.type in ("KILL", "REARM"):
+            facts.take_stop(record.type, record.data)
+    return facts
+
+
+def _fold_on(fold: Replayer, records: Iterator[Record]) -> None:
     for record in records:
-        kind, found.last_seq = record.type, record.seq
-        if kind == "BAR":
-            found.end = ""
-            rows, use = readback.bars_of(record), record.data["use"]
-            if use == TRADED:
-                bars = rows
-            else:
-                found.refused.append((use, rows))
-        elif kind == "ACTION":
-            answer = readback.actions_of(record)
-            asked = answer["action"].copy(), answer["reason"].copy()
-            requests = readback.requests_of(record)
-            last = RecordedSlice(bars, *asked, requests, record.wall_ns)
-            found.steps.append(last)
-            found.quarantine.accept()
-            found.quarantine.held(bars["symbol"].tolist())
-        elif kind == "DECISION":
-            assert last is not None, "verified before it is read"
-            last.has_outputs = True
-        elif kind in _TAKE_IN:
-            _TAKE_IN[kind](found, record.data)
-    return found
-
-
-def _kill(found: RunHistory, data: dict[str, Any]) -> None:
-    found.kills[data["kill_id"]] = data
-    found.steps.append(KillEntry(Reason(int(data.get(KILLED_BY, Reason.KILLED)))))
-
-
-def _rearm(found: RunHistory, data: dict[str, Any]) -> None:
-    found.kills.pop(data["kill_id"], None)
-    if not found.kills:
-        found.steps.append(RearmEntry())
-
-
-def _cancel(found: RunHistory, data: dict[str, Any]) -> None:
-    found.steps.append(CancelEntry(data["client_order_id"], Reason[data["reason"]]))
-
-
-def _intent(found: RunHistory, data: dict[str, Any]) -> None:
-    if data["purpose"] == "flatten":
-        found.closing[data["client_order_id"]] = data["symbol"]
-
-
-def _sent(found: RunHistory, data: dict[str, Any]) -> None:
-    client_id = data["client_order_id"]
-    if client_id in found.closing:
-        found.steps.append(CloseEntry(found.closing.pop(client_id)))
-    found.settled[client_id] = Reason.NONE
-
-
-def _aborted(found: RunHistory, data: dict[str, Any]) -> None:
-    found.closing.pop(data["client_order_id"], None)
-    found.settled[data["client_order_id"]] = Reason[data["reason"]]
-
-
-def _doubted(found: RunHistory, data: dict[str, Any]) -> None:
-    found.settled[data["client_order_id"]] = Reason.ORDER_UNKNOWN
-
-
-def _alert(found: RunHistory, data: dict[str, Any]) -> None:
-    if data["kind"] == "BAD_BAR":
-        symbol = data.get("symbol")
-        if symbol is None:  # a journal of before they named it
-            symbol = int(found.refused[-1][1][0]["symbol"]) if found.refused else -1
-        found.quarantine.refuse(symbol)
-
-
-_TAKE_IN: dict[str, Callable[[RunHistory, dict[str, Any]], None]] = {
-    "ORDER_INTENT": _intent,
-    "ORDER_SENT": _sent,
-    "ORDER_ABORTED": _aborted,
-    "ORDER_UNKNOWN": _doubted,
-    "ORDER_ACK": lambda found, data: found.acked.add(data["client_order_id"]),
-    "CANCEL_ACK": lambda found, data: found.ended.update([data["client_order_id"]]),
-    "CANCEL_INTENT": _cancel,
-    "KILL": _kill,
-    "REARM": _rearm,
-    "ALERT": _alert,
-    "RUN_RESUME": lambda found, data: setattr(found, "end", ""),
-    "RUN_END": lambda found, data: setattr(found, "end", data["reason"]),
-}
+        if record.type in INPUTS:
+            reached("during_recovery")
+        fold.take(record)
 
 
 class Recovery:
-    """Brings a run to where its journal ends. `fold` first, `finish` once the gate is open."""
+    """Brings a run to where its journal ends. `complete` first, `finish` once the gate is open."""
 
-    def __init__(self, slices: JournaledSlices, journal: Journal, found: RunHistory) -> None:
+    def __init__(self, slices: JournaledSlices, journal: Journal, fold: Replayer) -> None:
         self._slices = slices
         self._journal = journal
-        self._found = found
-        self._missing: list[Entry] = []  # CANCEL_ACKs that the crash kept from the disk
+        self._fold = fold
         self._pending: list[Entry] = []  # intents without an outcome
 
-    def fold(self) -> None:
-        """Everything on record, and the outputs of a slice that has only inputs on it.
-
-        Nothing is sent: intents without an outcome wait for `finish`.
-        """
-        for step in self._found.steps:
-            reached("during_recovery")
-            if isinstance(step, RecordedSlice):
-                self._slice(step)
-            elif isinstance(step, KillEntry):
-                self._end(self._slices.engine.halt(step.reason))
-            elif isinstance(step, RearmEntry):
-                self._slices.engine.rearm()
-            elif isinstance(step, CloseEntry):
-                self._slices.engine.close_out(self._slices.symbols.index(step.symbol))
-            else:
-                self._cancel(step)
-        for client_id in self._found.closing:
-            text = "the run ended before it was sent"
-            self._missing.append(build.order_aborted(client_id, Reason.EXPIRED_UNSENT, text))
-        self._journal.append(self._missing)
-        self._missing = []
+    def complete(self) -> None:
+        """What the crash kept from the disk: cancellations, and the outputs of a slice that has
+        only its inputs on it. Nothing is sent: intents without an outcome wait for `finish`."""
+        slices, fold = self._slices, self._fold
+        missing = [entry for event in fold.cancels for entry in slices.ended(event)]
+        if fold.pending is not None and fold.pending.is_complete:
+            here = Where(Record(fold.facts.last_seq, 0, 0, None, None, "ACTION", b"", b"", ""), ())
+            slices.step(fold.inputs(here))
+            outputs, self._pending = slices.outputs()
+            missing += outputs
+        else:
+            self._pending = slices.intents()
+        text = "the run ended before it was sent"
+        for client_id in fold.closing:
+            missing.append(build.order_aborted(client_id, Reason.EXPIRED_UNSENT, text))
+        fold.cancels.clear()
+        fold.closing.clear()
+        self._journal.append(missing)
 
     def take_in(self, entries: Sequence[Entry]) -> None:
         """Kills and re-arms that reached the journal only now."""
+        facts, missing = self._slices.facts, []
         for entry in entries:
+            if entry.type not in ("KILL", "REARM"):
+                continue
+            facts.take_stop(entry.type, entry.payload)
             if entry.type == "KILL":
-                _kill(self._found, dict(entry.payload))
-                self._end(self._slices.engine.halt(Reason.KILLED))
-            elif entry.type == "REARM":
-                _rearm(self._found, dict(entry.payload))
-                if not self._found.kills:
-                    self._slices.engine.rearm()
-        self._journal.append(self._missing)
-        self._missing = []
+                missing += self._slices.ended(self._slices.engine.halt(Reason.KILLED))
+            elif not facts.kills:
+                self._slices.engine.rearm()
+        self._journal.append(missing)
 
     def finish(self, refuse: Reason = Reason.NONE) -> None:
         """Send what was to be sent and has not left; with `refuse`, deny it instead."""
@@ -247,34 +161,3 @@ class Recovery:
         outcomes = self._slices.pass_gate(left, refuse=refuse)
         self._pending = []
         self._journal.append(outcomes, durable=False)
-
-    def _slice(self, recorded: RecordedSlice) -> None:
-        slices, found = self._slices, self._found
-        slices.step(recorded.inputs)
-        outputs, intents = slices.outputs()
-        if not recorded.has_outputs:  # the last one
-            self._journal.append([*self._missing, *outputs])
-            self._missing = []
-        for entry in outputs:
-            if entry.type == "CANCEL_ACK" and recorded.has_outputs:
-                found.ended[entry.payload["client_order_id"]] -= 1
-        self._pending = [
-            intent for intent in intents if intent.payload["client_order_id"] not in found.settled
-        ]
-        if not self._pending:  # outcomes of a slice are one transaction: all on record or none
-            self._missing += slices.pass_gate(intents, found.settled, found.acked)
-
-    def _end(self, events: np.ndarray) -> None:
-        """CANCEL_ACKs of `events` that are not on record are due."""
-        for entry in self._slices.ended(events):
-            client_id = entry.payload["client_order_id"]
-            if self._found.ended[client_id] > 0:
-                self._found.ended[client_id] -= 1
-            else:
-                self._missing.append(entry)
-
-    def _cancel(self, step: CancelEntry) -> None:
-        for symbol, order in list(self._slices.engine.working()):
-            order_id = int(order["order_id"])
-            if self._slices.client_id(order_id) == step.client_id:
-                self._end(self._slices.engine.cancel(symbol, order_id, step.reason))

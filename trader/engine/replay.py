@@ -9,18 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from trader.core.book import (
-    DECISIONS,
-    EVENTS,
-    THROTTLES,
-    Rules,
-    new_book,
-    restore,
-    snapshot,
-)
+from trader.core.book import Rules, new_book, restore, snapshot
 from trader.core.schema import ACCOUNT, Reason
+from trader.engine.batch import RowKeeper
 from trader.engine.rebuild import Rebuild, ReplayReport, row_text
 from trader.engine.recorded import DivergenceError, Where, recorded_rules
+from trader.engine.run_facts import RunFacts
 from trader.journal import readback
 from trader.journal.records import JournalError, Record, client_order_id
 from trader.journal.rows import from_rows
@@ -28,20 +22,29 @@ from trader.journal.store import read_records
 
 
 class Replayer(Rebuild):
-    """Takes a journal's records in order; `Diverged` at the first that is not reproduced."""
+    """Takes a journal's records in order; `DivergenceError` at the first not reproduced."""
+
+    is_whole = True  # from the first record on, so that the digest is that of the run
 
     def take(self, record: Record) -> None:
         """Recompute what `record` says and compare, or take it in if it is an input."""
         self.report.records += 1
+        data = record.data
+        self.facts.take(record, data)
         step = _STEPS.get(record.type)
         if step is not None:
-            step(self, record.data, record, Where(record, self.symbols))
+            step(self, data, record, Where(record, self.symbols))
+
+    def go_on_from(self, snapshot: Record, facts: RunFacts) -> None:
+        """See `Rebuild`."""
+        super().go_on_from(snapshot, facts)
+        self.is_whole = False
 
     def finish(self) -> ReplayReport:
         """The report of a run without divergence."""
         self._close_slice(None)
-        self.report.digest = self._digest.hexdigest()
-        self.report.orders = int(self.book.account[0]["next_order_id"]) - 1
+        self.report.digest = self.engine.record().digest
+        self.report.orders = int(self.engine.book.account[0]["next_order_id"]) - 1
         return self.report
 
     def _fill(self, data: dict[str, Any], record: Record, where: Where) -> None:
@@ -56,7 +59,7 @@ class Replayer(Rebuild):
         expected = self._fills.popleft()
         where.require_rows("fill", recorded, expected)
         row = expected[0]
-        client_id = self._client_ids.get(int(row["order_id"]))
+        client_id = self.client_ids.get(int(row["order_id"]))
         where.require("client_order_id", data["client_order_id"], client_id)
         where.require("symbol", data["symbol"], self.symbols[row["symbol"]])
         for field in ("qty", "price", "commission"):
@@ -77,15 +80,15 @@ class Replayer(Rebuild):
             return  # of an order that is not the core's
         mine = (
             place
-            for place, event in enumerate(self._cancels)
-            if self._client_ids.get(int(event[0]["order_id"])) == client_id
+            for place, event in enumerate(self.cancels)
+            if self.client_ids.get(int(event[0]["order_id"])) == client_id
         )
         place = next(mine, None)
         if place is None:
             where.differs("client_order_id", client_id, "no cancellation of it")
         assert place is not None
-        event = self._cancels[place]
-        del self._cancels[place]
+        event = self.cancels[place]
+        del self.cancels[place]
         where.require("qty", float(data["qty"]), float(event[0]["value"]))
         if "reason" in data:
             where.require("reason", data["reason"], Reason(int(event[0]["reason"])).name)
@@ -98,19 +101,17 @@ class Replayer(Rebuild):
         if self._fills:
             where.differs("FILL before it", "none", row_text(self._fills[0]))
         where.require("number of cashflow rows before it", 0, len(self._moved))
-        out, counts = self._out, self._out.counts
-        account = self.book.account
-        where.require(
-            "first", recorded.first, int(account[0]["decisions"]) - int(counts[DECISIONS])
-        )
-        where.require_rows("decision", recorded.decisions, out.decisions[: counts[DECISIONS]])
-        where.require_rows("throttle", recorded.throttles, out.throttles[: counts[THROTTLES]])
-        where.require_rows("event", recorded.events, out.events[: counts[EVENTS]])
+        rows, account = self.engine.rows(), self.engine.book.account
+        first = int(account[0]["decisions"]) - len(rows.decisions)
+        where.require("first", recorded.first, first)
+        where.require_rows("decision", recorded.decisions, rows.decisions)
+        where.require_rows("throttle", recorded.throttles, rows.throttles)
+        where.require_rows("event", recorded.events, rows.events)
         where.require_rows("account", recorded.account, account)
 
     def _intent(self, data: dict[str, Any], record: Record, where: Where) -> None:
         if data["purpose"] == "flatten":
-            self._closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
+            self.closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
             return
         recorded = readback.order_of(record)
         if not self._intents:
@@ -127,35 +128,43 @@ class Replayer(Rebuild):
         where.require("qty", float(data["qty"]), float(row["qty"]), name)
         where.require("decision", data["decision"], int(row["decision"]), name)
         where.require("order_id", data["order_id"], order_id, name)
-        self._client_ids[order_id] = client_id
-        self._order_of[client_id] = symbol, order_id
+        self._remember(symbol, row, client_id)
 
     def _snapshot(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        state, other = readback.snapshot_state(record), new_book(self.rules)
+        state, other = readback.snapshot_state(record), new_book(self.engine.rules)
         try:
             restore(other, state)
         except ValueError as error:
-            where.differs("state", str(error), f"{len(snapshot(self.book))} bytes")
-        for name, recorded, recomputed in zip(other._fields, other, self.book, strict=True):
+            where.differs("state", str(error), f"{len(snapshot(self.engine.book))} bytes")
+        for name, recorded, recomputed in zip(other._fields, other, self.engine.book, strict=True):
             if recorded.dtype.names:
                 where.require_rows(name, recorded.reshape(-1), recomputed.reshape(-1))
             else:
                 where.require(name, recorded.tobytes().hex(), recomputed.tobytes().hex())
         self._holdings(data, where)
+        self.facts.session = int(self.engine.book.account[0]["session"])
+        for name, counted in self._counted().items():
+            if name in data:
+                where.require(name, data[name], counted)
+
+    def _counted(self) -> dict[str, Any]:
+        return {**self.facts.snapshot_fields(), "slices": self.engine.slices}
 
     def _end(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._close_slice(where)
         self._holdings(data, where)
         digest = data.get("digest")
-        if digest is not None:
-            where.require("digest", digest, self._digest.hexdigest())
+        if digest is not None and self.is_whole:
+            where.require("digest", digest, self.engine.record().digest)
         self.report.has_end = True
 
     def _holdings(self, data: dict[str, Any], where: Where) -> None:
-        where.require_rows("account", from_rows([data["account"]], ACCOUNT), self.book.account)
+        where.require_rows(
+            "account", from_rows([data["account"]], ACCOUNT), self.engine.book.account
+        )
         held = {
             name: float(qty)
-            for name, qty in zip(self.symbols, self.book.positions["qty"], strict=True)
+            for name, qty in zip(self.symbols, self.engine.book.positions["qty"], strict=True)
             if qty != 0.0
         }
         where.require("positions", data["positions"], held)
@@ -195,14 +204,7 @@ def replay(path: Path, rules: Rules | None = None) -> ReplayReport:
 def replay_records(records: Iterable[Record], rules: Rules | None = None) -> ReplayReport:
     """`replay` of records in order, the first a RUN_START."""
     stream = iter(records)
-    start = next(stream, None)
-    if start is None or start.type != "RUN_START":
-        raise JournalError("the journal does not begin with RUN_START")
-    chosen = recorded_rules(start) or rules
-    if chosen is None:
-        raise JournalError("the journal does not hold its run's rules; use the version that did")
-    replayer = Replayer(chosen, start)
-    replayer.report.records = 1
+    replayer = begin_fold(next(stream, None), rules)
     try:
         for record in stream:
             replayer.take(record)
@@ -211,3 +213,18 @@ def replay_records(records: Iterable[Record], rules: Rules | None = None) -> Rep
         report = replayer.report
         report.divergence = diverged.divergence
         return report
+
+
+def begin_fold(
+    start: Record | None, rules: Rules | None = None, keeper: RowKeeper | None = None
+) -> Replayer:
+    """The fold of a journal after its RUN_START; JournalError where it cannot begin."""
+    if start is None or start.type != "RUN_START":
+        raise JournalError("the journal does not begin with RUN_START")
+    chosen = recorded_rules(start) or rules
+    if chosen is None:
+        raise JournalError("the journal does not hold its run's rules; use the version that did")
+    replayer = Replayer(chosen, start, keeper)
+    replayer.report.records = 1
+    replayer.facts.last_seq = start.seq
+    return replayer

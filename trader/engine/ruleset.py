@@ -124,6 +124,11 @@ def _broker(config: Config) -> np.ndarray:
     broker["period_ns"] = config.period_ns
     broker["intrabar"] = Intrabar[section.intrabar.upper()]
     broker["limit_fill"] = LimitFill[section.limit_fill.upper()]
+    if section.margin is not None:
+        broker["initial_margin"] = section.margin.initial
+        broker["maintenance_margin"] = section.margin.maintenance
+    for name in ("borrow_rate", "interest_rate", "dividend_tax"):
+        broker[name] = getattr(section, name)
     return broker
 
 

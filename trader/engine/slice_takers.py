@@ -28,8 +28,10 @@ class SliceTaker(Protocol):
     engine: SliceEngine
     symbols: tuple[str, ...]  # names behind the numbers of the records
 
-    async def take(self, bars: np.ndarray, answer: Answer) -> None:
-        """One slice: BAR records of one close, and an action and a reason for each."""
+    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+        """One slice: BAR records of one close, and an action and a reason for each.
+
+        `more`: another slice is taken right after it, and nobody looks before."""
         ...
 
     async def note(self, refused: Sequence[RefusedBar]) -> None:
@@ -55,7 +57,7 @@ class PlainSlices:
         self.symbols = symbols
         self._gate = gate
 
-    async def take(self, bars: np.ndarray, answer: Answer) -> None:
+    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
         """See `SliceTaker`."""
         self.engine.take(slice_inputs(bars, answer))
         self.engine.pass_gate(self._gate)

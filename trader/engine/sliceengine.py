@@ -24,6 +24,7 @@ from trader.core.book import (
     Rules,
     new_book,
     new_out,
+    restore,
 )
 from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper, RunRecord
@@ -98,20 +99,26 @@ class SliceEngine:
 
         Where an entry is refused, so are its exits, and the gate is not asked about them.
         """
-        if int(self._out.counts[DECISIONS]) == int(self._before[DECISIONS]):
-            return
         refused: dict[int, Reason] = {}  # entries, by order id
         for symbol, order in list(self.intents()):
             reason = refused.get(int(order["parent"]), Reason.NONE)
             if reason == Reason.NONE and gate is not None:
                 reason = gate(order)
             if reason == Reason.NONE:
-                submit(self.book, symbol, int(order["order_id"]))
+                self.submit(symbol, int(order["order_id"]))
             elif reason == Reason.ORDER_UNKNOWN:
-                doubt(self.book, symbol, int(order["order_id"]))
+                self.doubt(symbol, int(order["order_id"]))
             else:
                 refused[int(order["order_id"])] = reason
                 self.refuse(symbol, int(order["order_id"]), reason)
+
+    def submit(self, symbol: int, order_id: int) -> None:
+        """An intent has left."""
+        submit(self.book, symbol, order_id)
+
+    def doubt(self, symbol: int, order_id: int) -> None:
+        """An intent may have left: it is kept until the broker has said."""
+        doubt(self.book, symbol, order_id)
 
     def refuse(self, symbol: int, order_id: int, reason: Reason) -> None:
         """The gate keeps an intent of the slice taken last."""
@@ -174,6 +181,15 @@ class SliceEngine:
         """A copy of the state, which nobody changes any more."""
         book = Book(*(array.copy() for array in self.book))
         return Snapshot(book, self._last_ns, self.slices)
+
+    def go_on_from(self, state: bytes, slices: int) -> None:
+        """Put a state that `core.book.snapshot` gave in the place of this one, before any slice.
+
+        ValueError if it is of a book of another shape.
+        """
+        restore(self.book, state)
+        self._last_ns = int(self.book.account[0]["ts_ns"])
+        self.slices = slices
 
     def rows(self) -> Out:
         """Views of the rows of the slice taken last."""

@@ -18,6 +18,7 @@ from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
 from trader.moments import iso_utc
 
+SLICES_AT_ONCE = 32  # of a feed that has them at once: a stop is heard between two portions
 SLICES_PER_JOB = 128  # of a history: one hop to the executor and back is shared by so many
 USES = {
     VerdictKind.LATE: "late",
@@ -123,14 +124,28 @@ class LiveSlices:
                     portion = self._arrived(came.result(), loop.time())
                 except StopAsyncIteration:
                     break
-                if portion is not None:
-                    yield portion
+                if portion is None:
+                    continue
+                portion, next_one = self._with_more(portion, loop.time())
+                yield portion
+                if next_one is not None:
+                    yield next_one
             if self._waiting:
                 yield Portion([self._filled()])
         finally:
             if pending is not None:
                 pending.cancel()
             await self._feed.aclose()
+
+    def _with_more(self, portion: Portion, now_s: float) -> tuple[Portion, Portion | None]:
+        """`portion` and the slices of what the feed has at once, and what was refused after it."""
+        slices = list(portion.slices)
+        while slices and len(slices) < SLICES_AT_ONCE and (item := self._feed.at_once()):
+            came = self._arrived(item, now_s)
+            if came is not None and came.refused:
+                return portion._replace(slices=slices), came
+            slices += () if came is None else came.slices
+        return portion._replace(slices=slices), None
 
     def _arrived(self, came: LiveBar | BadBar | FeedNotice, now_s: float) -> Portion | None:
         """What one item of the feed completes or is refused for; None if it only waits."""

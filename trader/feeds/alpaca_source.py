@@ -107,7 +107,7 @@ class AlpacaSource:
     def _dated(self, response: Any, *rest: Any, **more: Any) -> None:
         self._date = response.headers.get("Date", self._date)
 
-    async def facts(self) -> Sequence[InstrumentFacts]:
+    async def facts(self, is_fresh: bool = False) -> Sequence[InstrumentFacts]:
         """See `BarSource`: its market data says nothing of steps."""
         return [InstrumentFacts(symbol, currency="USD") for symbol in self._terms.symbols]
 

@@ -108,6 +108,18 @@ class BarGate:
         if sessions is not None:
             self.extend_sessions(sessions)
 
+    def count_from_here(self) -> None:
+        """Forget what was counted, and nothing of what was seen."""
+        self.counts = dict.fromkeys(RULES, 0)
+        self.missing_bars = self.equal_by_last_bit = 0
+
+    def take_counts(self, other: "BarGate") -> None:
+        """Count what another gate has counted, too."""
+        for rule, count in other.counts.items():
+            self.counts[rule] += count
+        self.missing_bars += other.missing_bars
+        self.equal_by_last_bit += other.equal_by_last_bit
+
     def expect_splits(self, splits: DeclaredSplits) -> None:
         """Take declared splits for what they are, and not for jumps."""
         self._splits = splits

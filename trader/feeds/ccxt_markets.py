@@ -36,7 +36,9 @@ def timeframe_of(exchange: Any, period_ns: int) -> str:
 
 def facts_of(exchange: Any, symbol: str) -> InstrumentFacts:
     """Steps and least sizes of one market, as ccxt gives them."""
-    market = exchange.markets[symbol]
+    market = exchange.markets.get(symbol)
+    if market is None:  # delisted while we watched
+        return InstrumentFacts(symbol, is_trading=False)
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     step = _tick_size if exchange.precisionMode == TICK_SIZE else _decimal_places
     if exchange.precisionMode == SIGNIFICANT_DIGITS:  # significant digits: no step at all

@@ -124,8 +124,13 @@ class CcxtSource:
 
     # asking
 
-    async def facts(self) -> Sequence[InstrumentFacts]:
+    async def facts(self, is_fresh: bool = False) -> Sequence[InstrumentFacts]:
         """See `BarSource`."""
+        if is_fresh:
+            try:
+                await self._exchange.load_markets(True)
+            except Exception as error:
+                raise self._error(error) from None
         return [facts_of(self._exchange, symbol) for symbol in self._terms.symbols]
 
     async def venue_ns(self) -> int:

@@ -29,6 +29,7 @@ from trader.feeds.raw import (
     parts_of,
     source_paths,
 )
+from trader.feeds.renames import load_renames
 from trader.feeds.resample import resampled
 from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
@@ -137,10 +138,11 @@ def judged(config: Config, files: Files) -> BarSet:
     sessions = session_table(config.risk.market_hours, first, last)
     splits = DeclaredSplits(load_adjustments(config, sessions, is_told=False))
     gate = DataGate(config, sessions, splits)
+    renames = load_renames(config)
     parts: list[np.ndarray] = []
     while rows:  # each file's columns are let go as soon as its records are made
         raw, symbol = rows.pop(0)
-        parts += gate.bars(raw, symbol)
+        parts += gate.bars(renames.applied(raw, config), symbol)
         del raw
     bars = merged(parts)
     gate.report.beside_ticks = warn_of_ticks(config, bars)

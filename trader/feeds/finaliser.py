@@ -121,8 +121,8 @@ class BarFinaliser:
         held = line.seen.get(bar.open_ns)
         is_final = row.is_closed is True or terms.finality == Finality.STATED
         if held is not None and held.proof is not None:
-            if is_final and held.bar != bar:
-                return [Revision(row.symbol, held.bar, bar)]
+            if is_final and not is_behind(bar, held.bar):  # corrected before it left
+                line.seen[bar.open_ns] = held._replace(bar=bar)
             return []
         if held is None or is_final or not is_behind(bar, held.bar):
             proof = None
@@ -209,14 +209,15 @@ class BarFinaliser:
 
     def _rest_bar(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
         held = line.seen.get(bar.open_ns)
-        final = line.finals.get(bar.open_ns) if bar.open_ns < line.next_ns else None
         if held is not None and held.proof is not None:
-            final = held.bar
+            if not is_behind(bar, held.bar):  # corrected before it left
+                line.seen[bar.open_ns] = held._replace(bar=bar)
+            return []
+        final = line.finals.get(bar.open_ns) if bar.open_ns < line.next_ns else None
         if final is not None:
             if final == bar:
                 return []
-            if held is None:
-                line.finals[bar.open_ns] = bar
+            line.finals[bar.open_ns] = bar
             return [Revision(symbol, final, bar)]
         if bar.open_ns < line.next_ns:
             return []

@@ -20,6 +20,7 @@ from trader.errors import ConfigError, DataError
 from trader.feeds.linekeys import Counter, LineKeys, Tell
 from trader.feeds.live import BadBar
 from trader.feeds.raw import wanted_columns
+from trader.feeds.renames import load_renames
 from trader.hours.periods import bar_clock, stamp_zone, stretch_flags
 
 SHOWN = 200  # characters of a bad line that are kept
@@ -55,6 +56,7 @@ class BarParser:
         self._counter = Counter(config, self._keys.say)
         self._decimal = config.feed.decimal
         self._symbols = {name: index for index, name in enumerate(config.symbols)}
+        self._renames = load_renames(config)
         zone = stamp_zone(config)
         self._zone = None if zone is None else ZoneInfo(zone)
         self._clock = bar_clock(config)
@@ -86,7 +88,7 @@ class BarParser:
             raise NoBar(str(error)) from None
         named = {**self._own, **plan.names}
         named["symbol"] = plan.symbol or named["symbol"]
-        symbol = self._symbol(fields, named["symbol"])
+        symbol = self._symbol(fields, named["symbol"], (named["timestamp"], plan.clock))
         try:
             values = [self._price(fields, name, named[name]) for name in PRICES]
             quotes = [self._quote(fields, named[name]) for name in QUOTES]
@@ -110,13 +112,19 @@ class BarParser:
         stretch = stretch_flags(spans.open_ns, spans.close_ns, self._period_ns)
         return int(spans.close_ns[0]), int(stretch[0])
 
-    def _symbol(self, fields: dict[str, Any], key: str) -> int:
+    def _open_ns(self, fields: dict[str, Any], stamp: tuple[str, str | None]) -> int:
+        """When a bar opens, from the keys of its stamp and of its clock."""
+        return int(self._clock.spans(np.array([self._stamp_ns(fields, *stamp)])).open_ns[0])
+
+    def _symbol(self, fields: dict[str, Any], key: str, stamp: tuple[str, str | None]) -> int:
         name = fields.get(key)
         if name is None and len(self._symbols) == 1:
             return 0
         if name is None:
             raise NoBar(f"no {key!r}, and there are several instruments")
         index = self._symbols.get(name) if isinstance(name, str) else None
+        if index is None and isinstance(name, str) and name in self._renames.names:
+            index = self._renames.symbol_at(name, self._open_ns(fields, stamp))
         if index is None:
             raise NoBar(f"{shorter(name)} is no instrument of the config")
         return index

@@ -104,6 +104,10 @@ class LiveFeed(Protocol):
 
     def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]: ...
 
+    def at_once(self) -> LiveBar | None:
+        """The next bar of a replay that waits for nothing; None of any other feed."""
+        ...
+
     async def aclose(self) -> None:
         """Stop reading; nothing more is yielded."""
         ...

@@ -21,6 +21,7 @@ class FeedEnd(Enum):
     LOST = "a live feed that ended"
     CUT = "a live feed that ended in the middle of a line"
     CLOCK = "a live feed that this machine's clock disagrees with"
+    REFUSED = "a market that refuses to go on, or is not the one that the run began with"
     CAUGHT_UP = "a recording that reached the present"
 
 

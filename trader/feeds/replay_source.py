@@ -72,20 +72,31 @@ class ReplayFeed:
         self._pace = pace
         self._waits = waits
         self._closed = False
+        self._next = 0  # place of the bar that comes next
 
     async def __aiter__(self) -> AsyncIterator[LiveBar]:
         stamps = self._bars["ts_ns"].tolist()
         started_ns = self._clock.now_ns()
         previous_ns = due_ns = None
-        for index, ts_ns in enumerate(stamps):
+        while self._next < len(stamps):
+            ts_ns = stamps[self._next]
             if ts_ns != previous_ns:
                 due_ns = self._due_ns(started_ns, ts_ns - stamps[0])
                 await self._wait(due_ns, ts_ns, previous_ns)
                 previous_ns = ts_ns
             if self._closed:
                 return
-            received_ns = self._clock.now_ns()
-            yield LiveBar(self._bars[index], received_ns, received_ns if due_ns is None else due_ns)
+            yield self._bar(due_ns)
+
+    def _bar(self, due_ns: int | None) -> LiveBar:
+        received_ns, bar = self._clock.now_ns(), self._bars[self._next]
+        self._next += 1
+        return LiveBar(bar, received_ns, received_ns if due_ns is None else due_ns)
+
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        is_over = self._closed or self._next == len(self._bars)
+        return None if is_over or self._pace is not None else self._bar(None)
 
     def _due_ns(self, started_ns: int, elapsed_ns: int) -> int | None:
         """When a slice is due, `elapsed_ns` of market time after the first; None for at once."""

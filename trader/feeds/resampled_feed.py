@@ -103,6 +103,10 @@ class ResampledFeed:
                 pending.cancel()
             await self.aclose()
 
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
+
     async def aclose(self) -> None:
         """See `LiveFeed`."""
         await self.inner.aclose()

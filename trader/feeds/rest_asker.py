@@ -1,10 +1,12 @@
 """Questions to a market's REST, made again until they are answered.
 
 Law: each failure waits longer than the one before, never the same for two programs; a market that
-asks for quiet gets it from every question. A symbol that is gone is told and asked for no more.
+asks for quiet gets it from every question. One that answers again is asked everything at once. A
+symbol that is gone is told and asked for no more; keys that are refused end the feed.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 
@@ -14,6 +16,7 @@ from trader.feeds.venue_clock import VenueClock
 
 AT_ONCE = 4  # questions
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+WAKES_EVERY_S = 30.0  # a question that goes on failing while others are answered keeps its waits
 
 
 def longer_wait(wait_s: float) -> float:
@@ -29,15 +32,17 @@ class RestAsker:
         source: BarSource,
         symbols: Sequence[str],
         time: VenueClock,
-        put: Callable[[Page | SymbolGone | Notice], None],
+        put: Callable[[Page | SymbolGone | Notice | SourceError], None],
     ) -> None:
         self._source, self._symbols, self._time, self._put = source, symbols, time, put
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._quiet_until_s = 0.0
+        self._answers = asyncio.Event()  # another one for each answer
 
     async def ask(self, ask: Ask) -> None:
         """Ask until there is an answer, or the symbol is gone."""
         loop, wait_s, failures = asyncio.get_running_loop(), 0.0, 0
+        woken_s = loop.time() - WAKES_EVERY_S
         while True:
             async with self._slots:
                 await asyncio.sleep(max(self._quiet_until_s - loop.time(), 0.0))
@@ -45,12 +50,17 @@ class RestAsker:
                 try:
                     bars = await self._source.history(ask.symbol, ask.start_ns, ask.end_ns)
                     self._put(Page(ask.symbol, ask.start_ns, ask.end_ns, bars, asked_ns))
+                    self._answers.set()
+                    self._answers = asyncio.Event()
                     return
                 except SourceError as failure:
                     error = failure
             if error.remedy == Remedy.GONE:
                 self._put(Notice("SYMBOL_GONE", self._said(ask, error.text)))
                 self._put(SymbolGone(ask.symbol))
+                return
+            if error.remedy == Remedy.NEVER:
+                self._put(error)
                 return
             failures += 1
             wait_s = max(longer_wait(wait_s), error.after_s)
@@ -59,7 +69,17 @@ class RestAsker:
             if failures == 1:
                 text = f"{error.text}; asked again from {wait_s:.0f} s on"
                 self._put(Notice("FEED_REFUSES", self._said(ask, text)))
-            await asyncio.sleep(wait_s)
+            if loop.time() - woken_s < WAKES_EVERY_S:
+                await asyncio.sleep(wait_s)
+            elif await self._is_answering(wait_s):
+                woken_s = loop.time()
+
+    async def _is_answering(self, wait_s: float) -> bool:
+        """Wait that long, or until another question has been answered; whether one has."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._answers.wait(), wait_s)
+            return True
+        return False
 
     def _said(self, ask: Ask, text: str) -> str:
         return f"{self._symbols[ask.symbol]}: {text}"

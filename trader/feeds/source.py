@@ -141,8 +141,8 @@ class BarSource(Protocol):
         """Load the markets. `ConfigError` for what the config asks for and the market has not."""
         ...
 
-    async def facts(self) -> Sequence[InstrumentFacts]:
-        """What it says of each instrument, in their order."""
+    async def facts(self, is_fresh: bool = False) -> Sequence[InstrumentFacts]:
+        """What it says of each instrument, in their order; `is_fresh`: asked for once more."""
         ...
 
     async def venue_ns(self) -> int:

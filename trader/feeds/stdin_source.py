@@ -130,6 +130,10 @@ class StdinFeed:
                     self._is_refused = True
                     return
 
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
+
     async def aclose(self) -> None:
         """Nothing more is yielded. The reader ends with its next line or with the process."""
         self._closed.set()

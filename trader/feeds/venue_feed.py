@@ -36,6 +36,7 @@ from trader.feeds.finality import (
     Terms,
 )
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
+from trader.feeds.market_watch import watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
@@ -56,7 +57,6 @@ from trader.moments import iso_utc
 DAY_NS = 86_400 * NS_PER_SECOND
 HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS
 TICK_S = 0.1
-CLOCK_EVERY_S = 60.0
 OPEN_TRIES = 4
 
 Item = LiveBar | BadBar | FeedNotice
@@ -141,7 +141,9 @@ class VenueFeed:
             while not self._is_closed:
                 event = await self._event()
                 if isinstance(event, SourceError):
-                    raise DataError(f"{self._source.name}: {event.text}")
+                    self.end = FeedEnd.REFUSED
+                    yield FeedNotice("FEED_REFUSED", f"{self._source.name}: {event.text}")
+                    return
                 for notice in self._notices(event):
                     yield notice
                 for out in finaliser.on(event, self._time.now_ns()):
@@ -151,6 +153,10 @@ class VenueFeed:
                     yield item
         finally:
             await self.aclose()
+
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
 
     async def aclose(self) -> None:
         """Nothing more is asked or yielded; returns when every connection is gone."""
@@ -183,7 +189,9 @@ class VenueFeed:
         terms = Terms(period_ns, finality, grace_ns, late_ns, hours)
         symbols = len(config.symbols)
         self._spawn(self._listen())
-        self._spawn(self._watch_clock())
+        put = self._queue.put_nowait
+        self._spawn(watch_clock(self._time, put))
+        self._spawn(watch_facts(self._source, self.facts, put))
         return BarFinaliser(symbols, [start_ns] * symbols, terms)
 
     def _hours(self) -> Hours | None:
@@ -222,18 +230,6 @@ class VenueFeed:
         except SourceError as error:
             self._queue.put_nowait(error)
 
-    async def _watch_clock(self) -> None:
-        """Ask for the time again and again; tell when our clock begins to be off."""
-        was_off = bool(self._time.alert())
-        while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
-            with contextlib.suppress(SourceError):
-                await self._time.measure()
-            alert = self._time.alert()
-            if alert and not was_off:
-                self._queue.put_nowait(Notice("CLOCK_OFFSET", alert))
-            was_off = bool(alert)
-
     def _notices(self, event: Input) -> Iterator[FeedNotice]:
         """What is worth a word of what the source told; once for a line of many symbols."""
         if isinstance(event, Notice):
@@ -248,8 +244,8 @@ class VenueFeed:
     # what comes out
 
     def _items(self, out: Output) -> Iterator[Item]:
-        """What one output is for the run; a final bar waits in line."""
-        if isinstance(out, Final):
+        """What one output is for the run; a bar waits in line."""
+        if isinstance(out, Final | Revision | Late):
             self._line.put(out, asyncio.get_running_loop().time())
         elif isinstance(out, Ask):
             self._spawn(self._asker.ask(out))
@@ -260,21 +256,22 @@ class VenueFeed:
             self.gaps += out.bars
             text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
             yield FeedNotice("FEED_GAP", text, out.symbol)
-        elif isinstance(out, Revision):
-            self.revisions += 1
-            yield self._live(out.symbol, out.new, 0)
-        elif isinstance(out, Late):
-            yield self._live(out.symbol, out.bar, BAR_HISTORY)
         elif isinstance(out, Odd):
             yield BadBar(str(out.bar._asdict()), out.why, self._clock.now_ns(), out.symbol)
 
     def _released(self, finaliser: BarFinaliser) -> Iterator[Item]:
-        """The final bars that need not wait for another symbol, in order."""
-        for final in self._line.ready(finaliser, asyncio.get_running_loop().time()):
-            self.proofs[final.proof.name] = self.proofs.get(final.proof.name, 0) + 1
-            self.untraded += final.is_history
-            flags = int(final.proof) | (BAR_HISTORY if final.is_history else 0)
-            yield self._live(final.symbol, final.bar, flags)
+        """The bars that need not wait for another symbol, in order."""
+        for out in self._line.ready(finaliser, asyncio.get_running_loop().time()):
+            if isinstance(out, Revision):
+                self.revisions += 1
+                yield self._live(out.symbol, out.new, BAR_HISTORY)
+            elif isinstance(out, Late):
+                yield self._live(out.symbol, out.bar, BAR_HISTORY)
+            else:
+                self.proofs[out.proof.name] = self.proofs.get(out.proof.name, 0) + 1
+                self.untraded += out.is_history
+                flags = int(out.proof) | (BAR_HISTORY if out.is_history else 0)
+                yield self._live(out.symbol, out.bar, flags)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns

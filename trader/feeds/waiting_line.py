@@ -2,12 +2,13 @@
 
 Law: a bar waits for what another symbol owes of its time or before, and never for long: first for
 the history of a start, then for what a broken line missed, then for a question that is being asked.
+A revision never overtakes the bar that it revises, nor a late bar the older ones.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from trader.feeds.finality import Final
+from trader.feeds.finality import Final, Late, Revision
 
 CATCH_UP_S = 10.0  # for which bars of other symbols wait for one that was cut off
 OWED_S = 1.0  # for which a bar waits for another symbol's of the same time or before
@@ -25,11 +26,20 @@ class Lines(Protocol):
     def owed_ns(self) -> int: ...
 
 
-class Waiting(NamedTuple):
-    """A final bar that has not gone out yet."""
+Leaving = Final | Revision | Late
 
-    final: Final
+
+class Waiting(NamedTuple):
+    """A bar that has not gone out yet, or a word about one."""
+
+    out: Leaving
     since_s: float
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in the line; what came first goes first among equals."""
+        bar = self.out.new if isinstance(self.out, Revision) else self.out.bar
+        return bar.open_ns, self.out.symbol
 
 
 class WaitingLine:
@@ -40,22 +50,22 @@ class WaitingLine:
         self._since_s: float | None = None  # since when symbols are caught up with
         self._is_begun = False  # whether the history of the start is in
 
-    def put(self, final: Final, now_s: float) -> None:
+    def put(self, out: Leaving, now_s: float) -> None:
         """One more."""
-        self._waiting.append(Waiting(final, now_s))
+        self._waiting.append(Waiting(out, now_s))
 
-    def ready(self, lines: Lines, now_s: float) -> Iterator[Final]:
+    def ready(self, lines: Lines, now_s: float) -> Iterator[Leaving]:
         """Those that may go, in order of time and symbol."""
         if not self._waiting or not self._may_go(lines, now_s):
             return
         owed_ns = lines.owed_ns()
-        waiting = sorted(self._waiting, key=lambda one: (one.final.bar.open_ns, one.final.symbol))
+        waiting = sorted(self._waiting, key=lambda one: one.place)
         self._waiting = []
         for one in waiting:
-            if one.final.bar.open_ns >= owed_ns and now_s - one.since_s < OWED_S:
+            if one.place[0] >= owed_ns and now_s - one.since_s < OWED_S:
                 self._waiting.append(one)
             else:
-                yield one.final
+                yield one.out
 
     def _may_go(self, lines: Lines, now_s: float) -> bool:
         lacks_history = lines.is_catching_up

@@ -181,7 +181,7 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         config_sha256=order.loaded.sha256,
         resolved_yaml="",  # only a folder has it, and it takes longer than the core
         sources=[asdict(source) for source in bar_set.sources],
-        model=begun.model,
+        model={**begun.model, **_walk_forward(prepared)},
         quality=bar_set.quality.to_dict(),
         bars=len(prepared.inputs.bars),
         orders=record.orders,
@@ -201,6 +201,12 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         in_sample=None if seen is None else seen.document(),
         benchmark=_benchmark(order, begun),
     )
+
+
+def _walk_forward(prepared: BacktestInputs) -> dict[str, Any]:
+    """The models of a walk-forward, for the manifest."""
+    told = getattr(prepared.model, "document", None)
+    return {} if told is None else {"walk_forward": told()}
 
 
 def _engine(order: Order, begun: _ReadyRun) -> str:

@@ -24,7 +24,14 @@ from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
 from trader.models.model_rows import history_rows, shape_of, shape_of_model
 from trader.moments import iso_utc
-from trader.wiring import Progress, build_features, load_bars, search_paths
+from trader.wiring import (
+    Progress,
+    build_features,
+    is_retrained,
+    load_bars,
+    retrained_model,
+    search_paths,
+)
 
 CUTS = 24
 EARLY = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # slices: what fills gaps backwards shows here
@@ -133,14 +140,15 @@ class _Pipeline:
 
     def __init__(self, config: Config, features: FeatureSet, paths: Sequence[Path]) -> None:
         self._config, self._features, self._paths = config, features, paths
-        self._is_file = isinstance(config.model, FileModel)
+        self._retrains = is_retrained(config)
+        self._is_file = isinstance(config.model, FileModel) and not self._retrains
         self._model: Model | None = None
 
     def known(self, bars: np.ndarray, cut: int) -> _Prefix:
         """Everything about `bars`; of a model in a file only the chunk that `cut` lies in."""
         matrix = self._features.batch(bars)
         columns = {name: matrix[:, at] for at, name in enumerate(self._features.names)}
-        model, rows = self._fresh(), len(bars)
+        model, rows = self._fresh(bars, matrix), len(bars)
         chunk = int(getattr(model, "chunk_rows", CHUNK_ROWS))
         begin = (cut - 1) // chunk * chunk if self._is_file and cut else 0
         actions, scores = np.zeros(rows - begin), np.full(rows - begin, np.nan)
@@ -158,8 +166,11 @@ class _Pipeline:
         first = dict.fromkeys(columns, 0) | {ACTION: begin, SCORE: begin}
         return _Prefix(columns | {ACTION: actions, SCORE: scores}, first)
 
-    def _fresh(self) -> Model:
+    def _fresh(self, bars: np.ndarray, matrix: np.ndarray) -> Model:
         """The model: one that has seen nothing, where it is the user's code and may remember."""
+        if self._retrains:
+            seen = self._features.forward(bars)
+            return retrained_model(self._config, seen, matrix, self._features.names)
         if self._model is None or not self._is_file:
             names, symbols = self._features.names, self._config.symbols
             self._model = open_model(self._config, names, symbols, self._paths)

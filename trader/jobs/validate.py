@@ -20,7 +20,14 @@ from trader.models.model import open_model, predict_rows
 from trader.models.model_rows import history_rows, shape_of_model
 from trader.models.signals_file import SignalsModel
 from trader.user_code.hooks import load_hooks
-from trader.wiring import build_features, check_drivers, load_bars, search_paths
+from trader.wiring import (
+    build_features,
+    check_drivers,
+    is_retrained,
+    load_bars,
+    retrained_model,
+    search_paths,
+)
 
 SAMPLE_ROWS = 256  # of warm bars, spread over the history
 
@@ -48,8 +55,12 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     check_drivers(config, bars)
     build_rules(config, history.sessions)
     features = build_features(config, history.sessions, paths)
-    model = open_model(config, features.names, config.symbols, paths)
+    retrains = is_retrained(config)
+    if not retrains:  # a file that cannot be loaded is told before the features are paid for
+        model = open_model(config, features.names, config.symbols, paths)
     matrix = features.proved_batch(bars)
+    if retrains:
+        model = retrained_model(config, features.forward(bars), matrix, features.names)
     warm = np.flatnonzero(~np.isnan(matrix).any(axis=1))
     warnings = list(history.bar_set.quality.warnings)
     if len(warm) == 0:

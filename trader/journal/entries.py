@@ -19,6 +19,8 @@ from trader.core.schema import KillSwitchReason, Reason
 from trader.journal.records import FORMAT_VERSION, Entry, RecordType
 from trader.journal.rows import layouts, to_fields, to_rows
 
+Fields = Mapping[str, Any]
+NONE: Fields = {}
 SNAPSHOT_COMPRESSION = 1  # a state is mostly zeros; the fastest level is within 10 % of the best
 
 
@@ -237,14 +239,8 @@ def cancel_ack(client_id: str, qty: float, reason: str, event_ns: int | None = N
 def kill(kill_id: str, code: KillSwitchReason, reason: str, details: Mapping[str, Any]) -> Entry:
     """KILL. `details`: source, scope, flatten, mono_ns (when it took effect), runs…"""
     code = KillSwitchReason(code)
-    payload = {
-        **details,
-        "kill_id": kill_id,
-        "code": int(code),
-        "code_name": code.name,
-        "reason": reason,
-    }
-    return Entry(RecordType.KILL, payload)
+    said = {"code": int(code), "code_name": code.name, "reason": reason}
+    return Entry(RecordType.KILL, {**details, "kill_id": kill_id, **said})
 
 
 def rearm(kill_id: str, reason: str, details: Mapping[str, Any]) -> Entry:
@@ -262,9 +258,15 @@ def clock_jump(jump_ns: int) -> Entry:
     return Entry(RecordType.CLOCK_JUMP, {"jump_ns": int(jump_ns)})
 
 
-def snapshot(state: bytes, positions: Mapping[str, float], account: np.ndarray) -> Entry:
-    """SNAPSHOT of the whole state (`core.book.snapshot`); `positions` is qty by symbol."""
+def snapshot(
+    state: bytes,
+    positions: Mapping[str, float],
+    account: np.ndarray,
+    details: Mapping[str, Any] = NONE,
+) -> Entry:
+    """SNAPSHOT of the whole state; `details`: what else a start needs that goes on from it."""
     payload = {
+        **details,
         "state": base64.b64encode(zlib.compress(state, SNAPSHOT_COMPRESSION)).decode("ascii"),
         "state_sha": hashlib.sha256(state).hexdigest(),
         **_holdings(positions, account),
@@ -285,13 +287,9 @@ class RunEnd:
 
 def run_end(end: RunEnd) -> Entry:
     """RUN_END. Only RUN_RESUME, KILL, REARM, ALERT and CHECKPOINT may follow it."""
-    payload = {
-        **end.details,
-        "reason": end.reason,
-        "exit_code": end.exit_code,
-        **_holdings(end.positions, end.account),
-    }
-    return Entry(RecordType.RUN_END, payload)
+    how = {"reason": end.reason, "exit_code": end.exit_code}
+    held = _holdings(end.positions, end.account)
+    return Entry(RecordType.RUN_END, {**end.details, **how, **held})
 
 
 def _holdings(positions: Mapping[str, float], account: np.ndarray) -> dict[str, Any]:

@@ -7,50 +7,49 @@ lost pages that a second one reports as written. Clocks are passed in. Appends m
 thread. One process writes at a time, and a forked child may not.
 """
 
+import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 
 from trader.journal import entries as build
 from trader.journal.anchor import Checkpoint
-from trader.journal.chain import GENESIS, record_hash
-from trader.journal.merkle import MerkleTree
+from trader.journal.chain import GENESIS
+from trader.journal.merkle import MerkleTree, edge_of
 from trader.journal.own_files import OwnFiles, remedy
+from trader.journal.pack import PACK
 from trader.journal.records import (
     ALWAYS_DURABLE,
-    HEADED,
+    UNJUDGEABLE,
     Entry,
     Head,
     JournalError,
     Record,
     RecordType,
-    encode,
-    fault_in,
 )
-from trader.journal.store import INSERT, UNREADABLE, damaged, make_file, open_writer, read_records
+from trader.journal.sealing import Clock, record_of
+from trader.journal.store import (
+    INSERT,
+    UNREADABLE,
+    damaged,
+    make_file,
+    newest_record,
+    open_writer,
+    pack_between,
+    read_records,
+    require_format,
+)
 from trader.journal.writerlock import WriterLock
 
 CHECKPOINT_RECORDS = 1000
+PACK_RECORDS = 900  # that a snapshot has left behind before they are packed
 CHECKPOINTED = frozenset({RecordType.KILL, RecordType.RUN_END})
 
 # Connections whose write failed. Closing one would flush the file again, so they stay open until
 # the process ends, which after a JournalError should be soon and by `os._exit`.
 _ABANDONED: list[sqlite3.Connection] = []
-
-
-class Clock(Protocol):
-    """Where the stamps come from."""
-
-    def wall_ns(self) -> int:
-        """UTC nanoseconds since 1970."""
-
-    def mono_ns(self) -> int:
-        """Monotonic nanoseconds (CLOCK_MONOTONIC, or virtual)."""
 
 
 OnCheckpoint = Callable[[Checkpoint], None]
@@ -86,7 +85,7 @@ class Journal:
         lock = WriterLock(path)
         try:
             entry = build.run_start(start)
-            make_file(path, _record(entry, Head(0, GENESIS), clock.wall_ns(), clock.mono_ns()))
+            make_file(path, record_of(entry, Head(0, GENESIS), clock.wall_ns(), clock.mono_ns()))
             return cls(path, clock, lock, on_checkpoint)
         except BaseException:
             lock.release()
@@ -109,31 +108,35 @@ class Journal:
             raise
 
     def _load(self) -> None:
-        """Take run id, head and Merkle tree from the file."""
+        """Take run id, head and the Merkle tree's edge from the file; of its bulk, nothing."""
         try:
             first = self._connection.execute(
                 "SELECT payload FROM records WHERE seq = 1 AND type = 'RUN_START'"
             ).fetchone()
-            hashes = self._connection.execute("SELECT seq, hash FROM records ORDER BY seq")
-            self._tree = MerkleTree()
+            last = newest_record(self.path, RecordType.CHECKPOINT)
+            self._tree = edge_of({} if last is None else last.data)
             head = Head(0, GENESIS)
-            for row in hashes:
-                head = Head._make(row)
+            for record in read_records(self.path, self._tree.size + 1):
+                head = Head(record.seq, record.hash)
                 self._tree.add(head.hash)
-            checkpoint = self._connection.execute(
-                "SELECT max(seq) FROM records WHERE type = 'CHECKPOINT' AND seq > ?",
-                (head.seq - 2 * CHECKPOINT_RECORDS,),
+            self._format = require_format(self._connection, self.path)
+            packs = self._connection.execute(
+                "SELECT seq FROM records WHERE type = ? ORDER BY seq DESC LIMIT 1", (PACK,)
             ).fetchone()
             self._files = OwnFiles(self.path)
-        except (*UNREADABLE, OSError) as error:
+        except (*UNREADABLE, *UNJUDGEABLE, OSError) as error:
             self._connection.close()
             raise damaged(self.path, error) from error
+        except JournalError:
+            self._connection.close()
+            raise
         if first is None or head.seq != self._tree.size:
             self._connection.close()
             raise damaged(self.path, ValueError("records are missing"))
         self.run_id: str = Record(1, 0, 0, None, None, "", b"", b"", first[0]).data["run_id"]
         self._head = self._durable_head = head
-        self._checkpointed = checkpoint[0] or 1
+        self._checkpointed = 1 if last is None else last.seq
+        self._packed = packs[0] if packs else 0
 
     @property
     def head(self) -> Head:
@@ -182,9 +185,20 @@ class Journal:
             self._publish(made)
         return last
 
-    def snapshot(self, state: bytes, positions: Mapping[str, float], account: np.ndarray) -> int:
-        """Append a SNAPSHOT of the whole state; returns its seq."""
-        return self.append([build.snapshot(state, positions, account)])
+    def pack(self, before: int) -> int:
+        """Pack what lies below seq `before`, where that is worth it; how many rows are left out.
+
+        For what a snapshot has left behind. One durable transaction, and what every record says
+        stays as it is; a failure is fatal like that of a write.
+        """
+        with self._mutex:
+            if self._format < 2 or before - self._packed <= PACK_RECORDS:
+                return 0
+            self._require_usable()
+            with self._transaction(True) as connection:
+                saved = pack_between(connection, self._packed, before)
+            self._packed = before - 1
+            return saved
 
     def read(self, from_seq: int = 1, types: Sequence[str] = ()) -> Iterator[Record]:
         """Records from `from_seq` on, through a connection of its own."""
@@ -215,7 +229,7 @@ class Journal:
         head = self._head
         records = []
         for entry in batch:
-            record = _record(entry, head, wall_ns, mono_ns)
+            record = record_of(entry, head, wall_ns, mono_ns)
             records.append(record)
             tree.add(record.hash)
             head = Head(record.seq, record.hash)
@@ -225,15 +239,29 @@ class Journal:
         """Append a CHECKPOINT over everything up to the last of `records` to them."""
         head = Head(records[-1].seq, records[-1].hash)
         checkpoint = Checkpoint(self.run_id, head.seq, tree.root(), head.hash)
-        payload = {"size": head.seq, "root": checkpoint.root.hex(), "head": head.hash.hex()}
+        payload = {
+            "size": head.seq,
+            "root": checkpoint.root.hex(),
+            "head": head.hash.hex(),
+            "peaks": [peak.hex() for peak in tree.peaks],
+        }
         entry = Entry(RecordType.CHECKPOINT, payload)
-        record = _record(entry, head, self._clock.wall_ns(), self._clock.mono_ns())
+        record = record_of(entry, head, self._clock.wall_ns(), self._clock.mono_ns())
         records.append(record)
         tree.add(record.hash)
         return checkpoint
 
     def _write(self, records: list[Record], tree: MerkleTree, durable: bool) -> None:
         """One transaction. Whatever goes wrong in it makes this object refuse from now on."""
+        with self._transaction(durable) as connection:
+            connection.executemany(INSERT, records)
+        self._tree = tree
+        self._head = Head(records[-1].seq, records[-1].hash)
+        if durable:
+            self._durable_head = self._head
+
+    @contextlib.contextmanager
+    def _transaction(self, durable: bool) -> Iterator[sqlite3.Connection]:
         connection = self._connection
         try:
             self._files.require_same()
@@ -241,7 +269,7 @@ class Journal:
                 connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._full_sync = durable
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(INSERT, records)
+            yield connection
             connection.execute("COMMIT")
             self._files.written()
         except (*UNREADABLE, OSError) as error:
@@ -253,10 +281,6 @@ class Journal:
         except BaseException as error:  # an interrupt in mid-write leaves nobody knowing how far
             self._abandon(repr(error))
             raise
-        self._tree = tree
-        self._head = Head(records[-1].seq, records[-1].hash)
-        if durable:
-            self._durable_head = self._head
 
     def _abandon(self, why: str) -> None:
         self.failure = f"a write failed ({why})"
@@ -270,26 +294,3 @@ class Journal:
             self._on_checkpoint(checkpoint)
         except Exception as error:
             self.anchor_failures.append(f"checkpoint {checkpoint.size}: {error}")
-
-
-def _record(entry: Entry, head: Head, wall_ns: int, mono_ns: int) -> Record:
-    """`entry` as the record after `head`; ValueError or TypeError if it breaks its own type."""
-    seq = head.seq + 1
-    cause = entry.cause
-    if cause is not None and cause < 0:
-        cause += seq
-    if cause is not None and not 0 < cause < seq:
-        raise ValueError(f"{entry.type} names record {cause} as its cause, which is not before it")
-    payload = dict(entry.payload)
-    kind = str(entry.type)
-    if kind in HEADED:
-        payload["head"] = head.hash.hex()
-        payload["last_seq"] = head.seq
-    fault = fault_in(kind, payload)
-    if fault is not None:
-        raise ValueError(fault)
-    text = encode(payload)
-    event_ns = None if entry.event_ns is None else int(entry.event_ns)
-    stamp = (seq, wall_ns, mono_ns, event_ns, cause)
-    digest = record_hash(stamp, kind.encode(), text.encode(), head.hash)
-    return Record(*stamp, kind, head.hash, digest, text)

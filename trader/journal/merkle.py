@@ -5,7 +5,8 @@ is that of RFC 6962 section 2.1, so existing transparency tools can check it.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _sha256 = hashlib.sha256
 EMPTY_ROOT = _sha256(b"").digest()
@@ -46,3 +47,17 @@ class MerkleTree:
         twin = MerkleTree()
         twin.size, twin.peaks = self.size, list(self.peaks)
         return twin
+
+
+def edge_of(checkpoint: Mapping[str, Any]) -> MerkleTree:
+    """The tree over the records that a CHECKPOINT counts; an empty one where it holds no peaks.
+
+    ValueError where peaks and root of the checkpoint contradict each other.
+    """
+    tree = MerkleTree()
+    if "peaks" in checkpoint:
+        tree.size = checkpoint["size"]
+        tree.peaks = [bytes.fromhex(peak) for peak in checkpoint["peaks"]]
+        if tree.root().hex() != checkpoint["root"]:
+            raise ValueError("the newest checkpoint contradicts itself")
+    return tree

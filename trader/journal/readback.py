@@ -5,7 +5,10 @@ Law: bit for bit what was recorded, or JournalError; nothing is repaired or gues
 
 import base64
 import hashlib
+import json
 import zlib
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ from trader.core import schema
 from trader.journal.entries import SliceOutcome
 from trader.journal.records import JournalError, Record, RecordType
 from trader.journal.rows import ACTION_ROW, from_rows
-from trader.journal.store import newest_record
+from trader.journal.store import read_texts
+
+AT_ONCE = 4_096  # payloads parsed at once
 
 
 def bars_of(record: Record) -> np.ndarray:
@@ -71,15 +76,18 @@ def snapshot_state(record: Record) -> bytes:
     return state
 
 
-def newest_snapshot(path: Path, before: int | None = None) -> tuple[Record, bytes] | None:
-    """The last snapshot that can be read (below seq `before`) and its state; None without one.
-
-    One that cannot be read is passed over: a snapshot can always be thrown away.
-    """
-    record = newest_record(path, RecordType.SNAPSHOT, before)
-    while record is not None:
-        try:
-            return record, snapshot_state(record)
-        except JournalError:
-            record = newest_record(path, RecordType.SNAPSHOT, record.seq)
-    return None
+def bars_before(path: Path, seq: int, uses: Collection[str] = ("slice",)) -> np.ndarray:
+    """Every BAR traded on before a record (or recorded as one of `uses`), in order, once each: a
+    bar whose slice was recorded again after a crash is the one of the last time."""
+    parts: list[np.ndarray] = []
+    stream = read_texts(path, RecordType.BAR, seq)
+    while some := list(islice(stream, AT_ONCE)):
+        said = json.loads(f"[{','.join(text for _, text in some)}]")
+        rows = [row for one in said if one["use"] in uses for row in one["rows"]]
+        parts.append(from_rows(rows, schema.BAR))
+    bars = np.concatenate([np.empty(0, schema.BAR), *parts])
+    places = np.lexsort((bars["symbol"], bars["ts_ns"]))  # stable: the last one of a bar is last
+    bars = bars[places]
+    is_last = np.ones(len(bars), bool)
+    is_last[:-1] = (np.diff(bars["ts_ns"]) != 0) | (np.diff(bars["symbol"]) != 0)
+    return bars if is_last.all() else bars[is_last]

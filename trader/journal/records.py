@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from trader.errors import TraderError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no packs (`pack`); it is still read and gone on with, without any
+READABLE = (1, 2)
 
 
 class JournalError(TraderError):

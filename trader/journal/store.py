@@ -1,7 +1,8 @@
 """Where records live: the SQLite file, how it is made, opened for writing and for reading.
 
-Law: WAL with synchronous=FULL, one STRICT table and nothing else in the file. A journal appears
-under its name only once its RUN_START is on disk. Readers never write and never block the writer.
+Law: a row is a record, or a pack of many (`pack`), which no reader sees. WAL with synchronous=FULL,
+one STRICT table and nothing else in the file. A journal appears under its name only once its
+RUN_START is on disk. Readers never write and never block the writer.
 """
 
 import os
@@ -10,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from trader.journal.records import FORMAT_VERSION, DamagedJournal, Head, JournalError, Record
+from trader.journal.pack import PACK, PACKABLE, packed, runs_of, unpacked
+from trader.journal.records import (
+    FORMAT_VERSION,
+    READABLE,
+    DamagedJournal,
+    Head,
+    JournalError,
+    Record,
+)
 
 FILE_NAME = "journal.sqlite"
 APPLICATION_ID = 0x54524A4C  # "TRJL"
@@ -18,7 +27,7 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_SECONDS = 5.0
 
 # The small fixed-size columns come first: reading hashes never touches a payload's overflow pages.
-TABLE = """CREATE TABLE records (
+_TABLE = """CREATE TABLE records (
     seq INTEGER PRIMARY KEY,
     wall_ns INTEGER NOT NULL,
     mono_ns INTEGER NOT NULL,
@@ -27,8 +36,10 @@ TABLE = """CREATE TABLE records (
     type TEXT NOT NULL,
     prev BLOB NOT NULL,
     hash BLOB NOT NULL,
-    payload TEXT NOT NULL
+    payload {payload} NOT NULL
 ) STRICT"""
+TABLES = {1: _TABLE.format(payload="TEXT"), 2: _TABLE.format(payload="ANY")}  # by format
+TABLE = TABLES[FORMAT_VERSION]
 COLUMNS = "seq, wall_ns, mono_ns, event_ns, cause, type, prev, hash, payload"
 # A damaged file makes the driver raise the second one: it cannot decode a name or a message.
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
@@ -142,17 +153,18 @@ def _opened(name: str) -> sqlite3.Connection:
     return connection
 
 
-def require_format(connection: sqlite3.Connection, path: Path) -> None:
-    """JournalError unless the file says it is a journal of this format."""
+def require_format(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a journal; JournalError unless the file says it is one we know."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise JournalError(f"{path} is not a trader journal")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != FORMAT_VERSION:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version not in READABLE:
         raise JournalError(
             f"{path} is a journal of format {version}, this trader knows {FORMAT_VERSION}; "
             "use the version that wrote it"
         )
+    return version
 
 
 def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> Iterator[Record]:
@@ -162,14 +174,43 @@ def read_records(path: Path, from_seq: int = 1, types: Sequence[str] = ()) -> It
     verified here: JournalError means that the file cannot be read at all.
     """
     where = "WHERE seq >= ?"
-    if types:
-        where += f" AND type IN ({', '.join('?' * len(types))})"
+    asked = [*types, PACK] if types and not _PACKABLE.isdisjoint(types) else types
+    if asked:
+        where += f" AND type IN ({', '.join('?' * len(asked))})"
     connection = open_reader(path)
     try:
         query = f"SELECT {COLUMNS} FROM records {where} ORDER BY seq"
-        for row in connection.execute(query, (from_seq, *types)):
-            yield Record._make(row)
-    except UNREADABLE as error:
+        for row in connection.execute(query, (from_seq, *asked)):
+            if row[5] != PACK:
+                yield Record._make(row)
+                continue
+            for record in unpacked(row):
+                if record.seq >= from_seq and (not types or record.type in types):
+                    yield record
+    except (*UNREADABLE, ValueError) as error:
+        raise damaged(path, error) from error
+    finally:
+        connection.close()
+
+
+_PACKABLE = frozenset(PACKABLE)
+_OF_A_KIND = "type = ? AND seq < ? OR type = ? AND cause < ?"  # below a seq, or in a pack
+
+
+def read_texts(path: Path, kind: str, before: int) -> Iterator[tuple[int, str]]:
+    """(seq, payload) of every record of one kind below seq `before`, without its hash: a third
+    of the work of `read_records`."""
+    connection = open_reader(path)
+    query = f"SELECT {COLUMNS} FROM records WHERE {_OF_A_KIND} ORDER BY seq"
+    try:
+        for row in connection.execute(query, (kind, before, PACK, before)):
+            if row[5] != PACK:
+                yield row[0], row[8]
+                continue
+            for record in unpacked(row, (kind,)):
+                if record.seq < before:
+                    yield record.seq, record.payload
+    except (*UNREADABLE, ValueError) as error:
         raise damaged(path, error) from error
     finally:
         connection.close()
@@ -193,12 +234,31 @@ def read_head(path: Path) -> Head:
 def newest_record(path: Path, kind: str, before: int | None = None) -> Record | None:
     """The last record of a type, or the last one below seq `before`; None if there is none."""
     below = before if before is not None else (1 << 62)
-    query = f"SELECT {COLUMNS} FROM records WHERE type = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+    other = PACK if kind in _PACKABLE else kind  # the others are never packed
+    query = f"SELECT {COLUMNS} FROM records WHERE {_OF_A_KIND} ORDER BY seq DESC"
     connection = open_reader(path)
     try:
-        row = connection.execute(query, (kind, below)).fetchone()
-    except UNREADABLE as error:
+        for row in connection.execute(query, (kind, below, other, below)):
+            if row[5] != PACK:
+                return Record._make(row)
+            found = [one for one in unpacked(row) if one.type == kind and one.seq < below]
+            if found:
+                return found[-1]
+    except (*UNREADABLE, ValueError) as error:
         raise damaged(path, error) from error
     finally:
         connection.close()
-    return None if row is None else Record._make(row)
+    return None
+
+
+def pack_between(connection: sqlite3.Connection, after: int, before: int) -> int:
+    """Pack the records between two seqs, in the transaction under way; how many rows it saves."""
+    query = f"SELECT {COLUMNS} FROM records WHERE seq > ? AND seq < ? ORDER BY seq"
+    saved = 0
+    for run in runs_of(list(map(Record._make, connection.execute(query, (after, before))))):
+        if len(run) > 1:
+            bounds = run[0].seq, run[-1].seq
+            connection.execute("DELETE FROM records WHERE seq BETWEEN ? AND ?", bounds)
+            connection.execute(INSERT, packed(run))
+            saved += len(run) - 1
+    return saved

@@ -49,6 +49,9 @@ def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
 
 
 def _of_model(config: Config, model: Any, bars: np.ndarray) -> InSample | None:
+    is_retrained = config.train is not None and config.train.retrain is not None
+    if is_retrained and model is config.model and len(bars):
+        return _walk_forward(config, bars)
     path = getattr(model, "path", None)
     card = None if path is None else read_card(path, getattr(model, "sha256", None))
     span = (card or {}).get("span")
@@ -68,6 +71,13 @@ def _of_model(config: Config, model: Any, bars: np.ndarray) -> InSample | None:
         iso_utc(int(opens[0])),
         iso_utc(int(bars["ts_ns"][-1])),
     )
+
+
+def _walk_forward(config: Config, bars: np.ndarray) -> InSample:
+    """No bar is in sample: each is decided by a model made of bars before it."""
+    first = iso_utc(int(bar_opens(bars[:1], config.period_ns)[0]))
+    last = iso_utc(int(bars["ts_ns"][-1]))
+    return InSample(0, 0.0, first, last, first, last)
 
 
 def _ns(text: str) -> int:

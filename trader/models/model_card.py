@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.config.schema import Config
+from trader.config.sections.train import Train
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError, UsageError
 from trader.models.estimators import SAVED_AS, format_of
@@ -135,7 +136,7 @@ def model_card(
         **trained.facts,
         "data": [dict(source) for source in origin.sources],
         "config_sha256": origin.config_sha256,
-        "versions": {"python": platform.python_version()} | _versions(LIBRARIES[fitted.kind]),
+        "versions": versions_of(train),
     }
 
 
@@ -197,9 +198,10 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _versions(libraries: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for name in (*PACKAGES, *libraries):
+def versions_of(train: Train) -> dict[str, str]:
+    """Versions of what a model is made with."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, *LIBRARIES[format_of(train)]):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from trader.config.sections.model import OutputRules, SklearnModel
 from trader.errors import ModelError
-from trader.models.file_kinds import PICKLE, kind_of, wrong_kind
+from trader.models.file_kinds import PICKLE, UNKNOWN, kind_of, wrong_kind
 from trader.models.predictor import Answer, Signature
 from trader.models.skops_file import load_skops
 
@@ -72,7 +72,8 @@ def load_estimator(section: SklearnModel, data: bytes) -> Any:
     said = wrong_kind(path, data, "sklearn")
     if kind == PICKLE:
         raise ModelError(f"model.path {path}: is {kind.name}; {kind.advice}")
-    if said is not None and kind.model_type:
+    is_damaged = kind == UNKNOWN and (not data or data.startswith(b"PK"))  # a skops file, perhaps
+    if said is not None and not is_damaged:
         raise ModelError(said)
     return load_skops(data, path, section.trusted)
 

@@ -37,6 +37,8 @@ MEASURES: dict[str, Measure] = {
     Reason.DRAWDOWN_LIMIT.name: Measure("drawdown {} of {} allowed", _share),
     Reason.POSITION_LIMIT.name: Measure("position {} of {} allowed", _quantity),
     Reason.MARKET_VOLATILITY.name: Measure("volatility {} a bar of {} allowed", _share),
+    Reason.BANKRUPT.name: Measure("equity {} is below {}", _amount),
+    Reason.MARGIN_CALL.name: Measure("equity {}, and the positions need {}", _amount),
     Reason.NO_EQUITY.name: Measure("equity {}, and trading needs more than {}", _amount),
     Reason.EXECUTION_REVIEW.name: Measure("{} executions of {} allowed unreviewed", _quantity),
 }

@@ -71,7 +71,7 @@ NOTES: dict[Reason, Note] = {
     ),
     Reason.GROSS_EXPOSURE_LIMIT: Note("total exposure was too large", "risk.max_gross_exposure"),
     Reason.BUYING_POWER: Note(
-        "all positions and orders would be worth more than equity", "risk.allow_margin"
+        "all positions and orders would be worth more than equity carries", "risk.allow_margin"
     ),
     Reason.PRICE_NOT_POSITIVE: Note(
         "a fraction of a price at or below zero is undefined", "instruments.allow_negative_prices"
@@ -91,7 +91,9 @@ NOTES: dict[Reason, Note] = {
         "what could be paid with costs was ordered, and no more", "risk.allow_margin"
     ),
     Reason.BELOW_LOT_SIZE: Note("the size wanted was less than one lot", "instruments.lot_size"),
-    Reason.NO_EQUITY: Note("equity fell to zero or below"),
+    Reason.NO_EQUITY: Note("equity fell to zero"),
+    Reason.BANKRUPT: Note("equity fell below zero: the run ended"),
+    Reason.MARGIN_CALL: Note("equity was below the maintenance margin", "broker.margin"),
     Reason.DATA_GAP: Note("bars were missing", "feed.quality.gap"),
     Reason.DATA_LATE: Note("the bar came too late", "execution.slice_grace_seconds"),
     Reason.DATA_REVISED: Note("the bar was changed afterwards", "feed.quality.revised"),

@@ -37,7 +37,7 @@ def risk_block(
         "below_lot_size": tally.below_lot_size,
         "cancelled_by_reason": _by_reason(cancelled),
         "actions": tally.actions,
-        "trading_state": TradingState(int(account["trading_state"])).name,
+        "trading_state": _state_name(account),
         "state_reason": _reason_name(account["state_reason"]),
         "state_since": _state_since(account),
         "state_changes": [_change(event) for event in changes[-STATE_CHANGES_SHOWN:]],
@@ -68,6 +68,13 @@ def _change(event: np.void) -> dict[str, Any]:
         "to": TradingState(int(event["value"])).name,
         "reason": _reason_name(event["reason"]),
     }
+
+
+def _state_name(account: np.void) -> str:
+    """The trading state at the end; a halt because equity is below zero has its own word."""
+    if account["state_reason"] == Reason.BANKRUPT:
+        return Reason.BANKRUPT.name
+    return TradingState(int(account["trading_state"])).name
 
 
 def _state_since(account: np.void) -> str | None:

@@ -9,8 +9,12 @@ from trader.config.scalars import (
     OrNone,
     Positive,
     Share,
+    ShareOrZero,
+    Text,
 )
 from trader.config.sections.section import Section
+
+MOST_RATE = 2.0  # a year: more is a percentage written as one
 
 
 class Commission(Section):
@@ -34,6 +38,15 @@ class Slippage(Section):
     value: Amount = Field(
         description="Basis points, a multiple of half the spread, or the price impact "
         "coefficient of the share of volume."
+    )
+
+
+class Margin(Section):
+    """What equity must come to, as a part of the notional of all positions, long and short."""
+
+    initial: Share = Field(description="To open: 0.5 lets positions be worth twice the equity.")
+    maintenance: Share = Field(
+        description="To hold: below it positions are closed, the largest first."
     )
 
 
@@ -62,4 +75,24 @@ class Broker(Section):
     limit_fill: Literal["through", "touch"] = Field(
         default="through",
         description="Whether the price must go through a limit to fill it, or only touch it.",
+    )
+    margin: OrNone[Margin] = Field(
+        default=None,
+        description="Margin of the account; more than equity is lent only with risk.allow_margin.",
+    )
+    borrow_rate: Amount = Field(
+        default=0.0,
+        le=MOST_RATE,
+        description="Fee a year on the notional held short, a fraction (0.03 is 3 %).",
+    )
+    interest_rate: Amount = Field(
+        default=0.0, le=MOST_RATE, description="Interest a year on borrowed cash, a fraction."
+    )
+    dividend_tax: ShareOrZero = Field(
+        default=0.0, description="Part of a dividend received that is withheld, a fraction."
+    )
+    funding: OrNone[Text] = Field(
+        default=None,
+        description="CSV of the funding of perpetual futures (timestamp, symbol, rate): longs pay "
+        "rate × notional, shorts receive it.",
     )

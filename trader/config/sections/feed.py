@@ -202,7 +202,8 @@ class Feed(Section):
     )
     adjustments: OrNone[Text] = Field(
         default=None,
-        description="CSV of splits, dividends and delistings (timestamp, symbol, kind, value); "
+        description="CSV of splits, dividends, delistings, renames (timestamp, symbol, kind, "
+        "value); "
         "prices are as traded.",
     )
     quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")

@@ -40,6 +40,7 @@ from trader.jobs.paper.guard import (
 )
 from trader.jobs.paper.opening import SPOOLS, OpenRun
 from trader.jobs.paper.start import Start
+from trader.jobs.paper.trading import make_gate, show_in_order
 from trader.jobs.report import write_report
 from trader.journal import entries as build
 from trader.journal import readback
@@ -104,6 +105,7 @@ async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> Stop
         handler.emergency_stop(text, KillSwitchReason.CONNECTIVITY_LOSS)
     elif how == FAULT:
         handler.emergency_stop(text, KillSwitchReason.SYSTEM_ERROR)
+    await opened.slices.record()  # an error in a backlog leaves slices that are not written
     kills = _in_force(opened, text)
     loop.tell_halted(await opened.slices.halt(Reason.KILLED, _kills(opened, kills)))
     for kill in kills:
@@ -173,6 +175,8 @@ def _kills(opened: OpenRun, kills: list[dict[str, Any]]) -> list[Entry]:
 def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> PaperResult:
     """RUN_END and the files of the run folder."""
     record = opened.slices.engine.record()
+    if opened.earlier is not None:
+        record = opened.earlier.whole(record)
     code = EXIT_CODES[stopped.how]
     positions = record.book.positions["qty"].tolist()
     held = dict(zip(begun.config.symbols, positions, strict=True))
@@ -183,8 +187,11 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     head = str(opened.journal.head)
     reached("after_end")
     opened.journal.close()
-    opened.decisions.close()
-    result = _result(begun, opened, record, code, _quality(begun, gate))
+    if opened.decisions is not None:
+        opened.decisions.close()
+    elif opened.earlier is not None:
+        opened.earlier.write_decisions(opened.folder, opened.slices.symbols, opened.tally)
+    result = _result(begun, opened, record, code, _quality(begun, opened, gate))
     finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:
         slices = [np.empty(0, BAR), *_slices(opened)]
@@ -193,10 +200,17 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     return PaperResult(opened.run_id, opened.folder, code, stopped, finished, head)
 
 
-def _quality(begun: Start, gate: BarGate) -> dict[str, Any]:
+def _quality(begun: Start, opened: OpenRun, gate: BarGate) -> dict[str, Any]:
     """data_quality.json: of the files, or of what came live."""
     if begun.history is not None:
         return begun.history.quality.to_dict()
+    if begun.snapshot_seq:  # the gate of this process has counted from here on
+        before = make_gate(begun)
+        seen = readback.bars_before(
+            opened.journal.path, begun.facts.last_seq + 1, ("slice", "invalid")
+        )
+        show_in_order(before, list(seen))
+        gate.take_counts(before)
     document = QualityReport(begun.config.feed.quality).to_dict()
     for kind, count in gate.counts.items():
         document["classes"][kind]["count"] = count

@@ -24,10 +24,10 @@ STEPS = ("tick_size", "lot_size")
 
 def rules_with_facts(rules: Rules, begun: "Start") -> Rules:
     """The rules of a new run, with the market's steps where the config names none."""
-    if not begun.facts:
+    if not begun.market:
         return rules
-    instruments = with_facts(rules.instruments, begun.config, begun.facts)
-    begun.notes += told(begun.config, begun.facts)
+    instruments = with_facts(rules.instruments, begun.config, begun.market)
+    begun.notes += told(begun.config, begun.market)
     return rules._replace(instruments=instruments)
 
 
@@ -54,9 +54,9 @@ def with_facts(
 
 def require_same_facts(begun: "Start") -> None:
     """`UsageError` where a run that goes on would find other steps than it began with."""
-    if not begun.facts:
+    if not begun.market:
         return
-    now = with_facts(begun.rules.instruments, begun.config, begun.facts)
+    now = with_facts(begun.rules.instruments, begun.config, begun.market)
     for index, symbol in enumerate(begun.config.symbols):
         for name in STEPS:
             before, after = begun.rules.instruments[index][name], now[index][name]

@@ -30,6 +30,8 @@ def end_of_feed(begun: Start) -> StopCause:
             "bar would be traded; set the clock (`timedatectl set-ntp true`), or allow such an "
             "age with feed.max_age_bars",
         )
+    if end == FeedEnd.REFUSED:
+        return StopCause(LOST, "the market does not let the run go on (FEED_REFUSED tells why)")
     if end == FeedEnd.CUT:
         return StopCause(LOST, "the feed ended in the middle of a line")
     if is_open(begun.rules.sessions, begun.clock.now_ns()):

@@ -8,29 +8,28 @@ taken away before.
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from trader.config.sections.running import SYSLOG, AnchorCommand
 from trader.core.schema import Reason, TradingState
-from trader.engine.batch import RowKeeper
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.recorded import rules_details
 from trader.engine.recover import Recovery
+from trader.engine.replay import begin_fold
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.surroundings import SendOutcome, SentOrder
 from trader.errors import KilledError, TraderError, UsageError
+from trader.jobs.paper.earlier import Earlier
 from trader.jobs.paper.exit_message import say_last
 from trader.jobs.paper.facts import facts_details
+from trader.jobs.paper.lost_kills import put_back
 from trader.jobs.paper.right_to_run import OwnedRun
 from trader.jobs.paper.start import Start
-from trader.jobs.paper.which_run import journals_of
+from trader.jobs.paper.which_run import journals_of, known_heads
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
 from trader.journal.courier import CommandAnchor, Courier, to_syslog
@@ -43,7 +42,6 @@ from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
-from trader.safety import latch, records, statedir
 from trader.safety.gate import UNKNOWN, Gate
 from trader.safety.lease import Lease
 from trader.wiring import search_paths
@@ -114,10 +112,11 @@ class OpenRun:
     journal: Journal
     slices: JournaledSlices
     desk: Desk
-    decisions: DecisionWriter
+    decisions: DecisionWriter | None  # None where `earlier` writes them at the end
     tally: DecisionTally
     state_before: TradingState  # before the kills and re-arms that came while no process ran
     anchor: OnCheckpoint | None = None  # where the heads go
+    earlier: Earlier | None = None  # what lies before the snapshot that the run goes on from
 
     def anchor_failures(self) -> list[str]:
         """Heads that could not be copied since the last call."""
@@ -172,33 +171,53 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
     pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
     snapshot_every = config.execution.snapshot_every
     desk = Desk(config.symbols, pool, snapshot_every, begun.clock.mono_ns)
-    decisions = DecisionWriter(folder / DECISIONS, config.symbols).__enter__()
-    tally = DecisionTally()
-    engine = SliceEngine(begun.rules, RowKeeper(0, (decisions.write, tally.add)))
-    slices = JournaledSlices(engine, journal, desk)
-    recovery = Recovery(slices, journal, begun.found)
-    recovery.fold()
-    state_before = TradingState(int(engine.book.account[0]["trading_state"]))
+    tally, earlier = DecisionTally(), _earlier(begun)
+    decisions = None
+    if earlier is None:
+        decisions = DecisionWriter(folder / DECISIONS, config.symbols).__enter__()
+        begun.keeper.hand_on(decisions.write, tally.add)
+    else:
+        begun.keeper.hand_on(earlier.keep, tally.add)
+    slices = JournaledSlices(_engine(begun), journal, desk, begun.fold)
+    fold = begun.fold or begin_fold(next(journal.read()))
+    recovery = Recovery(slices, journal, fold)
+    recovery.complete()
+    state_before = TradingState(int(slices.engine.book.account[0]["trading_state"]))
     home = Path(lease.home)
     recovery.take_in(ingest_spool(journal, *(home / name for name in SPOOLS)))
     lease.check()  # a kill that came meanwhile is in force already
-    if begun.found.kills:
-        put_back(lease, begun.found.kills)
+    if slices.facts.kills:
+        put_back(lease, slices.facts.kills)
         lease.check()
     desk.open(lease.open_gate())
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
-    return OpenRun(folder, lease, journal, slices, desk, decisions, tally, state_before, anchor)
+    done = folder, lease, journal, slices, desk, decisions, tally, state_before
+    return OpenRun(*done, anchor, earlier)
+
+
+def _engine(begun: Start) -> SliceEngine:
+    """The engine at the end of the journal, under the rules of this process."""
+    if begun.fold is None:
+        return SliceEngine(begun.rules, begun.keeper)
+    begun.fold.use_hours(begun.rules.sessions)
+    return begun.fold.engine
+
+
+def _earlier(begun: Start) -> Earlier | None:
+    if begun.path is None or not begun.snapshot_seq:
+        return None
+    known = known_heads(begun.order, begun.path.parent.name)
+    return Earlier(begun.path, begun.snapshot_seq, known)
 
 
 def _is_too_late(begun: Start) -> bool:
     """Whether orders decided before the crash are of a bar that is past. Never of a replay: its
     next bar comes when it is asked for."""
-    slices = begun.found.slices
-    if begun.history is not None or not slices:
+    if begun.history is not None or not begun.has_traded:
         return False
-    age_ns = begun.clock.wall_ns() - slices[-1].wall_ns
+    age_ns = begun.clock.wall_ns() - begun.facts.last_wall_ns
     return not (age_ns <= begun.config.period_ns)
 
 
@@ -214,7 +233,7 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
     )
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
-    details |= {**begun.model.details, **facts_details(begun.facts)}
+    details |= {**begun.model.details, **facts_details(begun.market)}
     if begun.path is not None:
         return _gone_on(begun.path, begun, anchor, build.run_resume(who, details))
     config = begun.config
@@ -238,7 +257,7 @@ def _gone_on(path: Path, begun: Start, anchor: OnCheckpoint | None, resume: Entr
     refuses this start, which has sent nothing, and stops no other run."""
     try:
         journal = Journal.open(path, begun.clock, anchor)
-        if journal.head.seq == begun.found.last_seq:
+        if journal.head.seq == begun.facts.last_seq:
             journal.append([resume])
             return journal
     except DamagedJournal:
@@ -258,35 +277,3 @@ def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
     if isinstance(place, AnchorCommand):
         return Courier(CommandAnchor(place.command))
     return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
-
-
-def put_back(lease: Lease, kills: Mapping[str, Mapping[str, Any]]) -> None:
-    """Kills that the journal holds in force, and the state folder lost: in force there again.
-
-    `kills`: id → the KILL record's payload. They bind what they bound and are re-armed like any
-    other. What is on record there is never written again.
-    """
-    known = {str(kill["kill_id"]) for kill in records.all_kills(lease.home)}
-    for kill_id, data in kills.items():
-        if kill_id in known:
-            continue
-        if kill_id.startswith(records.UNRECORDED):
-            place = lease.home if kill_id == records.UNRECORDED else lease.folder
-            latch.raise_own_halt(place, "the journal holds a stop that this state folder had lost")
-            continue
-        is_of_all = data.get("scope") == records.EVERYTHING
-        record = {
-            "kill_id": kill_id,
-            "code": data.get("code_name", data["code"]),
-            "scope": records.EVERYTHING if is_of_all else lease.run_id,
-            "ts_ns": None,
-            "reason": f"{data['reason']} (in the journal of {lease.run_id}; the state folder had "
-            "lost it)",
-        }
-        records.store(lease.home, statedir.KILLS, record)
-
-
-def seen_bars(begun: Start) -> np.ndarray | None:
-    """Every bar that was traded on so far, in order; None for none."""
-    slices = begun.found.slices
-    return np.concatenate([one.bars for one in slices]) if slices else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from trader.engine.hooks import Hooks
 from trader.engine.loop import StopCause
-from trader.engine.recover import OVER
+from trader.engine.run_facts import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
 from trader.jobs.paper.ending import PaperResult, finish, stop
@@ -102,6 +102,8 @@ async def _paper(
             warm_up(begun.rules)
             opened = open_run(begun, held)
             ending.callback(opened.desk.pool.shutdown, wait=False)
+            if opened.earlier is not None:
+                ending.callback(opened.earlier.close)
             if asked.new and cut is not None:
                 forget(held.lease.home, cut.parent.name)
             for one in missed:

@@ -4,7 +4,6 @@ Law: whatever can be refused is refused here, before anything is written. A run 
 what it began with: the same config, model and, for files, the same bars.
 """
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,11 +14,10 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.book import Rules
-from trader.engine.recorded import recorded_rules
-from trader.engine.recover import RunHistory, recovered
-from trader.engine.replay import replay
+from trader.engine.replay import Replayer
 from trader.engine.ruleset import build_rules
-from trader.errors import DataError, UsageError, VerificationError
+from trader.engine.run_facts import RunFacts
+from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
     BadBar,
@@ -37,17 +35,11 @@ from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.facts import require_same_facts, rules_with_facts
-from trader.jobs.paper.sameness import ModelHash, difference, model_hash
-from trader.jobs.paper.which_run import known_heads
-from trader.journal.audit.verify import verify
-from trader.journal.records import JournalError, Record
-from trader.journal.store import read_records
-from trader.report.artifacts import CONFIG
-from trader.report.compare import changed_keys
+from trader.jobs.paper.resume import HeldRows, fold_journal, take_bars
+from trader.jobs.paper.sameness import ModelHash, model_hash
 from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
-KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
 @dataclass(frozen=True)
@@ -68,15 +60,28 @@ class Start:
     rules: Rules
     model: ModelHash
     started_at: datetime
+    keeper: HeldRows  # takes the rows of the run
     path: Path | None = None
-    found: RunHistory = field(default_factory=RunHistory)
+    fold: Replayer | None = None  # of its journal, at its end
+    snapshot_seq: int = 0  # of the record where the fold began; 0: at the first one
+    seen: np.ndarray | None = None  # every BAR traded on so far, until features have seen them
     first_ns: int = 0  # close of the run's first bar
-    facts: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
+    market: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
     def config(self) -> Config:
         return self.order.loaded.config
+
+    @property
+    def has_traded(self) -> bool:
+        """Whether there is a slice on record."""
+        return self.fold is not None and bool(self.facts.traded or len(self.fold.waiting))
+
+    @property
+    def facts(self) -> RunFacts:
+        """What is on record beside the book."""
+        return RunFacts() if self.fold is None else self.fold.facts
 
     @property
     def history(self) -> BarSet | None:
@@ -92,20 +97,19 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
     journal is damaged. A live feed has no trading hours yet: `first_bar` is next.
     """
     config, clock = order.loaded.config, RealClock()
-    model = model_hash(order)
-    found, recorded = (RunHistory(), None) if path is None else _resumed(path, order, model)
-    slices = found.slices
-    feed = open_feed(config, clock, asked.pace, _had(found, config.period_ns), tell)
-    begun = Start(order, clock, feed, recorded or _no_rules(), model, datetime.now(UTC))
-    begun.path, begun.found = path, found
+    model, keeper = model_hash(order), HeldRows()
+    begun = Start(order, clock, _NO_FEED, _no_rules(), model, datetime.now(UTC), keeper, path)
+    recorded = None if path is None else fold_journal(begun, path)
+    feed = open_feed(config, clock, asked.pace, _had(begun), tell)
+    begun.feed = feed
     if feed.history is not None:
         check_drivers(config, feed.history.bars)
         begun.first_ns = int(feed.history.bars[0]["ts_ns"])
         begun.rules = recorded or build_rules(config, feed.history.sessions)
-        _require_same_bars(feed.history.bars, slices)
-    elif slices:
-        begun.first_ns = int(slices[0].bars[0]["ts_ns"])
-        begun.rules = begun.rules._replace(sessions=_hours(config, begun.first_ns, clock))
+    elif begun.has_traded:
+        assert recorded is not None
+        begun.rules = recorded._replace(sessions=_hours(config, begun.first_ns, clock))
+    take_bars(begun)
     return begun
 
 
@@ -118,8 +122,8 @@ async def first_bar(begun: Start) -> None:
         return
     market = getattr(begun.feed, "inner", begun.feed)  # behind a feed that resamples
     if isinstance(market, VenueFeed):
-        begun.facts = await market.connect()
-    if begun.found.slices:
+        begun.market = await market.connect()
+    if begun.has_traded:
         require_same_facts(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
@@ -128,13 +132,18 @@ async def first_bar(begun: Start) -> None:
     begun.rules = rules_with_facts(rules, begun)
 
 
-def _had(found: RunHistory, period_ns: int) -> ResumePoint:
+def _had(begun: Start) -> ResumePoint:
     """What the run that goes on knows of its feed."""
-    if not found.slices:
+    if begun.fold is None or not begun.has_traded:
         return ResumePoint()
-    last = found.slices[-1]
-    last_ns = int(last.bars[0]["ts_ns"])
-    return ResumePoint(last_ns, last.wall_ns - last_ns <= recording_age_ns(period_ns))
+    facts, waiting = begun.facts, begun.fold.waiting
+    last_ns = int(waiting[-1]["ts_ns"]) if len(waiting) else facts.last_ns
+    assert last_ns is not None
+    age_ns = facts.last_wall_ns - last_ns
+    return ResumePoint(last_ns, age_ns <= recording_age_ns(begun.config.period_ns))
+
+
+_NO_FEED: Any = None  # until it is opened
 
 
 def _no_rules() -> Rules:
@@ -150,73 +159,6 @@ def _hours(config: Config, first_ns: int, clock: RealClock) -> np.ndarray:
     hours, latest_ns = config.risk.market_hours, max(first_ns, clock.now_ns())
     ahead_ns = min(latest_ns + CALENDAR_AHEAD_NS, last_known_ns(hours, latest_ns))
     return session_table(hours, first_ns, max(latest_ns, ahead_ns))
-
-
-def _resumed(path: Path, order: Order, model: ModelHash) -> tuple[RunHistory, Rules | None]:
-    """What the journal holds, once it is shown to be whole, ours and reproducible."""
-    name = path.parent.name
-    report = verify(path, known_heads(order, name))
-    if not report.ok:
-        first = report.problems[0]
-        if first.kind in ("truncated", "anchor"):
-            raise VerificationError(
-                f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
-                "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
-                "with new cash, with --new"
-            )
-        raise VerificationError(
-            f"{path} is damaged: record {first.seq}: {first.text}; nothing trades on it. See "
-            f"`trader audit verify {name}`, and start a fresh run with --new"
-        )
-    records = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
-    begun = records[0]
-    if begun.data["config_sha"] != order.loaded.sha256:
-        raise UsageError(
-            f"{name} was cut off and would go on, but the config is not the one it ran on"
-            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
-        )
-    changed = difference(begun, model)
-    if changed is not None:
-        raise UsageError(
-            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
-            "bring that back, or start fresh with --new"
-        )
-    again = replay(path)
-    if again.divergence is not None:
-        raise VerificationError(
-            f"{path} does not reproduce itself: {again.divergence}; nothing trades on it. "
-            "Start a fresh run with --new"
-        )
-    return recovered(read_records(path)), _newest_rules(records)
-
-
-def _changes(path: Path, order: Order) -> str:
-    """What differs from the config beside the journal, in brackets; "" if it cannot be read."""
-    with contextlib.suppress(UsageError):
-        changed = changed_keys(path.parent / CONFIG, order.loaded.resolved_yaml())
-        if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-            return f" ({'; '.join(changed[:3])}{more})"
-    return ""
-
-
-def _newest_rules(records: Sequence[Record]) -> Rules:
-    rules = [found for record in records if (found := recorded_rules(record)) is not None]
-    if not rules:
-        raise JournalError("the journal holds no rules of this version; start fresh with --new")
-    return rules[-1]
-
-
-def _require_same_bars(bars: np.ndarray, slices: Sequence[Any]) -> None:
-    """`UsageError` unless the files still begin with the bars that were traded on."""
-    if not slices:
-        return
-    traded = np.concatenate([one.bars for one in slices])
-    if bars[: len(traded)].tobytes() != traded.tobytes():
-        raise UsageError(
-            "the data files are not the ones the run that was cut off has traded on: bring them "
-            "back, or start fresh with --new"
-        )
 
 
 class _ReadyRun:
@@ -248,6 +190,10 @@ class _ReadyRun:
         async for item in self._rest:
             yield item
 
+    def at_once(self) -> LiveBar | None:
+        """See `LiveFeed`."""
+        return None
+
     async def aclose(self) -> None:
         await self._feed.aclose()
 
@@ -263,5 +209,7 @@ async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
         if len(seen) > 100:
             seen = seen[-100:]
     bad = [item.reason for item in seen if isinstance(item, BadBar)]
+    refused = [item.text for item in seen if isinstance(item, FeedNotice)]
     why = f"; the last line was refused: {bad[-1]}" if bad else ""
+    why = f": {refused[-1]}" if refused and feed.end == FeedEnd.REFUSED else why
     raise DataError(f"the feed ended before its first bar{why}")

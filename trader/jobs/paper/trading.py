@@ -35,8 +35,8 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
 from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import bar_clock
-from trader.jobs.paper.guard import INTERRUPTED, TERMINATED, Guard
-from trader.jobs.paper.opening import OpenRun, seen_bars
+from trader.jobs.paper.guard import FAULT, INTERRUPTED, TERMINATED, Guard
+from trader.jobs.paper.opening import OpenRun
 from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
@@ -90,13 +90,8 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     paths = search_paths(begun.order.config_files)
     features = build_features(config, begun.rules.sessions, paths, begun.rules.adjustments)
     stream = features.stream()
-    quality, hours = config.feed.quality, begun.rules.sessions
-    may_be_negative = [one.allow_negative_prices for one in config.instruments]
-    gate = BarGate(
-        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
-    )
-    gate.expect_splits(DeclaredSplits(begun.rules.adjustments))
-    seen = seen_bars(begun)
+    gate = make_gate(begun)
+    seen = _seen(begun, opened)
     if begun.history is not None:
         features.prove(begun.history.bars)
     memory = RowMemory(shape_of(config), len(config.symbols), stream.width)
@@ -105,7 +100,11 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
         stream.warm_up(seen[:needed])
         if not memory.shape.needs_position:
             memory.take(seen[needed:], feature_rows(stream, seen[needed:]))
-    _show(gate, begun)
+    _show(gate, begun, seen)
+    last_ns = None if seen is None else int(seen[-1]["ts_ns"])
+    begun.seen = seen = None  # a year of bars, and nobody needs them any more
+    quarantine = begun.facts.own_quarantine()
+    begun.facts.forget_bars()
     in_process = config.execution.model_isolation == "process"
     open_or_load = load_model if in_process else open_model
     load = functools.partial(open_or_load, config, features.names, config.symbols, paths)
@@ -114,7 +113,7 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     try:
         await model.start()
         signals = LiveSignals(stream, model, pool, begun.clock.now_ns, _ages(begun), memory)
-        slices = LiveSlices(begun.feed, gate, _plan(begun, seen), begun.found.quarantine)
+        slices = LiveSlices(begun.feed, gate, _plan(begun, last_ns), quarantine)
         guard = Guard(opened, signals, slices, config.feed.quality.max_bad_bars)
         loop = ExecutionLoop(opened.slices, signals, hooks, guard)
         yield Parts(loop, slices, signals, gate)
@@ -123,10 +122,52 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _show(gate: BarGate, begun: Start) -> None:
-    """Let the gate see what it saw before: bars traded on, and bad ones, in order of time."""
-    rows = [bar for one in begun.found.slices for bar in one.bars]
-    rows += [bars[0] for use, bars in begun.found.refused if use == "invalid"]
+def make_gate(begun: Start) -> BarGate:
+    """The gate of the run's feed, which has seen nothing yet."""
+    config = begun.config
+    quality, hours = config.feed.quality, begun.rules.sessions
+    may_be_negative = [one.allow_negative_prices for one in config.instruments]
+    gate = BarGate(
+        len(config.symbols), config.period_ns, quality, hours, bar_clock(config), may_be_negative
+    )
+    gate.expect_splits(DeclaredSplits(begun.rules.adjustments))
+    return gate
+
+
+def _seen(begun: Start, opened: OpenRun) -> np.ndarray | None:
+    """Every bar traded on so far, that of a slice which the start has finished, too."""
+    facts = opened.slices.facts
+    if begun.seen is None:
+        return np.concatenate(facts.bars) if facts.bars else None
+    if len(begun.seen) == facts.traded:
+        return begun.seen
+    return np.concatenate([begun.seen, facts.bars[-1]])
+
+
+def _show(gate: BarGate, begun: Start, seen: np.ndarray | None) -> None:
+    """Let the gate see what it saw before: bars traded on, and bad ones, in order of time.
+
+    Where the run goes on from a snapshot, the last ones alone, which are not counted: `ending`
+    counts them all.
+    """
+    if seen is None:
+        return
+    rows = list(seen if not begun.snapshot_seq else _last_of_each(seen))
+    rows += [bars[0] for use, bars in begun.facts.refused if use == "invalid"]
+    show_in_order(gate, rows)
+    if begun.snapshot_seq:
+        gate.count_from_here()
+
+
+def _last_of_each(bars: np.ndarray) -> np.ndarray:
+    """The last bar of every symbol."""
+    _, places = np.unique(bars["symbol"][::-1], return_index=True)
+    last: np.ndarray = bars[np.sort(len(bars) - 1 - places)]
+    return last
+
+
+def show_in_order(gate: BarGate, rows: Sequence[np.void]) -> None:
+    """Let the gate see BAR records that it need not judge."""
     for bar in sorted(rows, key=lambda row: int(row["ts_ns"])):
         gate.check(bar)
 
@@ -151,12 +192,12 @@ def _ages(begun: Start) -> Ages:
     )
 
 
-def _plan(begun: Start, seen: np.ndarray | None) -> SlicePlan:
+def _plan(begun: Start, last_ns: int | None) -> SlicePlan:
     config = begun.config
     return SlicePlan(
         len(config.symbols),
         config.execution.slice_grace_seconds,
-        -(2**63) if seen is None else int(seen[-1]["ts_ns"]),
+        -(2**63) if last_ns is None else last_ns,
         is_timed=begun.history is None,
         max_late=config.feed.quality.max_bad_bars,
     )
@@ -205,9 +246,16 @@ def _looks(begun: Start, opened: OpenRun, parts: Parts) -> list[Look]:
         if cause:
             parts.loop.request_stop("killed", cause)
 
+    async def stop_if_damaged() -> None:
+        found = "" if opened.earlier is None else opened.earlier.fault()
+        if found:
+            text = f"the journal before this start is damaged: {found}"
+            parts.loop.request_stop(FAULT, text)
+
     config = begun.config
     looks: list[Look] = [
         stop_if_killed,
+        stop_if_damaged,
         ClockWatch(parts.loop, opened.slices, begun.clock).look,
         FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
         AnchorWatch(parts.loop, opened.slices, opened.anchor_failures).look,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.config.sections.running import SYSLOG
-from trader.engine.recover import OVER
+from trader.engine.run_facts import OVER
 from trader.errors import VerificationError
 from trader.jobs.backtest import Order
 from trader.journal.anchor import Anchor, anchors_in, parsed_head

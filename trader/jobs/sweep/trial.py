@@ -39,10 +39,11 @@ from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
     InMemory,
+    actions_depend_on,
     build_features,
-    build_model,
     build_rules,
     check_drivers,
+    history_model,
     load_bars,
     search_paths,
 )
@@ -192,15 +193,16 @@ class Workshop:
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
-        about = config.model_dump(include={"features", "model", "instruments"}, mode="json")
+        about = config.model_dump(include=actions_depend_on(config), mode="json")
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
             matrix = self._matrix(config, market)
-            model = build_model(config, self._names(config, market), self._paths, self.job.given)
+            names = self._names(config, market)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
             adjustments = load_adjustments(config, market.sessions)
             seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+            model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
             return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)

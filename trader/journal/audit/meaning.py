@@ -6,6 +6,7 @@
     checks     what is approved passed: under a refusal only what closes, never against its action
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
+    money      only interest is of no symbol; fees, interest and taxes cost
     positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
@@ -17,7 +18,13 @@ from typing import Any
 
 from trader.core.schema import CashflowKind, Reason, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
-from trader.journal.audit.refusals import CUT_BY, LIMIT_BY_CODE, OPENING_REFUSED
+from trader.journal.audit.refusals import (
+    CAPS_UNDER,
+    CUT_BY,
+    LIMIT_BY_CODE,
+    OPENING_REFUSED,
+    flow_fault,
+)
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
 
@@ -167,8 +174,9 @@ class Meaning:
         for row in data["rows"]:
             amount, qty, ratio = (number(row[column[name]]) for name in ("amount", "qty", "value"))
             kind = row[column["kind"]]
-            name = self._name(row[column["symbol"]])
-            fault = self.fold.move(name, amount, qty)
+            symbol = row[column["symbol"]]
+            name = self._name(symbol)
+            fault = flow_fault(symbol, kind, amount) or self.fold.move(name, amount, qty)
             if fault is None and kind == CashflowKind.SPLIT:
                 fault = self.fold.split(name, ratio)
             if fault is not None:
@@ -187,7 +195,7 @@ class Meaning:
         if not (qty * requested > 0.0 and abs(qty) <= abs(requested) * (1.0 + TOLERANCE)):
             return f"approved {qty!r} of a request for {requested!r}"
         caps = ["max_order_size", "throttle_max_order_size"]
-        for name in caps[: 1 if row[column["reason"]] == Reason.MAX_HOLDING else 2]:
+        for name in caps[: CAPS_UNDER.get(row[column["reason"]], 2)]:
             if not abs(qty) <= limits[name] * (1.0 + TOLERANCE):
                 return f"approved {qty!r} above {name} {limits[name]!r}"
         held = self._held(self._name(row[column["symbol"]]))

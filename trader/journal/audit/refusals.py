@@ -1,6 +1,6 @@
 """What a recorded reason means for a decision: its limit, and what may be approved beside it."""
 
-from trader.core.schema import Reason
+from trader.core.schema import CashflowKind, Reason
 
 # the limit a refusal or a cut is measured against, as named in RUN_START's limits
 LIMIT_OF = {
@@ -29,6 +29,7 @@ CUT_BY = {
     Reason.ABSOLUTE_CAP,
     Reason.CROSSED_BOOK,
     Reason.MAX_HOLDING,
+    Reason.TRIMMED_TO_CASH,
 }
 OPENING_REFUSED = {
     Reason.REDUCE_ONLY,
@@ -50,4 +51,18 @@ OPENING_REFUSED = {
     Reason.DELISTED,
     Reason.PRICE_COLLAR,
     Reason.WORKING_ORDERS_FULL,
+    Reason.MARGIN_CALL,  # and there the whole is what closes
 }
+# how many of max_order_size and the cap of the throttle hold for what only closes
+CAPS_UNDER = {Reason.MAX_HOLDING: 1, Reason.MARGIN_CALL: 0}
+ACCOUNT_WIDE = -1
+COSTS = (CashflowKind.BORROW_FEE, CashflowKind.MARGIN_INTEREST, CashflowKind.TAX)
+
+
+def flow_fault(symbol: object, kind: object, amount: float) -> str | None:
+    """What a CASHFLOW row cannot be: interest of a symbol, a fee that is received."""
+    if (symbol == ACCOUNT_WIDE) != (kind == CashflowKind.MARGIN_INTEREST):
+        return f"a cash flow of kind {kind!r} of symbol {symbol!r}"
+    if kind in COSTS and not amount < 0.0:
+        return f"a cost of kind {kind!r} of {amount!r}"
+    return None

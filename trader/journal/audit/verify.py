@@ -13,35 +13,34 @@ make one pass each (see `passes`); that nothing is wrong counts only if both rea
 """
 
 import contextlib
-import ctypes
 import json
 import math
-import multiprocessing
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from trader.errors import TraderError
 from trader.journal.anchor import Anchor
 from trader.journal.audit.findings import Problem, Report, diagnosis
 from trader.journal.audit.passes import Chain, Row, Sense
+from trader.journal.audit.second_reader import Fingerprint, SecondReader
 from trader.journal.lineage import with_parent
+from trader.journal.pack import in_bytes
 from trader.journal.records import DamagedJournal, JournalError
-from trader.journal.store import COLUMNS, TABLE, UNREADABLE, open_reader, require_format
+from trader.journal.store import COLUMNS, TABLES, UNREADABLE, open_reader, require_format
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    pass
 
 FIRST_SECONDS = 60.0  # time limit of the reading process, and then some per byte
-SECONDS_PER_BYTE = 1e-6
+SECONDS_PER_BYTE = 1e-5
 READER = ("-P", "-m", "trader.journal.audit.verify")  # arguments of the reading process
 GRACE_S = 5  # a reader ends by itself so much later, should nobody be left to end it
-PR_SET_PDEATHSIG = 1
 # What ends a process from outside says nothing of the file it reads.
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 APART_FROM = 8_000_000  # bytes of a journal for which a second process is worth its start
@@ -87,7 +86,7 @@ def _follow(
         storage = _storage_fault(connection, path)
         connection.text_factory = bytes
         begin(connection.execute("SELECT max(seq) FROM records").fetchone()[0])
-        for row in connection.execute(f"SELECT {COLUMNS} FROM records ORDER BY seq"):
+        for row in _rows(connection, chain):
             if not chain.take(row):
                 chain.problem = _broken(connection, row, chain)
                 break
@@ -101,102 +100,30 @@ def _follow(
         connection.close()
 
 
+def _rows(connection: sqlite3.Connection, chain: Chain) -> Iterator[Row]:
+    """Every record in order, out of its pack where it lies in one."""
+    for row in connection.execute(f"SELECT {COLUMNS} FROM records ORDER BY seq"):
+        try:
+            yield from in_bytes(row)
+        except ValueError as error:
+            chain.problem = Problem(chain.seq + 1, "storage", str(error))
+            return
+
+
 def _broken(connection: sqlite3.Connection, row: Row, chain: Chain) -> Problem:
     if type(row[0]) is not int:
         return Problem(chain.seq + 1, "storage", f"a record has the number {row[0]!r:.60}")
     return diagnosis(connection, row, chain.seq, chain.head)
 
 
-class Fingerprint:
-    """Of all rows that one reader has read, every column of them.
-
-    Made with the key of this process's `hash`, which a fork shares and no file can know.
-    """
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def add(self, row: Row) -> None:
-        """One more row."""
-        self.value = hash((self.value, row))
-
-
-class SecondReader:
-    """A fork that judges what the records say, up to the number it is told.
-
-    It is made before this process opens the file: a connection of SQLite does not outlive a fork.
-    """
-
-    def __init__(self, path: Path) -> None:
-        forks = multiprocessing.get_context("fork")
-        self.read = 0  # fingerprint of what it has read
-        self._line, theirs = forks.Pipe()
-        lines = (theirs, self._line)
-        self._process = forks.Process(target=_judge, args=(path, os.getpid(), lines), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._has_begun = False
-
-    def __enter__(self) -> "SecondReader":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._line.close()
-        self._process.kill()
-        self._process.join()
-
-    def begin(self, last: Any) -> None:
-        """Judge the records up to this number."""
-        self._has_begun = True
-        with contextlib.suppress(OSError):  # it is gone: `problem` sees that, and how
-            self._line.send(last)
-
-    def problem(self) -> Problem | None:
-        """What it found. A crash of it is a crash of ours: the file is damaged."""
-        if not self._has_begun:
-            return None
-        try:
-            problem, self.read = self._line.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            code = self._process.exitcode or 0
-            if code < 0:
-                os.kill(os.getpid(), -code)
-            raise JournalError(f"the second reader of the journal ended with {code}") from None
-        return cast("Problem | None", problem)
-
-
-def _judge(path: Path, first: int, lines: "tuple[Connection[Any, Any], ...]") -> None:
-    """The second reader's side. It ends with the first, and has no part of its output."""
-    line, others = lines
-    others.close()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (1, 2):
-        os.dup2(nowhere, number)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != first:
-        return  # it died before it could be said
-    sense, read, last = Sense(), Fingerprint(), line.recv()
-    connection = open_reader(path)
-    connection.text_factory = bytes
-    query = f"SELECT {COLUMNS} FROM records WHERE seq <= ? ORDER BY seq"
-    with contextlib.suppress(*UNREADABLE):  # then it has not read all, which is seen
-        for row in connection.execute(query, (last,)):
-            sense.take(row)
-            if sense.problem is not None:
-                break
-            read.add(row)
-    line.send((sense.problem, read.value))
-
-
 def _storage_fault(connection: sqlite3.Connection, path: Path) -> str | None:
     """What is wrong with the file around the records: format, structure, anything added."""
     try:
-        require_format(connection, path)
+        version = require_format(connection, path)
     except JournalError as error:
         return str(error)
     objects = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    if objects != [("table", "records", TABLE)]:
+    if objects != [("table", "records", TABLES[version])]:
         return f"the file holds other tables than a journal: {[row[:2] for row in objects]}"
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     return None if found == "ok" else f"sqlite: {found}"

@@ -1,0 +1,176 @@
+"""What an hour beside a loopback venue came to: figures, and what was wrong.
+
+Wrong is: a bar twice or out of order; a bar of the venue's that is neither there nor told as a gap;
+a bar with other values than the venue's, unless the venue revised it or the venue flags no close;
+a bar of a hole that was decided on; memory that grows; a run that did not end as it was asked to.
+"""
+
+import json
+from collections import Counter
+
+from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof, Reason
+from trader.journal import readback
+from trader.journal.store import read_records
+
+S = 1_000_000_000
+INTERRUPTED = 130
+WARM = 0.25  # share of the time after which memory is to be flat
+GROWTH_MB = 24.0
+
+
+def share(values, part):
+    """The value that `part` of them do not exceed."""
+    ordered = sorted(values)
+    return round(ordered[min(int(len(ordered) * part), len(ordered) - 1)], 1) if ordered else None
+
+
+class Recorded:
+    """What the journal of one run holds."""
+
+    def __init__(self, path):
+        self.bars = {}  # (symbol, close_ns) -> row traded on
+        self.again, self.revised, self.alerts = [], {}, Counter()
+        self.decided_ms, self.traded, self.newest = [], {}, {}
+        self.orders, self.gaps = 0, 0
+        rows, is_live = [], False
+        for record in read_records(path):
+            if record.type == "BAR":
+                found = readback.bars_of(record)
+                use = record.data["use"]
+                if use == "slice":
+                    rows = found
+                    self._slice(found)
+                elif use in ("revised", "late"):
+                    for row in found:
+                        self.revised[int(row["symbol"]), int(row["ts_ns"])] = values(row)
+            elif record.type == "ACTION":
+                is_live = self._actions(rows, readback.actions_of(record))
+            elif record.type == "DECISION" and is_live:
+                self.decided_ms.append((record.wall_ns - record.event_ns) / 1e6)
+            elif record.type == "ORDER_SENT":
+                self.orders += 1
+            elif record.type == "ALERT":
+                self.alerts[record.data["kind"]] += 1
+
+    def _slice(self, rows):
+        for row in rows:
+            key = int(row["symbol"]), int(row["ts_ns"])
+            if key in self.bars or key[1] < self.newest.get(key[0], 0):
+                self.again.append(key)
+            self.bars[key], self.newest[key[0]] = row, key[1]
+
+    def _actions(self, rows, actions):
+        """Which of the bars were decided on; whether all were."""
+        for row, action in zip(rows, actions, strict=True):
+            key = int(row["symbol"]), int(row["ts_ns"])
+            self.traded[key] = int(action["reason"]) != Reason.DATA_HISTORY
+        return all(not row["flags"] & BAR_HISTORY for row in rows)
+
+
+def values(row):
+    return [float(row[name]) for name in ("open", "high", "low", "close", "volume")]
+
+
+def holes(faults):
+    """[(from_s, to_s)] in which neither line nor REST gave anything."""
+    found, began_s = [], None
+    for name, value, at_s in faults:
+        if name == "maintenance":
+            if value:
+                began_s = at_s
+            elif began_s is not None:
+                found.append((began_s, at_s))
+                began_s = None
+    return found
+
+
+def compared(recorded, truth, revisions):
+    """(bars that are as the venue has them, by what they differ)"""
+    equal, why, missing = 0, Counter(), []
+    for symbol, rows in enumerate(truth):
+        mine = {ts: row for (index, ts), row in recorded.bars.items() if index == symbol}
+        if not mine:
+            continue
+        first, last = min(mine), max(mine)
+        for open_s, *true in rows:
+            close_ns = (open_s + 1) * S
+            if not first <= close_ns <= last:
+                continue
+            row = mine.pop(close_ns, None)
+            if row is None:
+                if true[4] > 0:
+                    missing.append((symbol, open_s))
+            elif values(row) == true:
+                equal += 1
+            elif recorded.revised.get((symbol, close_ns)) == true:
+                why["revised, and recorded so"] += 1
+            elif (symbol, open_s) in revisions:
+                why["revised, and not told by the venue"] += 1
+            else:
+                proof = proof_of(row)
+                why[f"other values, {proof}"] += 1
+        for ts in mine:
+            why["of no bar of the venue"] += first <= ts <= last
+    return equal, why, missing
+
+
+def figures(folder):
+    """(figures, [what is wrong]) of one venue's folder."""
+    seen = json.loads((folder / "seen.json").read_text())
+    (path,) = folder.glob("runs/*/journal.sqlite")
+    recorded = Recorded(path)
+    names = {"binance": ("BTCUSDT", "ETHUSDT"), "kraken": ("BTC/USD", "ETH/USD"),
+             "alpaca": ("AAPL", "MSFT")}[seen["venue"]]  # fmt: skip
+    revisions = {
+        (names.index(value[0]), value[1])
+        for name, value, _ in seen["faults"]
+        if name == "revise" and isinstance(value, list)
+    }
+    equal, why, missing = compared(recorded, seen["truth"], revisions)
+    wrong = []
+    if recorded.again:
+        wrong.append(f"{len(recorded.again)} bars twice: {recorded.again[:3]}")
+    for told, count in why.items():
+        is_known = told.startswith("revised") or told.endswith("SUCCESSOR")  # docs/live.md
+        if count and not is_known:
+            wrong.append(f"{count} bars {told}")
+    late_told = [key for key in missing if (key[0], (key[1] + 1) * S) in recorded.revised]
+    gone = sorted(set(missing) - set(late_told))
+    if gone and not recorded.alerts["FEED_GAP"]:
+        wrong.append(f"{len(gone)} bars are not there and no gap was told: {gone[:3]}")
+    late = [
+        key
+        for from_s, to_s in holes(seen["faults"])
+        for key, is_traded in recorded.traded.items()
+        if is_traded and from_s < key[1] / S <= to_s - 0.2
+    ]
+    if late:
+        wrong.append(f"{len(late)} bars of a hole were decided on: {late[:3]}")
+    memory = [mb for _, mb in seen["memory"]]
+    warm = memory[int(len(memory) * WARM) :]
+    growth = (warm[-1] - warm[0]) if warm else 0.0
+    if growth > GROWTH_MB:
+        wrong.append(f"memory grew by {growth:.0f} MiB")
+    if seen["code"] != INTERRUPTED:
+        wrong.append(f"exit code {seen['code']}")
+    proofs = Counter(proof_of(row) for row in recorded.bars.values())
+    found = {
+        "venue": seen["venue"], "seed": seen["seed"], "bars": len(recorded.bars),
+        "decided_on": sum(recorded.traded.values()), "orders": recorded.orders,
+        "equal": equal, "differ": dict(why), "recorded_late": len(late_told), "missing": len(gone),
+        "closed_known_by": dict(proofs), "alerts": dict(recorded.alerts),
+        "faults": dict(Counter(name for name, value, _ in seen["faults"] if value)),
+        "close_to_decided_ms": {f"p{round(part * 100)}": share(recorded.decided_ms, part)
+                                for part in (0.5, 0.9, 0.99)},
+        "memory_mb": {"first": round(memory[0]) if memory else None,
+                      "after_quarter": round(warm[0]) if warm else None,
+                      "last": round(warm[-1]) if warm else None},
+        "requests": seen["counts"],
+    }  # fmt: skip
+    return found, wrong
+
+
+def proof_of(row):
+    """How a bar was known to be closed."""
+    bits = int(row["flags"]) & BAR_PROOF_BITS
+    return BarProof(bits).name if bits else "no proof"

@@ -1,0 +1,122 @@
+"""An hour of one-second bars in real time, from each loopback exchange with its faults by seed.
+
+    python tests/harness/venue_hour.py [--seconds 3600] [--venues binance,kraken,alpaca]
+                                       [--seed N] [--out FOLDER]
+
+Each venue is a program, each `trader paper` another; when the time is over the runs are stopped
+and what they recorded is compared with what the venue says was true. Exit 1 where it differs.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.harness.venue_figures import figures  # noqa: E402
+from tests.venue import alpaca, binance, kraken  # noqa: E402
+from tests.venue.kit import write_config  # noqa: E402
+
+VENUES = {
+    "binance": (binance.options, "BTC/USDT, ETH/USDT", ("BTCUSDT", "ETHUSDT")),
+    "kraken": (kraken.options, "BTC/USD, ETH/USD", ("BTC/USD", "ETH/USD")),
+    "alpaca": (alpaca.options, "AAPL, MSFT", ("AAPL", "MSFT")),
+}
+# Alpaca streams minutes; here a second counts as its minute
+START = (
+    "from trader.feeds.alpaca_source import AlpacaSource as A; A.streamed_s = 1; "
+    "import sys; from trader.__main__ import main; sys.exit(main())"
+)
+KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
+SAMPLE_S = 10.0
+
+
+def resident_mb(pid):
+    """Memory of a process in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def ask(port, path):
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+        return json.load(answer)
+
+
+def spent(name, seconds, seed, folder):
+    """One venue and one run beside it, for that long; what was seen goes into `folder`."""
+    options, symbols, names = VENUES[name]
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", f"tests.venue.{name}", "--seed", str(seed),
+               "--faults-for", str(seconds)]  # fmt: skip
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as venue:
+        port = json.loads(venue.stdout.readline())["port"]
+        kind = {} if name != "alpaca" else {"type": "alpaca"}
+        exchange = "none" if name == "alpaca" else name
+        write_config(folder, options(port), symbols=symbols, exchange=exchange, **kind)
+        environ = {**os.environ, **KEYS, "PYTHONPATH": str(ROOT),
+                   "TRADER_HOME": str(folder / "home")}  # fmt: skip
+        run = [sys.executable, "-c", START, "paper", "-c", "live.yaml", "--json"]
+        with (folder / "out.jsonl").open("wb") as out, (folder / "err.txt").open("wb") as err:
+            paper = subprocess.Popen(run, cwd=folder, env=environ, stdout=out, stderr=err)
+        memory, until_s = [], time.monotonic() + seconds
+        while time.monotonic() < until_s and paper.poll() is None:
+            memory.append([round(time.time()), resident_mb(paper.pid)])
+            time.sleep(min(SAMPLE_S, max(until_s - time.monotonic(), 0.0)))
+        if paper.poll() is None:
+            paper.send_signal(signal.SIGINT)
+        code = paper.wait(120)
+        now_s = int(time.time())
+        began_s = now_s - int(seconds) - 600
+        true = [ask(port, f"/_truth?symbol={one}&start={began_s}&end={now_s}") for one in names]
+        seen = {"venue": name, "seed": seed, "code": code, "memory": memory, "truth": true,
+                "faults": ask(port, "/_log"), "counts": ask(port, "/_counts")}  # fmt: skip
+        (folder / "seen.json").write_text(json.dumps(seen))
+        venue.stdin.close()
+        venue.wait(30)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--venues", default=",".join(VENUES))
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--figures-only", action="store_true", help="of an --out that is there")
+    told = parser.parse_args()
+    out = told.out or Path(tempfile.mkdtemp(prefix="venue_hour_"))
+    names = told.venues.split(",")
+    print(f"seed {told.seed}, in {out}", flush=True)
+    if not told.figures_only:
+        threads = [
+            threading.Thread(target=spent, args=(name, told.seconds, told.seed, out / name))
+            for name in names
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    faults = 0
+    for name in names:
+        found, wrong = figures(out / name)
+        print(json.dumps(found), flush=True)
+        for line in wrong:
+            print(f"WRONG {name}: {line}")
+        faults += len(wrong)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Hours beside the loopback Binance and Kraken in made-up time: the real ccxt, the real feed.
+
+    python tests/harness/venue_virtual.py [--hours 500] [--minutes 15] [--first SEED]
+
+One hour a seed, with bars of a minute and faults by that seed; each tenth has an hour of
+maintenance. Server, client and feed share one event loop whose time is made up. Of each hour:
+every bar leaves once and in order; it has the venue's values, unless the venue revised it or has
+shown it so; none is missing; no bar of a hole is live. Exit 1 where one does not hold.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.harness.virtualtime import VirtualLoop  # noqa: E402
+
+REAL_TIME = time.time
+START_S = 1_795_000_020.0
+PERIOD_S, HOUR_S, CALM_S = 60, 3600.0, 150.0
+
+
+class MadeUpTime:
+    """What `time.time` says while an hour runs."""
+
+    def __init__(self):
+        self.loop = None
+
+    def time(self):
+        return REAL_TIME() if self.loop is None else START_S + self.loop.time()
+
+    def time_ns(self):
+        return round(self.time() * 1e9)
+
+
+MADE_UP = MadeUpTime()
+time.time, time.time_ns = MADE_UP.time, MADE_UP.time_ns  # before ccxt takes them
+
+from tests.venue import binance, kraken  # noqa: E402
+from tests.venue.faults import SWITCHES, play, script  # noqa: E402
+from tests.venue.kit import listening, truth, write_config  # noqa: E402
+from tests.venue.market import Market  # noqa: E402
+
+VENUES = {
+    "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
+    "kraken": (kraken.Kraken, kraken.options, "BTC/USD, ETH/USD"),
+}
+MOMENTS = ("drop", "close", "revise", "half")
+
+
+def steps_of(seed):
+    """([(at_s, fault, value)], how long it goes)."""
+    if seed % 10:
+        return script(seed, HOUR_S, (*SWITCHES, *MOMENTS), CALM_S), HOUR_S
+    return [(400.0, "maintenance", True), (400.0 + HOUR_S, "maintenance", False)], 1.5 * HOUR_S
+
+
+async def hour(name, seed, folder):
+    """What one feed gave in one hour, beside its venue."""
+    make, options, symbols = VENUES[name]
+    venue = await make(Market(seed, PERIOD_S)).start()
+    given = {**options(venue.port), "enableRateLimit": False}
+    path = write_config(folder, given, symbols=symbols, exchange=name, period=PERIOD_S)
+    steps, length_s = steps_of(seed)
+    try:
+        async with listening(path) as got:
+            playing = asyncio.ensure_future(play(steps, venue.do))
+            await asyncio.wait({got.reading}, timeout=length_s)
+            await playing
+            wrong = judged(got, venue)
+    finally:
+        await venue.stop()
+    return got, wrong
+
+
+def judged(got, venue):
+    """What is wrong with what came."""
+    wrong = []
+    if got.reading.done():
+        wrong.append(f"the feed ended: {got.reading.exception()!r}")
+    corrected = {(int(bar["symbol"]), int(bar["ts_ns"])): bar for bar in got.again}
+    for symbol, name in enumerate(venue.symbols):
+        mine = got.values(symbol, PERIOD_S)
+        if len(mine) < 20:
+            wrong.append(f"{name}: only {len(mine)} bars")
+            continue
+        opens = [row[0] for row in mine]
+        missing = sorted(set(range(opens[0], opens[-1], PERIOD_S)) - set(opens))
+        missing = [at for at in missing if (symbol, (at + PERIOD_S) * 10**9) not in corrected]
+        if missing:
+            wrong.append(f"{name}: {len(missing)} bars missing, the first opens at {missing[0]}")
+        proofs = got.proofs(symbol)
+        for row, true, proof in zip(mine, truth(venue.market, name, mine), proofs, strict=True):
+            is_revised = (name, row[0]) in venue.market.revised
+            if row != true and not is_revised and proof != "SUCCESSOR":
+                wrong.append(f"{name}: {row} by {proof}, but the venue has {true}")
+        live = [int(bar["ts_ns"]) / 1e9 for bar in got.live(symbol)]
+        late = [at for at in live for down_s, up_s in holes(venue) if down_s < at < up_s - 0.2]
+        if late:
+            wrong.append(f"{name}: bars of a hole are live: {late[:3]}")
+    return wrong
+
+
+def holes(venue):
+    """[(from_s, to_s)] of maintenance."""
+    found, began_s = [], None
+    for name, value, at_s in venue.faults.log:
+        if name == "maintenance" and value:
+            began_s = at_s
+        elif name == "maintenance" and began_s is not None:
+            found.append((began_s, at_s))
+            began_s = None
+    return found
+
+
+def run_hour(name, seed, folder):
+    """One hour in made-up time."""
+    loop = VirtualLoop()
+    asyncio.set_event_loop(loop)
+    MADE_UP.loop = loop
+    random.seed(seed)
+    try:
+        return loop.run_until_complete(hour(name, seed, folder))
+    finally:
+        MADE_UP.loop = None
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--hours", type=int, default=500)
+    parser.add_argument("--minutes", type=float, default=15.0, help="of real time, at most")
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--venues", default=",".join(VENUES))
+    told = parser.parse_args()
+    names, until_s = told.venues.split(","), time.monotonic() + told.minutes * 60
+    totals, faulty, done, memory = Counter(), [], 0, []
+    for seed in range(told.first, told.first + told.hours):
+        if time.monotonic() > until_s:
+            break
+        name = names[seed % len(names)]
+        with tempfile.TemporaryDirectory() as folder:
+            got, wrong = run_hour(name, seed, Path(folder))
+        done += 1
+        totals["bars"] += sum(len(rows) for rows in got.bars.values())
+        totals["live"] += sum(len(got.live(symbol)) for symbol in got.bars)
+        totals["corrections"] += len(got.again)
+        totals.update(dict.fromkeys(set(got.kinds()), 1))
+        memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        faulty += [f"seed {seed}, {name}: {one}" for one in wrong]
+        for one in wrong:
+            print(f"WRONG seed {seed}, {name}: {one}", flush=True)
+    quarter_mb = memory[len(memory) // 4 :][:1]
+    print(json.dumps({"hours": done, "wrong": len(faulty), **totals,
+                      "peak_mb": memory[-1:], "peak_mb_at_a_quarter": quarter_mb,
+                      }))  # fmt: skip
+    return 1 if faulty or not done else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

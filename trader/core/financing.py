@@ -1,0 +1,121 @@
+"""What the broker's credit costs, and what happens when it ends: fees, interest, margin calls.
+
+Law: a slice costs what was held and borrowed at the close before it, for the time since then (a
+year is 365 days), and the first slice of a session pays all that ran up. Equity below the
+maintenance margin closes whole positions, the largest notional first, until what is left needs no
+more than there is. A halted account sends nothing, liquidations included.
+"""
+
+from trader.core import orders, sizing
+from trader.core.jit import inlined, outlined
+from trader.core.rounding import is_money_within
+from trader.core.rows import write_cashflow, write_event
+from trader.core.schema import (
+    MAX_WORKING_ORDERS,
+    NS_PER_SECOND,
+    CashflowKind,
+    EventKind,
+    Reason,
+    TradingState,
+)
+
+YEAR_NS = 365.0 * 86_400.0 * NS_PER_SECOND
+FLOW_BORROW_FEE = int(CashflowKind.BORROW_FEE)
+FLOW_MARGIN_INTEREST = int(CashflowKind.MARGIN_INTEREST)
+EVENT_BREACH = int(EventKind.LIMIT_BREACH)
+MARGIN_CALL = int(Reason.MARGIN_CALL)
+HALTED = int(TradingState.HALTED)
+ACCOUNT_WIDE = -1
+
+
+@inlined
+def costs_by_time(broker):
+    """Whether holding or borrowing costs anything."""
+    return broker["borrow_rate"] > 0.0 or broker["interest_rate"] > 0.0
+
+
+@outlined
+def charge_time(book, rules, elapsed_ns, is_new_session, out):
+    """Let `elapsed_ns` run up on what is short and borrowed; pay it if a session begins."""
+    account, carry, broker = book.account[0], book.carry[0], rules.broker[0]
+    years = elapsed_ns / YEAR_NS
+    if account["cash"] < 0.0:
+        carry["interest_due"] += (0.0 - account["cash"]) * broker["interest_rate"] * years
+    for symbol in range(len(book.positions)):
+        position = book.positions[symbol]
+        if position["qty"] < 0.0:
+            notional = abs(position["qty"] * position["mark"])
+            position["borrow_due"] += notional * broker["borrow_rate"] * years
+    if not is_new_session:
+        return
+    for symbol in range(len(book.positions)):
+        position = book.positions[symbol]
+        due = position["borrow_due"]
+        if due > 0.0:
+            position["borrow_due"] = 0.0
+            account["cash"] -= due
+            what = (account["ts_ns"], symbol, FLOW_BORROW_FEE)
+            write_cashflow(account, what, 0.0 - due, 0.0, broker["borrow_rate"], out)
+    due = carry["interest_due"]
+    if due > 0.0:
+        carry["interest_due"] = 0.0
+        account["cash"] -= due
+        what = (account["ts_ns"], ACCOUNT_WIDE, FLOW_MARGIN_INTEREST)
+        write_cashflow(account, what, 0.0 - due, 0.0, broker["interest_rate"], out)
+
+
+@inlined
+def is_below_maintenance(account, broker):
+    """Whether equity is less than the positions need; one comparison where there is no margin."""
+    share = broker["maintenance_margin"]
+    if share == 0.0 or account["trading_state"] == HALTED:
+        return False
+    return not is_money_within(share * account["gross_exposure"], account["equity"])
+
+
+@outlined
+def call_margin(book, rules, bars, out):
+    """Choose the positions to close: the largest that have a bar in this slice, until it is enough.
+
+    What a working market order closes already counts as closed. Exits stay; all other orders end.
+    """
+    account = book.account[0]
+    share = rules.broker[0]["maintenance_margin"]
+    orders.restrain(book, rules, (orders.KEEP_MARKET_CLOSING, MARGIN_CALL, MARGIN_CALL), out)
+    left = 0.0
+    for symbol in range(len(book.positions)):
+        left += unclosed_notional(book.positions[symbol])
+    is_told = False
+    while not is_money_within(share * left, account["equity"]):
+        most, chosen = 0.0, ACCOUNT_WIDE
+        for index in range(len(bars)):
+            symbol = bars[index]["symbol"]
+            notional = unclosed_notional(book.positions[symbol])
+            if notional > most and book.positions[symbol]["margin_call"] == 0:
+                most, chosen = notional, symbol
+        if chosen == ACCOUNT_WIDE:
+            break
+        book.positions[chosen]["margin_call"] = 1
+        left -= most
+        is_told = True
+    if is_told:
+        what = (EVENT_BREACH, MARGIN_CALL, ACCOUNT_WIDE, 0)
+        required = share * account["gross_exposure"]
+        write_event(account, what, account["equity"], required, out)
+
+
+@outlined
+def approve_liquidation(book, rules, symbol, decision):
+    """Let the decision close all of it: it is the broker's, so none of our checks makes it less."""
+    account = book.account[0]
+    decision["reason"] = MARGIN_CALL
+    decision["observed"] = account["equity"]
+    decision["limit"] = rules.broker[0]["maintenance_margin"] * account["gross_exposure"]
+    if book.positions[symbol]["working_orders"] < MAX_WORKING_ORDERS:
+        decision["approved_qty"] = decision["requested_qty"]
+
+
+@inlined
+def unclosed_notional(position):
+    """Worth ≥ 0 of the part of a position that no working order closes yet."""
+    return abs(sizing.closing_qty(position, 0.0 - position["qty"]) * position["mark"])
