@@ -71,6 +71,7 @@ class RunResult:
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
     in_sample: Mapping[str, Any] | None = None  # what the model was trained on; None: not known
+    model_card: Mapping[str, Any] | None = None
     benchmark: Benchmark | None = None
 
     @property

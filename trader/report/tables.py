@@ -77,7 +77,7 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"WARNING: in sample. {seen['share']:.1%} of the bars lie in what the model was\n"
             f"trained on ({seen['trained_from']} to {seen['trained_to']}).\n"
-            "There, the result says nothing of other data."
+            "There, the result says nothing of other data." + _made_in_and_out(seen)
         )
     if risk["trading_state"] != "ACTIVE":
         lines.append(
@@ -85,6 +85,16 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
             f"{risk['state_reason']}"
         )
     return lines
+
+
+def _made_in_and_out(seen: Mapping[str, Any]) -> str:
+    """What was made on bars that the model had learned from, and on those it had not."""
+    if seen.get("pnl_outside") is None or seen["share"] >= 1.0:
+        return ""
+    return (
+        f"\nMade on the bars it learned from: {money(seen['pnl_inside'])}; "
+        f"on those it had never seen: {money(seen['pnl_outside'])}."
+    )
 
 
 def headline_table(metrics: Mapping[str, Any], rows: Iterable[tuple[str, str, Format]]) -> Table:

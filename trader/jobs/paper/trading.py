@@ -41,7 +41,8 @@ from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
 from trader.models.model_rows import RowMemory, shape_of
-from trader.models.worker import AskedModel, ModelWorker, ThreadModel
+from trader.models.thread_model import ThreadModel
+from trader.models.worker import AskedModel, ModelWorker
 from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
 from trader.wiring import build_features, search_paths
