@@ -152,7 +152,7 @@ def finite(value: Any) -> Any:
 
 
 def shown(values: list[Any]) -> list[Any]:
-    """A column in JSON's values: fractions with eleven figures, which is more than a table shows."""
+    """A column as JSON has it: fractions with eleven figures, more than a table shows."""
     if not values or not all(type(value) is float for value in values):
         return [finite(value) for value in values]
     short = [float(text) for text in (("%.11g " * len(values)) % tuple(values)).split()]
