@@ -139,7 +139,7 @@ def table(name: str, label: str, kinds: tuple[Kind, ...], columns: dict[str, Any
     """A table of the page; columns that are not there are left out."""
     shown = [
         {"name": kind.name, "label": kind.label, "kind": kind.kind}
-        | {"values": shown(columns[kind.name])}
+        | {"values": column_values(columns[kind.name])}
         for kind in kinds
         if kind.name in columns
     ]
@@ -151,7 +151,7 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def shown(values: list[Any]) -> list[Any]:
+def column_values(values: list[Any]) -> list[Any]:
     """A column as JSON has it: fractions with eleven figures, more than a table shows."""
     if not values or not all(type(value) is float for value in values):
         return [finite(value) for value in values]
