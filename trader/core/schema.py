@@ -180,6 +180,7 @@ class Reason(IntEnum):
     BANKRUPT = 163  # equity below zero: the run ends
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
+    FILTERED = 195  # model.filter did not want the action
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
 
 

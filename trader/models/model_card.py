@@ -56,6 +56,12 @@ def read_card(path: str, sha256: str | None) -> dict[str, Any] | None:
     return card if isinstance(card, dict) and card.get("sha256") == sha256 else None
 
 
+def card_of(config: Config) -> dict[str, Any] | None:
+    """The card of the config's model; None where it has none."""
+    path = getattr(config.model, "path", None)
+    return None if path is None else read_card(path, getattr(config.model, "sha256", None))
+
+
 def output_path(config: Config, out: str | None, force: bool) -> Path:
     """Where the model goes: `--out`, else `model.path`. `UsageError` if something is there."""
     path = Path(out if out is not None else _own_path(config))

@@ -21,7 +21,7 @@ from trader.report.roundtrips import RoundTrips
 
 NO_TRADES = "no round trip was closed"
 NO_SLICES = "no bars were run"
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ NOTES: dict[Reason, Note] = {
     ),
     Reason.MODEL_ERROR: Note("the model raised an error", "model"),
     Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
+    Reason.FILTERED: Note("model.filter did not want the action", "model.filter.keep_above"),
     Reason.COOLDOWN: Note("too few bars had passed since the exit", "exits.cooldown_bars"),
     Reason.EXIT_DISTANCE_UNKNOWN: Note(
         "the range that the exits are measured by was not known yet", "exits"
