@@ -66,7 +66,7 @@ def flow_fault(symbol: object, kind: object, amount: float) -> str | None:
     if (symbol == ACCOUNT_WIDE) != (kind == CashflowKind.MARGIN_INTEREST):
         return f"a cash flow of kind {kind!r} of symbol {symbol!r}"
     if kind in COSTS and not amount < 0.0:
-        return f"a cost of kind {kind!r} of {amount!r}"
+        return f"a cost of kind {kind!r} of {amount!r} is no cost"
     return None
 
 
