@@ -67,6 +67,7 @@ bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/run.py
 	$(PY) tests/bench/paper.py
 	$(PY) tests/bench/sweep.py
+	$(PY) tests/bench/models.py
 	$(PY) tests/bench/ema.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing

@@ -3,11 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness import warm
 from trader.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +19,14 @@ def blocks(language: str) -> list[str]:
     return [text for named, text in found if named == language]
 
 
+def words_of(command: str) -> list[str]:
+    """The words that a shell makes of a line."""
+    made = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True
+    )
+    return made.stdout.split("\0")[:-1]
+
+
 @pytest.mark.process
 def test_the_five_steps_run_as_they_stand(tmp_path, monkeypatch):
     home = tmp_path / "demo"
@@ -27,25 +35,14 @@ def test_the_five_steps_run_as_they_stand(tmp_path, monkeypatch):
     (code,), (layer,) = blocks("python"), blocks("yaml")
     Path("configs/my_features.py").write_text(code)
     Path("configs/mine.yaml").write_text(layer)
-    trader = f'trader() {{ "{sys.executable}" -m trader "$@"; }}\n'
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRADER_HOME": str(tmp_path / "home"),
-        "LC_ALL": "C.UTF-8",
-    }
+    environment = {**os.environ, "TRADER_HOME": str(tmp_path / "home")}
     told = ""
     commands = [line for block in blocks("") for line in block.splitlines()]
     assert len(commands) == 7
     for command in commands:
-        done = subprocess.run(
-            ["bash", "-c", trader + command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        program, *words = words_of(command)
+        assert program == "trader"
+        done = warm.run(words, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         told += done.stdout
     assert "verdict    pass" in told

@@ -198,6 +198,7 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         events=record.events,
         order_rows=record.order_rows,
         cashflows=record.cashflows,
+        fees_due=record.fees_due,
         sessions=bar_set.sessions,
         market=market,
         timing=timing.seconds,

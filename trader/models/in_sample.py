@@ -11,7 +11,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.sessions import bar_opens
-from trader.models.model_card import card_of
+from trader.models.model_card import card_of, read_card
 from trader.moments import iso_utc
 
 
@@ -58,10 +58,18 @@ class InSample:
 
 
 def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
-    """What of BAR records (n,) the config's model has learned from; None where no card says so."""
-    if config.train is not None and config.train.retrain is not None and len(bars):
+    """What of BAR records (n,) the config's model, or its filter, has learned from: the larger;
+    None where no card says so."""
+    models = (config.model, getattr(config.model, "filter", None))
+    found = [one for model in models if (one := _of_model(config, model, bars)) is not None]
+    return max(found, key=lambda one: one.bars, default=None)
+
+
+def _of_model(config: Config, model: Any, bars: np.ndarray) -> InSample | None:
+    is_retrained = config.train is not None and config.train.retrain is not None
+    if is_retrained and model is config.model and len(bars):
         return _walk_forward(config, bars)
-    span = (card_of(config) or {}).get("span")
+    span = (_card_of_part(config, model) or {}).get("span")
     if not isinstance(span, dict) or len(bars) == 0:
         return None
     try:
@@ -78,6 +86,14 @@ def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
         iso_utc(int(opens[0])),
         iso_utc(int(bars["ts_ns"][-1])),
     )
+
+
+def _card_of_part(config: Config, model: Any) -> dict[str, Any] | None:
+    """The card of the config's model, or of its filter."""
+    if model is config.model:
+        return card_of(config)
+    path = getattr(model, "path", None)
+    return None if path is None else read_card(path, getattr(model, "sha256", None))
 
 
 def _walk_forward(config: Config, bars: np.ndarray) -> InSample:

@@ -78,7 +78,7 @@ def _own_path(config: Config) -> str:
     kind = "sklearn" if train is None else format_of(train)
     if train is not None and train.label.type == "meta":
         section: Any = getattr(config.model, "filter", None)
-        if section is None:
+        if section is None or section.path is None:
             raise ConfigError(
                 "a meta label trains a second model beside the rule; name a file with --out",
                 key="train.label.type",

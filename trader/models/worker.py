@@ -34,6 +34,7 @@ OWN_REASONS = (
     int(Reason.NONE),
     int(Reason.WARMUP),
     int(Reason.BELOW_THRESHOLD),
+    int(Reason.FILTERED),
     int(Reason.MODEL_INVALID),
 )
 _log = logging.getLogger(__name__)

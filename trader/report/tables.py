@@ -161,6 +161,8 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
         orders = f"{working:,} working order{'' if working == 1 else 's'}"
         positions = f"{held:,} open position{'' if held == 1 else 's'}"
         rows.append(("Left at the end", f"{orders}, {positions}"))
+    if risk.get("fees_due"):
+        rows.append(("Fees and interest not paid yet", money(risk["fees_due"])))
     return rows
 
 

@@ -285,6 +285,7 @@ def _result(
         events=record.events,
         order_rows=record.order_rows,
         cashflows=record.cashflows,
+        fees_due=record.fees_due,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},

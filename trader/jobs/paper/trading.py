@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.config.schema import Config
+from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals, feature_rows
 from trader.engine.hooks import EVENTS, Hooks
@@ -47,7 +48,6 @@ from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
 from trader.wiring import build_features, search_paths
 
-QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STOP_SIGNALS = {
     signal.SIGINT: INTERRUPTED,

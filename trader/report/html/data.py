@@ -139,7 +139,7 @@ def table(name: str, label: str, kinds: tuple[Kind, ...], columns: dict[str, Any
     """A table of the page; columns that are not there are left out."""
     shown = [
         {"name": kind.name, "label": kind.label, "kind": kind.kind}
-        | {"values": [shown_number(value) for value in columns[kind.name]]}
+        | {"values": column_values(columns[kind.name])}
         for kind in kinds
         if kind.name in columns
     ]
@@ -151,11 +151,12 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def shown_number(value: Any) -> Any:
-    """Nine figures of a fraction, three more than a table shows; anything else as it is."""
-    if not isinstance(value, float):
-        return value
-    return finite(value if value.is_integer() else float(f"{value:.9g}"))
+def column_values(values: list[Any]) -> list[Any]:
+    """A column as JSON has it: fractions with eleven figures, more than a table shows."""
+    if not values or not all(type(value) is float for value in values):
+        return [finite(value) for value in values]
+    short = [float(text) for text in (("%.11g " * len(values)) % tuple(values)).split()]
+    return short if np.isfinite(short).all() else [finite(value) for value in short]
 
 
 def rounded(values: np.ndarray) -> list[float | None]:
