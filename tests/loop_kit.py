@@ -115,7 +115,8 @@ class LiveRun:
         self.decisions: list[np.ndarray] = []
         keeper = RowKeeper(0, (lambda rows: self.decisions.append(rows.copy()),))
         self.engine = SliceEngine(rules, keeper)
-        gate = BarGate(symbols, config.period_ns, config.feed.quality, days)
+        period_ns = options.get("period_ns", config.period_ns)
+        gate = BarGate(symbols, period_ns, config.feed.quality, days)
         ages = options.get("ages", Ages())
         now_ns = options.get("now_ns", time.time_ns)
         self.signals = LiveSignals(self.stream, self.model, self.pool, now_ns, ages)

@@ -41,6 +41,11 @@ from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours
 
+NOT_RETRAINED = (
+    "train.retrain: a paper run trades the model file as it is and trains none; a backtest of this "
+    "config trades models of its own history. `trader train`, and a new run, bring a newer one"
+)
+
 
 @dataclass(frozen=True)
 class ResumeRequest:
@@ -99,6 +104,8 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
     config, clock = order.loaded.config, RealClock()
     model, keeper = model_hash(order), HeldRows()
     begun = Start(order, clock, _NO_FEED, _no_rules(), model, datetime.now(UTC), keeper, path)
+    if config.train is not None and config.train.retrain is not None:
+        begun.notes.append(NOT_RETRAINED)
     recorded = None if path is None else fold_journal(begun, path)
     feed = open_feed(config, clock, asked.pace, _had(begun), tell)
     begun.feed = feed
