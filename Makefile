@@ -36,8 +36,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## run a backtest of the bundled example
-	$(RUN) backtest -c configs/demo.yaml
+demo: $(STAMP) ## run a backtest of the bundled trained model: what it learned, and what is left
+	$(RUN) backtest -c configs/demo_sklearn.yaml
 
 quick: $(STAMP) ## the tests that start no process, P=room for one folder; the inner loop
 	TRADER_TEST_TIER=quick $(PYTEST) -q -m "not process and not trials" $(if $(P),tests/$(P),tests)
@@ -67,6 +67,8 @@ bench: $(STAMP) ## measure speed and memory, print them with the hardware
 	$(PY) tests/bench/run.py
 	$(PY) tests/bench/paper.py
 	$(PY) tests/bench/sweep.py
+	$(PY) tests/bench/models.py
+	$(PY) tests/bench/ema.py
 
 golden: $(STAMP) ## write the golden results anew; look at the diff before committing
 	$(PY) -m pytest -q tests/engine/test_golden.py --golden-rewrite

@@ -25,7 +25,7 @@ from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import LiveSlices, SlicePlan
 from trader.feeds.bargate import BarGate
 from trader.feeds.live import BadBar, LiveBar
-from trader.models.worker import ThreadModel
+from trader.models.thread_model import ThreadModel
 from trader.wiring import build_features
 
 

@@ -1,8 +1,8 @@
 """An obvious ledger in `Decimal`: the specification that the core is compared with.
 
-It knows target and percent sizing, what cash allows without margin, next-open fills, bps slippage
-and commission, ticks, lots and shared bar volume, and nothing else. It is slow, has no state but
-dictionaries, and is meant to be read.
+It knows multipliers, money of other currencies, target and percent sizing, what cash allows without
+margin, next-open fills, bps slippage and commission, ticks, lots and shared bar volume, and nothing
+else. It is slow, has no state but dictionaries, and is meant to be read.
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +27,12 @@ class Terms:
     lot_size: Decimal = Decimal(1)
     participation: Decimal | None = None
     percent: Decimal | None = None  # of equity instead of base_size, and no margin
+    multiplier: Decimal = Decimal(1)
+    rates: tuple[int, ...] = ()  # per symbol: 0, n for × the mark of n − 1, −n for ÷ by it
+
+    def rate(self, symbol: int) -> int:
+        """How a symbol's prices are converted."""
+        return self.rates[symbol] if self.rates else 0
 
 
 @dataclass
@@ -38,13 +44,33 @@ class Ledger:
     marks: dict[int, Decimal] = field(default_factory=dict)
     working: dict[int, list[Decimal]] = field(default_factory=dict)
     fills: list[tuple[int, int, Decimal, Decimal, Decimal]] = field(default_factory=list)
+    averages: dict[int, Decimal] = field(default_factory=dict)  # entry price of what is held
+    units: dict[int, Decimal] = field(default_factory=dict)  # money that a price of 1 is worth
+    foreign: frozenset[int] = frozenset()
 
     @property
     def equity(self) -> Decimal:
-        """Cash + Σ qty × mark."""
-        return self.cash + sum(
-            (qty * self.marks[symbol] for symbol, qty in self.positions.items()), ZERO
-        )
+        """Cash + Σ worth; what is held in another currency is worth its open profit."""
+        worth = ZERO
+        for symbol, qty in self.positions.items():
+            paid = self.averages.get(symbol, ZERO) if symbol in self.foreign else ZERO
+            worth += qty * (self.marks[symbol] - paid) * self.units.get(symbol, ZERO)
+        return self.cash + worth
+
+    def book(self, symbol: int, qty: Decimal, price: Decimal, commission: Decimal) -> None:
+        """One fill: position, average entry, cash."""
+        held, average = self.positions.get(symbol, ZERO), self.averages.get(symbol, ZERO)
+        after, unit = held + qty, self.units[symbol]
+        profit = ZERO
+        if held * qty >= 0:
+            self.averages[symbol] = (held * average + qty * price) / after
+        else:
+            profit = min(abs(held), abs(qty)) * (price - average) * (1 if held > 0 else -1)
+            if held * after < 0:
+                self.averages[symbol] = price
+        self.positions[symbol] = after
+        moved = profit if symbol in self.foreign else -qty * price
+        self.cash += moved * unit - commission
 
     def leads_to(self, symbol: int) -> Decimal:
         """The position once every waiting order has filled."""
@@ -89,9 +115,9 @@ def settle(ledger: Ledger, bar: np.void, terms: Terms) -> None:
         qty = size if order > 0 else -size
         if size > 0:
             price = fill_price(number(bar["open"]), qty, terms)
-            commission = size * price * terms.commission_bps / 10_000
-            ledger.cash -= qty * price + commission
-            ledger.positions[symbol] = ledger.positions.get(symbol, ZERO) + qty
+            worth = size * price * ledger.units[symbol]
+            commission = worth * terms.commission_bps / 10_000
+            ledger.book(symbol, qty, price, commission)
             ledger.fills.append((int(bar["ts_ns"]), symbol, qty, price, commission))
         if order != qty:
             remaining.append(order - qty)
@@ -100,7 +126,7 @@ def settle(ledger: Ledger, bar: np.void, terms: Terms) -> None:
 
 def decide(ledger: Ledger, symbol: int, action: int, terms: Terms) -> None:
     """Queue the order that brings position and waiting orders to the action's target."""
-    if action == TradingAction.HOLD:
+    if action == TradingAction.HOLD or symbol not in ledger.units:
         return
     size = terms.base_size if terms.percent is None else size_of_equity(ledger, symbol, terms)
     target = size if action == TradingAction.BUY else -size
@@ -154,15 +180,26 @@ def what_can_be_paid(ledger: Ledger, symbol: int, wanted: Decimal, terms: Terms)
     return ZERO
 
 
+def take_rate(ledger: Ledger, symbol: int, terms: Terms) -> None:
+    """Value a unit at the last close of its rate, if there is one yet."""
+    rate = terms.rate(symbol)
+    close = ledger.marks.get(abs(rate) - 1) if rate else Decimal(1)
+    if close is not None:
+        ledger.units[symbol] = terms.multiplier * close if rate >= 0 else terms.multiplier / close
+
+
 def run_ledger(bars: np.ndarray, actions: np.ndarray, cash: float, terms: Terms) -> Ledger:
     """All of `bars` (sorted by time and symbol) with one action each."""
     ledger = Ledger(number(cash))
+    ledger.foreign = frozenset(s for s, rate in enumerate(terms.rates) if rate != 0)
     for instant in np.unique(bars["ts_ns"]):
         rows = np.flatnonzero(bars["ts_ns"] == instant)
         for row in rows:
             settle(ledger, bars[row], terms)
         for row in rows:
             ledger.marks[int(bars[row]["symbol"])] = number(bars[row]["close"])
+        for symbol in range(int(bars["symbol"].max()) + 1):
+            take_rate(ledger, symbol, terms)
         for row in rows:
             decide(ledger, int(bars[row]["symbol"]), int(actions[row]), terms)
     return ledger

@@ -6,7 +6,6 @@ Law: nothing of it is doubled: a real command line, pipes, files, state folder a
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import warm
+from trader.journal.records import JournalError
+from trader.journal.store import read_records
 
 CONFIG = """
 name: live
@@ -135,13 +136,8 @@ class Paper:
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(type, payload) of every record of the newest run."""
-        path = self.run_dir / "journal.sqlite"
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            for kind, text in connection.execute("SELECT type, payload FROM records ORDER BY seq"):
-                yield kind, json.loads(text)
-        finally:
-            connection.close()
+        for record in read_records(self.run_dir / "journal.sqlite"):
+            yield record.type, record.data
 
     def count(self, kind: str) -> int:
         """How many records of one type there are; 0 before there is a journal."""
@@ -149,7 +145,7 @@ class Paper:
             return 0
         try:
             return sum(1 for found, _ in self.records() if found == kind)
-        except (sqlite3.Error, ValueError):
+        except (JournalError, ValueError):
             return 0
 
     def assert_sound(self) -> None:

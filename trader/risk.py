@@ -6,6 +6,7 @@
 Law: thin: the core's own functions judge, so an answer here is a run's. Inputs are never changed;
 refusals are values. What is no real number becomes NaN at this edge, which every check refuses.
 """
+# house: module lines - the public face of the checks is one module
 
 import math
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import numpy as np
 
 from trader.core import risk, sizing, throttle
 from trader.core.book import Book, Rules, new_book
+from trader.core.exposure import sum_exposure
 from trader.core.schema import (
     BROKER,
     INSTRUMENT,
@@ -114,9 +116,9 @@ class RiskLimits:
 class Portfolio:
     """What is held. Money in account currency, positions signed, working orders per side ≥ 0.
 
-    `marks` holds the last price of every symbol held but the order's own, whose price the order
-    brings. `cash` and `positions` give the equity; `session_open_equity` and `peak_equity`
-    default to it (no loss yet).
+    `marks`: the last price of every other symbol held. `unit_values`: what a price of 1 is worth
+    where that is not 1, multiplier × rate of its currency. `cash` and `positions` give the equity;
+    `session_open_equity` and `peak_equity` default to it (no loss yet).
     """
 
     cash: float
@@ -128,6 +130,7 @@ class Portfolio:
     peak_equity: float | None = None
     trading_state: TradingState = TradingState.ACTIVE
     state_reason: Reason = Reason.NONE
+    unit_values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -269,7 +272,7 @@ def _rules(limits: RiskLimits, symbols: list[str], sessions: np.ndarray) -> Rule
 
 
 def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) -> Book:
-    """The book of `portfolio`, with the order's prices on its symbol, which is the first."""
+    """The book of `portfolio`; the order's prices are its symbol's, the first."""
     book = new_book(rules)
     marks = {**portfolio.marks, order.symbol: order.price}
     equity = real(portfolio.cash)
@@ -277,18 +280,24 @@ def _book(rules: Rules, symbols: list[str], portfolio: Portfolio, order: Order) 
         position = book.positions[index]
         position["qty"] = real(portfolio.positions.get(symbol, 0.0))
         position["mark"] = real(marks.get(symbol))
+        position["unit_value"] = real(portfolio.unit_values.get(symbol, 1.0))
         position["working_buy"] = unsigned(portfolio.working_buy.get(symbol, 0.0))
         position["working_sell"] = unsigned(portfolio.working_sell.get(symbol, 0.0))
         if position["qty"] != 0.0:
-            equity += float(position["qty"] * position["mark"])  # an unknown mark is NaN: denied
+            equity += float(
+                position["qty"] * position["mark"] * position["unit_value"]
+            )  # NaN: denied
     book.positions[0]["reference"] = real(order.reference_price)
     account = book.account[0]
     account["cash"], account["equity"] = real(portfolio.cash), equity
     opened, peak = portfolio.session_open_equity, portfolio.peak_equity
     account["session_open_equity"] = opened = equity if opened is None else real(opened)
     account["peak_equity"] = max(equity, opened) if peak is None else real(peak)
-    account["trading_state"] = portfolio.trading_state
-    account["state_reason"] = portfolio.state_reason
+    account["trading_state"], account["state_reason"] = (
+        portfolio.trading_state,
+        portfolio.state_reason,
+    )
+    sum_exposure(book)
     return book
 
 

@@ -29,10 +29,10 @@ from trader.models.child_model import StartedProcess
 from trader.models.model import (
     Model,
     Prediction,
+    finished,
     open_model,
     predict_actions,
     start_early,
-    with_shape,
 )
 from trader.models.model_rows import shape_of, shape_of_model
 from trader.models.signals_file import SignalsModel
@@ -128,9 +128,9 @@ def build_model(
     if given.model is not None:
         from trader.models.object_model import load_object
 
-        shape = shape_of(config)
-        names = (*features, *shape.extra)
-        return with_shape(load_object(given.model, config, names, config.symbols), shape)
+        names = (*features, *shape_of(config).extra)
+        model = load_object(given.model, config, names, config.symbols)
+        return finished(model, config, features, paths)
     return open_model(config, features, config.symbols, paths, started)
 
 
@@ -223,8 +223,9 @@ def prepare(
         else:
             said = predict_actions(model, seen, matrix, progress=tell)
     timing.lap("model_s")
-    if isinstance(model, SignalsModel):
-        model.tell_held(bars[said.reasons == Reason.WARMUP])
+    primary = getattr(model, "primary", model)  # behind a filter
+    if isinstance(primary, SignalsModel):
+        primary.tell_held(bars[said.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
     return BacktestInputs(rules, Inputs(bars, *said), history, features, model)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_every_trial_is_the_config_run_alone(demo):
     assert len(set(table["digest"])) == 6
 
 
-@pytest.mark.parametrize("crews", [(1, 2), pytest.param((1, 2, 4), marks=pytest.mark.trials)])
+@pytest.mark.trials  # of 1 and 2: test_a_killed_worker_costs_nothing_but_time_and_not_a_byte
+@pytest.mark.parametrize("crews", [(1, 2, 4)])
 def test_any_number_of_workers_writes_the_same_bytes(demo, capsys, tmp_path, crews):
     written = []
     for jobs in crews:
@@ -77,6 +79,19 @@ def test_any_number_of_workers_writes_the_same_bytes(demo, capsys, tmp_path, cre
         crews
     )  # of the sweeps before it, too
     assert run_command(["runs", "list", "--dir", str(tmp_path / "runs")]) == 0
+
+
+def test_memory_does_not_grow_with_the_number_of_trials(demo):
+    def peak(trials):
+        tracemalloc.start()
+        trader.sweep(demo, {"broker.cash": range(100_000, 100_000 + trials)}, set={"report": False})
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # imports, caches
+    each = (peak(60) - peak(10)) / 50
+    assert each < 20_000  # bytes a trial; the equity of one is 1,200 bars of 40
 
 
 def test_a_wrong_combination_is_a_row(demo):
@@ -262,6 +277,12 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
     )
 
 
+def here(capsys, *words: str) -> dict:
+    """The same in this process, in the working directory."""
+    assert run_command(["sweep", "-c", "run.yaml", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def lines_of(folder: Path) -> int:
     return sum(path.read_text().count("\n") for path in folder.glob("runs/*/trials.jsonl"))
 
@@ -274,8 +295,8 @@ def wait_for(what) -> None:
 
 
 @pytest.mark.process
-def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow):
-    words = ["--param", "model.params.wait=0.30:0.45:0.01"]
+def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow, capsys, monkeypatch):
+    words = ["--param", "model.params.wait=0.30:0.40:0.01"]
     begun = start(slow, *words, "--jobs", "2")
     wait_for(lambda: lines_of(slow) >= 3 or begun.poll() is not None)
     children = psutil.Process(begun.pid).children(recursive=True)
@@ -286,20 +307,23 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow):
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
     kept = lines_of(slow)
-    assert 3 <= kept < 15
-    out, _ = start(slow, *words, "--jobs", "1").communicate(timeout=150)
-    document = json.loads(out)
+    assert 3 <= kept < 10
+    monkeypatch.chdir(slow)
+    document = here(capsys, *words, "--jobs", "1")
     assert document["resumed"] == kept
-    assert document["trials"] == 15
+    assert document["trials"] == 10
 
 
 @pytest.mark.process
-def test_a_killed_worker_costs_nothing_but_time(slow):
+def test_a_killed_worker_costs_nothing_but_time_and_not_a_byte(slow, capsys, monkeypatch):
+    monkeypatch.chdir(slow)
     words = ["--param", "model.params.deadly=true,false", "--param", "model.params.wait=0,0.01"]
-    out, told = start(slow, *words, "--jobs", "2").communicate(timeout=150)
-    document = json.loads(out)
+    two = here(capsys, *words, "--jobs", "2", "--out", "two")
     assert (slow / "died").exists()
-    assert (document["trials"], document["failed"]) == (4, 0), told
+    assert (two["trials"], two["failed"]) == (4, 0)
+    one = here(capsys, *words, "--jobs", "1", "--out", "one")
+    tables = [(Path(made["run_dir"]) / "trials.parquet").read_bytes() for made in (one, two)]
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.trials

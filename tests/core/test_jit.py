@@ -16,7 +16,7 @@ import sys
 if "absent" in sys.argv:
     sys.modules["numba"] = None
 import numpy as np
-from tests.core_kit import random_bars, run
+from tests.core_kit import START, random_bars, run
 from trader.core import jit
 assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
 digests = []
@@ -33,12 +33,19 @@ for seed, changes in enumerate([
     {"entry_type": 3, "entry_offset_bps": 1.0, "entry_limit_offset_bps": 5.0, "entry_bars": 3,
      "entry_time_in_force": 4, "stop_type": 3, "stop_value": 0.2, "intrabar": 1, "limit_fill": 1,
      "cooldown_bars": 2},
+    {"cash": 3_000.0, "mode": 2, "percent": 0.9, "initial_margin": 0.3, "borrow_rate": 0.5,
+     "maintenance_margin": 0.38, "interest_rate": 0.4, "period_ns": 3_600 * 10**9},
 ]):
     bars = random_bars(seed, 250, 3)
+    if "period_ns" in changes:  # of an hour: sessions roll
+        bars["ts_ns"] = START + (bars["ts_ns"] - START) * 60
     actions = np.random.default_rng(seed).integers(0, 4 if seed > 4 else 3, len(bars))
     result = run(bars, actions, **changes)
     assert len(result.fills) > 5
     digests.append(result.record.digest)
+assert {4, 5} == set(result.record.cashflows["kind"].tolist())
+assert 6 in result.fills["kind"]
+digests.append(result.record.cashflows.tobytes().hex()[:4_000])
 print(*digests)
 """
 
@@ -58,7 +65,7 @@ def digests(*words: str, **environment: str) -> str:
 
 def test_three_modes_give_one_digest():
     compiled = digests("compiled")
-    assert len(compiled.split()) == 7
+    assert len(compiled.split()) == 9
     assert digests("off", NUMBA_DISABLE_JIT="1") == compiled
     assert digests("absent") == compiled
 

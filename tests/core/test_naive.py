@@ -45,6 +45,9 @@ def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1
         max_fill_participation=(
             np.inf if terms.participation is None else float(terms.participation)
         ),
+        multiplier=float(terms.multiplier),
+        rate=terms.rates or 0,
+        converts=int(bool(terms.rates)),
         **of_equity,
     )
     assert_same(result, run_ledger(bars, actions, cash, terms))
@@ -101,6 +104,26 @@ def test_what_the_cash_allows_is_bought_to_the_lot(
         percent=Decimal(percent),
     )
     compare(bars, actions, terms, cash=30_000.0)
+
+
+@settings(max_examples=cases(30), deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    rates=st.sampled_from([(), (3, 0, 0), (0, -3, 0), (3, -1, -3), (-2, 3, 0), (0, 0, -3)]),
+    multiplier=st.sampled_from(["1", "50", "0.01"]),
+    commission=st.sampled_from(["0", "2.5"]),
+    allow_short=st.booleans(),
+)
+def test_contracts_and_currencies_equal_the_decimal_ledger(
+    seed, rates, multiplier, commission, allow_short
+):
+    bars = random_bars(seed, 60, 3)
+    actions = np.random.default_rng(seed + 1).integers(0, 3, len(bars))
+    terms = Terms(
+        base_size=Decimal(20), allow_short=allow_short, commission_bps=Decimal(commission),
+        multiplier=Decimal(multiplier), rates=rates,
+    )  # fmt: skip
+    compare(bars, actions, terms)
 
 
 def read_real(path: Path, rows: int) -> np.ndarray:

@@ -44,3 +44,19 @@ def test_the_example_of_the_python_page_runs_and_answers_as_shown():
     shown = (verdict.allowed, verdict.reason, verdict.observed, verdict.limit)
     assert f"# {shown}" in code
     assert f"# {(cut.original_size, cut.size, [step.reason.name for step in cut.steps])}" in code
+
+
+@pytest.mark.process
+def test_what_the_readme_says_of_the_trained_model_is_what_it_prints(tmp_path):
+    (shown,) = re.findall(r"```\n(WARNING: in sample.*?)\n```", TEXT, re.DOTALL)
+    words = ["backtest", "-c", "configs/demo_sklearn.yaml", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "trader", *words],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+    assert shown in printed, "run it and paste what it says"

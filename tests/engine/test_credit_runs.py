@@ -85,6 +85,7 @@ def test_credit_costs_what_cashflows_csv_says_and_both_engines_agree(home, capsy
     assert equity["cash"].iloc[-1] == pytest.approx(1_500.0 - spent + paid["amount"].sum())
     manifest = json.loads((run / "manifest.json").read_text())
     assert "f.csv" in [source["path"] for source in manifest["data"]]
+    assert result["risk"]["fees_due"] > 0.0  # from midnight to the end
     code, looped, _, err = backtest(capsys, *words, engine="loop")
     assert code == 0, err
     assert looped["digest"] == result["digest"]
@@ -146,7 +147,7 @@ def test_a_position_outlives_a_change_of_symbol(home, capsys, name) -> None:
     frame["symbol"] = np.where(frame.index < 60, "OLD", "NEW")
     frame.to_csv(home / "bars.csv", index=False)
     (home / "s.csv").write_text(
-        "timestamp,symbol,kind,value\n2024-03-04T00:28:00Z,OLD,dividend,0.1\n"
+        "timestamp,symbol,kind,value\n2024-03-04T00:55:00Z,OLD,dividend,0.1\n"
         "2024-03-04T01:00:00Z,OLD,rename,NEW\n2024-03-04T01:37:00Z,NEW,dividend,0.5\n"
     )
     mine = frame.assign(symbol=np.where(frame["symbol"] == name, name, frame["symbol"]))
@@ -161,7 +162,7 @@ def test_a_position_outlives_a_change_of_symbol(home, capsys, name) -> None:
     fills = pd.read_csv(run / "fills.csv")
     assert set(fills["symbol"]) == {name}
     paid = pd.read_csv(run / "cashflows.csv")
-    assert paid["timestamp"].tolist() == ["2024-03-04T00:28:00Z", "2024-03-04T01:37:00Z"]
+    assert paid["timestamp"].tolist() == ["2024-03-04T00:55:00Z", "2024-03-04T01:37:00Z"]
 
 
 def test_both_names_of_one_instrument_are_refused(home, capsys) -> None:
@@ -202,3 +203,27 @@ def test_fees_survive_a_crash_of_a_paper_run(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     done = paper.run("audit", "verify")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_paper_run_is_liquidated_and_then_bankrupt_with_exit_6(tmp_path: Path) -> None:
+    margin = "cash: 1000\n  margin: {initial: 0.5, maintenance: 0.25}"
+    paper = Paper(
+        tmp_path / "run",
+        ("cash: 100000", margin),
+        ("base_size: 10", "base_size: 15"),
+        ("max_daily_loss: none", "max_daily_loss: none\n  allow_margin: true"),
+    )
+    prices = [100, 100, 100, 40, 30, 30, 30]
+    paper.start().send(*(bar(minute, price) for minute, price in enumerate(prices, 1)))
+    code, lines, err = paper.end()
+    assert code == 6, err
+    breaches = [line for line in lines if line.get("event") == "limit_breach"]
+    assert [(line["reason"], line["policy"]) for line in breaches] == [
+        ("MARGIN_CALL", "liquidation"),
+        ("BANKRUPT", "kill"),
+    ]
+    assert lines[-1]["risk"]["trading_state"] == "BANKRUPT"
+    assert (lines[-1]["slices"], lines[-1]["fills"]) == (5, 2)
+    for words in (("replay",), ("parity",), ("audit", "verify", paper.run_dir.name)):
+        done = paper.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,12 +1,14 @@
 """Credit through every path: batch, loop, slice by slice with a journal, replay, audit, restart."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.core_kit import MINUTE, START, random_bars
 from tests.engine.test_exits_parity import as_batch
+from tests.engine.test_replay import spoiled
 from tests.journal_kit import slices
 from tests.replay_kit import SYMBOLS, RecordedRun
 from trader.core.book import Inputs
@@ -91,3 +93,19 @@ def test_every_path_gives_the_digest_and_the_cash_flows_of_the_batch(
     assert report.digest == batch.digest
     checked = verify_here(run.path)
     assert checked.ok, checked.problems
+
+
+@pytest.mark.parametrize(("place", "told"), [(1, "is no cost"), (-2, "of symbol")])
+def test_a_forged_fee_is_found_by_the_audit(tmp_path: Path, place: int, told: str) -> None:
+    """A fee that is received; interest of a symbol."""
+    run = RecordedRun(tmp_path / "forged", *CREDIT, bars=wild_bars(3, 20.0)).trade()
+    run.end()
+
+    def forge(data: dict[str, Any]) -> None:
+        (row,) = [one for one in data["rows"] if one[-1] == CashflowKind.MARGIN_INTEREST]
+        row[place] = 1.0 if place == 1 else 0
+
+    spoiled(run.path, "CASHFLOW", forge)
+    checked = verify_here(run.path)
+    assert not checked.ok
+    assert told in str(checked.problems), checked.problems

@@ -45,6 +45,20 @@ RUNS: dict[str, tuple[str, list[str]]] = {
             "broker.commission={type: per_share, value: 0.01, minimum: 1}",
         ],
     ),
+    "credit": (
+        "demo.yaml",
+        [
+            SHORT,
+            "risk.allow_margin=true",
+            "risk.max_position_concentration=none",
+            "position_sizing={mode: percent_equity, percent: 4}",
+            "throttle.max_volume_participation=none",
+            "broker.cash=10000",
+            "broker.margin={initial: 0.25, maintenance: 0.24}",
+            "broker.borrow_rate=0.1",
+            "broker.interest_rate=0.2",
+        ],
+    ),
     "killed": ("demo.yaml", ["risk.max_daily_loss=60", "risk.on_daily_loss=kill"]),
     "flattened": ("demo.yaml", ["risk.max_daily_loss=60", "risk.on_daily_loss=flatten"]),
 }

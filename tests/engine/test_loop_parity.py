@@ -34,7 +34,7 @@ from trader.engine.slices import history_portions
 from trader.features.feature_set import FeatureSet
 from trader.journal.audit.verify import verify_here
 from trader.models.model import Model, load_model, predict_actions
-from trader.models.worker import ThreadModel
+from trader.models.thread_model import ThreadModel
 from trader.wiring import Timing, build_features, prepare
 
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None  # a disk would flush

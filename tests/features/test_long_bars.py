@@ -7,6 +7,8 @@ import pytest
 from tests.features_kit import MINUTE, feature_set, same, streamed, walk_bars
 from trader.core.schema import SESSION
 from trader.errors import ConfigError
+from trader.hours.long_periods import long_ends
+from trader.jobs.lookahead import after_long_closes
 
 HOUR = 60 * MINUTE
 BARS = walk_bars(900, symbols=2, seed=5)
@@ -69,3 +71,21 @@ def test_a_frame_makes_its_longer_bars_itself():
     spec = {"type": "frame", "target": "x:y", "window": 5, "bars": 3600}
     with pytest.raises(ConfigError, match="no meaning for type frame"):
         feature_set({"one": spec}, BARS)
+
+
+def test_lookahead_cuts_at_the_end_of_every_session_it_can():
+    """An hour is cut short by the break and by the evening: both are closes of longer bars."""
+    bars = BARS[BARS["symbol"] == 0]
+    hours = sessions_of(bars)
+    stamps = bars["ts_ns"]
+    cuts = set(after_long_closes(stamps, hours, HOUR, 10_000))
+    inside = [row for row in hours if stamps[0] < row["close_ns"] < stamps[-3]]
+    assert len(inside) > 5
+    for row in inside:
+        rows = int(np.searchsorted(stamps, row["close_ns"], side="right"))
+        if rows and stamps[rows - 1] > row["open_ns"]:  # it has bars
+            assert {rows, rows + 1, rows + 2} <= cuts
+    few = set(after_long_closes(stamps, hours, HOUR, 3))
+    closes = set(hours["close_ns"].tolist())
+    assert any(int(long_ends(stamps[[cut - 1]], hours, HOUR)[0]) in closes for cut in few)
+    assert len(few) < len(cuts)

@@ -8,6 +8,7 @@ bars and actions of the uncut run.
 
 import collections
 import itertools
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 
 from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
 from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules, new_book, new_out
-from trader.core.schema import Reason
+from trader.core.schema import CASHFLOW, Reason
 from trader.engine.digest import RunDigest
+from trader.journal.rows import from_rows
 from trader.journal.store import read_records
 
 Row = tuple[int, str, dict[str, Any]]
@@ -56,7 +58,7 @@ class Again:
     def __init__(self, uncut: Uncut) -> None:
         self._uncut = uncut
         self._book = new_book(uncut.rules)
-        self._out = new_out(4 * len(uncut.symbols), 1)
+        self._out = new_out(4 * len(uncut.symbols), 1, len(uncut.rules.adjustments))
         self._digest = RunDigest()
         self._slices = 0
         self._orders: dict[str, tuple[int, int]] = {}  # client id → symbol, order id
@@ -132,13 +134,15 @@ def judge_orders(rows: list[Row]) -> list[str]:
     filled: dict[str, float] = collections.defaultdict(float)
     ended: dict[str, float] = collections.defaultdict(float)
     executions: collections.Counter[str] = collections.Counter()
+    splits = any(kind == "CASHFLOW" for _, kind, _ in rows)  # which change what was asked
     for _, kind, data in rows:
         client_id = data.get("client_order_id")
         if client_id is None:
             continue
         count[client_id][kind] += 1
         if kind == "ORDER_INTENT":
-            qty[client_id] = data["qty"]
+            is_exit = data["purpose"] == "exit"  # as large as what it closes, whatever it was for
+            qty[client_id] = math.inf if is_exit or splits else data["qty"]
         elif kind == "FILL":
             executions[data["execution_id"]] += 1
             filled[client_id] += data["qty"]
@@ -168,9 +172,16 @@ def judge_money(rows: list[Row], end: dict[str, Any], fields: tuple[str, ...]) -
         if kind == "FILL":
             held[data["symbol"]] += data["qty"]
             cash -= data["qty"] * data["price"] + data["commission"]
+        elif kind == "CASHFLOW":
+            for row in from_rows(data["rows"], CASHFLOW):
+                if row["symbol"] >= 0:
+                    held[rows[0][2]["symbols"][row["symbol"]]] += float(row["qty"])
+                cash += float(row["amount"])
     found = []
     told = {symbol: qty for symbol, qty in held.items() if abs(qty) > 1e-9}
-    if told != end["positions"]:
+    if told.keys() != end["positions"].keys() or any(
+        abs(qty - end["positions"][symbol]) > 1e-9 for symbol, qty in told.items()
+    ):
         found.append(f"fills make {told}, RUN_END says {end['positions']}")
     recorded = dict(zip(fields, end["account"], strict=True))["cash"]
     if abs(recorded - cash) > 1e-6:

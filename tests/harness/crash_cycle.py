@@ -250,6 +250,7 @@ class Play:
         report, again = verify_here(path), replay(path)
         if not report.ok:
             self._wrong(f"audit: {report.problems[0]}")
+            return  # what it says cannot be worked out again
         if again.divergence is not None:
             self._wrong(f"replay: {again.divergence}")
         rows = rows_of(path)

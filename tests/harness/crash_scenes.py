@@ -1,8 +1,9 @@
 """The small paper runs that the crash harness cuts off: bars, config, and how they end uncut.
 
 Law: between them they have working orders over several bars, partial fills, denied and throttled
-orders, shorts, missing bars, cancelled orders, a day that ends, a limit that only reduces and one
-that halts. Deadlines are long: on a busy machine nothing but the script may change what a run does.
+orders, shorts, stops, targets and trailing stops, a split and dividends, missing bars, cancelled
+orders, a day that ends, a limit that only reduces and one that halts. Deadlines are long: on a busy
+machine nothing but the script may change what a run does.
 """
 
 import contextlib
@@ -19,11 +20,12 @@ from trader.feeds.feed import BarSet, load_history
 CONFIG = """
 name: crash
 instruments: [{symbols}]
-feed: {{type: csv, path: bars.csv, timestamp: close, timezone: UTC}}
+feed: {{type: csv, path: bars.csv, timestamp: close, timezone: UTC{feed}}}
 bar_period_seconds: 60
 features:
   fast: {{type: sma, period: 2}}
   slow: {{type: sma, period: 4}}
+exits: {{{exits}}}
 model: {{type: rule, buy: fast > slow + 0.2, sell: fast < slow - 0.2}}
 position_sizing: {{mode: {mode}, base_size: {size}, allow_short: {short}}}
 risk:
@@ -62,15 +64,34 @@ USUAL = {
     "volatility": "none",
     "fill": 0.02,
     "snapshot": 40,
+    "feed": "",
+    "exits": "",
     "begins": "2024-03-04T10:00:00",
 }
 MIDNIGHT = "2024-03-04T23:53:00"  # so that a session ends in the middle of the run
+EXITS = (
+    "stop_loss: {type: percent, value: 0.5}, take_profit: {type: percent, value: 0.6}, "
+    "trailing_stop: {type: percent, value: 0.7}"
+)
+ADJUSTMENTS = """timestamp,symbol,kind,value
+2024-03-04T23:57:00Z,A,split,1.1
+2024-03-05T00:01:00Z,B,dividend,0.25
+2024-03-05T00:02:00Z,A,dividend,0.1
+"""
 SCENES = {  # name → (bars a symbol, what differs from USUAL)
     "plain": (20, {}),
     "pair": (16, {"symbols": "A, B", "fill": 0.01, "snapshot": 25, "begins": MIDNIGHT}),
     "three": (
         14,
-        {"symbols": "A, B, C", "mode": "increment", "size": 17, "snapshot": 60, "begins": MIDNIGHT},
+        {
+            "symbols": "A, B, C",
+            "mode": "increment",
+            "size": 17,
+            "snapshot": 60,
+            "begins": MIDNIGHT,
+            "feed": ", adjustments: adjustments.csv",
+            "exits": EXITS,
+        },
     ),
     "losing": (18, {"symbols": "A, B", "loss": 25, "volatility": 0.011, "fill": "none"}),
     "review": (18, {"symbols": "A, B", "review": 6, "short": "false"}),
@@ -110,6 +131,7 @@ def _make(folder: Path, number: int) -> Scene:
     words = {**USUAL, **changes}
     symbols = tuple(str(words["symbols"]).split(", "))
     (folder / "crash.yaml").write_text(CONFIG.format(**words))
+    (folder / "adjustments.csv").write_text(ADJUSTMENTS)
     (folder / "bars.csv").write_text(bars_text(number, count, symbols, str(words["begins"])))
     with contextlib.chdir(folder):
         loaded = load_config([folder / "crash.yaml"], ())

@@ -18,7 +18,8 @@ from trader.core.book import Rules
 from trader.core.schema import BAR, Reason
 from trader.feeds.live import BadBar, LiveBar
 from trader.models.actions import to_actions
-from trader.models.worker import Health, ThreadModel, held
+from trader.models.thread_model import ThreadModel
+from trader.models.worker import Health, held
 
 BARS = 390
 FEED_FAULTS = {

@@ -30,8 +30,8 @@ class Recorded:
     def __init__(self, path):
         self.bars = {}  # (symbol, close_ns) -> row traded on
         self.again, self.revised, self.alerts = [], {}, Counter()
-        self.decided_ms, self.traded, self.newest = [], {}, {}
-        self.orders, self.gaps = 0, 0
+        self.decided_ms, self.traded, self.newest = {}, {}, {}
+        self.orders, self.is_begun = 0, False
         rows, is_live = [], False
         for record in read_records(path):
             if record.type == "BAR":
@@ -46,7 +46,10 @@ class Recorded:
             elif record.type == "ACTION":
                 is_live = self._actions(rows, readback.actions_of(record))
             elif record.type == "DECISION" and is_live:
-                self.decided_ms.append((record.wall_ns - record.event_ns) / 1e6)
+                late_ms = (record.wall_ns - record.event_ns) / 1e6
+                self.is_begun = self.is_begun or late_ms < 1000.0  # no longer the start's backlog
+                if self.is_begun:
+                    self.decided_ms.setdefault(worst_proof(rows), []).append(late_ms)
             elif record.type == "ORDER_SENT":
                 self.orders += 1
             elif record.type == "ALERT":
@@ -84,7 +87,7 @@ def holes(faults):
     return found
 
 
-def compared(recorded, truth, revisions):
+def compared(recorded, truth, revisions, period_s=1):
     """(bars that are as the venue has them, by what they differ)"""
     equal, why, missing = 0, Counter(), []
     for symbol, rows in enumerate(truth):
@@ -93,7 +96,7 @@ def compared(recorded, truth, revisions):
             continue
         first, last = min(mine), max(mine)
         for open_s, *true in rows:
-            close_ns = (open_s + 1) * S
+            close_ns = (open_s + period_s) * S
             if not first <= close_ns <= last:
                 continue
             row = mine.pop(close_ns, None)
@@ -119,14 +122,13 @@ def figures(folder):
     seen = json.loads((folder / "seen.json").read_text())
     (path,) = folder.glob("runs/*/journal.sqlite")
     recorded = Recorded(path)
-    names = {"binance": ("BTCUSDT", "ETHUSDT"), "kraken": ("BTC/USD", "ETH/USD"),
-             "alpaca": ("AAPL", "MSFT")}[seen["venue"]]  # fmt: skip
+    names = seen["names"]
     revisions = {
         (names.index(value[0]), value[1])
         for name, value, _ in seen["faults"]
         if name == "revise" and isinstance(value, list)
     }
-    equal, why, missing = compared(recorded, seen["truth"], revisions)
+    equal, why, missing = compared(recorded, seen["truth"], revisions, seen["period_s"])
     wrong = []
     if recorded.again:
         wrong.append(f"{len(recorded.again)} bars twice: {recorded.again[:3]}")
@@ -134,7 +136,9 @@ def figures(folder):
         is_known = told.startswith("revised") or told.endswith("SUCCESSOR")  # docs/live.md
         if count and not is_known:
             wrong.append(f"{count} bars {told}")
-    late_told = [key for key in missing if (key[0], (key[1] + 1) * S) in recorded.revised]
+    late_told = [
+        key for key in missing if (key[0], (key[1] + seen["period_s"]) * S) in recorded.revised
+    ]
     gone = sorted(set(missing) - set(late_told))
     if gone and not recorded.alerts["FEED_GAP"]:
         wrong.append(f"{len(gone)} bars are not there and no gap was told: {gone[:3]}")
@@ -160,8 +164,10 @@ def figures(folder):
         "equal": equal, "differ": dict(why), "recorded_late": len(late_told), "missing": len(gone),
         "closed_known_by": dict(proofs), "alerts": dict(recorded.alerts),
         "faults": dict(Counter(name for name, value, _ in seen["faults"] if value)),
-        "close_to_decided_ms": {f"p{round(part * 100)}": share(recorded.decided_ms, part)
-                                for part in (0.5, 0.9, 0.99)},
+        "close_to_decided_ms": {
+            proof: {f"p{round(part * 100)}": share(ms, part) for part in (0.5, 0.9, 0.99)}
+            for proof, ms in recorded.decided_ms.items()
+        },
         "memory_mb": {"first": round(memory[0]) if memory else None,
                       "after_quarter": round(warm[0]) if warm else None,
                       "last": round(warm[-1]) if warm else None},
@@ -174,3 +180,9 @@ def proof_of(row):
     """How a bar was known to be closed."""
     bits = int(row["flags"]) & BAR_PROOF_BITS
     return BarProof(bits).name if bits else "no proof"
+
+
+def worst_proof(rows):
+    """How the bar of a slice that took longest to be known was known: by REST, if any was."""
+    proofs = {proof_of(row) for row in rows}
+    return "REST" if "REST" in proofs else min(proofs)

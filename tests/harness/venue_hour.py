@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from tests.harness.venue_figures import figures  # noqa: E402
 from tests.venue import alpaca, binance, kraken  # noqa: E402
 from tests.venue.kit import write_config  # noqa: E402
+from tests.venue.server import many  # noqa: E402
 
 VENUES = {
     "binance": (binance.options, "BTC/USDT, ETH/USDT", ("BTCUSDT", "ETHUSDT")),
@@ -54,16 +55,23 @@ def ask(port, path):
         return json.load(answer)
 
 
-def spent(name, seconds, seed, folder):
+def spent(name, told, folder):
     """One venue and one run beside it, for that long; what was seen goes into `folder`."""
     options, symbols, names = VENUES[name]
+    seconds, seed = told.seconds, told.seed
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", f"tests.venue.{name}", "--seed", str(seed),
-               "--faults-for", str(seconds)]  # fmt: skip
+               "--period", str(told.period)]  # fmt: skip
+    if told.symbols:
+        names = many(told.symbols)
+        symbols = ", ".join(name.replace("USDT", "/USDT") for name in names)
+        command += ["--symbols", str(told.symbols)]
+    else:
+        command += ["--faults-for", str(seconds)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as venue:
         port = json.loads(venue.stdout.readline())["port"]
-        kind = {} if name != "alpaca" else {"type": "alpaca"}
+        kind = {"period": told.period, **({} if name != "alpaca" else {"type": "alpaca"})}
         exchange = "none" if name == "alpaca" else name
         write_config(folder, options(port), symbols=symbols, exchange=exchange, **kind)
         environ = {**os.environ, **KEYS, "PYTHONPATH": str(ROOT),
@@ -79,9 +87,10 @@ def spent(name, seconds, seed, folder):
             paper.send_signal(signal.SIGINT)
         code = paper.wait(120)
         now_s = int(time.time())
-        began_s = now_s - int(seconds) - 600
+        began_s = now_s - int(seconds) - 600 * told.period
         true = [ask(port, f"/_truth?symbol={one}&start={began_s}&end={now_s}") for one in names]
-        seen = {"venue": name, "seed": seed, "code": code, "memory": memory, "truth": true,
+        seen = {"venue": name, "seed": seed, "names": names, "period_s": told.period,
+                 "code": code, "memory": memory, "truth": true,
                 "faults": ask(port, "/_log"), "counts": ask(port, "/_counts")}  # fmt: skip
         (folder / "seen.json").write_text(json.dumps(seen))
         venue.stdin.close()
@@ -95,15 +104,14 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--figures-only", action="store_true", help="of an --out that is there")
+    parser.add_argument("--symbols", type=int, default=0, help="of Binance, without faults")
+    parser.add_argument("--period", type=int, default=1, help="seconds of a bar")
     told = parser.parse_args()
     out = told.out or Path(tempfile.mkdtemp(prefix="venue_hour_"))
     names = told.venues.split(",")
     print(f"seed {told.seed}, in {out}", flush=True)
     if not told.figures_only:
-        threads = [
-            threading.Thread(target=spent, args=(name, told.seconds, told.seed, out / name))
-            for name in names
-        ]
+        threads = [threading.Thread(target=spent, args=(name, told, out / name)) for name in names]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -5,7 +5,8 @@
 One hour a seed, with bars of a minute and faults by that seed; each tenth has an hour of
 maintenance. Server, client and feed share one event loop whose time is made up. Of each hour:
 every bar leaves once and in order; it has the venue's values, unless the venue revised it or has
-shown it so; none is missing; no bar of a hole is live. Exit 1 where one does not hold.
+shown it so; none is missing; no bar of a hole is live, and no bar that is too old. Exit 1 where one
+does not hold.
 """
 
 import argparse
@@ -54,6 +55,7 @@ VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
     "kraken": (kraken.Kraken, kraken.options, "BTC/USD, ETH/USD"),
 }
+OLDEST_S = 5 * PERIOD_S  # execution.queue_max_age_seconds: what is older is history
 MOMENTS = ("drop", "close", "revise", "half")
 
 
@@ -87,6 +89,8 @@ def judged(got, venue):
     wrong = []
     if got.reading.done():
         wrong.append(f"the feed ended: {got.reading.exception()!r}")
+    if got.oldest_live_s > OLDEST_S:
+        wrong.append(f"a bar was live {got.oldest_live_s:.1f} s after its close")
     corrected = {(int(bar["symbol"]), int(bar["ts_ns"])): bar for bar in got.again}
     for symbol, name in enumerate(venue.symbols):
         mine = got.values(symbol, PERIOD_S)

@@ -27,7 +27,9 @@ LEVELS = {
 LEVELS |= dict.fromkeys((*SIBLINGS, "risk"), 2)
 CORE_LEAVES = {"sizing", "risk", "throttle", "tradingstate", "execution", "accounting"}
 # what the leaves stand on
-CORE_FLOOR = {"schema", "rounding", "jit", "costs", "exposure", "sessions", "markethours"}
+CORE_FLOOR = {
+    "schema", "rounding", "jit", "costs", "exposure", "sessions", "markethours", "limits"
+}  # fmt: skip
 CORE_TOP = {"batch": 2, "apply": 1}  # above everything else in the core
 NOT_IN_CORE = {"pandas", "sklearn", "asyncio", "time", "datetime", "random", "logging"}
 NOT_IN_CORE |= {"yaml", "rich", "typer"}

@@ -13,7 +13,7 @@ from trader.journal.audit.verify import verify_here
 from trader.journal.log import Journal
 from trader.journal.pack import PACK, packed, unpacked
 from trader.journal.records import DamagedJournal
-from trader.journal.store import read_head, read_records, read_texts
+from trader.journal.store import read_head, read_payloads, read_records
 
 FILLED = 40  # slices
 
@@ -51,7 +51,7 @@ def test_every_record_of_a_pack_reads_as_it_was_written(run):
     bars = [record for record in run.plain if record.type == "BAR"]
     assert list(read_records(run.path, 5, ("BAR",)))[:3] == bars[1:4]
     before = len(run.plain) + 1
-    assert [*read_texts(run.path, "BAR", before)] == [(one.seq, one.payload) for one in bars]
+    assert [*read_payloads(run.path, "BAR", before)] == [one.payload for one in bars]
 
 
 def test_a_packed_journal_verifies_and_goes_on_with_the_same_tree(run):

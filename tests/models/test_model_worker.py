@@ -21,7 +21,8 @@ from trader.errors import ModelError
 from trader.models.child import Status, pack
 from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
-from trader.models.worker import AskedModel, ModelWorker, ThreadModel, nonsense_in
+from trader.models.thread_model import ThreadModel
+from trader.models.worker import AskedModel, ModelWorker, nonsense_in
 
 pytestmark = pytest.mark.process
 
@@ -392,3 +393,37 @@ def test_model_worker_in_a_thread_that_hangs_is_not_asked_again_until_it_returns
         await is_buying(model)  # 1, and not the 2 that came late
 
     asyncio.run(scenario())
+
+
+def test_model_worker_in_a_thread_answers_a_backlog_slice_by_slice_until_one_hangs() -> None:
+    release = threading.Event()
+
+    class Waiting(hostile_models.Hostile):
+        def sleep(self, rows: int) -> np.ndarray:
+            release.wait(60)
+            return np.full(rows, 2)
+
+    async def scenario() -> None:
+        model = ThreadModel(Waiting("sleep", 1.0), HASTY_S)
+        said = await model.predict_all([(BARS, GENTLE), (BARS, PROVOKING), (BARS, GENTLE)])
+        assert [one.actions.tolist() for one in said] == [[1] * ROWS, [0] * ROWS, [0] * ROWS]
+        late = [int(Reason.MODEL_TIMEOUT)] * ROWS
+        assert [one.reasons.tolist() for one in said] == [[0] * ROWS, late, late]
+        assert model.health.consecutive_failures == 2
+        release.set()
+        assert model._late is not None
+        await model._late
+        assert (await model.predict_all([(BARS, GENTLE)]))[0].actions.tolist() == [1] * ROWS
+
+    asyncio.run(scenario())
+
+
+def test_model_worker_in_a_process_answers_a_backlog_as_it_does_one_slice_after_the_other() -> None:
+    cold = np.full((ROWS, 1), np.nan)
+
+    async def scenario(worker: ModelWorker) -> None:
+        said = await worker.predict_all([(BARS, cold), (BARS, GENTLE), (BARS, GENTLE)])
+        assert [one.actions.tolist() for one in said] == [[0] * ROWS, [1] * ROWS, [1] * ROWS]
+        assert said[0].reasons.tolist() == [int(Reason.WARMUP)] * ROWS
+
+    serve("sleep", scenario)

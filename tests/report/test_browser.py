@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import trader
+from tests.report.axe import serious
 
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -36,16 +37,21 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(300)
     yield driver
     driver.quit()
 
 
 @pytest.fixture
 def page(browser, run, tmp_path):
+    return opened(browser, run.report(tmp_path / "report.html"))
+
+
+def opened(browser, path):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    browser.get(run.report(tmp_path / "report.html").as_uri())
-    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(READY))
+    browser.get(path.as_uri())
+    WebDriverWait(browser, 300).until(lambda driver: driver.execute_script(READY))
     return browser
 
 
@@ -93,3 +99,48 @@ def test_keys_zoom_in_and_show_all_again(page):
     assert closer[1] - closer[0] < whole[1] - whole[0]
     chart.send_keys(Keys.HOME)
     assert page.execute_script("return traderReport.view()") == whole
+
+
+@pytest.fixture
+def dark(browser):
+    scheme = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    yield
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_axe_finds_nothing_serious_in_light(page):
+    assert serious(page, "2024-03-05") == []
+
+
+def test_axe_finds_nothing_serious_in_dark(dark, page):
+    assert page.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches")
+    assert serious(page, "2024-03-05") == []
+
+
+def test_nothing_is_wider_than_a_narrow_window(browser, page):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+        drawn = page.execute_script("return traderReport.drawn")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert drawn["equity"] > 0
+
+
+def test_the_page_of_a_sweep_sorts_and_says_nothing_on_the_console(browser, tmp_path):
+    grid = {"features.sma_fast.period": [5, 10, 15], "features.sma_slow.period": [30, 40]}
+    config = {"feed.path": str(ROOT / "data" / "acme.csv")}
+    trader.sweep(ROOT / "configs" / "demo.yaml", grid, set=config, save=tmp_path)
+    (path,) = tmp_path.glob("*/report.html")
+    browser.get_log("browser")
+    page = opened(browser, path)
+    page.execute_script(
+        "[...document.querySelectorAll('#all-trials th button')]"
+        ".find(b => b.textContent === 'sma_fast.period').click()"
+    )
+    assert [row[1] for row in rows(page, "all-trials")] == ["5", "5", "10", "10", "15", "15"]
+    assert len(page.find_elements("css selector", ".heat td.best")) == 1
+    assert page.get_log("browser") == []
+    assert serious(page, "done") == []

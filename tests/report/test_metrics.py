@@ -33,6 +33,7 @@ def fills_of(*rows):
         row["qty"], row["price"], row["commission"], row["realized_pnl"] = values
     found["ts_ns"] = FIRST_DAY * DAY_NS + MINUTE_NS * np.arange(len(rows))
     found["slippage"] = 0.25
+    found["unit_value"] = 1.0
     return found
 
 

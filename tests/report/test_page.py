@@ -74,3 +74,22 @@ def test_packed_numbers_come_back_on_their_step():
     assert unpacked(packed(prices, 0.01, diff=False)) == pytest.approx(prices, abs=1e-9)
     moments = np.array([1_700_000_000_000, 1_700_000_060_000, 1_900_000_000_000])
     assert unpacked(packed_whole(moments)) == pytest.approx(moments, abs=100)
+
+
+def test_more_orders_than_the_page_holds_are_told(source, monkeypatch):
+    monkeypatch.setattr("trader.report.html.data.MOST_ORDERS", 3)
+    monkeypatch.setattr("trader.report.html.sections.MOST_ORDERS", 3)
+    left = source.orders.num_rows - 3
+    assert f"The first 3; {left:,} more are in orders.parquet." in run_page(source)
+
+
+def test_what_the_model_has_seen_and_its_card_stand_on_the_page(source):
+    seen = {"bars": 5, "share": 0.25, "trained_from": "A", "trained_to": "B"}
+    seen |= {"run_from": "C", "run_to": "D"}
+    card = {"estimator": "Tree", "folds": [{"fold": 1, "accuracy": 0.5}, {"fold": 2}]}
+    manifest = {**source.manifest, "in_sample": seen, "model_card": card}
+    page = run_page(replace(source, manifest=manifest))
+    assert "25.0% of the bars (5) lie in what the model was trained on (A to B)" in page
+    assert "WARNING: in sample." in page
+    assert '<th scope="row">estimator</th><td>Tree</td>' in page
+    assert page.count('<td class="number">0.5</td>') == 1

@@ -1,24 +1,14 @@
 """Results of a run over real bars, against pandas and empyrical on the files it wrote."""
 
 import json
-from datetime import UTC, datetime
 
 import empyrical
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from trader.config.load import load_config
-from trader.engine.batch import RowKeeper, run_history
+import trader
 from trader.feeds.sessions import sessions_per_year
-from trader.report.artifacts import DECISIONS, EQUITY_CURVE, write_run
-from trader.report.folder import create_partial
-from trader.report.metrics import market_facts
-from trader.report.parquet import DecisionWriter, EquityWriter
-from trader.report.result import RunResult
-from trader.report.tally import DecisionTally
-from trader.wiring import Timing, prepare
 
 SYMBOLS = ["AAPL", "MSFT", "SPY"]
 PANEL = "US24_1m_2019-02-11_15_panel.csv"
@@ -52,50 +42,7 @@ def folder(real_data, tmp_path_factory):
     """The run folder of a backtest of three real stocks over one real week."""
     home = tmp_path_factory.mktemp("real")
     config = CONFIG | {"feed": CONFIG["feed"] | {"path": str(real_data / PANEL)}}
-    (home / "real.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    started = datetime(2026, 11, 23, tzinfo=UTC)
-    loaded = load_config([home / "real.yaml"], environ={})
-    prepared = prepare(loaded, [home / "real.yaml"], Timing())
-    bars, tally = prepared.inputs.bars, DecisionTally()
-    place = create_partial(home / "runs", "backtest", "real", started)
-    with (
-        DecisionWriter(place.path / DECISIONS, SYMBOLS) as decisions,
-        EquityWriter(place.path / EQUITY_CURVE, 100_000.0) as equity,
-    ):
-        keeper = RowKeeper(len(bars), (decisions.write, tally.add), (equity.write,))
-        record = run_history(prepared.rules, prepared.inputs, keeper)
-    result = RunResult(
-        run_id=place.run_id,
-        run_dir=place.final,
-        command="backtest",
-        engine="batch",
-        command_line=["trader", "backtest"],
-        started_at=started,
-        finished_at=started,
-        exit_code=0,
-        config=loaded.config,
-        config_sha256=loaded.sha256,
-        resolved_yaml=loaded.resolved_yaml(),
-        sources=[],
-        model={"type": "rule"},
-        quality=prepared.history.bar_set.quality.to_dict(),
-        bars=len(bars),
-        orders=record.orders,
-        digest=record.digest,
-        tally=tally,
-        account=record.book.account[0],
-        positions=record.book.positions,
-        limits=prepared.rules.limits[0],
-        fills=record.fills,
-        cashflows=record.cashflows,
-        equity=record.equity,
-        order_rows=record.order_rows,
-        events=record.events,
-        sessions=prepared.history.sessions,
-        market=market_facts(bars, len(SYMBOLS), sessions_per_year("XNYS")),
-    )
-    write_run(place.path, result)
-    return place.publish()
+    return trader.backtest(config, set={"report": False}, save=home).path
 
 
 def test_ratios_equal_empyrical_on_daily_closes_of_the_equity_file(folder):

@@ -22,6 +22,7 @@ def fills(*rows):
             row[name] = value
     found["ts_ns"] = FIRST_DAY * DAY_NS + MINUTE_NS * np.arange(len(rows))
     found["slippage"] = 0.5
+    found["unit_value"] = 1.0
     return found
 
 

@@ -45,6 +45,7 @@ def desk(position=None, other=None, account=None, sessions=((OPENS, CLOSES),), *
     ):  # fmt: skip
         for name, value in (values or {}).items():
             record[name] = value
+    exposure.sum_exposure(book)
     return book, rules
 
 
@@ -109,12 +110,12 @@ def test_worst_case_counts_the_working_orders_of_the_same_side_only():
 def test_exposure_of_others_takes_the_worse_side_of_each_at_its_own_price():
     other = {"qty": -30.0, "working_buy": 100.0, "working_sell": 20.0, "mark": 7.0}
     book, _ = desk(position={"qty": 50.0}, other=other)
-    assert exposure.exposure_of_others(book.positions, 0) == 70.0 * 7.0
-    assert exposure.exposure_of_others(book.positions, 1) == 5_000.0
+    assert exposure.exposure_of_others(book, 0) == 70.0 * 7.0
+    assert exposure.exposure_of_others(book, 1) == 5_000.0
     book, _ = desk(other={"qty": -30.0, "working_sell": 60.0, "mark": 7.0})
-    assert exposure.exposure_of_others(book.positions, 0) == 90.0 * 7.0
+    assert exposure.exposure_of_others(book, 0) == 90.0 * 7.0
     book, _ = desk(other={"qty": NAN})
-    assert math.isnan(exposure.exposure_of_others(book.positions, 0))
+    assert math.isnan(exposure.exposure_of_others(book, 0))
 
 
 def test_exposure_of_others_adds_every_symbol_up():
@@ -122,7 +123,8 @@ def test_exposure_of_others_adds_every_symbol_up():
     book = new_book(rules)
     for index, place in enumerate(book.positions):
         place["qty"], place["mark"] = 10.0, 10.0**index
-    assert exposure.exposure_of_others(book.positions, 1) == 10.0 + 1_000.0 + 10_000.0
+    exposure.sum_exposure(book)
+    assert exposure.exposure_of_others(book, 1) == 10.0 + 1_000.0 + 10_000.0
 
 
 # --- step 0: trading state ---

@@ -72,6 +72,7 @@ class Got:
     def __init__(self):
         self.bars, self.notices, self.flags = {}, [], {}
         self.again = []
+        self.oldest_live_s = 0.0  # of the bars that may be decided on, when they came
 
     def take(self, item):
         if isinstance(item, FeedNotice):
@@ -83,6 +84,9 @@ class Got:
                 self.again.append(bar)
                 return
             rows.append(bar.copy())
+            if not bar["flags"] & BAR_HISTORY:
+                age_s = (item.received_ns - item.due_ns) / 1e9
+                self.oldest_live_s = max(self.oldest_live_s, age_s)
         else:
             raise AssertionError(item)
 

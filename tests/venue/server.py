@@ -210,6 +210,11 @@ class Venue:
             self.lines.remove(line)
 
 
+def many(count):
+    """The names of so many symbols."""
+    return tuple(f"C{number:03}USDT" for number in range(count))
+
+
 def main(make):
     """Run a venue as a program until its stdin ends."""
     parser = argparse.ArgumentParser()
@@ -219,11 +224,13 @@ def main(make):
     parser.add_argument("--empty", type=float, default=0.0, help="share of bars without a trade")
     parser.add_argument("--offset", type=float, default=0.0, help="its clock is ahead by")
     parser.add_argument("--faults-for", type=float, default=0.0, help="seconds of faults by seed")
+    parser.add_argument("--symbols", type=int, default=0, help="so many, of Binance")
     told = parser.parse_args()
 
     async def run():
         market = Market(told.seed, told.period, told.empty, told.offset)
-        venue = await make(market).start(told.port)
+        names = {"symbols": many(told.symbols)} if told.symbols else {}
+        venue = await make(market, **names).start(told.port)
         print(json.dumps({"port": venue.port, "venue": venue.name}), flush=True)
         if told.faults_for:
             playing = asyncio.ensure_future(play(script(told.seed, told.faults_for), venue.do))

@@ -1,19 +1,24 @@
 """The real ccxt against a loopback Binance: what is traded on is what the venue closed."""
 
 import asyncio
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.venue.kit import is_whole, listening, truth, until, write_config
+from tests.venue.kit import NAMES, is_whole, listening, truth, until, write_config
 
 pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
 
 from tests.venue.binance import Binance, options
 from tests.venue.market import Market
+from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
 from trader.feeds import market_watch
 from trader.feeds.pipe_history import FeedEnd
+from trader.jobs.feed_check import FrameFile
+from trader.jobs.feed_replay import replay
 
 pytestmark = pytest.mark.process
 
@@ -48,6 +53,7 @@ def test_history_and_stream_are_one_without_a_hole_or_an_overlap(tmp_path):
     run(test)
 
 
+@pytest.mark.trials
 def test_a_dropped_line_is_filled_from_rest_and_nothing_of_the_hole_is_live(tmp_path):
     async def test(venue):
         path = write_config(tmp_path, options(venue.port))
@@ -155,6 +161,40 @@ def test_a_delisted_symbol_holds_up_nobody(tmp_path):
             await until(got, lambda: len(got.live(0)) >= count + 2)
 
     run(test)
+
+
+def test_a_recording_replays_to_the_bars_that_came(tmp_path):
+    name = "frames.jsonl.gz"
+
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        frames = FrameFile(tmp_path / name)
+        async with listening(path) as got:
+            frames.hear(load_config(path).config, got.feed)
+            await until(got, lambda: len(got.live(0)) >= 1)
+            await venue.do("drop")
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 1)
+        frames.close()
+        return got
+
+    got = run(test)
+    told = replay(tmp_path / name, tmp_path / "again")
+    count = len(got.bars[0])
+    table = pq.read_table(next((tmp_path / "again").rglob("*.parquet")))
+    opens = table["timestamp"].cast("int64").to_pylist()
+    columns = [table[name].to_pylist() for name in NAMES]
+    rows = [(at // 10**9, *row) for at, *row in zip(opens, *columns, strict=True)]
+    assert rows[:count] == got.values(0)
+    assert told["bars"]["BTC/USDT"] - count in (0, 1)  # the last one may not have left
+    assert "feed:" in Path(told["config"]).read_text()
+
+
+def test_what_is_no_recording_is_told(tmp_path):
+    for text, why in (("{}\n", "is no recording"), ("x\n", "line 1: no JSON")):
+        (tmp_path / "x.jsonl").write_text(text)
+        with pytest.raises(DataError, match=why):
+            replay(tmp_path / "x.jsonl")
 
 
 def test_a_tick_size_that_changes_ends_the_feed(tmp_path, monkeypatch):

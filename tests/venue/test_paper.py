@@ -18,6 +18,8 @@ from tests.venue.binance import options
 from tests.venue.kit import write_config
 from tests.venue.test_download import trader, venue_process
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, Reason
+from trader.feeds.source import RawBar
+from trader.jobs.history_store import HistoryStore
 from trader.journal import readback
 from trader.journal.store import read_records
 
@@ -105,6 +107,10 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
             true = ask(f"/_truth?symbol={name}&start={first_s}&end={last_s}")
             rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
             assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
+            later = [RawBar(row[0] * 10**9, *row[1:]) for row in true]
+            later[3] = later[3]._replace(volume=later[3].volume + 1.0)  # as a market may
+            symbol = ("BTC/USDT", "ETH/USDT")[index]
+            HistoryStore(tmp_path / "data/binance" / symbol / "1s").put(later, (0, 1))
     assert orders > 0
     assert len(run.events("order_sent")) == orders
     live = [
@@ -123,3 +129,42 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
     assert start.data["rules"]["instruments"]["rows"][0][1] == 0.0001
     trader("audit", "verify", journal.parent.name, cwd=tmp_path)
     trader("replay", journal.parent.name, cwd=tmp_path)
+    held = trader("parity", journal.parent.name, "--history", "data/binance", "--json",
+                  cwd=tmp_path)  # fmt: skip
+    market = json.loads(held.stdout)["market"]
+    assert (market["changed"], market["told"], market["not_in_history"]) == (2, 0, 0)
+    assert "volume" in market["changes"][0]["run, history"]
+
+
+@pytest.mark.trials
+@pytest.mark.timeout(900)
+def test_a_kill_holds_during_each_fault(tmp_path):
+    faults = ("mute", "duplicate", "reorder", "never_final", "maintenance", "429", "418", "503")
+    with venue_process() as port:
+        write_config(tmp_path, options(port))
+
+        def fault(name, value):
+            data = json.dumps({"name": name, "value": value}).encode()
+            with urlopen(Request(f"http://127.0.0.1:{port}/_fault", data)) as answer:
+                assert answer.status == 200
+
+        for name in faults:
+            run = Runner(tmp_path, name)
+            run.until(lambda run=run: len(run.events("bar")) > 12)
+            fault(name, True)
+            time.sleep(1.5)
+            trader("kill", "--reason", name, cwd=tmp_path)
+            run.end(7)
+            refused = Runner(tmp_path, f"{name}-again")
+            refused.end(7)
+            fault(name, False)
+            kill_id = run.err.read_text().split("trader rearm ")[1].split()[0]
+            trader("rearm", kill_id, "--reason", name, cwd=tmp_path)
+        (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
+        kinds = [r.type for r in read_records(journal)]
+        assert kinds.count("KILL") == len(faults)
+        is_killed = False
+        for kind in kinds:
+            is_killed = kind == "KILL" or (is_killed and kind != "RUN_RESUME")
+            assert not (is_killed and kind in ("ORDER_INTENT", "ORDER_SENT", "FILL"))
+        trader("audit", "verify", journal.parent.name, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""`trader feed check | record`: look at a live market without trading."""
+"""`trader feed check | record | replay`: look at a live market without trading."""
 
 import json
 from pathlib import Path
@@ -60,6 +60,27 @@ def record_command(
         console.print_json({"path": out, **report})
     else:
         typer.echo(f"{report['frames']:,} frames of {report['source']} in {out}")
+
+
+@app.command("replay")
+def replay_command(
+    recording: Annotated[Path, typer.Argument(metavar="FILE", help="Of `trader feed record`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Keep its bars as Parquet there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a recording again, without the market: the bars that a live run would have had."""
+    from trader.cli import console
+    from trader.jobs.feed_replay import replay
+
+    report = replay(recording, out)
+    if as_json:
+        console.print_json(report)
+        return
+    _print(report)
+    if out is not None:
+        typer.echo(f"trader backtest -c CONFIG -c {report['config']}")
 
 
 def _watched(

@@ -13,6 +13,7 @@ from trader.errors import TraderError, UsageError
 
 FOLDERS = ("configs", "data")
 FIRST_CONFIG = "configs/demo.yaml"
+TRAINED_CONFIG = "configs/demo_sklearn.yaml"
 
 
 def command(
@@ -86,5 +87,6 @@ def _next_steps(folder: Path) -> list[str]:
         *enter,
         f"trader config show -c {FIRST_CONFIG}",
         f"trader backtest -c {FIRST_CONFIG}",
+        f"trader backtest -c {TRAINED_CONFIG}",
         "trader runs list",
     ]

@@ -1,21 +1,31 @@
 """`trader parity`: would a backtest over the bars a paper run saw have done what the run did."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from trader.cli.options import AsJson
 from trader.cli.replay import FAILED, Folder, Run, print_verdict
 
+History = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="DIR", help="A download (DIR/EXCHANGE): what has changed."),
+]
 
-def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson = False) -> int:
+
+def command(
+    run: Run = "latest",
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+    history: History = None,
+) -> int:
     """Run a paper run's bars through the backtest, decision by decision. Exit 8 if one differs."""
     from trader.cli import console
     from trader.jobs.verify import parity_run
 
     with console.own_stdout():
-        document = parity_run(run, folder)
+        document = parity_run(run, folder, history)
     if as_json:
         console.print_json(document)
         return 0 if document["verdict"] == "pass" else FAILED
@@ -25,6 +35,13 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     if document.get("stopped_at") is not None:
         stop = f"{document['stopped_by']} in record {document['stopped_at']}"
         typer.echo(f"  not compared after {stop}: a backtest is not stopped")
+    if found := document.get("market"):
+        typer.echo(
+            f"  {found['changed']} of {found['compared']} bars were changed by the market after "
+            f"their close; {found['told']} of these while the run saw it"
+        )
+        for one in found["changes"]:
+            typer.echo(f"    {one['close']} {one['symbol']} {one['run, history']}")
     return 0 if document["verdict"] == "pass" else FAILED
 
 

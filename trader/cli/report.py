@@ -21,11 +21,16 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Write report.html of a run, or of several side by side: one file that opens offline."""
-    from trader.jobs.report import stored_report
+    """Write report.html of a run, several side by side, or a sweep: a file that opens offline."""
+    from trader.jobs.report import stored_report, stored_sweep
     from trader.report.html.page import REPORT, write_page
     from trader.report.runs import find_run
 
+    if len(runs) == 1 and (page := stored_sweep(Path(runs[0]))) is not None:
+        path = out or Path(runs[0]) / REPORT
+        write_page(path, page)
+        console.out().print(str(path), soft_wrap=True, markup=False, highlight=False)
+        return
     found = [find_run(run, folder) for run in runs]
     path = out or (found[0].path / REPORT if len(found) == 1 else Path(REPORT))
     write_page(path, stored_report(found))

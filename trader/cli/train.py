@@ -138,7 +138,7 @@ def _lines_to_paste(card: dict[str, Any], path: Path, config: "Config") -> tuple
     is_there = isinstance(named["path"], str) and Path(named["path"]).resolve() == path.resolve()
     if named["type"] == kind and is_there:
         wanted["path"] = named["path"]
-    if card["outputs"] is None and named["decide"] is None:
+    if card["outputs"] is None and named["decide"] is None and not is_meta:
         least = config.train.label.threshold_bps * 1e-4
         wanted["decide"] = f"{{buy_above: {least:.10g}, sell_below: {-least:.10g}}}"
     if needs_classes(card) and named["classes"] is None:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
+from trader.config.instrument_rules import currencies, instruments, own_limits
+from trader.config.model_rules import model_contradictions
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
 from trader.config.sections.exits import Exits
-from trader.config.sections.model import OutputRules
 from trader.config.sections.orders import Entry
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ Found = tuple[str, str]
 BAR_FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
 RULE_WORDS = ("and", "or", "not", "true", "false")
 SECONDS_PER_DAY = 86_400
-ACTING = ("buy", "sell", "close")  # keys of model.threshold
 BPS_OF_ALL = 10_000.0
 SECRET = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 SECRET_KEYS = ("apikey", "secret", "secretkey", "password", "privatekey", "token", "walletaddress")
@@ -28,6 +28,7 @@ SIZE_KEY = {
     "target": "base_size",
     "increment": "base_size",
     "percent_equity": "percent",
+    "score": "base_size",
     "volatility_target": "target_volatility",
 }
 
@@ -44,14 +45,6 @@ def contradictions(config: "Config", sections: Collection[str] | None = None) ->
         if sections is None or set(needs) <= set(sections)
         for found in rule(config)
     ]
-
-
-def _instruments(config: "Config") -> Iterator[Found]:
-    seen: dict[str, int] = {}
-    for i, instrument in enumerate(config.instruments):
-        first = seen.setdefault(instrument.symbol, i)
-        if first != i:
-            yield f"instruments.{i}.symbol", f"{instrument.symbol} is listed twice"
 
 
 def _feed(config: "Config") -> Iterator[Found]:
@@ -138,45 +131,6 @@ def _features(config: "Config") -> Iterator[Found]:
             yield key, f"{name} is a field of the bar; give the feature another name"
         elif name in RULE_WORDS:
             yield key, f"{name} is a word of the rule language; give the feature another name"
-
-
-def _model(config: "Config") -> Iterator[Found]:
-    model = config.model
-    if model.type == "sklearn" and model.sha256 is None and config.train is None:
-        yield "model.sha256", "is required: the file's SHA-256, as `trader train` prints it"
-    if isinstance(model, OutputRules):
-        yield from _output(model)
-    if getattr(model, "window", 1) > 1:
-        if getattr(model, "needs_position", False):
-            yield "model.needs_position", "has no meaning beside model.window: leave one out"
-        if getattr(model, "scope", "row") == "slice":
-            yield "model.scope", "slice has no meaning beside model.window: leave one out"
-
-
-def _output(model: OutputRules) -> Iterator[Found]:
-    """Rules of how a model's answer becomes an action."""
-    decide, threshold = model.decide, model.threshold
-    if decide is not None:
-        for name in ("classes", "threshold", "margin"):
-            if getattr(model, name) is not None:
-                yield f"model.{name}", "has no meaning beside model.decide: leave one of them out"
-        if decide.buy_above is None and decide.sell_below is None:
-            yield "model.decide", "needs buy_above, sell_below or both"
-        elif None not in (decide.buy_above, decide.sell_below):
-            assert decide.buy_above is not None
-            assert decide.sell_below is not None
-            if not (decide.sell_below <= decide.buy_above):
-                yield "model.decide.sell_below", "must not be above buy_above: both would hold"
-    if threshold is not None and threshold.model_dump() == dict.fromkeys(ACTING):
-        yield "model.threshold", "needs buy, sell or both"
-    if model.classes is not None:
-        actions = set(model.classes.values())
-        if not actions - {"HOLD"}:
-            yield "model.classes", "name no class that means BUY or SELL"
-        for name in ACTING:
-            wanted = threshold is not None and getattr(threshold, name) is not None
-            if wanted and name.upper() not in actions:
-                yield f"model.threshold.{name}", f"no class of model.classes means {name.upper()}"
 
 
 def _train(config: "Config") -> Iterator[Found]:
@@ -280,12 +234,14 @@ def _watchdog(config: "Config") -> Iterator[Found]:
 
 
 RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...] = (
-    (("instruments",), _instruments),
+    (("instruments",), instruments),
+    (("instruments", "risk"), own_limits),
+    (("instruments", "broker"), currencies),
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),
     (("features",), _features),
-    (("model", "train"), _model),
+    (("model", "train"), model_contradictions),
     (("train", "feed"), _train),
     (("position_sizing", "risk"), _sizing),
     (("risk", "instruments"), _risk),

@@ -1,12 +1,16 @@
 """Cash, positions and equity: the only writers of money.
 
-Law: after anything, equity = cash + Σ qty × mark, summed in config order. Realised P&L is gross
-of commission; commission leaves cash at the fill. The average price is that of the open lots, and
-of equal prices it is that price. What is below the tolerance of money is no profit and no loss.
+Law: after anything, equity = cash + Σ worth, summed in config order. What is held in the account's
+currency is worth qty × mark × multiplier. What is held in another is financed in that: its worth is
+its open P&L, only realised P&L moves cash, and both are converted at the last close of the rate.
+Realised P&L is gross of commission; commission leaves cash at the fill. The average price is that
+of the open lots, and of equal prices it is that price. What is below the tolerance of money is no
+profit and no loss.
 """
 
 import math
 
+from trader.core.exposure import worst_exposure
 from trader.core.jit import inlined
 from trader.core.rounding import money_noise, nearest_lot
 from trader.core.sessions import bar_row, session_cursor
@@ -16,6 +20,7 @@ from trader.core.sessions import bar_row, session_cursor
 def apply_fill(account, position, qty, price, commission, lot_size):
     """Book one execution of signed `qty` at `price`; returns the realised P&L (gross)."""
     held = position["qty"]
+    unit_value = position["unit_value"]
     if held == 0.0:
         position["entry_bar"] = position["bars"]
     realized = 0.0
@@ -25,8 +30,8 @@ def apply_fill(account, position, qty, price, commission, lot_size):
     else:
         closed = min(abs(qty), abs(held))
         sign = 1.0 if held > 0.0 else -1.0
-        realized = closed * (price - position["avg_price"]) * sign
-        if abs(realized) <= money_noise(closed * price):
+        realized = closed * (price - position["avg_price"]) * sign * unit_value
+        if abs(realized) <= money_noise(closed * price * unit_value):
             realized = 0.0  # and no −0 in the books
         if abs(qty) > abs(held):
             position["avg_price"] = price
@@ -39,7 +44,10 @@ def apply_fill(account, position, qty, price, commission, lot_size):
     position["realized_pnl"] += realized
     account["realized_pnl"] += realized
     account["commission"] += commission
-    account["cash"] -= qty * price + commission
+    if position["is_financed"] != 0:
+        account["cash"] += realized - commission
+    else:
+        account["cash"] -= qty * price * unit_value + commission
     account["executions"] += 1
     return realized
 
@@ -99,19 +107,52 @@ def average_range(position, bar, ranges, exits):
 
 
 @inlined
+def open_pnl(position):
+    """What closing a position at its mark would realise."""
+    moved = position["mark"] - position["avg_price"]
+    return position["qty"] * moved * position["unit_value"]
+
+
+@inlined
+def take_rates(book, rules):
+    """Value a unit of every symbol of another currency at the last close of its rate."""
+    for symbol in range(len(book.positions)):
+        rate = rules.instruments[symbol]["rate"]
+        if rate == 0:
+            continue
+        close = book.positions[abs(rate) - 1]["mark"]
+        if close > 0.0:
+            multiplier = rules.instruments[symbol]["multiplier"]
+            multiplier = multiplier if multiplier > 0.0 else 1.0
+            value = multiplier * close if rate > 0 else multiplier / close
+            book.positions[symbol]["unit_value"] = value
+
+
+@inlined
 def mark_to_market(account, positions):
     """Equity, gross exposure, peak and the worst losses, at the positions' marks."""
     value = 0.0
     exposure = 0.0
+    worst = 0.0
     for index in range(len(positions)):
-        held = positions[index]["qty"]
+        position = positions[index]
+        held = position["qty"]
+        own = 0.0
         if held != 0.0:
-            worth = held * positions[index]["mark"]
+            worth = held * position["mark"] * position["unit_value"]
+            own = abs(worth)
+            exposure += own
+            if position["is_financed"] != 0:
+                worth = open_pnl(position)
             value += worth
-            exposure += abs(worth)
+        if position["working_orders"] > 0:
+            own = worst_exposure(position)
+        position["exposure"] = own
+        worst += own
     equity = account["cash"] + value
     account["equity"] = equity
     account["gross_exposure"] = exposure
+    account["worst_exposure"] = worst
     if equity > account["peak_equity"]:
         account["peak_equity"] = equity
     loss = account["session_open_equity"] - equity

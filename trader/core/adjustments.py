@@ -58,7 +58,7 @@ def pay_dividend(book, rules, adjustment, out):
     held = book.positions[symbol]["qty"]
     if held != 0.0:
         account = book.account[0]
-        amount = held * adjustment["value"]
+        amount = held * adjustment["value"] * book.positions[symbol]["unit_value"]
         account["cash"] += amount
         what = (adjustment["ts_ns"], symbol, FLOW_DIVIDEND)
         write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
@@ -76,7 +76,8 @@ def pay_funding(book, adjustment, out):
     position = book.positions[symbol]
     if position["qty"] != 0.0:
         account = book.account[0]
-        amount = 0.0 - position["qty"] * position["mark"] * adjustment["value"]
+        worth = position["qty"] * position["mark"] * position["unit_value"]
+        amount = 0.0 - worth * adjustment["value"]
         account["cash"] += amount
         what = (adjustment["ts_ns"], symbol, FLOW_FUNDING)
         write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
@@ -109,8 +110,11 @@ def split(book, rules, adjustment, out):
         position["qty"] = kept
         flow = write_cashflow(account, what, 0.0, kept - held, ratio, out)
         if rest != 0.0:
-            amount = rest * position["mark"]
-            realized = rest * (position["mark"] - position["avg_price"])
+            unit_value = position["unit_value"]
+            amount = rest * position["mark"] * unit_value
+            realized = rest * (position["mark"] - position["avg_price"]) * unit_value
+            if position["is_financed"] != 0:
+                amount = realized
             account["cash"] += amount
             account["realized_pnl"] += realized
             position["realized_pnl"] += realized
@@ -189,12 +193,15 @@ def delist(book, rules, adjustment, out):
     order["kind"] = KIND_DELISTED
     order["closing"] = 0.0 - held
     order["filled_qty"] = 0.0 - held
-    order["filled_notional"] = abs(held * price)
+    order["filled_notional"] = abs(held * price * position["unit_value"])
     basis = (price, adjustment["ts_ns"], 0.0)
     executions = account["executions"]
     realized = accounting.apply_fill(account, position, 0.0 - held, price, 0.0, lot_size)
     account["executions"] = executions  # it is none of ours to be reviewed
     what = (adjustment["ts_ns"], symbol, FLOW_DELISTED)
-    write_fill(account, order, basis, (0.0 - held, price, 0.0, realized), out)
-    write_cashflow(account, what, held * price, 0.0 - held, price, out)
+    write_fill(account, position, order, basis, (0.0 - held, price, 0.0, realized), out)
+    amount = held * price * position["unit_value"]
+    if position["is_financed"] != 0:
+        amount = realized
+    write_cashflow(account, what, amount, 0.0 - held, price, out)
     orders.recount(account, position, table, lot_size, out)

@@ -71,6 +71,8 @@ def take_slice(book, rules, inputs, start, stop, out):
             accounting.average_range(position, bar, book.ranges[symbol], rules.exits[0])
         accounting.mark_position(position, bar, book.volumes[symbol], book.returns[symbol])
         position["session"] = account["session"]
+    if rules.broker[0]["converts"] != 0:
+        accounting.take_rates(book, rules)
     accounting.mark_to_market(account, book.positions)
     watch_limits(book, rules, inputs.bars[start:stop], out)
     if financing.is_below_maintenance(account, rules.broker[0]):
@@ -167,11 +169,11 @@ def close_out(book, rules, symbol, out):
     order["closing"] = qty
     basis = (position["mark"], account["ts_ns"], position["volume"])
     price = execution.fill_price(broker, qty, basis, position, instrument)
-    commission = execution.charge_commission(broker, order, qty, price)
+    commission = execution.charge_commission(broker, order, qty, price * position["unit_value"])
     realized = accounting.apply_fill(
         account, position, qty, price, commission, instrument["lot_size"]
     )
-    write_fill(account, order, basis, (qty, price, commission, realized), out)
+    write_fill(account, position, order, basis, (qty, price, commission, realized), out)
     orders.recount(account, position, table, instrument["lot_size"], out)
     accounting.mark_to_market(account, book.positions)
 

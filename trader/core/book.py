@@ -54,7 +54,7 @@ class Book(NamedTuple):
 class Rules(NamedTuple):
     """Everything that does not change during a run. Where no length is given, it is one."""
 
-    limits: np.ndarray  # LIMITS
+    limits: np.ndarray  # LIMITS: of all; where any symbol has its own, then a row per symbol
     sizing: np.ndarray  # SIZING
     broker: np.ndarray  # BROKER
     instruments: np.ndarray  # INSTRUMENT, (symbols,)
@@ -109,6 +109,11 @@ def new_book(rules: Rules) -> Book:
     for field in ("bid", "ask", "spread"):
         book.positions[field] = np.nan
     book.positions["exit_bar"] = NEVER
+    multipliers = rules.instruments["multiplier"]
+    in_account_currency = rules.instruments["rate"] == 0
+    book.positions["is_financed"] = ~in_account_currency
+    values = np.where(multipliers > 0.0, multipliers, 1.0)
+    book.positions["unit_value"] = np.where(in_account_currency, values, 0.0)
     return book
 
 

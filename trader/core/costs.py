@@ -67,7 +67,8 @@ def affordable_size(broker, position, order, money):
     whole order are paid from the money. +inf never, 0 without a price.
     """
     side, closed, margin = order
-    price = abs(expected_price(broker, position, side))
+    mark = abs(position["mark"]) * position["unit_value"]
+    price = abs(expected_price(broker, position, side)) * position["unit_value"]
     fixed = max(broker["commission_minimum"], 0.0)
     per_unit = 0.0
     if broker["commission_type"] == COMMISSION_BPS:
@@ -78,7 +79,7 @@ def affordable_size(broker, position, order, money):
         fixed = max(fixed, broker["commission_value"])
     if not (price > 0.0 and price + per_unit < math.inf):
         return 0.0
-    money -= closed * abs(price - abs(position["mark"]))  # what closes does so at a loss
-    needed = margin * price + (1.0 - margin) * abs(price - abs(position["mark"]))
+    money -= closed * abs(price - mark)  # what closes does so at a loss
+    needed = margin * price + (1.0 - margin) * abs(price - mark)
     by_size = (money - closed * per_unit) / (needed + per_unit)
     return max(min(by_size, (money - fixed) / needed), 0.0)

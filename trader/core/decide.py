@@ -20,6 +20,7 @@ from trader.core import (
 from trader.core.book import DECISIONS
 from trader.core.costs import affordable_size, quoted_price
 from trader.core.jit import inlined, outlined
+from trader.core.limits import limits_of
 from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -76,9 +77,9 @@ def decide(book, rules, inputs, index, out):
         qty, kind = flattening_qty(position), KIND_LIQUIDATION
     elif account["trading_state"] == REDUCING and is_flattening(account, limits):
         qty, kind = flattening_qty(position), KIND_FLATTEN
-    elif is_held_too_long(position, rules.exits[0]):
+    elif exits.is_held_too_long(position, rules.exits[0]):
         qty, kind = flattening_qty(position), KIND_MAX_HOLDING
-        qty = within_order_size(rules, position, qty, rules.instruments[symbol]["lot_size"])
+        qty = within_order_size(rules, symbol, position, qty)
     elif action != HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
     row = out.counts[DECISIONS]
@@ -127,15 +128,6 @@ def is_flattening(account, limits):
 
 
 @inlined
-def is_held_too_long(position, rules):
-    """Whether a position has been held for as many bars as the exits allow."""
-    most = rules["max_holding_bars"]
-    if most == 0 or position["qty"] == 0.0:
-        return False
-    return position["bars"] - position["entry_bar"] >= most
-
-
-@inlined
 def is_naked(account, position, rules):
     """Whether what is held lacks an exit: after a restart, a re-arm, a refusal by the gate."""
     if position["exits"] >= rules["legs"] or account["trading_state"] == HALTED:
@@ -156,11 +148,11 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     Orders of the other side are withdrawn before.
     """
     position = book.positions[symbol]
-    size, limit_price, stop, target = asked
+    size, limit_price, stop, target, score = asked
     if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
         return 0.0, REQUEST_INVALID, 0.0
     if size != size:
-        size = wanted_size(book, rules, symbol)
+        size = wanted_size(book, rules, symbol, score)
     qty, reason = asked_qty(rules, symbol, action, position, size)
     if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
         qty, reason = asked_qty(rules, symbol, action, position, size)
@@ -173,8 +165,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
         refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
         if refusal != NONE:
             qty, reason = closing, refusal
-    lot_size = rules.instruments[symbol]["lot_size"]
-    return within_order_size(rules, position, qty, lot_size), reason, size
+    return within_order_size(rules, symbol, position, qty), reason, size
 
 
 @inlined
@@ -236,11 +227,13 @@ def entry_refusal(book, rules, symbol, sign, terms):
 
 
 @inlined
-def wanted_size(book, rules, symbol):
+def wanted_size(book, rules, symbol, score):
     """Size ≥ 0 a full position should have now; NaN where volatility is needed and unknown."""
     settings = rules.sizing[0]
     position = book.positions[symbol]
     mode = settings["mode"]
+    if mode == sizing.SCORE:
+        return sizing.scored_size(settings, score)
     if mode != PERCENT_EQUITY and mode != VOLATILITY_TARGET:
         return settings["base_size"]
     equity = book.account[0]["equity"]
@@ -252,23 +245,25 @@ def wanted_size(book, rules, symbol):
         value = throttle.volatility(
             book.returns[symbol], position["bars"], settings["volatility_window"]
         )
-    return sizing.target_size(settings, equity, position["mark"], affordable, value)
+    worth = position["mark"] * position["unit_value"]  # of a unit
+    return sizing.target_size(settings, equity, worth, affordable, value)
 
 
 @inlined
-def within_order_size(rules, position, qty, lot_size):
+def within_order_size(rules, symbol, position, qty):
     """A purely closing request cut to the order size limits, so that no position is stuck.
 
     A limit on the size of one order must not make a larger position impossible to leave: the
     rest is asked for again on the next bar.
     """
-    limits = rules.limits[0]
+    limits = limits_of(rules, symbol)
     largest = limits["max_order_size"]
-    price = abs(quoted_price(position, qty))
+    price = abs(quoted_price(position, qty)) * position["unit_value"]
     if limits["max_order_notional"] < math.inf and price > 0.0:
         largest = min(largest, limits["max_order_notional"] / price)
     if is_size_within(abs(qty), largest) or sizing.closing_qty(position, qty) != qty:
         return qty
+    lot_size = rules.instruments[symbol]["lot_size"]
     return lots_down(largest if qty > 0.0 else 0.0 - largest, lot_size)
 
 

@@ -69,10 +69,13 @@ def fill_price(broker, qty, basis, position, instrument):
 
 
 @inlined
-def charge_commission(broker, order, qty, price):
-    """Commission of this fill: that of the whole order so far, less what it already paid."""
+def charge_commission(broker, order, qty, unit_price):
+    """Commission of this fill: that of the whole order so far, less what it already paid.
+
+    `unit_price` is what a unit is worth, in account currency.
+    """
     order["filled_qty"] += qty
-    order["filled_notional"] += abs(qty * price)
+    order["filled_notional"] += abs(qty * unit_price)
     total = commission_amount(broker, abs(order["filled_qty"]), order["filled_notional"])
     charged = max(total - order["commission"], 0.0)
     order["commission"] += charged

@@ -105,6 +105,15 @@ def exits_refusal(book, rules, symbol, sign, terms):
 
 
 @inlined
+def is_held_too_long(position, rules):
+    """Whether a position has been held for as many bars as the exits allow."""
+    most = rules["max_holding_bars"]
+    if most == 0 or position["qty"] == 0.0:
+        return False
+    return position["bars"] - position["entry_bar"] >= most
+
+
+@inlined
 def legs_wanted(rules, stop, target):
     """How many exits an entry gets whose request gives these prices (NaN if not)."""
     exits = rules.exits[0]

@@ -7,6 +7,8 @@ below zero either. With an initial margin that part of it is no more than equity
 
 import math
 
+import numpy as np
+
 from trader.core.costs import affordable_size, commission_amount, expected_price
 from trader.core.jit import inlined
 from trader.core.rounding import is_money_within, lots_down, nearest_lot
@@ -46,16 +48,38 @@ def closed_size(position, qty):
 
 
 @inlined
-def exposure_of_others(positions, symbol):
-    """Σ worst-case notional of every symbol but `symbol`, in config order."""
+def worst_exposure(position):
+    """Notional of a position while what works fills one side first, at its mark."""
+    long_side = abs(position["qty"] + position["working_buy"])
+    short_side = abs(position["qty"] - position["working_sell"])
+    return max(long_side, short_side) * abs(position["mark"]) * position["unit_value"]
+
+
+@inlined
+def count_exposure(account, position):
+    """Keep the account's sum of worst cases true after a change of what is held or works.
+
+    Every mark sums it anew, so float dust of a slice ends with it.
+    """
+    others = account["worst_exposure"] - position["exposure"]
+    position["exposure"] = worst_exposure(position)
+    account["worst_exposure"] = others + position["exposure"]
+
+
+def sum_exposure(book):
+    """Write the worst cases of a book that was filled in by hand."""
     total = 0.0
-    for index in range(len(positions)):
-        if index != symbol:
-            position = positions[index]
-            long_side = abs(position["qty"] + position["working_buy"])
-            short_side = abs(position["qty"] - position["working_sell"])
-            total += max(long_side, short_side) * abs(position["mark"])
-    return total
+    with np.errstate(invalid="ignore"):  # an unknown price is NaN, which denies
+        for position in book.positions:
+            position["exposure"] = worst_exposure(position)
+            total += position["exposure"]
+    book.account[0]["worst_exposure"] = total
+
+
+@inlined
+def exposure_of_others(book, symbol):
+    """Σ worst-case notional of every symbol but `symbol`."""
+    return book.account[0]["worst_exposure"] - book.positions[symbol]["exposure"]
 
 
 @inlined
@@ -74,19 +98,20 @@ def check_concentration(book, rules, symbol, qty):
     size = abs(worst_qty(position, qty))
     if not (equity > 0.0):
         return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
-    notional = size * abs(position["mark"])
+    mark = abs(position["mark"]) * position["unit_value"]
+    notional = size * mark
     if not is_money_within(notional, limits["max_position_concentration"] * equity):
         return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
     margin = initial_margin(limits, broker)
     if limits["max_gross_exposure"] == math.inf and margin == 0.0:
         return PASSED
-    others = exposure_of_others(book.positions, symbol)
+    others = exposure_of_others(book, symbol)
     gross = others + notional
     if not is_money_within(gross, limits["max_gross_exposure"] * equity):
         return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
     if margin > 0.0:
-        price = abs(expected_price(broker, position, qty))
-        moved = abs(price - abs(position["mark"]))
+        price = abs(expected_price(broker, position, qty)) * position["unit_value"]
+        moved = abs(price - mark)
         closed = closed_size(position, qty)
         needed = margin * (others + size * price)
         needed += commission_amount(broker, abs(qty), abs(qty) * price) + closed * moved
@@ -123,7 +148,7 @@ def payable_qty(book, rules, symbol, qty):
     side = 1.0 if qty > 0.0 else -1.0
     before = qty_before(position, qty)
     margin = initial_margin(rules.limits[0], broker)
-    money = book.account[0]["equity"] - margin * exposure_of_others(book.positions, symbol)
+    money = book.account[0]["equity"] - margin * exposure_of_others(book, symbol)
     size = affordable_size(broker, position, (side, 0.0 - before * side, margin), money)
     for spare in range(2):  # a lot less where costs round against it
         part = lots_down(size - before * side, lot_size) - spare * lot_size

@@ -44,7 +44,7 @@ def charge_time(book, rules, elapsed_ns, is_new_session, out):
     for symbol in range(len(book.positions)):
         position = book.positions[symbol]
         if position["qty"] < 0.0:
-            notional = abs(position["qty"] * position["mark"])
+            notional = abs(position["qty"] * position["mark"]) * position["unit_value"]
             position["borrow_due"] += notional * broker["borrow_rate"] * years
     if not is_new_session:
         return
@@ -118,4 +118,5 @@ def approve_liquidation(book, rules, symbol, decision):
 @inlined
 def unclosed_notional(position):
     """Worth ≥ 0 of the part of a position that no working order closes yet."""
-    return abs(sizing.closing_qty(position, 0.0 - position["qty"]) * position["mark"])
+    size = abs(sizing.closing_qty(position, 0.0 - position["qty"]))
+    return size * abs(position["mark"]) * position["unit_value"]

@@ -13,6 +13,7 @@ opens, and it ends when there is nothing left that it could close.
 
 import math
 
+from trader.core.exposure import count_exposure
 from trader.core.jit import inlined, outlined
 from trader.core.rounding import nearest_lot
 from trader.core.rows import write_event, write_order, write_order_event
@@ -205,6 +206,7 @@ def recount(account, position, orders, lot_size, out):
             orders[kept] = orders[index]
         kept += 1
     position["working_orders"] = kept
+    count_exposure(account, position)
 
 
 @inlined

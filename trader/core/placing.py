@@ -7,6 +7,7 @@ model gave a limit price for it.
 import math
 
 from trader.core import orders, sizing
+from trader.core.exposure import count_exposure
 from trader.core.jit import inlined
 from trader.core.rounding import tick_against
 from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
@@ -56,6 +57,7 @@ def enter(book, rules, symbol, terms, leg):
     position = book.positions[symbol]
     order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
     orders.add_working(position, qty)
+    count_exposure(book.account[0], position)
     order["symbol"] = symbol
     account = book.account[0]
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
@@ -95,11 +97,12 @@ def dress(order, rules, symbol, position, terms):
 
 @inlined
 def asked_beside(inputs, index):
-    """(size, limit_price, stop_loss, take_profit) that came with an action; NaN where not."""
+    """(size, limit_price, stop_loss, take_profit, score) beside an action; NaN where not."""
     if len(inputs.requests) == 0:
-        return math.nan, math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, math.nan, math.nan
     asked = inputs.requests[index]
-    return asked["size"], asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+    prices = asked["limit_price"], asked["stop_loss"], asked["take_profit"]
+    return asked["size"], prices[0], prices[1], prices[2], asked["score"]
 
 
 @inlined

@@ -11,6 +11,7 @@ import math
 from trader.core import accounting, financing, risk, sizing
 from trader.core.book import DECISIONS, EQUITIES
 from trader.core.jit import inlined
+from trader.core.limits import limits_of
 from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
 
 BUY = int(TradingAction.BUY)
@@ -53,12 +54,13 @@ def can_be_quiet(book, rules, inputs):
         and account["trading_state"] == ACTIVE
         and not (limits["kill_volatility"] < math.inf)
         and account["executions"] < limits["max_executions_without_review"]
-        and abs(position["qty"]) <= limits["max_position_size"]
+        and abs(position["qty"]) <= limits_of(rules, 0)["max_position_size"]
         and account["session_cursor"] < len(rules.sessions)
         and len(inputs.requests) == 0
         and exits["legs"] == 0
         and exits["max_holding_bars"] == 0
         and exits["cooldown_bars"] == 0
+        and rules.broker[0]["converts"] == 0
         and book.carry[0]["adjustments"] == len(rules.adjustments)
         and (position["qty"] == 0.0 or not is_financed(rules.broker[0]))
     )

@@ -21,6 +21,7 @@ import math
 from trader.core.costs import quoted_price
 from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
 from trader.core.jit import inlined
+from trader.core.limits import limits_of
 from trader.core.markethours import check_market_hours
 from trader.core.rounding import (
     is_lot_multiple,
@@ -55,6 +56,7 @@ PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
 WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
 NO_QUOTE = int(Reason.NO_QUOTE)
+NO_RATE = int(Reason.NO_RATE)
 POSITION_LIMIT = int(Reason.POSITION_LIMIT)
 POSITION_NOTIONAL_LIMIT = int(Reason.POSITION_NOTIONAL_LIMIT)
 ORDER_SIZE_LIMIT = int(Reason.ORDER_SIZE_LIMIT)
@@ -141,6 +143,8 @@ def check_parameters(position, qty, rules, symbol):
         return WORKING_ORDERS_FULL, float(position["working_orders"]), float(MAX_WORKING_ORDERS)
     if rules.broker[0]["slippage_type"] == HALF_SPREAD and not (position["spread"] >= 0.0):
         return NO_QUOTE, 0.0, 0.0
+    if not (position["unit_value"] > 0.0):
+        return NO_RATE, 0.0, 0.0
     return PASSED
 
 
@@ -171,7 +175,7 @@ def check_position_size(position, qty, limits):
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
         return POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * abs(position["mark"])
+    notional = size * abs(position["mark"]) * position["unit_value"]
     if not is_money_within(notional, limits["max_position_notional"]):
         return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
     return PASSED
@@ -183,7 +187,7 @@ def check_order_size(position, qty, limits):
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
         return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * abs(quoted_price(position, qty))
+    notional = size * abs(quoted_price(position, qty)) * position["unit_value"]
     if not is_money_within(notional, limits["max_order_notional"]):
         return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
     return PASSED
@@ -211,10 +215,10 @@ def opening_verdict(book, rules, symbol, qty):
     verdict = check_permission(account, position, rules.instruments[symbol], limits)
     if verdict[0] != NONE:
         return verdict
-    verdict = check_position_size(position, qty, limits)
+    verdict = check_position_size(position, qty, limits_of(rules, symbol))
     if verdict[0] != NONE:
         return verdict
-    verdict = check_order_size(position, qty, limits)
+    verdict = check_order_size(position, qty, limits_of(rules, symbol))
     if verdict[0] != NONE:
         return verdict
     verdict = check_losses(account, limits)
@@ -248,7 +252,7 @@ def pre_trade(book, rules, symbol, qty, closing):
         if kept[0] != NONE and kept[0] != TRIMMED_TO_CASH:
             approved = closing
     if approved != 0.0 and approved == closing:
-        reason, observed, limit = check_order_size(position, approved, rules.limits[0])
+        reason, observed, limit = check_order_size(position, approved, limits_of(rules, symbol))
         if reason != NONE:
             return 0.0, reason, observed, limit
     if approved != 0.0:

@@ -86,9 +86,10 @@ def write_cashflow(account, what, amount, qty, value, out):
 
 
 @inlined
-def write_fill(account, order, basis, execution_values, out):
+def write_fill(account, position, order, basis, execution_values, out):
     """Append a FILL row; returns it. `execution_values` is (qty, price, commission, P&L)."""
     qty, price, commission, realized = execution_values
+    unit_value = position["unit_value"]
     row = out.counts[FILLS]
     out.counts[FILLS] = row + 1
     fill = out.fills[row]
@@ -98,12 +99,13 @@ def write_fill(account, order, basis, execution_values, out):
     fill["qty"] = qty
     fill["price"] = price
     fill["commission"] = commission
-    fill["slippage"] = (price - basis[0]) * qty + 0.0
+    fill["slippage"] = (price - basis[0]) * qty * unit_value + 0.0
     fill["realized_pnl"] = realized
     fill["best_price"] = price
     fill["symbol"] = order["symbol"]
     fill["flags"] = 0
     fill["leg"] = order["leg"]
     fill["kind"] = order["kind"]
+    fill["unit_value"] = unit_value
     account["next_fill_id"] += 1
     return fill

@@ -180,7 +180,11 @@ class Reason(IntEnum):
     BANKRUPT = 163  # equity below zero: the run ends
     # why an order closes although the model did not ask for it
     MAX_HOLDING = 126
+    FILTERED = 195  # model.filter did not want the action
     ORDER_UNKNOWN = 127  # an order of the symbol has left or not: the broker has not said
+    # currencies
+    NO_RATE = 170  # no close yet of the symbol that its currency is converted at
+    NO_SCORE = 171  # the action came without the score that sizes it
 
 
 class ThrottleStage(IntFlag):
@@ -200,6 +204,7 @@ class SizingMode(IntEnum):
     INCREMENT = 1
     PERCENT_EQUITY = 2
     VOLATILITY_TARGET = 3
+    SCORE = 4
 
 
 class OnBreach(IntEnum):
@@ -420,6 +425,8 @@ INSTRUMENT = _record(
     ("lot_size", "<f8"),
     ("restricted", "<i8"),
     ("allow_negative_prices", "<i8"),  # prices may be 0 or less
+    ("multiplier", "<f8"),  # units of its currency that a price of 1 is worth; 0 is 1
+    ("rate", "<i8"),  # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
 )
 
 LIMITS = _record(  # +inf where the config says `none`
@@ -457,6 +464,7 @@ SIZING = _record(
     ("percent", "<f8"),  # fraction of equity
     ("target_volatility", "<f8"),  # annualised fraction of equity
     ("max_leverage", "<f8"),
+    ("floor", "<f8"),  # of `base_size` at a score of 0
     ("rebalance_threshold", "<f8"),  # +inf: a position of the right sign is left alone
     ("annualisation", "<f8"),  # sqrt(bars per year)
     ("volatility_window", "<i8"),
@@ -476,6 +484,7 @@ BROKER = _record(
     ("period_ns", "<i8"),
     ("intrabar", "<i8"),  # Intrabar
     ("limit_fill", "<i8"),  # LimitFill
+    ("converts", "<i8"),  # whether any instrument has a rate
     ("initial_margin", "<f8"),  # of notional, to open; 0: no margin account
     ("maintenance_margin", "<f8"),  # of notional; 0: nothing is liquidated
     ("borrow_rate", "<f8"),  # a year
@@ -515,7 +524,8 @@ ACCOUNT = _record(
     ("peak_equity", "<f8"),
     ("realized_pnl", "<f8"),  # gross of commission
     ("commission", "<f8"),
-    ("gross_exposure", "<f8"),  # Σ |qty| × mark
+    ("gross_exposure", "<f8"),  # Σ |qty| × mark × unit value
+    ("worst_exposure", "<f8"),  # Σ of the positions' `exposure`
     ("worst_daily_loss", "<f8"),
     ("worst_drawdown_frac", "<f8"),
     ("ts_ns", "<i8"),  # close of the last slice
@@ -561,6 +571,9 @@ POSITION = _record(
     ("calm_high", "<f8"),
     ("trail_best", "<f8"),  # beyond it a trailing stop moves
     ("delisted", "<i8"),
+    ("unit_value", "<f8"),  # account currency that a price of 1 is worth; 0 until it is known
+    ("exposure", "<f8"),  # most that it is worth while what works fills one side first
+    ("is_financed", "<i8"),  # of another currency: only its profit reaches cash
     ("margin_call", "<i8"),  # to be closed by the decision of this slice
     ("borrow_due", "<f8"),  # fee that ran up since the last roll of the session
 )
@@ -612,6 +625,7 @@ FILL = _record(
     ("flags", "<i4"),  # FillFlag bits
     ("leg", "<i4"),  # Leg
     ("kind", "<i4"),  # OrderKind
+    ("unit_value", "<f8"),  # of the position at that instant; not digested
 )
 
 DECISION = _record(

@@ -8,6 +8,7 @@ import math
 
 from trader.core import accounting, execution, exits, orders, venue
 from trader.core.jit import inlined, outlined
+from trader.core.limits import limits_of
 from trader.core.rounding import lots_down
 from trader.core.rows import write_fill
 from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
@@ -77,12 +78,16 @@ def settle(book, rules, bar, out):
         if qty != 0.0:
             capacity -= abs(qty)
             price = execution.fill_price(broker, qty, basis, position, instrument)
-            commission = execution.charge_commission(broker, order, qty, price)
+            commission = execution.charge_commission(
+                broker, order, qty, price * position["unit_value"]
+            )
             held = position["qty"]
             realized = accounting.apply_fill(
                 account, position, qty, price, commission, instrument["lot_size"]
             )
-            fill = write_fill(account, order, basis, (qty, price, commission, realized), out)
+            fill = write_fill(
+                account, position, order, basis, (qty, price, commission, realized), out
+            )
             if order["closing"] != 0.0 and held * qty >= 0.0:
                 fill["kind"] = KIND_ENTRY  # the rest of a reversal
         end_of_bar(account, order, out)
@@ -233,7 +238,7 @@ def execute(book, rules, order, terms, out):
     ):
         orders.end_order(account, order, PRICE_COLLAR, out)
         return 0.0
-    most = rules.limits[0]["max_order_size"]
+    most = limits_of(rules, symbol)["max_order_size"]
     if is_exit and most < math.inf:  # a larger position leaves in pieces, a bar each
         room = min(room, lots_down(most, instrument["lot_size"]))
     qty = execution.fill_qty(order, room, instrument["lot_size"])
@@ -243,12 +248,12 @@ def execute(book, rules, order, terms, out):
     if order["type"] == LIMIT or order["type"] == STOP_LIMIT:
         limit = order["limit_price"]
         price = min(price, limit) if qty > 0.0 else max(price, limit)
-    commission = execution.charge_commission(broker, order, qty, price)
+    commission = execution.charge_commission(broker, order, qty, price * position["unit_value"])
     held = position["qty"]
     realized = accounting.apply_fill(
         account, position, qty, price, commission, instrument["lot_size"]
     )
-    fill = write_fill(account, order, basis, (qty, price, commission, realized), out)
+    fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
     if order["closing"] != 0.0 and held * qty >= 0.0:
         fill["kind"] = KIND_ENTRY  # the rest of a reversal
     if is_inside:

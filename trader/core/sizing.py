@@ -13,12 +13,14 @@ from trader.core.schema import Reason, SizingMode, TradingAction
 BUY = int(TradingAction.BUY)
 TARGET = int(SizingMode.TARGET)
 INCREMENT = int(SizingMode.INCREMENT)
+SCORE = int(SizingMode.SCORE)
 PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
 NONE = int(Reason.NONE)
 AT_TARGET = int(Reason.AT_TARGET)
 SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
+NO_SCORE = int(Reason.NO_SCORE)
 NO_VOLATILITY = int(Reason.NO_VOLATILITY)
 
 
@@ -52,6 +54,13 @@ def target_size(sizing, equity, price, affordable, volatility):
 
 
 @inlined
+def scored_size(sizing, score):
+    """`base_size` × (floor + (1 − floor) × |score|), a score above 1 counting as 1; NaN without."""
+    share = min(abs(score), 1.0) if score == score else math.nan
+    return sizing["base_size"] * (sizing["floor"] + (1.0 - sizing["floor"]) * share)
+
+
+@inlined
 def is_within_threshold(off, threshold, target):
     """Whether a position that is `off` its target is left alone; a threshold of +inf does so."""
     return threshold == math.inf or is_size_within(off, threshold * abs(target))
@@ -67,6 +76,8 @@ def requested_qty(action, sizing, position, size, lot_size):
     """
     current = position["qty"] + position["working_buy"] - position["working_sell"]
     if not (size >= 0.0):
+        if sizing["mode"] == SCORE:
+            return 0.0, NO_SCORE
         return 0.0, NO_VOLATILITY if position["mark"] > 0.0 else PRICE_NOT_POSITIVE
     sign = 1.0 if action == BUY else -1.0
     short_allowed = sizing["allow_short"] != 0

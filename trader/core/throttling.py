@@ -7,6 +7,7 @@ import math
 
 from trader.core import throttle
 from trader.core.jit import inlined
+from trader.core.limits import limits_of
 from trader.core.rows import write_throttle
 from trader.core.schema import Reason
 
@@ -20,7 +21,7 @@ CROSSED_BOOK = int(Reason.CROSSED_BOOK)
 def throttled(book, rules, symbol, order, out):
     """(qty, stage bits, reason, driver, limit) of `order` = (approved qty, its closing part)."""
     position = book.positions[symbol]
-    limits = rules.limits[0]
+    limits = limits_of(rules, symbol)
     lot_size = rules.instruments[symbol]["lot_size"]
     size = abs(order[0])
     closing = min(abs(order[1]), size)

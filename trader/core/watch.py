@@ -8,6 +8,7 @@ import math
 
 from trader.core import orders, risk, throttle, tradingstate
 from trader.core.jit import inlined, outlined
+from trader.core.limits import limits_of
 from trader.core.rounding import is_size_within
 from trader.core.rows import write_event, write_state_event
 from trader.core.schema import EventKind, Reason, TradingState
@@ -52,7 +53,7 @@ def watch_limits(book, rules, bars, out):
         symbol = bars[index]["symbol"]
         position = book.positions[symbol]
         size = abs(position["qty"])
-        most = limits["max_position_size"]
+        most = limits_of(rules, symbol)["max_position_size"]
         if not is_size_within(size, most):
             breach(book, rules, (tradingstate.HALT, POSITION_LIMIT, size, most), out)
         if limits["kill_volatility"] < math.inf:

@@ -20,7 +20,7 @@ from trader.core.book import NO_REQUESTS
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND, Reason, TradingAction
 from trader.engine.slices import Slice
 from trader.features.feature_set import FeatureSet, FeatureStream
-from trader.models.model import Model, predict_rows
+from trader.models.model import Model, Prediction, predict_rows
 from trader.models.model_rows import PLAIN, RowMemory, shape_of_model
 from trader.models.worker import AskedModel
 
@@ -111,16 +111,25 @@ class LiveSignals:
         """See `Signals`."""
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(self._pool, self._all_features, slices)
-        pairs = zip(slices, made, strict=True)
-        return [await self._answer(one, *features) for one, features in pairs]
-
-    async def _answer(self, one: Slice, matrix: np.ndarray, sha: str) -> Answer:
-        bars = one.bars
+        asked = [
+            (self._stream.prices.take(one.bars), self._memory.take(one.bars, matrix, one.held))
+            for one, (matrix, _) in zip(slices, made, strict=True)
+        ]
         began_ns = self._now_ns()
-        actions, reasons, requests = await self.model.predict(
-            self._stream.prices.take(bars), self._memory.take(bars, matrix, one.held)
-        )
+        if len(asked) == 1:
+            said = [await self.model.predict(*asked[0])]
+        else:
+            said = await self.model.predict_all(asked)
         now_ns = self._now_ns()
+        took_ns = (now_ns - began_ns) // len(asked)
+        told = zip(slices, said, made, strict=True)
+        return [
+            self._answer(one, one_said, now_ns, (sha, took_ns)) for one, one_said, (_, sha) in told
+        ]
+
+    def _answer(self, one: Slice, said: Prediction, now_ns: int, facts: tuple[str, int]) -> Answer:
+        bars = one.bars
+        actions, reasons, requests = said
         if one.quarantined:
             bad = np.isin(bars["symbol"], one.quarantined) & (reasons == Reason.NONE)
             actions, reasons = overruled(actions, reasons, bad, Reason.DATA_INVALID)
@@ -131,7 +140,7 @@ class LiveSignals:
             self._is_live = True  # what is to come is of now, and its silence counts
         elif one.due_ns is not None and self._is_stale(one.due_ns, now_ns):
             actions, reasons = overruled(actions, reasons, own, Reason.DATA_STALE)
-        return Answer(actions, reasons, requests, sha, now_ns - began_ns)
+        return Answer(actions, reasons, requests, *facts)
 
     def _is_stale(self, due_ns: int, now_ns: int) -> bool:
         """Whether a slice is too old to act on. Before the first that is not, it is history."""

@@ -61,6 +61,11 @@ class RunRecord:
         return rows[np.argsort(rows["order_id"], kind="stable")]
 
     @property
+    def fees_due(self) -> float:
+        """Fees and interest that have run up and are not paid yet."""
+        return float(self.book.positions["borrow_due"].sum() + self.book.carry[0]["interest_due"])
+
+    @property
     def orders(self) -> int:
         """Orders that left the decision step."""
         return int(self.book.account[0]["next_order_id"]) - 1

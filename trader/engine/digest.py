@@ -4,10 +4,10 @@ Law: two runs over the same bars have one digest exactly when every decision, fi
 equity are equal to the bit. It is taken as rows come, in whatever portions: portions do not
 change it.
 
-Digested are: every fill; every decision that asked for an order; of every decision its action
-and its reason; of every slice its equity. What is left out follows from these and the bars
-(cash moves by fills alone; a decision that asked for nothing is zero but for its time), and made
-up most of the bytes.
+Digested are: every fill but for its unit value; every decision that asked for an order; of every
+decision its action and its reason; of every slice its equity. What is left out follows from these
+and the bars (cash moves by fills alone; a decision that asked for nothing is zero but for its
+time), and made up most of the bytes.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from trader.core.schema import CORE_VERSION, DECISION, FILL, TradingAction
 STREAMS = ("requests", "outcomes", "fills", "equity")
 ACTIONS = len(TradingAction)
 ROWS_WORTH_A_THREAD = 4_096
+DIGESTED_FILL = np.dtype([field for field in FILL.descr if field[0] != "unit_value"])
 
 
 @jit
@@ -46,13 +47,15 @@ class DigestRoom:
         self.requests = np.empty(rows, DECISION)
         self.outcomes = np.empty(rows, np.int16)
         self.values = np.empty(rows, np.float64)
-        self.fills = np.empty(0, FILL)
+        self.fills = np.empty(0, DIGESTED_FILL)
         self.used = (0, 0, 0)
 
     def take(self, decisions: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
         """Copy what is digested of the rows."""
         count = pack(decisions, equity, (self.requests, self.outcomes, self.values))
-        self.fills = fills.copy()
+        self.fills = np.empty(len(fills), DIGESTED_FILL)
+        for name in DIGESTED_FILL.names or ():
+            self.fills[name] = fills[name]
         self.used = (count, len(decisions), len(equity))
 
 

@@ -91,16 +91,18 @@ class Narrator:
             return
         for event in events[events["kind"] == EventKind.LIMIT_BREACH]:
             reason = Reason(int(event["reason"]))
-            policy = (
-                OnBreach(int(limits[POLICIES[reason]])) if reason in POLICIES else OnBreach.KILL
-            )
+            policy = OnBreach.KILL.name
+            if reason in POLICIES:
+                policy = OnBreach(int(limits[POLICIES[reason]])).name
+            elif reason == Reason.MARGIN_CALL:
+                policy = OrderKind.LIQUIDATION.name
             self._hooks.emit(
                 "limit_breach",
                 timestamp=iso_utc(int(event["ts_ns"])),
                 reason=reason.name,
                 observed=finite(event["value"]),
                 limit=finite(event["limit"]),
-                policy=policy.name.lower(),
+                policy=policy.lower(),
             )
 
     def bar_named(self, refused: RefusedBar) -> Details:

@@ -37,7 +37,7 @@ from trader.models.model_rows import shape_of_model
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 # reasons that come out of the batch path itself
-OWN = (int(Reason.NONE), int(Reason.WARMUP), int(Reason.BELOW_THRESHOLD))
+OWN = tuple(map(int, (Reason.NONE, Reason.WARMUP, Reason.BELOW_THRESHOLD, Reason.FILTERED)))
 STOPS = ("ORDER_ABORTED", "CANCEL_INTENT", "KILL")  # what a backtest cannot know of
 READ = ("RUN_START", "BAR", "ACTION", "DECISION", "FILL", *STOPS)
 

@@ -24,6 +24,7 @@ from trader.engine.replay import Replayer, begin_fold
 from trader.engine.run_facts import RunFacts
 from trader.journal import entries as build
 from trader.journal.log import Journal
+from trader.journal.readback import snapshot_state
 from trader.journal.records import Entry, JournalError, Record
 from trader.journal.store import newest_record, read_records
 
@@ -75,6 +76,7 @@ def newest_snapshot(path: Path) -> Record | None:
 def _is_usable(record: Record) -> bool:
     try:
         _facts_of(record, [])
+        snapshot_state(record)
     except (JournalError, LookupError, ValueError, TypeError, AttributeError):
         return False
     return True

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from trader.config.instrument_rules import rate_of
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.core.schema import (
@@ -60,7 +61,7 @@ def or_inf(value: float | None) -> float:
 def build_rules(config: Config, sessions: np.ndarray) -> Rules:
     """The rules of a run as the core's records."""
     return Rules(
-        limits=_limits(config),
+        limits=_limits_of_all(config),
         sizing=_sizing(config),
         broker=_broker(config),
         instruments=_instruments(config),
@@ -69,6 +70,20 @@ def build_rules(config: Config, sessions: np.ndarray) -> Rules:
         exits=_exits(config),
         adjustments=load_adjustments(config, sessions),
     )
+
+
+def _limits_of_all(config: Config) -> np.ndarray:
+    """The limits of `risk`, and where an instrument has its own, a row for each of them."""
+    limits = _limits(config)
+    if all(instrument.own_limits == {} for instrument in config.instruments):
+        return limits
+    rows = np.repeat(limits, 1 + len(config.instruments))
+    for row, instrument in zip(rows[1:], config.instruments, strict=True):
+        for name, value in instrument.own_limits.items():
+            scale = config.risk.pilot_scale if name in SCALED_BY_PILOT else 1.0
+            off = 0.0 if name == "min_order_size" else math.inf
+            row[name] = off if value is None else value * scale
+    return rows
 
 
 def _limits(config: Config) -> np.ndarray:
@@ -99,6 +114,7 @@ def _sizing(config: Config) -> np.ndarray:
     sizing["base_size"] = section.base_size or 0.0
     sizing["percent"] = section.percent or 0.0
     sizing["target_volatility"] = section.target_volatility or 0.0
+    sizing["floor"] = section.floor
     sizing["max_leverage"] = section.max_leverage
     sizing["rebalance_threshold"] = or_inf(section.rebalance_threshold)
     sizing["volatility_window"] = section.volatility_window
@@ -123,6 +139,7 @@ def _broker(config: Config) -> np.ndarray:
     broker["time_in_force"] = TimeInForce[section.time_in_force.upper()]
     broker["period_ns"] = config.period_ns
     broker["intrabar"] = Intrabar[section.intrabar.upper()]
+    broker["converts"] = any(rate_of(config, i) for i in range(len(config.instruments)))
     broker["limit_fill"] = LimitFill[section.limit_fill.upper()]
     if section.margin is not None:
         broker["initial_margin"] = section.margin.initial
@@ -172,9 +189,11 @@ def _exits(config: Config) -> np.ndarray:
 
 def _instruments(config: Config) -> np.ndarray:
     instruments = np.zeros(len(config.instruments), INSTRUMENT)
-    for record, instrument in zip(instruments, config.instruments, strict=True):
+    for i, (record, instrument) in enumerate(zip(instruments, config.instruments, strict=True)):
         record["tick_size"] = instrument.tick_size
         record["lot_size"] = instrument.lot_size
         record["allow_negative_prices"] = instrument.allow_negative_prices
+        record["multiplier"] = instrument.multiplier
+        record["rate"] = rate_of(config, i) or 0
         record["restricted"] = instrument.symbol in config.risk.restricted
     return instruments

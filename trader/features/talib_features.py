@@ -45,6 +45,12 @@ class TalibFeatures:
         """
         readers = [call.inputs for call in self._calls]
         workers = os.cpu_count() or 1 if len(matrix) >= ROWS_WORTH_THREADS else 1
+        if min(workers, len(self._calls)) < 2:
+            for _, rows in history.by_symbol():
+                columns = Columns(history.bars, rows, readers)
+                for turn, call in enumerate(self._calls):
+                    call.fill(matrix, rows, columns.read(turn))
+            return
         with ThreadPoolExecutor(workers, thread_name_prefix="features") as pool:
             for _, rows in history.by_symbol():
                 columns = Columns(history.bars, rows, readers)

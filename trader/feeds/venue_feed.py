@@ -11,12 +11,13 @@ gets it. No bar waits for ever for another symbol's history.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from trader.config.schema import Config
+from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.feed import BarSet
@@ -93,6 +94,8 @@ class VenueFeed:
         self._is_closed = False
         self._down_why = ""
         self._closing: asyncio.Task[None] | None = None
+        self.on_terms: Callable[[int, Terms], None] | None = None  # told of the start; a recording
+        self.on_input: Callable[[Input, int, bool], None] | None = None  # and of all that comes
 
     @property
     def name(self) -> str:
@@ -146,7 +149,11 @@ class VenueFeed:
                     return
                 for notice in self._notices(event):
                     yield notice
-                for out in finaliser.on(event, self._time.now_ns()):
+                now_ns = self._time.now_ns()
+                outs = finaliser.on(event, now_ns)
+                if self.on_input is not None:
+                    self.on_input(event, now_ns, bool(outs))
+                for out in outs:
                     for item in self._items(out):
                         yield item
                 for item in self._released(finaliser):
@@ -185,14 +192,24 @@ class VenueFeed:
                 start_ns = hours.back_ns(self._time.now_ns(), config.feed.warmup_bars * period_ns)
         finality = self._source.can.finality
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
-        late_ns = round(config.feed.max_age_bars * period_ns)
-        terms = Terms(period_ns, finality, grace_ns, late_ns, hours)
+        terms = Terms(period_ns, finality, grace_ns, self._late_ns(), hours)
+        if self.on_terms is not None:
+            self.on_terms(start_ns, terms)
         symbols = len(config.symbols)
         self._spawn(self._listen())
         put = self._queue.put_nowait
         self._spawn(watch_clock(self._time, put))
         self._spawn(watch_facts(self._source, self.facts, put))
         return BarFinaliser(symbols, [start_ns] * symbols, terms)
+
+    def _late_ns(self) -> int:
+        """Age from which a bar is history: it would be denied as stale, or end the run as one that
+        waited too long."""
+        config = self._config
+        waits_s = config.execution.queue_max_age_seconds
+        waits_s = QUEUE_PERIODS * config.bar_period_seconds if waits_s is None else waits_s
+        stale_s = config.feed.max_age_bars * config.bar_period_seconds
+        return round(min(stale_s, waits_s) * NS_PER_SECOND)
 
     def _hours(self) -> Hours | None:
         """Trading hours, from well before now to about a year ahead; None for around the clock."""
@@ -269,8 +286,10 @@ class VenueFeed:
                 yield self._live(out.symbol, out.bar, BAR_HISTORY)
             else:
                 self.proofs[out.proof.name] = self.proofs.get(out.proof.name, 0) + 1
-                self.untraded += out.is_history
-                flags = int(out.proof) | (BAR_HISTORY if out.is_history else 0)
+                age_ns = self._time.now_ns() - out.bar.open_ns - self._config.period_ns
+                is_history = out.is_history or age_ns > self._late_ns()
+                self.untraded += is_history
+                flags = int(out.proof) | (BAR_HISTORY if is_history else 0)
                 yield self._live(out.symbol, out.bar, flags)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:

@@ -20,6 +20,7 @@ from trader.feeds.benchmark import Prices, file_prices, session_closes, symbol_p
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.report import NO_MARKET, write_report
 from trader.models.in_sample import in_sample
+from trader.models.model_card import card_of
 from trader.models.model_rows import shape_of_model
 from trader.report.artifacts import DECISIONS, write_run
 from trader.report.comparative import Benchmark
@@ -166,6 +167,8 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
     per_year = sessions_per_year(config.risk.market_hours)
     market = market_facts(prepared.inputs.bars, len(config.symbols), per_year)
     seen = in_sample(config, prepared.inputs.bars) if order.given.model is None else None
+    if seen is not None:
+        seen = seen.with_profit(record.equity, float(record.book.account[0]["start_equity"]))
     timing.lap("report_s")
     timing.seconds["total_s"] = sum(timing.seconds.values())
     return RunResult(
@@ -195,10 +198,12 @@ def _result(order: Order, begun: _ReadyRun, record: RunRecord, tally: DecisionTa
         events=record.events,
         order_rows=record.order_rows,
         cashflows=record.cashflows,
+        fees_due=record.fees_due,
         sessions=bar_set.sessions,
         market=market,
         timing=timing.seconds,
         in_sample=None if seen is None else seen.document(),
+        model_card=card_of(config) if order.given.model is None else None,
         benchmark=_benchmark(order, begun),
     )
 

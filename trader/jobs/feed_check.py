@@ -19,7 +19,9 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
 from trader.errors import ConfigError, TraderError
+from trader.feeds.finality import Input, Terms, Tick
 from trader.feeds.live import BadBar, FeedNotice, LiveBar
+from trader.feeds.recording import PORT, TERMS, RecordingTerms, encoded
 from trader.feeds.registry import open_source
 from trader.feeds.source import BarSource, SourceError
 from trader.feeds.venue_feed import VenueFeed
@@ -47,8 +49,6 @@ class FrameFile:
     """Raw frames as JSON lines: {"t_ns", "channel", "direction", "raw"}; gzipped by its name."""
 
     def __init__(self, path: Path) -> None:
-        self.frames = 0
-        self._path = path
         try:
             self._file: IO[str] = (
                 gzip.open(path, "xt") if path.suffix == ".gz" else path.open("x")  # noqa: SIM115
@@ -58,11 +58,26 @@ class FrameFile:
         except OSError as error:
             raise TraderError(f"{path} cannot be written: {error.strerror}") from None
 
-    def __call__(self, channel: str, raw: object) -> None:
+    def __call__(self, channel: str, raw: object, **more: object) -> None:
         """Keep one frame."""
-        self.frames += 1
-        line = {"t_ns": time.time_ns(), "channel": channel, "direction": "in", "raw": raw}
+        line = {"t_ns": time.time_ns(), "channel": channel, "direction": "in", **more, "raw": raw}
         self._file.write(json.dumps(line, default=str) + "\n")
+
+    def hear(self, config: Config, feed: VenueFeed) -> None:
+        """Keep all that the feed's finaliser gets, so that the recording replays."""
+
+        def begun(start_ns: int, terms: Terms) -> None:
+            told = RecordingTerms(
+                feed.name, list(config.symbols), start_ns, terms.period_ns, int(terms.finality),
+                terms.grace_ns, terms.late_ns, config.risk.market_hours,
+            )  # fmt: skip
+            self(TERMS, told._asdict())
+
+        def came(event: Input, now_ns: int, led_to: bool) -> None:
+            if led_to or not isinstance(event, Tick):
+                self(PORT, encoded(event), now_ns=now_ns)
+
+        feed.on_terms, feed.on_input = begun, came
 
     def close(self) -> None:
         self._file.close()
@@ -96,6 +111,8 @@ async def _watched(
 
     source.tap = tap
     feed = VenueFeed(config, source, clock, tell=say)
+    if frames is not None:
+        frames.hear(config, feed)
     began_ns = clock.now_ns()
     try:
         await feed.connect()

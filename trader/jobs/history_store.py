@@ -53,6 +53,10 @@ class HistoryStore:
         text = json.dumps(merged([*self._asked(), span]))
         _replace(self.folder / ASKED, lambda path: path.write_text(text))
 
+    def bars(self) -> list[RawBar]:
+        """All of them, oldest first."""
+        return [bar for path in sorted(self.folder.glob("*.parquet")) for bar in _read(path)]
+
     def rows(self) -> int:
         """How many bars there are."""
         import pyarrow.parquet as pq

@@ -19,6 +19,7 @@ from trader.config.schema import Config
 from trader.config.sections.model import FileModel
 from trader.core.schema import TradingAction
 from trader.features.feature_set import FeatureSet
+from trader.hours.long_periods import long_ends
 from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
 from trader.models.model_rows import history_rows, shape_of, shape_of_model
@@ -103,7 +104,7 @@ def lookahead(
     features = build_features(config, history.sessions, paths)
     asked = _Pipeline(config, features, paths)
     whole = asked.known(bars, 0)
-    places = _cuts(config, bars, cuts)
+    places = _cuts(config, bars, cuts, history.sessions)
     found: dict[str, Leak] = {}
     for done, rows in enumerate(places):
         prefix = asked.known(bars[:rows], rows)
@@ -176,12 +177,14 @@ class _Pipeline:
         return self._model
 
 
-def _cuts(config: Config, bars: np.ndarray, count: int) -> list[int]:
+def _cuts(config: Config, bars: np.ndarray, count: int, sessions: np.ndarray) -> list[int]:
     """Numbers of first rows to keep, each the end of a slice, later ones left out."""
     ends = np.append(np.flatnonzero(np.diff(bars["ts_ns"])) + 1, len(bars))
     slices = len(ends)
     chosen = {number for number in EARLY if number < slices}
-    chosen |= set(_after_long_closes(config, bars["ts_ns"][ends - 1], count))
+    stamps_ns = bars["ts_ns"][ends - 1]
+    for long_ns in _long_periods(config):
+        chosen |= set(after_long_closes(stamps_ns, sessions, long_ns, count))
     if slices > 1:
         chance = np.random.default_rng(config.seed)
         chosen |= set(chance.integers(1, slices, count).tolist())
@@ -192,15 +195,26 @@ def _cuts(config: Config, bars: np.ndarray, count: int) -> list[int]:
     return [int(ends[number - 1]) for number in sorted(chosen) if 1 <= number < slices]
 
 
-def _after_long_closes(config: Config, stamps_ns: np.ndarray, count: int) -> Iterator[int]:
-    """Slices that end at the close of a longer period of a feature, and just after it."""
+def _long_periods(config: Config) -> Iterator[int]:
+    """The periods of features on longer bars, in nanoseconds."""
     for spec in config.features.values():
         period = spec.params.get("bars")
-        if not isinstance(period, int | float) or isinstance(period, bool) or period <= 0:
-            continue
-        number = stamps_ns // round(period * 1e9)
-        edges = np.flatnonzero(np.diff(number)) + 1
-        for edge in edges[:: max(1, len(edges) // count)].tolist():
+        if isinstance(period, int | float) and not isinstance(period, bool) and period > 0:
+            yield round(period * 1e9)
+
+
+def after_long_closes(
+    stamps_ns: np.ndarray, sessions: np.ndarray, long_ns: int, count: int
+) -> Iterator[int]:
+    """Slices that end at the close of a longer bar, and just after it.
+
+    The last one of a session closes with it: of those there are as many as of all others.
+    """
+    closes = long_ends(stamps_ns, sessions, long_ns)
+    edges = np.flatnonzero(np.diff(closes)) + 1  # slices up to the last bar of a longer one
+    at_end = edges[np.isin(closes[edges - 1], sessions["close_ns"])]
+    for kind in (edges, at_end):
+        for edge in kind[:: max(1, len(kind) // count)].tolist():
             yield from (edge, edge + 1, edge + 2)
 
 

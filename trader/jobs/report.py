@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from trader.config.load import load_config
-from trader.errors import TraderError
+from trader.errors import TraderError, UsageError
+from trader.jobs.sweep.record import TABLE, about_sweep
 from trader.report.artifacts import CONFIG
-from trader.report.html.page import REPORT, run_page, runs_page, write_page
+from trader.report.html.page import REPORT, run_page, runs_page, sweep_page, write_page
 from trader.report.html.source import (
     Market,
     decisions_in,
@@ -44,6 +47,20 @@ def stored_report(runs: Sequence[StoredRun]) -> str:
     if len(runs) == 1:
         return run_page(folder_source(runs[0], market_of(runs[0])))
     return runs_page([folder_source(run, NO_MARKET) for run in runs])
+
+
+def stored_sweep(path: Path) -> str | None:
+    """The page of a sweep's folder again; None where it is no folder of a finished sweep."""
+    about = about_sweep(path)
+    if about is None:
+        return None
+    if about.get("state") != "done" or "document" not in about:
+        raise UsageError(f"{path}: the sweep is not finished; the same `trader sweep` goes on")
+    try:
+        rows = pq.read_table(path / TABLE).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise UsageError(f"{path / TABLE}: cannot be read: {error}") from error
+    return sweep_page(about["document"], about["params"], rows)
 
 
 def market_of(run: StoredRun) -> Market:

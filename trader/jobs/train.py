@@ -18,7 +18,7 @@ from trader.core.schema import CashflowKind, TradingAction
 from trader.engine.ruleset import build_rules
 from trader.jobs.sweep.lean import LeanRunner
 from trader.models.fitting import fit
-from trader.models.folds import Fold, class_scores, folds_of, number_scores, reliability
+from trader.models.folds import FoldRows, class_scores, folds_of, number_scores, reliability
 from trader.models.label_kinds import META
 from trader.models.model import Prediction, predict_actions
 from trader.models.model_card import Origin, write_model
@@ -113,7 +113,7 @@ def _fold_facts(course: _Course, told: Callable[[int], None]) -> dict[str, Any]:
     }
 
 
-def _fold(course: _Course, fold: Fold) -> tuple[dict[str, Any], np.ndarray]:
+def _fold(course: _Course, fold: FoldRows) -> tuple[dict[str, Any], np.ndarray]:
     """Learn, ask, trade; the row of the table, and the answers on the rows tested."""
     config, known = course.config, course.known
     fitted = fit(config, known.lesson(fold.learned, config))
@@ -146,7 +146,7 @@ def _fold(course: _Course, fold: Fold) -> tuple[dict[str, Any], np.ndarray]:
     return row, answers
 
 
-def _traded(course: _Course, fold: Fold, fitted: Any) -> dict[str, Any]:
+def _traded(course: _Course, fold: FoldRows, fitted: Any) -> dict[str, Any]:
     """The profit of a fold's model over the bars it is tested on."""
     config, known = course.config, course.known
     stamps = known.bars["ts_ns"]

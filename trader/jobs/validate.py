@@ -66,8 +66,9 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if len(warm) == 0:
         warnings.append("no bar has all its features: every action will be HOLD (WARMUP)")
     model.check_history(bars)
-    if isinstance(model, SignalsModel):
-        model.tell_held(bars[np.isnan(matrix).any(axis=1)])
+    primary = getattr(model, "primary", model)  # behind a filter
+    if isinstance(primary, SignalsModel):
+        primary.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
     asked = history_rows(shape_of_model(model), bars, matrix, rows)
     actions = predict_rows(model, features.forward(bars)[rows], asked).actions

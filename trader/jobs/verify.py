@@ -18,6 +18,7 @@ from trader.engine.replay import replay
 from trader.engine.ruleset import build_rules
 from trader.errors import UsageError, VerificationError
 from trader.feeds.sessions import session_table
+from trader.jobs.market_changes import market_changes
 from trader.journal import readback
 from trader.journal.audit.verify import verify
 from trader.journal.locate import find_journal
@@ -42,8 +43,11 @@ def replay_run(text: str, parent: Path) -> Document:
     return _checked(find_journal(text, parent), check)
 
 
-def parity_run(text: str, parent: Path) -> Document:
-    """Send the bars of the run that `text` means through the batch path; as `replay_run`."""
+def parity_run(text: str, parent: Path, history: Path | None = None) -> Document:
+    """Send the bars of the run that `text` means through the batch path; as `replay_run`.
+
+    `history`: the folder of a download, beside which the run's bars are held as well.
+    """
 
     def check(path: Path, start: Record) -> Document:
         config = _config(path, start).config
@@ -53,7 +57,10 @@ def parity_run(text: str, parent: Path) -> Document:
         features = build_features(config, rules.sessions, paths, rules.adjustments)
         model = open_model(config, features.names, config.symbols, paths)
         report = parity(path, rules, features, model)
-        return {**asdict(report), **_verdict(report.divergence)}
+        document = {**asdict(report), **_verdict(report.divergence)}
+        if history is not None:
+            document["market"] = market_changes(path, config, history)
+        return document
 
     return _checked(find_journal(text, parent), check)
 

@@ -76,8 +76,8 @@ def run_resume(identity: Identity, details: Mapping[str, Any] | None = None) -> 
 def _identity_fields(identity: Identity) -> dict[str, Any]:
     fields = asdict(identity)
     fields["limits"] = to_fields(identity.limits[0])
-    fields["actor"] = dict(identity.actor)
-    return fields
+    fields["symbol_limits"] = [to_fields(row) for row in identity.limits[1:]]
+    return fields | {"actor": dict(identity.actor)}
 
 
 def bars(rows: np.ndarray, use: str = "slice") -> Entry:
@@ -215,6 +215,7 @@ def fill(client_id: str, execution_id: str, symbol: str, row: np.void) -> Entry:
         "qty": float(row["qty"]),
         "price": float(row["price"]),
         "commission": float(row["commission"]),
+        **{name: float(row[name]) for name in ("unit_value", "realized_pnl")},
         "fill": list(to_rows(np.array([row], schema.FILL))[0]),
     }
     return Entry(RecordType.FILL, payload, int(row["ts_ns"]))

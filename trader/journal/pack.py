@@ -11,7 +11,7 @@ what a snapshot has left behind is packed; what is looked up by its type never i
 
 import json
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -85,11 +85,8 @@ def _section(content: bytes) -> bytes:
     return len(squeezed).to_bytes(_LENGTH, "big") + squeezed
 
 
-def unpacked(row: Row, kinds: Collection[str] = ()) -> Iterator[Record]:
-    """The records of a PACK row; those of `kinds` alone, without hashes, where any are named.
-
-    ValueError where the row is none that `packed` made.
-    """
+def unpacked(row: Row) -> Iterator[Record]:
+    """The records of a PACK row; ValueError where the row is none that `packed` made."""
     seq, first, body = row[0], row[4], row[8]
     sections = _sections(body)
     try:
@@ -98,19 +95,29 @@ def unpacked(row: Row, kinds: Collection[str] = ()) -> Iterator[Record]:
         if seq - first + 1 != count or {len(column) for column in stamps} != {count}:
             raise ValueError(f"{seq - first + 1} records, and {count} in it")
         there = sorted(set(stamps.kinds))
-        chosen = [c for c in there if not kinds or PACKABLE[c] in kinds]
         texts = {}
-        for code in chosen:
-            text = _content(sections[2 + there.index(code)]).decode("ascii")
-            texts[code] = iter(text.split("\n"))
-        marks = _content(sections[1]) if not kinds else None
-        yield from _records(row, stamps, texts, marks)
+        for place, code in enumerate(there, 2):
+            texts[code] = iter(_content(sections[place]).decode("ascii").split("\n"))
+        yield from _records(row, stamps, texts, _content(sections[1]))
     except (LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"a pack that cannot be read: {error!r}") from error
 
 
+def payloads(row: Row, kind: str) -> list[str]:
+    """The payloads of one kind in a PACK row, as `unpacked` gives them, and nothing else of it."""
+    sections = _sections(row[8])
+    try:
+        there = sorted(set(json.loads(_content(sections[0]))[0]))
+        if _KINDS[kind] not in there:
+            return []
+        text = _content(sections[2 + there.index(_KINDS[kind])]).decode("ascii")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"a pack that cannot be read: {error!r}") from error
+    return text.split("\n")
+
+
 def _records(
-    row: Row, stamps: Stamps, texts: dict[int, Iterator[str]], marks: bytes | None
+    row: Row, stamps: Stamps, texts: dict[int, Iterator[str]], marks: bytes
 ) -> Iterator[Record]:
     seq, prev, event = row[4], row[6], 0
     walls, monos = accumulate(stamps.wall_ns), accumulate(stamps.mono_ns)
@@ -119,18 +126,13 @@ def _records(
     ):
         event_ns = None if near is None else near + event
         event = 0 if event_ns is None else event_ns
-        if code in texts:
-            payload, kind = next(texts[code]), PACKABLE[code]
-            stamp = seq, wall_ns, mono_ns, event_ns, None if back is None else seq - back
-            digest = b""
-            if marks is not None:
-                digest = record_hash(stamp, kind.encode(), payload.encode(), prev)
-                at = (seq - row[4]) * MARK
-                digest = marks[at : at + MARK] + digest[MARK:]
-                if seq == row[0]:
-                    digest = row[7]
-            yield Record(*stamp, kind, prev if marks is not None else b"", digest, payload)
-            prev = digest
+        payload, kind = next(texts[code]), PACKABLE[code]
+        stamp = seq, wall_ns, mono_ns, event_ns, None if back is None else seq - back
+        digest = record_hash(stamp, kind.encode(), payload.encode(), prev)
+        at = (seq - row[4]) * MARK
+        digest = row[7] if seq == row[0] else marks[at : at + MARK] + digest[MARK:]
+        yield Record(*stamp, kind, prev, digest, payload)
+        prev = digest
         seq += 1
 
 

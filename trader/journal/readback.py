@@ -17,9 +17,9 @@ from trader.core import schema
 from trader.journal.entries import SliceOutcome
 from trader.journal.records import JournalError, Record, RecordType
 from trader.journal.rows import ACTION_ROW, from_rows
-from trader.journal.store import read_texts
+from trader.journal.store import read_payloads
 
-AT_ONCE = 4_096  # payloads parsed at once
+AT_ONCE = 256  # payloads parsed at once
 
 
 def bars_of(record: Record) -> np.ndarray:
@@ -80,9 +80,9 @@ def bars_before(path: Path, seq: int, uses: Collection[str] = ("slice",)) -> np.
     """Every BAR traded on before a record (or recorded as one of `uses`), in order, once each: a
     bar whose slice was recorded again after a crash is the one of the last time."""
     parts: list[np.ndarray] = []
-    stream = read_texts(path, RecordType.BAR, seq)
+    stream = read_payloads(path, RecordType.BAR, seq)
     while some := list(islice(stream, AT_ONCE)):
-        said = json.loads(f"[{','.join(text for _, text in some)}]")
+        said = json.loads(f"[{','.join(some)}]")
         rows = [row for one in said if one["use"] in uses for row in one["rows"]]
         parts.append(from_rows(rows, schema.BAR))
     bars = np.concatenate([np.empty(0, schema.BAR), *parts])

@@ -5,7 +5,9 @@ written once, in RUN_START's `layouts`. A journal whose layouts differ from this
 refused, never guessed at.
 """
 
+import functools
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -50,14 +52,18 @@ def require_layouts(recorded: Mapping[str, Any]) -> None:
 
 def to_rows(records: np.ndarray) -> list[tuple[Any, ...]]:
     """Rows of a one-dimensional record array, in field order."""
-    columns = []
-    for name in records.dtype.names or ():
-        column = records[name]
-        values = column.tolist()
-        if column.dtype.kind == "f" and not np.isfinite(column).all():
-            values = [spelled(value) for value in values]
-        columns.append(values)
-    return list(zip(*columns, strict=True))
+    places = _float_places(records.dtype)
+    rows: list[tuple[Any, ...]] = records.tolist()
+    for index, row in enumerate(rows):
+        if not all(isfinite(row[place]) for place in places):
+            rows[index] = tuple(spelled(v) if type(v) is float else v for v in row)
+    return rows
+
+
+@functools.cache
+def _float_places(dtype: np.dtype) -> tuple[int, ...]:
+    names = dtype.names or ()
+    return tuple(place for place, name in enumerate(names) if dtype[name].kind == "f")
 
 
 def named_row(run: Record, layout: str, row: list[Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from trader.journal.pack import PACK, PACKABLE, packed, runs_of, unpacked
+from trader.journal.pack import PACK, PACKABLE, packed, payloads, runs_of, unpacked
 from trader.journal.records import (
     FORMAT_VERSION,
     READABLE,
@@ -197,19 +197,20 @@ _PACKABLE = frozenset(PACKABLE)
 _OF_A_KIND = "type = ? AND seq < ? OR type = ? AND cause < ?"  # below a seq, or in a pack
 
 
-def read_texts(path: Path, kind: str, before: int) -> Iterator[tuple[int, str]]:
-    """(seq, payload) of every record of one kind below seq `before`, without its hash: a third
-    of the work of `read_records`."""
+def read_payloads(path: Path, kind: str, before: int) -> Iterator[str]:
+    """Payload of every record of one kind below seq `before`: of a pack, nothing else is read."""
     connection = open_reader(path)
     query = f"SELECT {COLUMNS} FROM records WHERE {_OF_A_KIND} ORDER BY seq"
     try:
         for row in connection.execute(query, (kind, before, PACK, before)):
             if row[5] != PACK:
-                yield row[0], row[8]
-                continue
-            for record in unpacked(row, (kind,)):
-                if record.seq < before:
-                    yield record.seq, record.payload
+                yield row[8]
+            elif row[0] < before:
+                yield from payloads(row, kind)
+            else:
+                for record in unpacked(row):
+                    if record.type == kind and record.seq < before:
+                        yield record.payload
     except (*UNREADABLE, ValueError) as error:
         raise damaged(path, error) from error
     finally:

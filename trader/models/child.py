@@ -77,6 +77,8 @@ def main(request_fd: int, answer_fd: int, preload: Sequence[str] = ()) -> None:
     try:
         limit_memory(setup.memory_bytes)
         model = setup.load()
+        if (loaded := sys.modules.get("trader.models.sklearn_predictor")) is not None:
+            loaded.settle_threads()  # each question would take a part of a millisecond for it
         ask = _ask(model, setup)
     except BaseException as error:
         _send(answer_fd, not_loaded(error))

@@ -22,7 +22,7 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Fold:
+class FoldRows:
     """One fold: places among the rows, and the first and last close that is tested."""
 
     number: int  # from 1
@@ -32,7 +32,7 @@ class Fold:
     last_ns: int
 
 
-def folds_of(config: Config, known: TrainingRows) -> Iterator[Fold]:
+def folds_of(config: Config, known: TrainingRows) -> Iterator[FoldRows]:
     """The folds that `train.split` asks for. Raises `ConfigError` where there are too few rows."""
     from sklearn.model_selection import TimeSeriesSplit
 
@@ -67,7 +67,7 @@ def folds_of(config: Config, known: TrainingRows) -> Iterator[Fold]:
                 "are needed: use fewer folds, a shorter embargo, or more bars",
                 key="train.split",
             )
-        yield Fold(number, learned, tested, first_ns, last_ns)
+        yield FoldRows(number, learned, tested, first_ns, last_ns)
 
 
 def _halves(count: int, split: Any) -> tuple[np.ndarray, np.ndarray]:

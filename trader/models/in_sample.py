@@ -4,14 +4,14 @@ Law: the card beside a model says from when to when it learned; a bar inside tha
 sample, whatever it was used for. A model without a card says nothing, and nothing is made up.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.core.sessions import bar_opens
-from trader.models.model_card import read_card
+from trader.models.model_card import card_of, read_card
 from trader.moments import iso_utc
 
 
@@ -25,6 +25,23 @@ class InSample:
     trained_to: str
     run_from: str
     run_to: str
+    pnl_inside: float | None = None  # what the run made on those bars
+    pnl_outside: float | None = None  # and on the others, that the model had never seen
+
+    def with_profit(self, curve: np.ndarray, start_equity: float) -> "InSample":
+        """The same, with what was made inside and outside by an equity curve (EQUITY rows)."""
+        if not len(curve):
+            return self
+        first, last = _ns(self.trained_from), _ns(self.trained_to)
+        inside = (curve["ts_ns"] > first) & (curve["ts_ns"] <= last)
+        if not self.bars:
+            inside[:] = False
+        made = np.diff(curve["equity"], prepend=start_equity)
+        return replace(
+            self,
+            pnl_inside=float(made[inside].sum()),
+            pnl_outside=float(made[~inside].sum()),
+        )
 
     @property
     def text(self) -> str:
@@ -41,12 +58,18 @@ class InSample:
 
 
 def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
-    """What of BAR records (n,) the config's model has learned from; None where no card says so."""
-    if config.train is not None and config.train.retrain is not None and len(bars):
+    """What of BAR records (n,) the config's model, or its filter, has learned from: the larger;
+    None where no card says so."""
+    models = (config.model, getattr(config.model, "filter", None))
+    found = [one for model in models if (one := _of_model(config, model, bars)) is not None]
+    return max(found, key=lambda one: one.bars, default=None)
+
+
+def _of_model(config: Config, model: Any, bars: np.ndarray) -> InSample | None:
+    is_retrained = config.train is not None and config.train.retrain is not None
+    if is_retrained and model is config.model and len(bars):
         return _walk_forward(config, bars)
-    path = getattr(config.model, "path", None)
-    card = None if path is None else read_card(path, getattr(config.model, "sha256", None))
-    span = (card or {}).get("span")
+    span = (_card_of_part(config, model) or {}).get("span")
     if not isinstance(span, dict) or len(bars) == 0:
         return None
     try:
@@ -63,6 +86,14 @@ def in_sample(config: Config, bars: np.ndarray) -> InSample | None:
         iso_utc(int(opens[0])),
         iso_utc(int(bars["ts_ns"][-1])),
     )
+
+
+def _card_of_part(config: Config, model: Any) -> dict[str, Any] | None:
+    """The card of the config's model, or of its filter."""
+    if model is config.model:
+        return card_of(config)
+    path = getattr(model, "path", None)
+    return None if path is None else read_card(path, getattr(model, "sha256", None))
 
 
 def _walk_forward(config: Config, bars: np.ndarray) -> InSample:

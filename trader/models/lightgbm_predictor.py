@@ -3,6 +3,7 @@
 Law: the text is read by LightGBM itself, in the model's own process only: its parser is C++.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from trader.errors import ModelError
 from trader.models.predictor import Signature, library, two_columns
 
+SIZES = re.compile(r"\ntree_sizes=[^\n]*\n")
 ONE_CLASS_EACH = ("multiclass", "multiclassova")
 BINARY = ("binary", "cross_entropy")
 
@@ -24,7 +26,9 @@ class LightgbmPredictor:
         except UnicodeDecodeError as error:
             raise ModelError(f"model.path {path}: is not text, as a LightGBM model is") from error
         header = _header(text)
-        self._booster: Any = lightgbm.Booster(model_str=text)
+        # without the sizes trees are read one after the other: in its threads a damaged one would
+        # end the process, not the reading
+        self._booster: Any = lightgbm.Booster(model_str=SIZES.sub("\n", text, count=1))
         objective = header.get("objective", "").split(" ")[0]
         names = tuple(self._booster.feature_name())
         if getattr(self._booster, "pandas_categorical", None):

@@ -50,6 +50,7 @@ class Rich(NamedTuple):
 
     actions: np.ndarray  # i1 (n,), as checked by `to_actions`
     requests: np.ndarray  # REQUEST (n,)
+    reasons: np.ndarray | None = None  # i2 (n,); None: every HOLD is the model's own
 
 
 class Model(Protocol):
@@ -91,7 +92,25 @@ def load_model(
         raise ConfigError(
             f"{config.model.type} makes a model without {', '.join(missing)}", "model.type"
         )
-    return with_shape(model, shape)
+    return finished(model, config, feature_names, search_paths, in_child=False)
+
+
+def finished(
+    model: Model,
+    config: Config,
+    feature_names: Sequence[str],
+    search_paths: Sequence[Path],
+    in_child: bool = True,
+) -> Model:
+    """The model with its filter, which says of itself what its rows are made of.
+
+    `in_child`: a filter in a file gets a process of its own.
+    """
+    if getattr(config.model, "filter", None) is not None:
+        from trader.models.filtering import with_filter
+
+        model = with_filter(model, config, feature_names, search_paths, in_child)
+    return with_shape(model, shape_of(config))
 
 
 def with_shape(model: Model, shape: RowShape) -> Model:
@@ -126,13 +145,19 @@ def open_model(
     Raises what `load_model` raises.
     """
     started = started or start_early(config)
+    filters = getattr(config.model, "filter", None) is not None
+    alone = config
+    if filters:  # the filter is beside the model, not in its process
+        alone = config.model_copy(
+            update={"model": config.model.model_copy(update={"filter": None})}
+        )
     if started is None:
-        return load_model(config, feature_names, symbols, search_paths)
-    from trader.models.child_model import ChildModel
+        model = load_model(alone, feature_names, symbols, search_paths)
+    else:
+        from trader.models.child_model import ChildModel
 
-    return with_shape(
-        ChildModel(config, feature_names, symbols, search_paths, started), shape_of(config)
-    )
+        model = ChildModel(alone, feature_names, symbols, search_paths, started)
+    return finished(model, config, feature_names, search_paths)
 
 
 def predict_actions(
@@ -219,6 +244,8 @@ def predict_rows(
             if isinstance(answer, Rich):
                 requests = no_requests(rows)
                 requests[asked] = answer.requests
+                if answer.reasons is not None:
+                    reasons[asked] = answer.reasons
                 answer = answer.actions
             actions[asked] = to_actions(answer, len(bars[asked]))
         except AnswerError as error:

@@ -56,6 +56,12 @@ def read_card(path: str, sha256: str | None) -> dict[str, Any] | None:
     return card if isinstance(card, dict) and card.get("sha256") == sha256 else None
 
 
+def card_of(config: Config) -> dict[str, Any] | None:
+    """The card of the config's model; None where it has none."""
+    path = getattr(config.model, "path", None)
+    return None if path is None else read_card(path, getattr(config.model, "sha256", None))
+
+
 def output_path(config: Config, out: str | None, force: bool) -> Path:
     """Where the model goes: `--out`, else `model.path`. `UsageError` if something is there."""
     path = Path(out if out is not None else _own_path(config))
@@ -72,7 +78,7 @@ def _own_path(config: Config) -> str:
     kind = "sklearn" if train is None else format_of(train)
     if train is not None and train.label.type == "meta":
         section: Any = getattr(config.model, "filter", None)
-        if section is None:
+        if section is None or section.path is None:
             raise ConfigError(
                 "a meta label trains a second model beside the rule; name a file with --out",
                 key="train.label.type",

@@ -46,13 +46,14 @@ def read_file(path: str) -> bytes:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise ModelError(f"model.path {path}: is not a file")
-            data = b"" if found.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
+            # as much as it says it has, and one: a buffer of MAX_BYTES may be too much to ask for
+            data = b"" if found.st_size > MAX_BYTES else file.read(found.st_size + 1)
     except IsADirectoryError as error:
         raise ModelError(f"model.path {path}: is a folder, not a file") from error
     except (OSError, ValueError) as error:
         hint = "; run `trader train` first" if isinstance(error, FileNotFoundError) else ""
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"model.path {path}: cannot be read: {reason}{hint}") from error
-    if found.st_size > MAX_BYTES or len(data) > MAX_BYTES:
+    if found.st_size > MAX_BYTES or len(data) > found.st_size:
         raise ModelError(f"model.path {Path(path)}: is larger than {MAX_BYTES} bytes")
     return data

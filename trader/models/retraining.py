@@ -151,6 +151,12 @@ def _check(config: Config) -> None:
             "makes models that decide alone, and a meta label judges a rule: leave one out",
             key="train.retrain",
         )
+    if getattr(config.model, "filter", None) is not None:
+        raise ConfigError(
+            "is one file for the whole history, and train.retrain makes models of what came "
+            "before alone: leave one out",
+            key="model.filter",
+        )
     kind = format_of(train)
     if config.model.type != kind:
         raise ConfigError(

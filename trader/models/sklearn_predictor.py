@@ -56,11 +56,22 @@ class SklearnPredictor:
             import pandas as pd
 
             asked = pd.DataFrame(asked, columns=self._names, copy=False)
-        with self._blas.limit(limits=1):
+        if _settled:
             answer = np.asarray(self._ask(asked))
+        else:
+            with self._blas.limit(limits=1):
+                answer = np.asarray(self._ask(asked))
         if self.signature.answer == "number" and answer.ndim == 2 and answer.shape[1] == 1:
             answer = answer[:, 0]
         return answer
+
+
+_settled: list[Any] = []  # the limit of a process that has one thread for good
+
+
+def settle_threads() -> None:
+    """One thread for BLAS and OpenMP from now on: for a process that only answers for a model."""
+    _settled.append(_blas().limit(limits=1))
 
 
 def load_estimator(section: SklearnModel, data: bytes) -> Any:

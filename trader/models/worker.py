@@ -1,7 +1,7 @@
 """The model of a paper run: asked off the event loop, and unable to take the run down.
 
-    ModelWorker    in a child process: can be killed, so nothing it does matters for long
-    ThreadModel    in a thread of the shared pool: faster; a hung one is told, not stopped
+    ModelWorker                 in a child process: can be killed, so nothing it does matters long
+    thread_model.ThreadModel    in a thread of the shared pool: faster; a hung one is told
 
 Law: `predict` always returns one action and one reason per bar and raises nothing a model did:
 HOLD with MODEL_TIMEOUT, MODEL_ERROR or MODEL_INVALID, and WARMUP where features are undefined,
@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
@@ -23,10 +23,9 @@ import numpy as np
 
 from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
-from trader.models.actions import AnswerError
-from trader.models.child import Setup, Status, text_of
+from trader.models.child import Setup, Status
 from trader.models.memory import half_the_memory
-from trader.models.model import Model, Prediction, predict_rows
+from trader.models.model import Model, Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
 
 LOAD_TIMEOUT_S = 120.0
@@ -35,11 +34,15 @@ OWN_REASONS = (
     int(Reason.NONE),
     int(Reason.WARMUP),
     int(Reason.BELOW_THRESHOLD),
+    int(Reason.FILTERED),
     int(Reason.MODEL_INVALID),
 )
 _log = logging.getLogger(__name__)
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
 CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
+
+
+Question = tuple[np.ndarray, np.ndarray]  # BAR (n,) and float64 features (n, k) of one slice
 
 
 class AskedModel(Protocol):
@@ -53,6 +56,10 @@ class AskedModel(Protocol):
 
     async def predict(self, bars: np.ndarray, features: np.ndarray) -> Prediction:
         """What it says of BAR records (n,) and float64 features (n, k) of one slice."""
+        ...
+
+    async def predict_all(self, asked: Sequence[Question]) -> list[Prediction]:
+        """`predict` of one slice after the other, in one go: of a backlog."""
         ...
 
     def close(self) -> None:
@@ -129,6 +136,21 @@ class ModelWorker:
             return Prediction(np.zeros(len(bars), np.int8), reasons)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._predict, bars, features, reasons)
+
+    async def predict_all(self, asked: Sequence[Question]) -> list[Prediction]:
+        """See `AskedModel`. Each question has its own deadline."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._predict_all, asked)
+
+    def _predict_all(self, asked: Sequence[Question]) -> list[Prediction]:
+        said = []
+        for bars, features in asked:
+            cold = cold_rows(features)
+            if cold.all():
+                said.append(Prediction(np.zeros(len(bars), np.int8), cold))
+            else:
+                said.append(self._predict(bars, features, cold))
+        return said
 
     def close(self) -> None:
         """Kill the child, also while it is asked: who waits for its answer gets none."""
@@ -218,57 +240,6 @@ class ModelWorker:
         text = "an answer for other bars" if answer.status == Status.ACTIONS else answer.text
         self.health.note_failure(reason, text)
         return held(cold, reason)
-
-
-class ThreadModel:
-    """A model in a thread of `pool`. One that hangs keeps its thread; it is not asked again
-    before it has returned, and what it returns then is thrown away."""
-
-    def __init__(self, model: Model, timeout_s: float, pool: Executor | None = None) -> None:
-        self.health = Health()
-        self._model = model
-        self._timeout_s = timeout_s
-        self._pool = pool
-        self._late: asyncio.Future[tuple[Prediction, Reason, str]] | None = None
-
-    async def start(self) -> None:
-        """Nothing to do: it is loaded."""
-
-    async def predict(self, bars: np.ndarray, features: np.ndarray) -> Prediction:
-        """See `AskedModel`."""
-        cold = cold_rows(features)
-        if cold.all():
-            return Prediction(np.zeros(len(bars), np.int8), cold)
-        if self._late is not None and not self._late.done():
-            self.health.note_failure(Reason.MODEL_TIMEOUT, "still busy with an earlier bar")
-            return held(cold, Reason.MODEL_TIMEOUT)
-        loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._pool, self._answer, bars, features)
-        done, _ = await asyncio.wait({asked}, timeout=self._timeout_s)
-        if not done:
-            self._late = asked
-            text = f"no answer within {self._timeout_s:g} s"
-            self.health.note_failure(Reason.MODEL_TIMEOUT, text)
-            return held(cold, Reason.MODEL_TIMEOUT)
-        answer, reason, text = asked.result()
-        if reason == Reason.NONE:
-            self.health.note_answer(answer)
-            return answer
-        self.health.note_failure(reason, text)
-        return held(cold, reason)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-    def _answer(self, bars: np.ndarray, features: np.ndarray) -> tuple[Prediction, Reason, str]:
-        """Catches everything: SystemExit in a thread of the pool would end the event loop."""
-        try:
-            return predict_rows(self._model, bars, features), Reason.NONE, ""
-        except BaseException as error:
-            invalid = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
-            reason = Reason.MODEL_INVALID if invalid else Reason.MODEL_ERROR
-            nothing = Prediction(np.zeros(0, np.int8), np.zeros(0, np.int16))
-            return nothing, reason, text_of(error).decode()
 
 
 def cold_rows(features: np.ndarray) -> np.ndarray:

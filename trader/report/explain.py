@@ -46,7 +46,7 @@ def why_no_trades(document: Mapping[str, Any]) -> list[str]:
 
 
 HOLDS_MADE_FOR_THE_MODEL = frozenset(
-    {"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR", "BELOW_THRESHOLD"}
+    {"WARMUP", "MODEL_TIMEOUT", "MODEL_INVALID", "MODEL_ERROR", "BELOW_THRESHOLD", "FILTERED"}
 )
 
 

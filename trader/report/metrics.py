@@ -21,7 +21,7 @@ from trader.report.roundtrips import RoundTrips
 
 NO_TRADES = "no round trip was closed"
 NO_SLICES = "no bars were run"
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def exit_facts(fills: np.ndarray, trips: RoundTrips) -> Values:
     """
     codes, counts = np.unique(trips.closed["exit_reason"], return_counts=True)
     doubtful = fills[(fills["flags"] & FillFlag.AMBIGUOUS) != 0]
-    gain = (doubtful["price"] - doubtful["best_price"]) * doubtful["qty"]
+    gain = (doubtful["price"] - doubtful["best_price"]) * doubtful["qty"] * doubtful["unit_value"]
     return {
         "exits": {
             OrderKind(int(code)).name: int(count)
@@ -188,7 +188,7 @@ def exit_facts(fills: np.ndarray, trips: RoundTrips) -> Values:
 
 def _costs(fills: np.ndarray, facts: CurveFacts | None, undefined: dict[str, str]) -> Values:
     """What trading cost, and how often the money was turned over."""
-    traded = float(np.abs(fills["qty"] * fills["price"]).sum())
+    traded = float(np.abs(fills["qty"] * fills["price"] * fills["unit_value"]).sum())
     turnover = None
     if facts is None:
         undefined["turnover"] = NO_SLICES

@@ -54,6 +54,8 @@ def manifest(result: RunResult, timing: Mapping[str, float] | None = None) -> di
         "config_sha256": result.config_sha256,
         "code_sha256": code_sha256(),
         "model": dict(result.model),
+        **({} if result.model_card is None else {"model_card": dict(result.model_card)}),
+        **({} if result.in_sample is None else {"in_sample": dict(result.in_sample)}),
         "data": [dict(source) for source in result.sources],
         "counts": {
             "bars": result.bars,

@@ -32,6 +32,7 @@ NOTES: dict[Reason, Note] = {
     ),
     Reason.MODEL_ERROR: Note("the model raised an error", "model"),
     Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
+    Reason.FILTERED: Note("model.filter did not want the action", "model.filter.keep_above"),
     Reason.COOLDOWN: Note("too few bars had passed since the exit", "exits.cooldown_bars"),
     Reason.EXIT_DISTANCE_UNKNOWN: Note(
         "the range that the exits are measured by was not known yet", "exits"
@@ -54,6 +55,8 @@ NOTES: dict[Reason, Note] = {
     Reason.PRICE_COLLAR: Note("the price was too far from the last", "risk.price_collar"),
     Reason.ORDER_RATE_LIMIT: Note("too many orders at once", "risk.max_orders_per_*"),
     Reason.WORKING_ORDERS_FULL: Note("too many orders were still working"),
+    Reason.NO_SCORE: Note("the model gave no score to size it by", "position_sizing.mode"),
+    Reason.NO_RATE: Note("the rate of its currency is not known yet", "instruments.currency"),
     Reason.NO_QUOTE: Note("no bid and ask to fill against", "broker.slippage.type"),
     Reason.DUPLICATE: Note("the same order was sent before"),
     Reason.SELF_MATCH: Note("it would have met an own order"),

@@ -71,7 +71,9 @@ class RunResult:
     market: MarketFacts
     timing: Mapping[str, float] = field(default_factory=dict)  # load_s … total_s
     in_sample: Mapping[str, Any] | None = None  # what the model was trained on; None: not known
+    model_card: Mapping[str, Any] | None = None
     benchmark: Benchmark | None = None
+    fees_due: float = 0.0  # account currency: run up since the last roll of the session
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -143,5 +145,6 @@ class RunResult:
             self.symbols[index]: float(self.positions[index]["qty"]) for index in held
         }
         block["orders_working_at_end"] = int(self.positions["working_orders"].sum())
+        block["fees_due"] = self.fees_due
         block["fill_rule"] = self.config.broker.fill
         return block

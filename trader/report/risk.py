@@ -37,7 +37,7 @@ def risk_block(
         "below_lot_size": tally.below_lot_size,
         "cancelled_by_reason": _by_reason(cancelled),
         "actions": tally.actions,
-        "trading_state": _state_name(account),
+        "trading_state": state_name(account),
         "state_reason": _reason_name(account["state_reason"]),
         "state_since": _state_since(account),
         "state_changes": [_change(event) for event in changes[-STATE_CHANGES_SHOWN:]],
@@ -70,7 +70,7 @@ def _change(event: np.void) -> dict[str, Any]:
     }
 
 
-def _state_name(account: np.void) -> str:
+def state_name(account: np.void) -> str:
     """The trading state at the end; a halt because equity is below zero has its own word."""
     if account["state_reason"] == Reason.BANKRUPT:
         return Reason.BANKRUPT.name

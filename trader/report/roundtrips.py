@@ -50,7 +50,8 @@ OPEN_TRADE = np.dtype(
         ("side", "<f8"),
         ("largest", "<f8"),  # lots
         ("entered", "<f8"),  # units and their notional
-        ("entered_notional", "<f8"),
+        ("entered_notional", "<f8"),  # in the units of the price
+        ("entered_value", "<f8"),  # in account currency
         ("left", "<f8"),
         ("left_notional", "<f8"),
         ("gross_pnl", "<f8"),
@@ -130,7 +131,10 @@ def cross_split(state, mark, lot_size, trade):  # type: ignore[no-untyped-def]
     state["left"] *= ratio
     state["largest"] *= ratio
     state["left"] += rest
-    state["left_notional"] += rest * worth / ratio + mark["realized_pnl"] * state["side"]
+    gained = mark["realized_pnl"] * state["side"]
+    if gained != 0.0:
+        gained *= state["entered_notional"] / state["entered_value"]
+    state["left_notional"] += rest * worth / ratio + gained
     state["gross_pnl"] += mark["realized_pnl"]
     state["lots"] = lots
     if lots == 0.0:
@@ -149,6 +153,7 @@ def count_part(state, fill, lots, lot_size, money):  # type: ignore[no-untyped-d
     if lots * state["side"] > 0.0:
         state["entered"] += units
         state["entered_notional"] += units * fill["price"]
+        state["entered_value"] += units * fill["price"] * fill["unit_value"]
     else:
         state["left"] += units
         state["left_notional"] += units * fill["price"]
@@ -169,12 +174,12 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     trade["qty"] = state["largest"] * lot_size
     trade["entry_price"] = state["entered_notional"] / state["entered"]
     trade["exit_price"] = state["left_notional"] / state["left"]
-    noise = money_noise(state["entered_notional"])
+    noise = money_noise(state["entered_value"])
     gross, net = state["gross_pnl"], state["gross_pnl"] - state["commission"]
     trade["gross_pnl"] = gross if abs(gross) > noise else 0.0
     trade["commission"] = state["commission"]
     trade["pnl"] = net if abs(net) > noise else 0.0
-    worth = trade["qty"] * trade["entry_price"]
+    worth = trade["qty"] * (state["entered_value"] / state["entered"])
     trade["return_frac"] = trade["pnl"] / worth if worth > 0.0 else np.nan
     trade["duration_s"] = (trade["exit_ns"] - trade["entry_ns"]) / NS_PER_SECOND
     trade["fills"] = state["fills"]
@@ -183,6 +188,7 @@ def close_trade(state, fill, lot_size, trade):  # type: ignore[no-untyped-def]
     state["largest"] = 0.0
     state["entered"] = 0.0
     state["entered_notional"] = 0.0
+    state["entered_value"] = 0.0
     state["left"] = 0.0
     state["left_notional"] = 0.0
     state["gross_pnl"] = 0.0

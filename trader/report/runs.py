@@ -55,6 +55,7 @@ class StoredRun:
             "risk": manifest["risk"],
             "timing": manifest["timing"],
             "engine": manifest["engine"],
+            **({"in_sample": manifest["in_sample"]} if "in_sample" in manifest else {}),
         }
 
 

@@ -27,7 +27,7 @@ def sweep_view(document: Mapping[str, Any], params: Sequence[str]) -> Group:
         parts.append(Text(f"  {count:,} x {message}", style="yellow"))
     if document["top"]:
         parts += [Text(), _best(document, params)]
-        parts.append(Text(_ridge(document)))
+        parts.append(Text(ridge(document)))
     if document["folds"]:
         parts += [Text(), _folds(document["folds"], params)]
     parts += [Text(), Text(document["in_words"], style="bold")]
@@ -39,12 +39,12 @@ def sweep_view(document: Mapping[str, Any], params: Sequence[str]) -> Group:
 def _best(document: Mapping[str, Any], params: Sequence[str]) -> Table:
     objective = document["objective"]
     table = _table()
-    for name in (*_short(params), *_others(objective)):
+    for name in (*short_names(params), *_others(objective)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in document["top"]:
         shown = [str(row[key]) for key in params]
-        shown += [_figure(name, row) for name in (objective, "neighbours_mean")]
-        shown += [_figure(name, row) for name in _plain(objective)]
+        shown += [figure(name, row) for name in (objective, "neighbours_mean")]
+        shown += [figure(name, row) for name in _plain(objective)]
         table.add_row(*shown)
     return table
 
@@ -58,7 +58,8 @@ def _others(objective: str) -> list[str]:
     return [objective, "near it", *_plain(objective)]
 
 
-def _figure(name: str, row: Mapping[str, Any]) -> str:
+def figure(name: str, row: Mapping[str, Any]) -> str:
+    """A figure of a trial, as people read it."""
     value = row.get(name)
     if value is None or value != value:
         return NOT_DEFINED
@@ -69,7 +70,7 @@ def _figure(name: str, row: Mapping[str, Any]) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
-def _ridge(document: Mapping[str, Any]) -> str:
+def ridge(document: Mapping[str, Any]) -> str:
     """Whether the best trial stands alone."""
     best, name = document["top"][0], document["objective"]
     if not best["neighbours"]:
@@ -85,17 +86,25 @@ def _ridge(document: Mapping[str, Any]) -> str:
 
 def _folds(folds: Sequence[Mapping[str, Any]], params: Sequence[str]) -> Table:
     table = _table()
-    names = ("fold", "days", *_short(params), "chosen by", "in sample", "out of sample", "rank")
+    names = (
+        "fold",
+        "days",
+        *short_names(params),
+        "chosen by",
+        "in sample",
+        "out of sample",
+        "rank",
+    )
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for fold in folds:
         values = [str(fold["fold"]), str(fold["days"]), *(str(fold[key]) for key in params)]
-        values += [fold["chosen_by"], _figure("in_sample", fold), _figure("out_of_sample", fold)]
+        values += [fold["chosen_by"], figure("in_sample", fold), figure("out_of_sample", fold)]
         table.add_row(*values, str(fold["out_of_sample_rank"] or NOT_DEFINED))
     return table
 
 
-def _short(params: Sequence[str]) -> list[str]:
+def short_names(params: Sequence[str]) -> list[str]:
     """The last words of the keys, as many as tell them apart."""
     for words in range(1, 10):
         short = [".".join(key.split(".")[-words:]) for key in params]

@@ -77,7 +77,7 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"WARNING: in sample. {seen['share']:.1%} of the bars lie in what the model was\n"
             f"trained on ({seen['trained_from']} to {seen['trained_to']}).\n"
-            "There, the result says nothing of other data."
+            "There, the result says nothing of other data." + _made_in_and_out(seen)
         )
     if risk["trading_state"] != "ACTIVE":
         lines.append(
@@ -85,6 +85,16 @@ def warnings(document: Mapping[str, Any]) -> list[str]:
             f"{risk['state_reason']}"
         )
     return lines
+
+
+def _made_in_and_out(seen: Mapping[str, Any]) -> str:
+    """What was made on bars that the model had learned from, and on those it had not."""
+    if seen.get("pnl_outside") is None or seen["share"] >= 1.0:
+        return ""
+    return (
+        f"\nMade on the bars it learned from: {money(seen['pnl_inside'])}; "
+        f"on those it had never seen: {money(seen['pnl_outside'])}."
+    )
 
 
 def headline_table(metrics: Mapping[str, Any], rows: Iterable[tuple[str, str, Format]]) -> Table:
@@ -151,6 +161,8 @@ def _risk_rows(document: Mapping[str, Any], risk: Mapping[str, Any]) -> list[tup
         orders = f"{working:,} working order{'' if working == 1 else 's'}"
         positions = f"{held:,} open position{'' if held == 1 else 's'}"
         rows.append(("Left at the end", f"{orders}, {positions}"))
+    if risk.get("fees_due"):
+        rows.append(("Fees and interest not paid yet", money(risk["fees_due"])))
     return rows
 
 

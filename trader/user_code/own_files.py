@@ -42,6 +42,9 @@ def own_files(config: Config, search_paths: Sequence[Path]) -> dict[str, OwnFile
     path = getattr(config.model, "path", None)
     if path is not None:
         found["model.path"] = Path(path)
+    second = getattr(config.model, "filter", None)
+    if second is not None and second.path is not None:
+        found["model.filter.path"] = Path(second.path)
     found.update(_listed(config))
     for key, target in _targets(config):
         own = target.partition(":")[0]
@@ -80,6 +83,9 @@ def _targets(config: Config) -> Iterator[tuple[str, str]]:
     target = getattr(config.model, "target", None)
     if target is not None:
         yield "model.target", target
+    second = getattr(config.model, "filter", None)
+    if second is not None and second.target is not None:
+        yield "model.filter.target", second.target
     for name, feature in config.features.items():
         found = feature.params.get("target")
         if feature.type in ("python", "frame") and isinstance(found, str):

@@ -54,6 +54,10 @@ class Broker(Section):
     """The simulated broker."""
 
     cash: Positive = Field(description="Starting cash, in account currency.")
+    currency: OrNone[Text] = Field(
+        default=None,
+        description="Currency of the account, such as USD; none: that of the instruments.",
+    )
     commission: Commission = Field(default=Commission(value=0.0), description="What a fill costs.")
     slippage: Slippage = Field(default=Slippage(value=0.0), description="How fills slip.")
     fill: Literal["next_open", "same_close"] = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
+from trader.config.own_limit import OF_RISK, OwnLimit
 from trader.config.scalars import (
     Amount,
     Count,
@@ -32,6 +33,15 @@ MARKETS = ("ccxt", "alpaca")
 FRAME = "frame"  # a DataFrame given from Python
 BUILT_IN = (*FILES, "stdin", *MARKETS, FRAME)
 ENTRY_POINTS = "trader.feeds"  # of installed packages: see trader.feeds.registry
+
+
+OWN_LIMITS = (
+    "max_position_size",
+    "max_position_notional",
+    "max_order_size",
+    "max_order_notional",
+    "min_order_size",
+)
 
 
 class AnyFeed:
@@ -73,6 +83,33 @@ class Instrument(Section):
         default=False,
         description="Whether prices may be zero or less (spreads, power, a future near delivery).",
     )
+    multiplier: Positive = Field(
+        default=1.0,
+        description="Units of its currency that a price of 1 is worth: 50 of a future on an index, "
+        "0.01 of a share quoted in pence.",
+    )
+    currency: OrNone[Text] = Field(
+        default=None,
+        description="Currency of its prices, such as JPY; none: that of the account. Another one "
+        "needs a rate among the instruments: JPYUSD or USDJPY.",
+    )
+    max_position_size: OwnLimit = Field(
+        default=OF_RISK, description="Instead of risk.max_position_size; `risk` is as there."
+    )
+    max_position_notional: OwnLimit = Field(
+        default=OF_RISK, description="Instead of risk.max_position_notional."
+    )
+    max_order_size: OwnLimit = Field(default=OF_RISK, description="Instead of risk.max_order_size.")
+    max_order_notional: OwnLimit = Field(
+        default=OF_RISK, description="Instead of risk.max_order_notional."
+    )
+    min_order_size: OwnLimit = Field(default=OF_RISK, description="Instead of risk.min_order_size.")
+
+    @property
+    def own_limits(self) -> dict[str, float | None]:
+        """The limits that are not those of `risk`, None for one that is off."""
+        values = {name: getattr(self, name) for name in OWN_LIMITS}
+        return {name: value for name, value in values.items() if value != OF_RISK}
 
 
 InstrumentOrName = Annotated[Instrument, OrName("symbol")]

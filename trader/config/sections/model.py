@@ -1,7 +1,7 @@
 """The model: one section for each `model.type`."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -24,7 +24,50 @@ from trader.config.sections.section import Section
 ActionWord = Annotated[Literal["BUY", "SELL", "HOLD", "CLOSE"], BeforeValidator(to_word)]
 
 
-class RuleModel(Section):
+class Filter(Section):
+    """A second model: which actions of the first are worth taking (meta-labelling)."""
+
+    type: Literal["sklearn", "onnx", "lightgbm", "xgboost", "catboost", "python"] = Field(
+        description="Its format, as of a model."
+    )
+    path: OrNone[Text] = Field(default=None, description="The file.")
+    sha256: OrNone[Digest] = Field(default=None, description="SHA-256 of the file.")
+    trusted: tuple[Text, ...] = Field(default=(), description="sklearn: types skops may load.")
+    allow_pickle: Switch = Field(default=False, description="sklearn: whether a pickle may load.")
+    output: OrNone[Text] = Field(default=None, description="onnx: the output to use.")
+    target: OrNone[Target] = Field(default=None, description="python: module:callable.")
+    params: dict[str, Param] = Field(default={}, description="python: keyword arguments.")
+    files: tuple[Text, ...] = Field(default=(), description="python: files it reads.")
+    keep_above: ShareOrZero = Field(
+        default=0.5, description="An action is taken where the filter's number is above this."
+    )
+    shrink: Switch = Field(
+        default=False, description="Whether the size is multiplied by that number."
+    )
+
+    def as_model(self) -> "Model":
+        """The filter as a model whose BUY means: take it."""
+        of_type = {"sklearn": ("trusted", "allow_pickle"), "onnx": ("output",)}
+        names = (
+            ("target", "params", "files")
+            if self.type == "python"
+            else ("path", "sha256", *of_type.get(self.type, ()))
+        )
+        values = {name: getattr(self, name) for name in names}
+        decide = Decide(buy_above=self.keep_above)
+        section: Model = FILTERS[self.type](type=self.type, decide=decide, **values)
+        return section
+
+
+class Filtering(Section):
+    """What may hold a model back."""
+
+    filter: OrNone[Filter] = Field(
+        default=None, description="A second model that may turn an action into HOLD or shrink it."
+    )
+
+
+class RuleModel(Filtering):
     """Two expressions over features and bar fields."""
 
     type: Literal["rule"] = Field(description="A rule.")
@@ -103,7 +146,7 @@ class Scope(Section):
     )
 
 
-class PythonModel(OutputRules, Position, Window, Scope):
+class PythonModel(OutputRules, Position, Window, Scope, Filtering):
     """A callable of the user's own."""
 
     type: Literal["python"] = Field(description="A Python callable.")
@@ -116,14 +159,14 @@ class PythonModel(OutputRules, Position, Window, Scope):
     )
 
 
-class SignalsModel(Section):
+class SignalsModel(Filtering):
     """Actions read from a file."""
 
     type: Literal["signals"] = Field(description="A file of actions.")
     path: Text = Field(description="CSV or Parquet of timestamp, symbol, action.")
 
 
-class FileModel(OutputRules, Position):
+class FileModel(OutputRules, Position, Filtering):
     """A model in a file, which its SHA-256 pins."""
 
     path: Text = Field(description="The file, relative to the working directory.")
@@ -175,7 +218,7 @@ class CatboostModel(FileModel):
     type: Literal["catboost"] = Field(description="A CatBoost model as cbm.")
 
 
-class ObjectModel(OutputRules, Position, Window, Scope):
+class ObjectModel(OutputRules, Position, Window, Scope, Filtering):
     """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
 
     type: Literal["object"] = Field(description="A fitted object given from Python.")
@@ -199,6 +242,14 @@ Model = Annotated[
     | ObjectModel,
     Field(discriminator="type"),
 ]
+FILTERS: dict[str, type[Any]] = {
+    "sklearn": SklearnModel,
+    "onnx": OnnxModel,
+    "lightgbm": LightgbmModel,
+    "xgboost": XgboostModel,
+    "catboost": CatboostModel,
+    "python": PythonModel,
+}
 BUILT_IN = (
     "rule",
     "python",

@@ -9,6 +9,7 @@ from trader.config.scalars import (
     CountFromOne,
     OrNone,
     Positive,
+    ShareOrZero,
     Switch,
     Window,
 )
@@ -18,11 +19,16 @@ from trader.config.sections.section import Section
 class PositionSizing(Section):
     """How an action becomes a target quantity."""
 
-    mode: Literal["target", "increment", "percent_equity", "volatility_target"] = Field(
+    mode: Literal["target", "increment", "percent_equity", "volatility_target", "score"] = Field(
         default="target", description="What BUY and SELL ask for."
     )
     base_size: OrNone[Positive] = Field(
-        default=None, description="Units per BUY or SELL. Required for target and increment."
+        default=None, description="Units per BUY or SELL. Required for target, increment and score."
+    )
+    floor: ShareOrZero = Field(
+        default=0.0,
+        description="score: part of base_size at a score of 0; in between, the size grows with "
+        "the score, up to all of it at 1. A score below 0 counts by its size.",
     )
     allow_short: Switch = Field(default=False, description="Whether SELL may go below zero.")
     percent: OrNone[Positive] = Field(

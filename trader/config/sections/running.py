@@ -17,6 +17,8 @@ from trader.config.scalars import (
 )
 from trader.config.sections.section import Section
 
+QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
+
 
 class Execution(Section):
     """How the loop runs features and the model."""

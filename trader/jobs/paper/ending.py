@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.schema import BAR, EventKind, KillSwitchReason, Reason
+from trader.core.schema import EventKind, KillSwitchReason, Reason
 from trader.engine.batch import RunRecord
 from trader.engine.crash_points import reached
 from trader.engine.loop import ExecutionLoop, StopCause
@@ -194,8 +194,8 @@ def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> 
     result = _result(begun, opened, record, code, _quality(begun, opened, gate))
     finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:
-        slices = [np.empty(0, BAR), *_slices(opened)]
-        market = Market(np.concatenate(slices), begun.rules.sessions, begun.config.period_ns)
+        bars = readback.bars_before(opened.journal.path, opened.journal.next_seq)
+        market = Market(bars, begun.rules.sessions, begun.config.period_ns)
         write_report(opened.folder, result, market)
     return PaperResult(opened.run_id, opened.folder, code, stopped, finished, head)
 
@@ -232,8 +232,8 @@ def _quality(begun: Start, opened: OpenRun, gate: BarGate) -> dict[str, Any]:
 def _market(begun: Start, opened: OpenRun, record: RunRecord) -> MarketFacts:
     """First open and last close of every symbol, from the journal and the book."""
     first_open = np.full(len(begun.config.symbols), np.nan)
-    for bars in _slices(opened):
-        for bar in bars:
+    for entry in read_records(opened.journal.path, types=("BAR",)):
+        for bar in readback.bars_of(entry) if entry.data["use"] == "slice" else ():
             if np.isnan(first_open[bar["symbol"]]):
                 first_open[bar["symbol"]] = bar["open"]
         if not np.isnan(first_open).any():
@@ -241,12 +241,6 @@ def _market(begun: Start, opened: OpenRun, record: RunRecord) -> MarketFacts:
     marks = record.book.positions["mark"]
     last_close = np.where(record.book.positions["bars"] > 0, marks, np.nan)
     return MarketFacts(sessions_per_year(begun.config.risk.market_hours), first_open, last_close)
-
-
-def _slices(opened: OpenRun) -> Any:
-    for entry in read_records(opened.journal.path, types=("BAR",)):
-        if entry.data["use"] == "slice":
-            yield readback.bars_of(entry)
 
 
 def _curve(record: RunRecord) -> np.ndarray:
@@ -291,6 +285,7 @@ def _result(
         events=record.events,
         order_rows=record.order_rows,
         cashflows=record.cashflows,
+        fees_due=record.fees_due,
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},

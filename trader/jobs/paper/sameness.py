@@ -37,6 +37,9 @@ def model_hash(order: Order) -> ModelHash:
     if path is not None:
         with contextlib.suppress(OSError):  # loading it will say what is wrong
             whole.update(Path(path).read_bytes())
+    second = files.get("model.filter.path")
+    if second is not None:
+        whole.update(f"model.filter.path {second.sha256}\n".encode())
     for key in sorted(filter(is_code, files)):  # none: the hash of the versions before
         whole.update(f"{key} {files[key].sha256}\n".encode())
     return ModelHash(whole.hexdigest(), files)

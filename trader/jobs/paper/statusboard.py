@@ -7,10 +7,12 @@ journal, one at a time; a disk that does not take it is the watchdog's business.
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trader.core.limits import limits_of
 from trader.core.schema import Reason, TradingState
 from trader.engine.hook_events import finite
 from trader.engine.supervise import Look
@@ -30,6 +32,7 @@ class StatusBoard:
     def __init__(self, begun: Start, opened: OpenRun, parts: "Parts") -> None:
         self._begun, self._opened, self._parts = begun, opened, parts
         self._limits = begun.rules.limits[0]
+        self._limits_of = partial(limits_of, begun.rules)
         self._looks = 0
         self._writing: Future[None] | None = None
 
@@ -143,7 +146,7 @@ class StatusBoard:
                 "avg_price": float(positions[index]["avg_price"]),
                 "mark": float(positions[index]["mark"]),
                 "unrealized_pnl": float(open_pnl[index]),
-                "max_qty": finite(self._limits["max_position_size"]),
+                "max_qty": finite(self._limits_of(index)["max_position_size"]),
             }
             for index in np.flatnonzero(positions["qty"]).tolist()
         ]
@@ -155,5 +158,6 @@ class StatusBoard:
 
 def _unrealized(positions: np.ndarray) -> np.ndarray:
     """float64 (symbols,): what closing at the mark would realise."""
-    values: np.ndarray = positions["qty"] * (positions["mark"] - positions["avg_price"])
+    moved = positions["mark"] - positions["avg_price"]
+    values: np.ndarray = positions["qty"] * moved * positions["unit_value"]
     return values

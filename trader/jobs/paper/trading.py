@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trader.config.schema import Config
+from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals, feature_rows
 from trader.engine.hooks import EVENTS, Hooks
@@ -41,12 +42,12 @@ from trader.jobs.paper.start import Start
 from trader.jobs.paper.statusboard import StatusBoard
 from trader.models.model import load_model, open_model
 from trader.models.model_rows import RowMemory, shape_of
-from trader.models.worker import AskedModel, ModelWorker, ThreadModel
+from trader.models.thread_model import ThreadModel
+from trader.models.worker import AskedModel, ModelWorker
 from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
 from trader.wiring import build_features, search_paths
 
-QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STOP_SIGNALS = {
     signal.SIGINT: INTERRUPTED,

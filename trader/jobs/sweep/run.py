@@ -28,6 +28,7 @@ from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.jobs.sweep.trial import Outcome, Sweepable, market_key
 from trader.jobs.sweep.workers import Crew, Workers, with_cores
 from trader.report.folder import create_live
+from trader.report.html.page import REPORT, sweep_page, write_page
 from trader.report.provenance import code_sha256
 from trader.user_code.own_files import own_files
 from trader.wiring import NOTHING, InMemory, load_bars, search_paths
@@ -243,8 +244,7 @@ def _finish(order: SweepOrder, space: Space, folder: SweepFolder, about: dict[st
     """Write the table, and say what the trials say."""
     outcomes = sorted(folder.outcomes.values(), key=lambda one: one.trial)
     rows = record.rows(outcomes, space.parameters)
-    table = record.table(rows, space.parameters)
-    objective = order.plan.objective
+    table, objective = record.table(rows, space.parameters), order.plan.objective
     best = verdict.ranking(rows, objective)
     done = [one for one in outcomes if one.state == "done"]
     if order.parent is not None:
@@ -272,7 +272,11 @@ def _finish(order: SweepOrder, space: Space, folder: SweepFolder, about: dict[st
         "errors": _errors(outcomes),
     }
     if order.parent is not None:
-        record.write_about(folder.path, about | {"state": "done", "trials": len(outcomes)})
+        keys = [parameter.key for parameter in space.parameters]
+        if order.loaded.config.report:
+            write_page(folder.path / REPORT, sweep_page(document, keys, rows))
+        about |= {"state": "done", "trials": len(outcomes), "params": keys, "document": document}
+        record.write_about(folder.path, about)
     return Swept(document, table)
 
 

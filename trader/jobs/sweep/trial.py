@@ -21,7 +21,7 @@ from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
 from trader.core.book import Inputs
-from trader.core.schema import CashflowKind, TradingState
+from trader.core.schema import CashflowKind
 from trader.errors import ConfigError, TraderError
 from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
@@ -35,6 +35,7 @@ from trader.report.curve import deepest_fall, session_ends
 from trader.report.metrics import profit_of
 from trader.report.overfitting import blocks_for, moments
 from trader.report.ratios import annual_ratios, daily_returns
+from trader.report.risk import state_name
 from trader.report.roundtrips import round_trips, with_splits
 from trader.wiring import (
     NOTHING,
@@ -275,7 +276,7 @@ class Workshop:
         values |= {
             "trades": len(round_trips(with_splits(record.fills, splits), lots).closed),
             "digest": record.digest,
-            "trading_state": TradingState(int(account["trading_state"])).name,
+            "trading_state": state_name(account),
         }
         sums = moments(returns, blocks_for(len(returns))).tolist()
         folds = moments(returns, self.job.folds).tolist() if self.job.folds else []

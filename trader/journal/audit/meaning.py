@@ -16,14 +16,16 @@ them. It never raises for what a journal says; it returns the first thing wrong 
 import math
 from typing import Any
 
-from trader.core.schema import CashflowKind, Reason, TradingAction
+from trader.core.schema import CashflowKind, TradingAction
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.refusals import (
     CAPS_UNDER,
     CUT_BY,
     LIMIT_BY_CODE,
     OPENING_REFUSED,
+    financed_symbols,
     flow_fault,
+    reason_name,
 )
 from trader.journal.audit.stops import Stops
 from trader.journal.records import fault_in, number
@@ -36,7 +38,7 @@ Stamp = tuple[int, int, int | None]  # seq, mono_ns, event_ns
 
 SIDE_OF = {TradingAction.BUY: 1.0, TradingAction.SELL: -1.0}  # of an order that opens
 # The code may be newer: a start replays the journal with its own code before it goes on.
-SAME_FOR_LIFE = ("run_id", "limits", "config_sha", "model_sha")
+SAME_FOR_LIFE = ("run_id", "limits", "symbol_limits", "config_sha", "model_sha")
 # what may follow RUN_END; another process, after a reboot perhaps, with its clock started anew
 AFTER_RUN_END = frozenset({"RUN_RESUME", "KILL", "REARM", "ALERT", "CHECKPOINT"})
 SLICE_USE = "slice"
@@ -50,7 +52,7 @@ class Meaning:
         self.fold = OrderFold(0.0)
         self._start: Data = {}
         self._symbols: list[str] = []
-        self._limits: dict[str, float] = {}
+        self._limits: list[dict[str, float]] = []  # by symbol
         self._column: dict[str, int] = {}  # of DECISION rows
         self._flow_column: dict[str, int] = {}  # of CASHFLOW rows
         self._cash_column = 0
@@ -86,13 +88,15 @@ class Meaning:
         self._start = data
         self.run_id = data["run_id"]
         self._symbols = data["symbols"]
-        self._limits = {name: number(value) for name, value in data["limits"].items()}
+        rows = data.get("symbol_limits") or [data["limits"]] * len(self._symbols)
+        self._limits = [dict(zip(row, map(number, row.values()), strict=True)) for row in rows]
         layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
         flows = layouts.get("CASHFLOW", [])
         self._flow_column = {field[0]: place for place, field in enumerate(flows)}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
+        self.fold.financed = financed_symbols(data)
         if not math.isfinite(self.fold.cash):
             return f"a run that starts with {data['cash']!r} of cash"
         self._stops.begin_life(stamp[0], stamp[1])
@@ -100,7 +104,7 @@ class Meaning:
 
     def _run_resume(self, stamp: Stamp, data: Data) -> str | None:
         for name in SAME_FOR_LIFE:
-            if data[name] != self._start[name]:
+            if data.get(name) != self._start.get(name):
                 return f"the run was resumed with another {name} than it was started with"
         self._ended = False
         self._stops.begin_life(stamp[0], stamp[1])
@@ -185,7 +189,7 @@ class Meaning:
 
     def _row_fault(self, row: list[Any], qty: float) -> str | None:
         """What is wrong with one decision that has a reason or an approved qty."""
-        column, limits = self._column, self._limits
+        column, limits = self._column, self._limits[row[self._column["symbol"]]]
         requested = number(row[column["requested_qty"]])
         name = LIMIT_BY_CODE.get(row[column["reason"]])
         if name is not None and number(row[column["limit"]]) != limits[name]:
@@ -202,7 +206,7 @@ class Meaning:
         closes = qty * held < 0.0 and abs(qty) <= abs(held) * (1.0 + TOLERANCE)
         reason = row[column["reason"]]
         if reason not in CUT_BY and not (closes and reason in OPENING_REFUSED):
-            return f"approved {qty!r} onto {held!r} under the refusal {_reason(reason)}"
+            return f"approved {qty!r} onto {held!r} under the refusal {reason_name(reason)}"
         if not closes and SIDE_OF.get(row[column["action"]], 0.0) * qty <= 0.0:
             return f"approved {qty!r} onto {held!r} on the action {row[column['action']]}"
         largest = max(limits["max_position_size"], abs(held)) * (1.0 + TOLERANCE)
@@ -277,10 +281,6 @@ class Meaning:
     def _name(self, symbol: Any) -> str:
         known = isinstance(symbol, int) and 0 <= symbol < len(self._symbols)
         return self._symbols[symbol] if known else f"symbol {symbol!r}"
-
-
-def _reason(code: Any) -> str:
-    return Reason(code).name if code in list(Reason) else repr(code)
 
 
 _STEPS = {

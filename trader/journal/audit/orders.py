@@ -67,6 +67,8 @@ class OrderFold:
         self._largest_cash = abs(cash)  # what float dust is measured against
         self._largest_position = 0.0
         self._executions: set[str] = set()
+        self._averages: dict[str, float] = {}  # entry price of what is held
+        self.financed: frozenset[str] = frozenset()  # of another currency: profit alone moves cash
 
     def take(self, kind: str, seq: int, data: Data) -> str | None:
         """Apply one record; what is wrong with it, or None. Other types are ignored."""
@@ -198,17 +200,37 @@ class OrderFold:
             return f"a fill of order {client_id} after {order.cancelled!r} of it was cancelled"
         order.filled = filled
         self._executions.add(execution)
-        return self._book(order.symbol, qty, data["price"], data["commission"])
+        return self._book(order.symbol, qty, data)
 
-    def _book(self, symbol: str, qty: float, price: float, commission: float) -> str | None:
+    def _book(self, symbol: str, qty: float, data: Data) -> str | None:
+        price, commission = data["price"], data["commission"]
+        worth = data.get("unit_value", 1.0)
         if not (0.0 < price < math.inf and 0.0 <= commission < math.inf):
             return f"a fill at {price!r} with a commission of {commission!r}"
+        if not 0.0 < worth < math.inf:
+            return f"a fill at {price!r}, of which each is worth {worth!r}"
+        profit = self._profit(symbol, qty, price) * worth
         self._hold(symbol, qty)
-        self.cash -= qty * price + commission
+        if symbol in self.financed:
+            self.cash += profit - commission
+        else:
+            self.cash -= qty * price * worth + commission
         self._largest_cash = max(self._largest_cash, abs(self.cash))
         if not self._largest_cash < math.inf:  # and nothing would be a difference any more
             return f"a fill of {qty!r} at {price!r} makes cash {self.cash!r}"
         return None
+
+    def _profit(self, symbol: str, qty: float, price: float) -> float:
+        """What a fill realises, in the units of its price, against the average entry."""
+        held, average = self.positions.get(symbol, 0.0), self._averages.get(symbol, 0.0)
+        if held * qty >= 0.0:
+            share = abs(qty) / (abs(held) + abs(qty))
+            self._averages[symbol] = average + (price - average) * share
+            return 0.0
+        closed = min(abs(qty), abs(held))
+        if abs(qty) > abs(held):
+            self._averages[symbol] = price
+        return closed * (price - average) * math.copysign(1.0, held)
 
     def move(self, symbol: str, amount: float, qty: float) -> str | None:
         """Book money and units that moved without a trade."""
@@ -223,6 +245,7 @@ class OrderFold:
         """Every order of a symbol in the units after a split."""
         if not 0.0 < ratio < math.inf:
             return f"a split of {symbol} by {ratio!r}"
+        self._averages[symbol] = self._averages.get(symbol, 0.0) / ratio
         for order in self.orders.values():
             if order.symbol == symbol:
                 order.qty *= ratio

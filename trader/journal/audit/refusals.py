@@ -1,5 +1,7 @@
 """What a recorded reason means for a decision: its limit, and what may be approved beside it."""
 
+from typing import Any
+
 from trader.core.schema import CashflowKind, Reason
 
 # the limit a refusal or a cut is measured against, as named in RUN_START's limits
@@ -64,5 +66,21 @@ def flow_fault(symbol: object, kind: object, amount: float) -> str | None:
     if (symbol == ACCOUNT_WIDE) != (kind == CashflowKind.MARGIN_INTEREST):
         return f"a cash flow of kind {kind!r} of symbol {symbol!r}"
     if kind in COSTS and not amount < 0.0:
-        return f"a cost of kind {kind!r} of {amount!r}"
+        return f"a cost of kind {kind!r} of {amount!r} is no cost"
     return None
+
+
+def reason_name(code: Any) -> str:
+    """What a recorded reason is called; the number itself where this version has no name."""
+    return Reason(code).name if code in list(Reason) else repr(code)
+
+
+def financed_symbols(start: dict[str, Any]) -> frozenset[str]:
+    """Symbols whose prices are in another currency than the account, as RUN_START's rules say."""
+    rules = start.get("rules")
+    part = rules.get("instruments", {}) if isinstance(rules, dict) else {}
+    if "rate" not in part.get("fields", ()):
+        return frozenset()
+    at = part["fields"].index("rate")
+    pairs = zip(start["symbols"], part["rows"], strict=True)
+    return frozenset(symbol for symbol, row in pairs if row[at] != 0)

@@ -249,7 +249,10 @@ def steps(story: Story) -> list[Step]:
 
 def _values(story: Story, requested: float) -> list[tuple[Any, Any]]:
     """(observed, limit) of each step, worked out again from the records."""
-    limits = {name: number(value) for name, value in story.run.data["limits"].items()}
+    rows = story.run.data.get("symbol_limits")
+    at = story.run.data["symbols"].index(story.order.symbol)
+    limits = rows[at] if rows else story.run.data["limits"]
+    limits = {name: number(value) for name, value in limits.items()}
     account, mark, held = story.account_fields(), story.bar_fields().get("close"), story.situation
     working = held.working_buy if requested > 0 else -held.working_sell
     worst = abs(held.position + working + requested)

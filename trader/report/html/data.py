@@ -13,7 +13,7 @@ from trader.report.html.pack import EMPTY, extremes, packed, packed_whole, price
 from trader.report.html.source import Source, numbers, texts, times
 
 NS_PER_MS = 1_000_000
-CURVE_POINTS = 40_000
+CURVE_POINTS = 24_000
 CURVE_POINTS_OF_MANY = 8_000
 MOST_BARS = 2_000_000  # of all symbols; beyond, neighbours are drawn as one
 MOST_ORDERS = 10_000
@@ -28,59 +28,58 @@ class Kind(NamedTuple):
     kind: str  # time, text, number, percent
 
 
-FILLS = (
-    Kind("time", "Time (UTC)", "time"),
-    Kind("symbol", "Symbol", "text"),
-    Kind("side", "Side", "text"),
-    Kind("qty", "Quantity", "number"),
-    Kind("price", "Price", "number"),
-    Kind("kind", "Kind", "text"),
-    Kind("commission", "Commission", "number"),
-    Kind("slippage", "Slippage", "number"),
-    Kind("realized_pnl", "Realized P&L", "number"),
-    Kind("order_id", "Order", "number"),
+LABELS = {
+    "time": "Time (UTC)",
+    "entry_time": "Entry (UTC)",
+    "exit_time": "Exit (UTC)",
+    "from": "From (UTC)",
+    "to": "To (UTC)",
+    "qty": "Quantity",
+    "pnl": "P&L",
+    "realized_pnl": "Realized P&L",
+    "return_frac": "Return",
+    "exit_reason": "Exit",
+    "mae": "Against it (MAE)",
+    "mfe": "For it (MFE)",
+    "order_id": "Order",
+    "filled_qty": "Filled",
+    "average_price": "Average price",
+    "requested": "Asked",
+    "approved": "Sent",
+}  # others are their names
+TIMES = ("time", "entry_time", "exit_time", "from", "to")
+PERCENTS = ("return_frac", "mae", "mfe")
+TEXTS = ("symbol", "side", "kind", "exit_reason", "type", "status", "reason", "outcome")
+
+
+def kinds(names: str) -> tuple[Kind, ...]:
+    """The columns of these names, in this order."""
+    return tuple(
+        Kind(
+            name,
+            LABELS.get(name, name.replace("_", " ").capitalize()),
+            "time"
+            if name in TIMES
+            else "percent"
+            if name in PERCENTS
+            else "text"
+            if name in TEXTS
+            else "number",
+        )
+        for name in names.split()
+    )
+
+
+FILLS = kinds("time symbol side qty price kind commission slippage realized_pnl order_id")
+TRADES = kinds(
+    "entry_time exit_time symbol side qty entry_price exit_price pnl return_frac exit_reason "
+    "mae mfe fills"
 )
-TRADES = (
-    Kind("entry_time", "Entry (UTC)", "time"),
-    Kind("exit_time", "Exit (UTC)", "time"),
-    Kind("symbol", "Symbol", "text"),
-    Kind("side", "Side", "text"),
-    Kind("qty", "Quantity", "number"),
-    Kind("entry_price", "Entry price", "number"),
-    Kind("exit_price", "Exit price", "number"),
-    Kind("pnl", "P&L", "number"),
-    Kind("return_frac", "Return", "percent"),
-    Kind("exit_reason", "Exit", "text"),
-    Kind("mae", "Against it (MAE)", "percent"),
-    Kind("mfe", "For it (MFE)", "percent"),
-    Kind("fills", "Fills", "number"),
+ORDERS = kinds(
+    "time symbol order_id type kind qty filled_qty average_price limit_price stop_price status "
+    "reason"
 )
-ORDERS = (
-    Kind("time", "Decided (UTC)", "time"),
-    Kind("symbol", "Symbol", "text"),
-    Kind("order_id", "Order", "number"),
-    Kind("type", "Type", "text"),
-    Kind("kind", "Kind", "text"),
-    Kind("qty", "Quantity", "number"),
-    Kind("filled_qty", "Filled", "number"),
-    Kind("average_price", "Price", "number"),
-    Kind("limit_price", "Limit", "number"),
-    Kind("stop_price", "Stop", "number"),
-    Kind("status", "Status", "text"),
-    Kind("reason", "Reason", "text"),
-)
-REFUSALS = (
-    Kind("from", "From (UTC)", "time"),
-    Kind("to", "To (UTC)", "time"),
-    Kind("symbol", "Symbol", "text"),
-    Kind("outcome", "Outcome", "text"),
-    Kind("reason", "Reason", "text"),
-    Kind("decisions", "Decisions", "number"),
-    Kind("requested", "ResumeRequest", "number"),
-    Kind("approved", "Sent", "number"),
-    Kind("observed", "Observed", "number"),
-    Kind("limit", "Limit", "number"),
-)
+REFUSALS = kinds("from to symbol outcome reason decisions requested approved observed limit")
 
 
 class RunData(NamedTuple):
@@ -89,6 +88,7 @@ class RunData(NamedTuple):
     value: dict[str, Any]
     days: Days
     refusals_left_out: int
+    orders_left_out: int
     bars_at_once: int  # bars drawn as one: 1 up to MOST_BARS
 
 
@@ -122,7 +122,8 @@ def run_data(source: Source) -> RunData:
         "lanes": sorted(set(refused.columns["reason"])),
         "tables": tables,
     }
-    return RunData(value, by_day, refused.left_out, at_once)
+    orders = 0 if source.orders is None else source.orders.num_rows
+    return RunData(value, by_day, refused.left_out, max(orders - MOST_ORDERS, 0), at_once)
 
 
 def curve_of_many(source: Source, name: str) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def table(name: str, label: str, kinds: tuple[Kind, ...], columns: dict[str, Any
     """A table of the page; columns that are not there are left out."""
     shown = [
         {"name": kind.name, "label": kind.label, "kind": kind.kind}
-        | {"values": [finite(value) for value in columns[kind.name]]}
+        | {"values": column_values(columns[kind.name])}
         for kind in kinds
         if kind.name in columns
     ]
@@ -148,6 +149,14 @@ def table(name: str, label: str, kinds: tuple[Kind, ...], columns: dict[str, Any
 def finite(value: Any) -> Any:
     """The value, or None for a number that is none."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def column_values(values: list[Any]) -> list[Any]:
+    """A column as JSON has it: fractions with eleven figures, more than a table shows."""
+    if not values or not all(type(value) is float for value in values):
+        return [finite(value) for value in values]
+    short = [float(text) for text in (("%.11g " * len(values)) % tuple(values)).split()]
+    return short if np.isfinite(short).all() else [finite(value) for value in short]
 
 
 def rounded(values: np.ndarray) -> list[float | None]:

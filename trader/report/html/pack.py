@@ -41,7 +41,7 @@ def packed_whole(values: np.ndarray) -> dict[str, Any]:
     if len(values) == 0:
         return EMPTY
     moved = values - values[0]
-    scale = 1
+    scale = max(1, int(np.gcd.reduce(moved)))  # bars of a minute are whole minutes apart
     while moved[-1] // scale > LARGEST:
         scale *= 10
     return _block(moved // scale, float(values[0]), float(scale), True)

@@ -276,7 +276,8 @@ function marks(id, rows) { // rows: {x, y, shape, color, text}, sorted by x
       return { low: Infinity, high: -Infinity, shown };
     },
     paint(g, chart, made) {
-      const size = made.shown.length > 400 ? 3 : 5;
+      const many = made.shown.length > 400, size = many ? 2.5 : 5; // many: the price stays in sight
+      g.globalAlpha = many ? 0.75 : 1;
       for (const row of made.shown) {
         const x = chart.x(row.x), y = chart.y(row.y);
         g.fillStyle = css(row.color); g.strokeStyle = css("--back"); g.lineWidth = 1;
@@ -285,8 +286,10 @@ function marks(id, rows) { // rows: {x, y, shape, color, text}, sorted by x
         else if (row.shape === "down") { g.moveTo(x, y + size); g.lineTo(x + size, y - size); g.lineTo(x - size, y - size); }
         else if (row.shape === "box") g.rect(x - size + 1, y - size + 1, 2 * size - 2, 2 * size - 2);
         else g.arc(x, y, size - 1, 0, 7);
-        g.closePath(); g.fill(); g.stroke();
+        g.closePath(); g.fill();
+        if (!many) g.stroke();
       }
+      g.globalAlpha = 1;
     },
     tell(x, [x0, x1]) {
       const near = (x1 - x0) / 150;

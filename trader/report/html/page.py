@@ -6,7 +6,7 @@ of the page are those of metrics.json and manifest.json.
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from html import escape
@@ -20,6 +20,7 @@ from trader.report.html.pack import packed_text
 from trader.report.html.sections import one_run_body
 from trader.report.html.sidebyside import many_runs_body
 from trader.report.html.source import Source
+from trader.report.html.sweeps import sweep_body
 
 REPORT = "report.html"
 
@@ -35,6 +36,15 @@ def runs_page(sources: Sequence[Source]) -> str:
     curves = [curve_of_many(source, source.run_id) for source in sources]
     title = f"{len(sources)} runs side by side"
     return _page(title, many_runs_body(sources), {"curves": curves, "tables": []})
+
+
+def sweep_page(
+    document: Mapping[str, Any], keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> str:
+    """The page of a sweep, from its document and the rows of its table."""
+    found = sweep_body(document, keys, rows)
+    title = document["run_id"] or "sweep"
+    return _page(title, found.body, {"tables": [found.table]})
 
 
 def write_page(path: Path, page: str) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from trader.report.html.data import RunData
+from trader.report.html.data import MOST_ORDERS, RunData
 from trader.report.html.figures import monthly_returns
 from trader.report.html.markup import cards, chart, facts, flat, grid, section, text, warning
+from trader.report.html.modelcard import model_parts
 from trader.report.html.source import Source
 from trader.report.labels import NOT_DEFINED, RETURNS, TRADES, money
 from trader.report.notes import annual_note, benchmark_note, interval_words
@@ -60,9 +61,9 @@ def one_run_body(source: Source, data: RunData) -> str:
         _calendar(source, data),
         _trades(source),
         _refusals(source, data),
-        _fills(source),
+        _fills(source, data),
         section("data", "Data", *_quality(source.quality), facts(_files(source))),
-        section("model", "Model", facts(flat(manifest.get("model", {})))),
+        section("model", "Model", *model_parts(manifest)),
         _rules(source),
         _config(source),
     )
@@ -79,7 +80,7 @@ def _figures(source: Source) -> str:
         if value is not None and intervals.get(key):
             small = f"95 %: {interval_words(key, intervals[key])}"
         shown.append((label, figure, small))
-    told = [warning(line) for line in warnings({"risk": source.manifest["risk"]})]
+    told = [warning(line) for line in warnings(source.manifest)]
     labels = {key: label for label, key, _ in (*RETURNS, *TRADES)}
     for key, line in (metrics.get("warnings") or {}).items():
         told.append(warning(f"{labels.get(key, key)}: {line}"))
@@ -160,15 +161,19 @@ def _trades(source: Source) -> str:
     metrics = source.metrics
     parts = [
         '<div class="pair"><div>',
-        chart("returns", "Returns of trades", "How many trades ended with which return"),
+        chart(
+            "returns",
+            "Returns of trades",
+            "How many trades ended where; the farthest 1 % at the ends",
+        ),
         "</div><div>",
         chart(
             "excursions",
             "Excursions of trades",
             "Across: how far a trade was against its entry. Up: how far it was for it",
         ),
-        '<p class="soft">Across: worst point of a trade (MAE). Up: its best point (MFE). '
-        "▲ won, ▼ lost.</p></div></div>",
+        '<p class="soft">Across: worst point of a trade (MAE). Up: its best point (MFE). The '
+        "farthest 1 % stand on the edge. ▲ won, ▼ lost.</p></div></div>",
     ]
     groups = metrics.get("by_group") or {}
     for title, key in (("symbol", "symbol"), ("side", "side"), ("exit", "exit_reason")):
@@ -214,9 +219,12 @@ def _refusals(source: Source, data: RunData) -> str:
     return section("refusals", "Denied, throttled, held", *parts)
 
 
-def _fills(source: Source) -> str:
+def _fills(source: Source, data: RunData) -> str:
     parts = ['<div id="fills"></div>']
-    if source.orders is not None:
+    if source.orders is not None and data.orders_left_out:
+        left = f"The first {MOST_ORDERS:,}; {data.orders_left_out:,} more are in orders.parquet."
+        parts.append(f'<h3>Orders</h3><p class="soft">{left}</p><div id="orders"></div>')
+    elif source.orders is not None:
         parts.append('<h3>Orders</h3><div id="orders"></div>')
     return section("fills", "Fills and orders", *parts)
 

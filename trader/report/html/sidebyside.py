@@ -16,7 +16,7 @@ def many_runs_body(sources: Sequence[Source]) -> str:
     told = "".join(
         warning(f"{source.run_id}: {line}")
         for source in sources
-        for line in warnings({"risk": source.manifest["risk"]})
+        for line in warnings(source.manifest)
     )
     keys = "".join(f"<li>{_swatch(place)}{text(name)}</li>" for place, name in enumerate(names))
     rows = []

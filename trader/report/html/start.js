@@ -4,6 +4,7 @@ function cell(value, kind) {
   if (kind === "time") return stamp(value);
   if (kind === "percent") return percent(value);
   if (kind === "number") return plain(value);
+  if (kind === "value") return typeof value === "number" ? plain(value) : String(value);
   return String(value);
 }
 function table(id, spec) {
@@ -56,11 +57,13 @@ const column = (spec, name) => spec.columns.find(c => c.name === name).values;
 function histogram(id, values, name) {
   const known = values.filter(v => v !== null && Number.isFinite(v));
   if (!known.length) return;
-  let low = Math.min(...known), high = Math.max(...known);
+  const edge = share => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  const sorted = Float64Array.from(known).sort();
+  let low = edge(0.005), high = edge(0.995); // a few far ones are counted in the first and last bar
   if (low === high) { low -= 1e-4; high += 1e-4; }
   const bins = Math.min(60, Math.max(8, Math.ceil(Math.sqrt(known.length) * 1.5))), width = (high - low) / bins;
   const xs = Array.from({ length: bins }, (_, i) => low + (i + 0.5) * width), ys = new Array(bins).fill(0);
-  for (const v of known) ys[Math.min(bins - 1, Math.floor((v - low) / width))]++;
+  for (const v of known) ys[Math.max(0, Math.min(bins - 1, Math.floor((v - low) / width)))]++;
   new Chart(id, { linked: false, range: [low, high], across: percent,
     layers: [columns(id, xs, ys, { half: width / 2, color: "--accent", name })] });
 }
@@ -72,10 +75,12 @@ function scatter(id, trades) {
     rows.push({ x, y: up[i], shape: pnl[i] < 0 ? "down" : "up", color: pnl[i] < 0 ? "--down" : "--up", text: "" });
   });
   if (!rows.length) return;
+  const edge = k => (Float64Array.from(rows, r => r[k]).sort()[Math.floor(0.99 * (rows.length - 1))] || 1e-4) * 1.05;
+  const right = edge("x"), top = edge("y"); // a few far ones stand on the edge
+  for (const row of rows) { row.x = Math.min(row.x, right); row.y = Math.min(row.y, top); }
   rows.sort((a, b) => a.x - b.x);
-  new Chart(id, { linked: false, format: percent, across: percent,
-    range: [0, (rows.at(-1).x || 1e-4) * 1.05],
-    layers: [frame(0, Math.max(...rows.map(r => r.y), 1e-4)), marks(id, rows)] });
+  new Chart(id, { linked: false, format: percent, across: percent, range: [0, right * 1.02],
+    layers: [frame(0, top * 1.02), marks(id, rows)] });
 }
 function fillMarks(symbol) {
   const f = DATA.fills, rows = [], stops = { STOP_LOSS: 1, TRAILING_STOP: 1, LIQUIDATION: 1, FLATTEN: 1 };
@@ -154,7 +159,9 @@ async function manyRuns() {
   const packed = JSON.parse(document.getElementById("data").textContent);
   DATA = JSON.parse(new TextDecoder().decode(await inflated(packed.text)));
   for (const spec of DATA.tables) if (spec.id === "fills") DATA.fills = spec;
-  await (DATA.curves ? manyRuns() : oneRun());
+  if (DATA.curves) await manyRuns();
+  else if (DATA.slices) await oneRun();
+  else window.traderReport = {};
   for (const spec of DATA.tables) table(spec.id, spec);
   drawAll();
   new ResizeObserver(drawAll).observe(document.body);

@@ -1,0 +1,39 @@
+"""Multipliers, currencies and own limits: replay, parity and verify take a run of them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.core_kit import random_bars
+from tests.engine.test_replay import trader
+from tests.replay_kit import RecordedRun
+from trader.engine.replay import replay
+
+pytestmark = pytest.mark.process
+
+RUN = "20240101T000000Z-paper-demo"
+SETTINGS = (
+    "instruments=[{symbol: ACME, currency: EUR, multiplier: 5, max_order_size: 60}, EUR/USD]",
+    "broker.currency=USD",
+    "risk.max_daily_loss=none",
+    "position_sizing.allow_short=true",
+)
+
+
+def test_replay_and_verify_take_a_run_of_two_currencies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bars = random_bars(3, 200, 2)
+    run = RecordedRun(tmp_path / "runs" / RUN, *SETTINGS, bars=bars).trade()
+    account = run.book.account[0]
+    run.snapshot()
+    run.end()
+    assert account["realized_pnl"] != 0.0
+    assert run.rules.limits["max_order_size"].tolist()[1] == 60.0
+    assert replay(run.path).ok, replay(run.path).divergence
+    for command in (("parity", "--json"), ("replay", "--json")):
+        code, out, err = trader(capsys, *command)
+        assert code == 0, out + err
+    code, out, err = trader(capsys, "audit", "verify", RUN)
+    assert code == 0, out + err

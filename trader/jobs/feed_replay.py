@@ -1,0 +1,75 @@
+"""A recording of `trader feed record` played again: what `trader feed replay` calls.
+
+Law: no network and no clock. The finaliser of a live run gets what it got then, so the bars are
+those that a live run would have had, which REST need not say any more.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from trader.core.schema import NS_PER_SECOND
+from trader.errors import DataError
+from trader.feeds.finaliser import BarFinaliser
+from trader.feeds.finality import Final, Gap, Hours, Odd, Revision
+from trader.feeds.recording import RecordingTerms, read_recording
+from trader.feeds.source import RawBar
+from trader.hours.tables import is_always_open, session_table
+from trader.jobs.history_store import HistoryStore
+
+LAYER = "history.yaml"
+DAY_NS = 86_400 * NS_PER_SECOND
+
+
+def replay(path: Path, out: Path | None = None) -> dict[str, Any]:
+    """What the recording comes to; its bars as Parquet under `out`, with a layer for a backtest."""
+    told, taken = read_recording(path)
+    finaliser = None
+    bars: dict[int, list[RawBar]] = {index: [] for index in range(len(told.symbols))}
+    counts: Counter[str] = Counter()
+    for now_ns, event in taken:
+        finaliser = finaliser or _finaliser(told, now_ns)
+        for output in finaliser.on(event, now_ns):
+            if isinstance(output, Final):
+                bars[output.symbol].append(output.bar)
+                counts[output.proof.name] += 1
+                counts["history"] += output.is_history
+            elif isinstance(output, Gap):
+                counts["gaps"] += output.bars
+            elif isinstance(output, Revision):
+                counts["revisions"] += 1
+            elif isinstance(output, Odd):
+                counts["bad_rows"] += 1
+    if not any(bars.values()):
+        raise DataError(f"{path} holds no closed bar")
+    document = {
+        "source": told.source,
+        "bar_period_seconds": told.period_ns / NS_PER_SECOND,
+        "bars": {told.symbols[index]: len(rows) for index, rows in bars.items()},
+        **counts,
+    }
+    return document if out is None else {**document, **_written(told, bars, out)}
+
+
+def _finaliser(told: RecordingTerms, now_ns: int) -> BarFinaliser:
+    hours = None
+    if not is_always_open(told.market_hours):
+        table = session_table(told.market_hours, told.start_ns, now_ns + 30 * DAY_NS)
+        hours = Hours(table["open_ns"].tolist(), table["close_ns"].tolist())
+    return BarFinaliser(len(told.symbols), [told.start_ns] * len(told.symbols), told.terms(hours))
+
+
+def _written(told: RecordingTerms, bars: dict[int, list[RawBar]], out: Path) -> dict[str, Any]:
+    root, period = out / told.source, f"{told.period_ns / NS_PER_SECOND:g}s"
+    for index, symbol in enumerate(told.symbols):
+        rows = bars[index]
+        if rows:
+            span = rows[0].open_ns, rows[-1].open_ns + told.period_ns
+            HistoryStore(root / symbol / period).put(rows, span)
+    pattern, layer = root / "{symbol}" / period, root / LAYER
+    text = (
+        "# laid over the config of the market: trader backtest -c CONFIG -c THIS\n"
+        f"feed:\n  type: parquet\n  path: '{pattern}'\n  timestamp: open\n"
+    )
+    layer.write_text(text)
+    return {"path": str(pattern), "config": str(layer)}
