@@ -33,6 +33,10 @@ class Order(Protocol):
         """The client's id: the same on every attempt to send the same order."""
 
     @property
+    def symbol(self) -> str:
+        """What is bought or sold."""
+
+    @property
     def decision(self) -> int:
         """Number of the decision it comes from."""
 
