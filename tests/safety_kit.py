@@ -32,7 +32,7 @@ class ListBroker:
     def __init__(self, error=None):
         self.sent, self.error = [], error
 
-    def send(self, order):
+    def submit(self, order):
         if self.error:
             raise self.error
         self.sent.append(order.order_id)

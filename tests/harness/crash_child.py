@@ -26,6 +26,7 @@ from typing import Any
 
 from tests.harness.crash_scenes import Scene
 from tests.harness.crash_script import Fate
+from trader.brokers.simulated import SimulatedBroker
 from trader.engine import crash_points, recover, slices
 from trader.errors import TraderError
 from trader.feeds import feed
@@ -64,16 +65,16 @@ class Tally:
         return dict(zip(PLACES, self._row.unpack_from(self._map), strict=True))
 
 
-class Broker:
+class Broker(SimulatedBroker):
     """Takes orders into a file: one line `LIFE ID DECISION QTY` each, and `KILLED` marks."""
 
     def __init__(self, path: Path, life: int) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._life = life
-        self.sent_ns = 0
+        super().__init__(time.monotonic_ns)
 
-    def send(self, order: Any) -> None:
-        self.sent_ns = time.monotonic_ns()
+    def submit(self, order: Any) -> None:
+        super().submit(order)
         self.note(f"{order.order_id} {order.decision} {order.qty!r}")
 
     def note(self, text: str) -> None:

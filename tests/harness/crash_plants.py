@@ -133,7 +133,7 @@ def gate_bypassed() -> None:
     from trader.jobs.paper import opening
 
     def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.SendOutcome:
-        self._broker.send(order)
+        self._broker.submit(order)
         return journaled.SendOutcome(journaled.Reason.NONE)
 
     opening.Desk.send = send  # type: ignore[method-assign]

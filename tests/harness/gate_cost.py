@@ -14,7 +14,7 @@ BATCH = 500
 class NoBroker:
     """Takes every order and does nothing with it: what is measured is the gate."""
 
-    def send(self, order):
+    def submit(self, order):
         pass
 
 

@@ -56,7 +56,7 @@ class StampBroker:
     def __init__(self, ledger, hang_at=-1):
         self.ledger, self.count, self.hang_at = ledger, 0, hang_at
 
-    def send(self, order):
+    def submit(self, order):
         self.count += 1
         self.ledger.stamp(self.count)
         if self.count == self.hang_at:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "trader"
-SIBLINGS = ("journal", "feeds", "features", "models", "safety", "report")
+SIBLINGS = ("journal", "feeds", "features", "models", "safety", "report", "brokers")
 LEVELS = {
     "errors": 0,
     "exact": 0,

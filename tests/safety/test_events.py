@@ -323,10 +323,10 @@ def test_emergency_stop_while_a_hand_over_hangs_shuts_the_gate_and_says_busy(tra
     entered, leave = threading.Event(), threading.Event()
 
     class Hanging(ListBroker):
-        def send(self, order):
+        def submit(self, order):
             entered.set()
             leave.wait(30)
-            super().send(order)
+            super().submit(order)
 
     with open_gate(trader_home) as (lease, gate):
         thread = threading.Thread(target=gate.send, args=(FakeOrder("a"), Hanging()))

@@ -93,9 +93,9 @@ def test_barrier_waits_for_the_order_inside_and_lets_none_after_it(trader_home):
     states = []
 
     class LookingBroker(ListBroker):
-        def send(self, order):
+        def submit(self, order):
             states.append(barrier.gate_state(run_of(trader_home)))
-            super().send(order)
+            super().submit(order)
 
     broker = LookingBroker()
     with open_gate(trader_home) as (_, opened):
@@ -238,10 +238,10 @@ def test_broker_that_calls_back_into_the_gate_is_refused_not_deadlocked(trader_h
     inner = []
 
     class Echo(ListBroker):
-        def send(self, order):
+        def submit(self, order):
             inner.append(opened.send(FakeOrder("inner"), self))
             assert opened.drain(0.0)  # our own hand-over does not count
-            super().send(order)
+            super().submit(order)
 
     broker = Echo()
     with open_gate(trader_home) as (_, opened):
@@ -254,10 +254,10 @@ def test_many_threads_pass_one_at_a_time(trader_home):
     inside, most = [0], [0]
 
     class Counting(ListBroker):
-        def send(self, order):
+        def submit(self, order):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-            super().send(order)
+            super().submit(order)
             inside[0] -= 1
 
     broker = Counting()
@@ -277,10 +277,10 @@ def test_closing_shuts_for_good_and_draining_waits_for_the_one_inside(trader_hom
     entered, leave = threading.Event(), threading.Event()
 
     class Slow(ListBroker):
-        def send(self, order):
+        def submit(self, order):
             entered.set()
             leave.wait(10)
-            super().send(order)
+            super().submit(order)
 
     broker = Slow()
     with open_gate(trader_home) as (_, opened):

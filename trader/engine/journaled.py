@@ -139,7 +139,7 @@ class JournaledSlices:
             client_id = client_order_id(kill_id, name, ts_ns, NO_DECISION)
             asked = build.FlattenOrder(client_id, name, qty, ts_ns, kill_id)
             await self._append([build.flatten_intent(asked)])
-            order = SentOrder(client_id, NO_DECISION - symbol, qty)
+            order = SentOrder(client_id, NO_DECISION - symbol, qty, symbol=name)
             passed = self._around.send_closing(order, float(held[symbol]))
             if passed.reason == Reason.NONE:
                 fills = self.engine.close_out(symbol)
@@ -268,8 +268,8 @@ class JournaledSlices:
     def _sent(self, intent: Entry) -> SendOutcome:
         payload = intent.payload
         reached("before_send")
-        at = payload["decision"], payload["leg"]
-        order = SentOrder(payload["client_order_id"], at[0], payload["qty"], at[1])
+        at = payload["decision"], payload["qty"], payload["leg"]
+        order = SentOrder(payload["client_order_id"], *at, payload["symbol"])
         passed = self._around.send(order)
         reached("after_send")
         return passed

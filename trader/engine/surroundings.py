@@ -13,6 +13,7 @@ class SentOrder(NamedTuple):
     decision: int
     qty: float
     leg: int = 0  # which of its decision's orders
+    symbol: str = ""
 
 
 class SendOutcome(NamedTuple):

@@ -33,6 +33,10 @@ class Order(Protocol):
         """The client's id: the same on every attempt to send the same order."""
 
     @property
+    def symbol(self) -> str:
+        """What is bought or sold."""
+
+    @property
     def decision(self) -> int:
         """Number of the decision it comes from."""
 
@@ -48,7 +52,7 @@ class Order(Protocol):
 class Broker(Protocol):
     """The other side of the gate."""
 
-    def send(self, order: Order) -> None:
+    def submit(self, order: Order) -> None:
         """Hands an order over without waiting for an answer. Raises when it may not have left."""
 
 
@@ -232,7 +236,7 @@ class Gate:
 
     def _hand_over(self, order: Order, broker: Broker) -> tuple[str, str, str]:
         try:
-            broker.send(order)
+            broker.submit(order)
         except BaseException as error:
             self._unknown[order.order_id] = order
             if not isinstance(error, Exception):

@@ -13,8 +13,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from trader.brokers.broker import AccountSnapshot, BrokerOrder
+from trader.brokers.simulated import SimulatedBroker
 from trader.config.sections.running import SYSLOG, AnchorCommand
-from trader.core.schema import Reason, TradingState
+from trader.core.schema import OrderStatus, Reason, TradingState
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.recorded import rules_details
@@ -66,6 +68,10 @@ class Desk:
         self._gate: Gate | None = None
         self._broker = SimulatedBroker(mono_ns)
 
+    def show(self, slices: JournaledSlices) -> None:
+        """What the simulated broker has is the book of `slices`."""
+        self._broker.account = lambda: account_of(slices)
+
     def open(self, gate: Gate) -> None:
         """From here on orders can leave."""
         self._gate = gate
@@ -75,6 +81,7 @@ class Desk:
         if self._gate is None:
             return SendOutcome(Reason.KILLED, "the gate is not open")
         passage = self._gate.send(order, self._broker)
+        self._broker.events()  # it acknowledges at once; the rest comes out of the core
         reason = Reason[passage.reason]
         self.sent += reason == Reason.NONE
         return SendOutcome(reason, passage.detail, passage.outcome == UNKNOWN)
@@ -84,23 +91,12 @@ class Desk:
         if self._gate is None:
             return SendOutcome(Reason.KILLED, "the gate is not open")
         passage = self._gate.send_closing(order, self._broker, position_qty)
+        self._broker.events()
         return SendOutcome(Reason[passage.reason], passage.detail)
 
     def sent_mono_ns(self) -> int:
         """See `run.surroundings.Surroundings`."""
         return self._broker.sent_ns
-
-
-class SimulatedBroker:
-    """The simulated broker: takes every order, which then fills in the core at a later bar."""
-
-    def __init__(self, mono_ns: Callable[[], int]) -> None:
-        self.sent_ns = 0  # when the newest order left
-        self._mono_ns = mono_ns
-
-    def send(self, order: object) -> None:
-        """Taken. Called by the gate, inside its lock."""
-        self.sent_ns = self._mono_ns()
 
 
 @dataclass
@@ -180,6 +176,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
         begun.keeper.hand_on(earlier.keep, tally.add)
     slices = JournaledSlices(_engine(begun), journal, desk, begun.fold)
     fold = begun.fold or begin_fold(next(journal.read()))
+    desk.show(slices)
     recovery = Recovery(slices, journal, fold)
     recovery.complete()
     state_before = TradingState(int(slices.engine.book.account[0]["trading_state"]))
@@ -195,6 +192,24 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
     recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
     done = folder, lease, journal, slices, desk, decisions, tally, state_before
     return OpenRun(*done, anchor, earlier)
+
+
+def account_of(slices: JournaledSlices) -> AccountSnapshot:
+    """The core's book as a broker tells it. What has not passed the gate is not the broker's."""
+    names, book = slices.symbols, slices.engine.book
+    orders = [
+        BrokerOrder(
+            slices.client_id(int(order["order_id"])),
+            names[symbol],
+            float(order["qty"]),
+            float(order["filled_qty"]),
+            OrderStatus(int(order["status"])),
+        )
+        for symbol, order in slices.engine.orders()
+        if order["status"] != OrderStatus.INTENT
+    ]
+    held = dict(zip(names, book.positions["qty"].tolist(), strict=True))
+    return AccountSnapshot(0, tuple(orders), held, float(book.account[0]["cash"]))
 
 
 def _engine(begun: Start) -> SliceEngine:
