@@ -38,7 +38,7 @@ class RecordingTerms(NamedTuple):
         return Terms(self.period_ns, Finality(self.finality), self.grace_ns, self.late_ns, hours)
 
 
-class Taken(NamedTuple):
+class RecordedEvent(NamedTuple):
     """One thing that the finaliser got."""
 
     now_ns: int
@@ -63,7 +63,7 @@ def decoded(raw: list[Any]) -> Input:
     return event
 
 
-def read_recording(path: Path) -> tuple[RecordingTerms, Iterator[Taken]]:
+def read_recording(path: Path) -> tuple[RecordingTerms, Iterator[RecordedEvent]]:
     """The terms of a recording, and what came. `DataError` where a line cannot be read."""
     lines = _lines(path)
     for line in lines:
@@ -72,11 +72,11 @@ def read_recording(path: Path) -> tuple[RecordingTerms, Iterator[Taken]]:
     raise DataError(f"{path} is no recording of `trader feed record`, or of an older one")
 
 
-def _taken(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[Taken]:
+def _taken(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[RecordedEvent]:
     for line in lines:
         if line.get("channel") == PORT:
             try:
-                yield Taken(int(line["now_ns"]), decoded(line["raw"]))
+                yield RecordedEvent(int(line["now_ns"]), decoded(line["raw"]))
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 text = f"{path}: no event of a market: {str(line)[:80]}: {error}"
                 raise DataError(text) from None
