@@ -57,6 +57,7 @@ def run_credit(
 ) -> CreditLedger:
     """All of `bars` with one action each, until the end or until equity is below zero."""
     ledger = CreditLedger(number(cash))
+    ledger.units = dict.fromkeys(bars["symbol"].tolist(), Decimal(1))
     period_ns = int(np.min(np.diff(np.unique(bars["ts_ns"]))))
     pending = list(credit.timed)
     before, session = 0, -1

@@ -244,5 +244,6 @@ def test_late_config_error_gets_the_place_of_its_key(tmp_path):
 
 
 def test_config_error_without_a_key_stays_as_it_is():
-    with pytest.raises(errors.ConfigError, match=r"^as it is$"), outcome.explaining(None):
+    loaded = load_config([ROOT / "configs" / "demo.yaml"], environ={})
+    with pytest.raises(errors.ConfigError, match=r"^as it is$"), outcome.explaining(loaded):
         raise errors.ConfigError("as it is")

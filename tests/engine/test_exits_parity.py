@@ -14,7 +14,7 @@ from tests.engine.test_replay import spoiled
 from tests.journal_kit import slices
 from tests.replay_kit import RecordedRun
 from trader.core.book import NO_REQUESTS, Inputs
-from trader.core.schema import FillFlag, OrderKind, TradingAction
+from trader.core.schema import FILL, FillFlag, OrderKind, TradingAction
 from trader.engine.batch import RowKeeper, RunRecord, run_history
 from trader.engine.replay import replay
 from trader.journal.audit.verify import verify_here
@@ -144,7 +144,8 @@ def test_an_exit_that_fills_more_than_is_held_is_found_by_the_audit(tmp_path: Pa
         data["qty"] *= 3.0
 
     fills = [record for record in read_records(run.path) if record.type == "FILL"]
-    which = [record.data["fill"][-1] for record in fills].index(OrderKind.STOP_LOSS)
+    kind = (FILL.names or ()).index("kind")
+    which = [record.data["fill"][kind] for record in fills].index(OrderKind.STOP_LOSS)
     spoiled(run.path, "FILL", enlarge, which)
     checked = verify_here(run.path)
     assert not checked.ok

@@ -16,7 +16,7 @@ from tests.replay_kit import recorded_run
 from tests.tiers import cases
 from trader.cli import app
 from trader.core.apply import halt, refuse
-from trader.core.schema import Reason
+from trader.core.schema import ACCOUNT, Reason
 from trader.engine.replay import replay
 from trader.journal import entries as build
 from trader.journal.records import JournalError, encode
@@ -70,6 +70,10 @@ def _set(**changes: Any) -> Spoil:
     return lambda data: data.update(changes)
 
 
+def _account(field: str, value: Any) -> Spoil:
+    return _in("account", (ACCOUNT.names or ()).index(field), value)
+
+
 def _in(name: str, field: int, value: Any) -> Spoil:
     return lambda data: data[name].__setitem__(field, value)
 
@@ -79,9 +83,9 @@ SPOILS: list[tuple[str, Spoil, str]] = [
     ("DECISION", _row(2, 17.5), "approved_qty"),
     ("DECISION", _row(3, 0.125), "observed"),
     ("DECISION", _row(6, int(Reason.SPREAD)), "reason"),
-    ("DECISION", _in("account", 0, 1.0), "cash"),
-    ("DECISION", _in("account", 1, 1.0), "equity"),
-    ("DECISION", _in("account", 14, 10**15), "state_reason"),
+    ("DECISION", _account("cash", 1.0), "cash"),
+    ("DECISION", _account("equity", 1.0), "equity"),
+    ("DECISION", _account("state_reason", 10**15), "state_reason"),
     ("DECISION", _set(events=[]), "event"),
     ("DECISION", _set(first=7), "first"),
     ("FILL", _in("fill", 4, 1.5), "price"),
@@ -93,7 +97,7 @@ SPOILS: list[tuple[str, Spoil, str]] = [
     ("ORDER_INTENT", _set(client_order_id="0" * 20), "client_order_id"),
     ("SNAPSHOT", _set(positions={"ACME": 12345.0}), "positions"),
     ("RUN_END", _set(positions={"ACME": 12345.0}), "positions"),
-    ("RUN_END", _in("account", 0, 0.5), "cash"),
+    ("RUN_END", _account("cash", 0.5), "cash"),
     ("RUN_END", _set(digest="f" * 64), "digest"),
 ]
 
@@ -309,7 +313,7 @@ def test_replay_of_a_forgery_exits_8_and_shows_both_values(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = recorded_run(home / "20240101T000000Z-paper-demo")
-    seq = spoiled(run.path, "DECISION", _in("account", 10, 5), which=20)
+    seq = spoiled(run.path, "DECISION", _account("ts_ns", 5), which=20)
     code, out, _ = trader(capsys, "replay")
     assert code == 8
     assert f"record {seq}" in out
