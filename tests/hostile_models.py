@@ -70,11 +70,11 @@ class Hostile:
         os._exit(3)
 
     def close_everything(self, rows: int) -> Any:
-        os.closerange(3, 256)
+        os.closerange(3, 4096)
         return np.full(rows, BUY)
 
     def scribble(self, rows: int) -> Any:
-        for descriptor in range(3, 32):
+        for descriptor in range(3, 4096):
             try:
                 os.write(descriptor, b"\xff" * 64)
             except OSError:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,9 @@ def test_a_forming_bar_that_comes_again_closed_is_no_lead():
 def pumped(folder: Path, lag_s: float):
     """Items of a feed whose bars come as they close by a clock that is off, and the feed."""
     clock = VirtualClock(START + MINUTE)
-    reader, writer = os.pipe()
+    others = set(threading.enumerate())
+    reader, end = os.pipe()
+    writer = os.fdopen(end, "wb", buffering=0)
     feed = StdinFeed(config_of(folder, "stdin", None), clock, reader)
     items = []
 
@@ -93,18 +96,27 @@ def pumped(folder: Path, lag_s: float):
             line = {"timestamp": opens_ns, "symbol": "ACME", **price, "volume": 1.0}
             before = feed._lines_read
             try:
-                os.write(writer, json.dumps(line).encode() + b"\n")
+                writer.write(json.dumps(line).encode() + b"\n")
             except BrokenPipeError:
                 break
             while feed._lines_read == before and not task.done():
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
-        os.close(writer)
+        writer.close()
         await task
 
+    async def to_the_end() -> None:
+        try:
+            await asyncio.wait_for(run(), 60)
+        finally:
+            await feed.aclose()
+
     try:
-        asyncio.run(asyncio.wait_for(run(), 30))
+        asyncio.run(to_the_end())
     finally:
+        writer.close()
+        for thread in set(threading.enumerate()) - others:
+            thread.join(30)  # else it may read what the next test's pipe gets
         os.close(reader)
     return items, feed
 
