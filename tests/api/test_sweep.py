@@ -208,7 +208,11 @@ def test_tpe_says_the_same_for_any_number_of_workers(demo, jobs):
             ["--param", "broker.cash=1:1000", "--param", "risk.max_order_size=1:2000"],
             "the grid has",
         ),
-        (["--param", "broker.cash=1,2", "--cluster", "tcp://127.0.0.1:1"], "no scheduler"),
+        pytest.param(  # ten seconds until it is given up
+            ["--param", "broker.cash=1,2", "--cluster", "tcp://127.0.0.1:1"],
+            "no scheduler",
+            marks=pytest.mark.process,
+        ),
     ],
 )
 def test_what_cannot_be_tried_is_told_as_usage(demo, capsys, words, told):

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text("utf-8")
 
 
+@pytest.mark.process
 def test_the_first_command_and_the_python_of_the_page_run(tmp_path: Path):
     first = re.findall(r"```\n(trader .*?)```", PAGE, re.DOTALL)[0]
     (python,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

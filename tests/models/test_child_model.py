@@ -21,6 +21,9 @@ def opened(section, names=NAMES, **sections):
     return open_model(config, names, config.symbols)
 
 
+pytestmark = pytest.mark.process
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_process_answers_with_the_bits_of_the_model_itself(tmp_path, kind):
     section = make_file(kind, tmp_path) | {"chunk_rows": 250}

@@ -67,6 +67,7 @@ def test_pickle_is_listed_and_not_loaded(tmp_path):
     assert not marker.exists()
 
 
+@pytest.mark.process
 def test_command_prints_json_and_lines_and_refuses_what_is_no_model(tmp_path, capfd):
     section = make_file("lightgbm", tmp_path)
     assert app.run(["model", "inspect", section["path"], "--json"]) == 0
@@ -81,6 +82,7 @@ def test_command_prints_json_and_lines_and_refuses_what_is_no_model(tmp_path, ca
     assert "no model file that is known" in capfd.readouterr().err
 
 
+@pytest.mark.process
 def test_missing_and_damaged_files_are_model_errors(tmp_path):
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         inspect_file(str(tmp_path / "no.onnx"))
