@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError
 from trader.feeds.sessions import bars_per_year, session_table, sessions_per_year
 from trader.hours import calendars
@@ -106,11 +107,11 @@ def test_a_calendar_that_needs_orthodox_easter_is_built(code):
 
 def test_the_last_days_of_a_calendar_are_usable_and_no_more():
     bound = calendars.calendar_years("XSHG", 2021, 2024).known_to
-    last = bound * calendars.DAY_NS
-    table = session_table("XSHG", last - 5 * calendars.DAY_NS, last)
+    last = bound * DAY_NS
+    table = session_table("XSHG", last - 5 * DAY_NS, last)
     assert table["session"][-1] <= bound
     with pytest.raises(ConfigError, match=r"XSHG does not reach from .* knows its sessions"):
-        session_table("XSHG", last, last + 30 * calendars.DAY_NS)
+        session_table("XSHG", last, last + 30 * DAY_NS)
 
 
 def test_an_unknown_calendar_lists_those_there_are():

@@ -14,6 +14,7 @@ LEVELS = {
     "core": 1,
     "config": 1,
     "moments": 1.2,
+    "kept_files": 1.2,
     "tables": 1.3,
     "user_code": 1.5,
     "hours": 1.6,

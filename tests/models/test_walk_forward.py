@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from tests.model_kit import MINUTE, START, make_bars, make_config, make_features
+from trader import kept_files
 from trader.cli import app
 from trader.core.schema import Reason
 from trader.errors import ConfigError
-from trader.models import model_cache
-from trader.models.folds import class_scores, folds_of, number_scores, reliability
+from trader.models.folds import folds_of
 from trader.models.model import predict_actions
 from trader.models.retraining import walk_forward
+from trader.models.scores import class_scores, number_scores, reliability
 from trader.models.training import training_rows
 
 NAMES = ("a", "b")
@@ -23,7 +24,7 @@ TREE = {"estimator": "DecisionTreeClassifier", "params": {"max_depth": 3}}
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_cache, "cache_parents", lambda: [tmp_path / "cache"])
+    monkeypatch.setattr(kept_files, "cache_parents", lambda: [tmp_path / "cache"])
 
 
 def config_for(**train):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trader.core.schema import NS_PER_SECOND
+from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, UsageError
-from trader.feeds.sessions import DAY_NS, session_table
+from trader.feeds.sessions import session_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trader.config.schema import Config
-from trader.core.schema import NS_PER_SECOND
+from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, DataError
 from trader.feeds.raw import RawRows
 from trader.feeds.timed_rows import read_timed_rows
@@ -75,7 +75,7 @@ def load_renames(config: Config) -> Renames:
                 "one instrument; list one of the two names, and it keeps that one",
                 key=f"instruments.{config.symbols.index(cells['symbol'])}.symbol",
             )
-        day_ns = timed.day(row) * 86_400 * NS_PER_SECOND
+        day_ns = timed.day(row) * DAY_NS
         sessions = session_table(config.risk.market_hours, day_ns, day_ns)
         found.append((timed.stamp_ns(row, config, sessions), cells["symbol"], cells["value"]))
     spans: dict[str, list[tuple[float, float, int]]] = {}

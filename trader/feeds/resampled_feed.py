@@ -17,12 +17,12 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY
+from trader.core.sessions import DAY_NS
 from trader.feeds.bargate import BarGate
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.resample import LongGrid, lack_text
 from trader.feeds.sessions import session_table
-from trader.hours.calendars import DAY_NS
 from trader.hours.long_periods import FormingBars, LongSpans
 from trader.hours.periods import bar_clock
 

@@ -7,11 +7,10 @@ import bisect
 
 import numpy as np
 
-from trader.hours.calendars import DAY_NS
+from trader.core.sessions import DAY_NS
 from trader.hours.tables import bars_per_year, session_table, sessions_per_year
 
 __all__ = [
-    "DAY_NS",
     "bars_per_year",
     "off_grid",
     "session_table",

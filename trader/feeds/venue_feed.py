@@ -19,6 +19,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
+from trader.core.sessions import DAY_NS
 from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.finaliser import BarFinaliser
@@ -55,7 +56,6 @@ from trader.feeds.waiting_line import WaitingLine
 from trader.hours.tables import is_always_open, last_known_ns, session_table
 from trader.moments import iso_utc
 
-DAY_NS = 86_400 * NS_PER_SECOND
 HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS
 TICK_S = 0.1
 OPEN_TRIES = 4

@@ -4,24 +4,19 @@ Law: a table depends on the calendar's code, the years and the version of exchan
 on nothing else; these name its file. A file that is not what it should be is made again.
 """
 
-import contextlib
 import difflib
-import hashlib
 import importlib.metadata
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from trader.core.jit import cache_parents
-from trader.core.schema import NS_PER_SECOND, SESSION
+from trader.core.schema import SESSION
 from trader.errors import ConfigError
 from trader.hours.upstream import mended_calendar
+from trader.kept_files import keep, kept
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +24,11 @@ if TYPE_CHECKING:
 ALWAYS_OPEN = "24x7"
 FOREX = "FX"  # Sunday 17:00 to Friday 17:00 in New York, five sessions that begin at 17:00
 FOREX_ZONE = "America/New_York"
-DAY_NS = 86_400 * NS_PER_SECOND
 MARKET_HOURS_KEY = "risk.market_hours"
 LAYOUT = 2  # of the files; a change of what is in them takes the next number
 FIRST_DAY, LAST_DAY = -106_000, 106_000  # of what has no bounds: the years 1679 to 2260
 HEAD = np.dtype([("known_from", "<i8"), ("known_to", "<i8"), ("zone", "S64")])
-DIGEST_BYTES = 32
+FOLDER = "calendars"
 _NOT_A_TIME = np.iinfo(np.int64).min
 
 
@@ -71,17 +65,12 @@ def calendar_years(code: str, first_year: int, last_year: int) -> Calendar:
 @lru_cache(maxsize=32)
 def _kept(code: str, first_year: int, last_year: int) -> Calendar:
     name = f"{code.replace('/', '-')}-{first_year}-{last_year}-{_version()}-{LAYOUT}.bin"
-    for folder in _folders():
-        found = _read(folder / name)
-        if found is not None:
-            return found
+    found = kept(FOLDER, name)
+    if found is not None:
+        return _read(found)
     made = _computed(code, first_year, last_year)
-    _write(made, name)
+    keep(FOLDER, name, _written(made))
     return made
-
-
-def _folders() -> list[Path]:
-    return [parent / "calendars" for parent in cache_parents()]
 
 
 @lru_cache(maxsize=1)
@@ -89,17 +78,7 @@ def _version() -> str:
     return importlib.metadata.version("exchange_calendars")
 
 
-def _read(path: Path) -> Calendar | None:
-    """The calendar in a file of our own that is whole; None otherwise."""
-    try:
-        if path.stat().st_uid != os.getuid():
-            return None
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    if hashlib.sha256(path.name.encode() + body).digest() != digest:
-        return None
+def _read(body: bytes) -> Calendar:
     head, rows = body[: HEAD.itemsize], body[HEAD.itemsize :]
     facts = np.frombuffer(head, HEAD)[0]
     sessions = np.frombuffer(rows, SESSION)
@@ -107,25 +86,9 @@ def _read(path: Path) -> Calendar | None:
     return Calendar(sessions, int(facts["known_from"]), int(facts["known_to"]), zone)
 
 
-def _write(calendar: Calendar, name: str) -> None:
-    """Put a calendar where the next start finds it; where nothing can be written it is left."""
+def _written(calendar: Calendar) -> bytes:
     facts = (calendar.known_from, calendar.known_to, calendar.zone.encode())
-    body = np.array([facts], HEAD).tobytes() + calendar.sessions.tobytes()
-    content = hashlib.sha256(name.encode() + body).digest() + body
-    for folder in _folders():
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=folder)
-        except OSError:
-            continue
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            os.replace(temporary, folder / name)
-            return
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    return np.array([facts], HEAD).tobytes() + calendar.sessions.tobytes()
 
 
 @lru_cache(maxsize=32)

@@ -17,7 +17,8 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
-from trader.hours.calendars import DAY_NS, calendar_years, zone_of
+from trader.core.sessions import DAY_NS
+from trader.hours.calendars import calendar_years, zone_of
 from trader.hours.tables import MARGIN_DAYS, is_always_open, year_of
 
 if TYPE_CHECKING:
@@ -267,8 +268,7 @@ def _inside(days: _Periods, stamps_ns: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def label_dates(
     stamps_ns: np.ndarray, zones: tuple[str | None, ...], otherwise: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(date, is midnight) of each stamp: in the first of `zones` where it is midnight, or else
-    in the zone `otherwise`."""
+    """(date, is midnight) of each stamp, in the first of `zones` where it is, or in `otherwise`."""
     import pandas as pd
 
     times = pd.DatetimeIndex(stamps_ns, tz="UTC")

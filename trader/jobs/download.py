@@ -13,6 +13,7 @@ from typing import Any
 
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
+from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.checking import check_config
 from trader.feeds.registry import open_source
@@ -98,7 +99,7 @@ class _Downloader:
         end_ns = min(self._wanted.end_ns or config.feed.end_ns or closed_ns, closed_ns)
         start_ns = self._wanted.start_ns or config.feed.start_ns
         if start_ns is None:
-            start_ns = end_ns - DEFAULT_DAYS * 86_400 * NS_PER_SECOND
+            start_ns = end_ns - DEFAULT_DAYS * DAY_NS
         start_ns, end_ns = -(-start_ns // period_ns) * period_ns, end_ns // period_ns * period_ns
         if start_ns >= end_ns:
             raise UsageError(f"no bar closes between {iso_utc(start_ns)} and {iso_utc(end_ns)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.core.schema import NS_PER_SECOND
+from trader.core.sessions import DAY_NS
 from trader.errors import DataError
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finality import Final, Gap, Hours, Odd, Revision
@@ -18,7 +19,6 @@ from trader.hours.tables import is_always_open, session_table
 from trader.jobs.history_store import HistoryStore
 
 LAYER = "history.yaml"
-DAY_NS = 86_400 * NS_PER_SECOND
 
 
 def replay(path: Path, out: Path | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.jit import cache_parents
+from trader.kept_files import keep, kept
 from trader.models.fitting import FittedModel, Lesson
 from trader.models.model_card import versions_of
 
 LAYOUT = 1
-DIGEST_BYTES = 32
 MOST_FILES = 4_000
 FOLDER = "models"
 
@@ -44,13 +42,14 @@ class ModelFile:
 def cached(config: Config, lesson: Lesson, fit: Callable[[], FittedModel]) -> ModelFile:
     """The model of a lesson: out of the cache, or fitted now and kept."""
     name = f"{lesson_key(config, lesson)}.bin"
-    for folder in _folders():
-        found = _read(folder / name)
-        if found is not None:
-            return found
+    found = kept(FOLDER, name)
+    if found is not None:
+        return _read(found)
     fitted = fit()
     made = ModelFile(fitted.kind, fitted.data, fitted.codes)
-    _write(made, name)
+    place = keep(FOLDER, name, _written(made))
+    if place is not None:
+        _forget_oldest(place)
     return made
 
 
@@ -74,55 +73,23 @@ def lesson_key(config: Config, lesson: Lesson) -> str:
     return digest.hexdigest()
 
 
-def _folders() -> list[Path]:
-    return [parent / FOLDER for parent in cache_parents()]
-
-
-def _read(path: Path) -> ModelFile | None:
-    try:
-        if path.stat().st_uid != os.getuid():
-            return None
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    if hashlib.sha256(path.name.encode() + body).digest() != digest:
-        return None
+def _read(body: bytes) -> ModelFile:
     head, _, data = body.partition(b"\n")
     facts = json.loads(head)
     codes = facts["codes"]
     return ModelFile(facts["kind"], data, None if codes is None else tuple(codes))
 
 
-def _write(made: ModelFile, name: str) -> None:
-    """Keep a model where the next run finds it; where nothing can be written it is left."""
-    head = json.dumps({"kind": made.kind, "codes": made.codes}).encode()
-    body = head + b"\n" + made.data
-    content = hashlib.sha256(name.encode() + body).digest() + body
-    for folder in _folders():
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=folder)
-        except OSError:
-            continue
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            os.replace(temporary, folder / name)
-            _forget_oldest(folder)
-            return
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+def _written(made: ModelFile) -> bytes:
+    return json.dumps({"kind": made.kind, "codes": made.codes}).encode() + b"\n" + made.data
 
 
 def _forget_oldest(folder: Path) -> None:
     """Keep the folder from growing without end."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    if len(names) <= MOST_FILES:
-        return
     with contextlib.suppress(OSError):
+        names = os.listdir(folder)
+        if len(names) <= MOST_FILES:
+            return
         by_age = sorted(names, key=lambda name: (folder / name).stat().st_mtime_ns)
         for name in by_age[: MOST_FILES // 4]:
             (folder / name).unlink(missing_ok=True)

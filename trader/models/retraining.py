@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import Reason
+from trader.core.schema import NS_PER_SECOND, Reason
 from trader.core.sessions import bar_opens
 from trader.errors import ConfigError
 from trader.models.decisions import ModelActions
@@ -29,7 +29,6 @@ from trader.models.model_in_memory import ModelInMemory
 from trader.models.training import MIN_TRAIN_ROWS, TrainingRows, labelled_rows
 from trader.moments import iso_utc
 
-NS_PER_SECOND = 1_000_000_000
 MOST_MODELS = 10_000
 _log = logging.getLogger(__name__)
 
