@@ -17,12 +17,14 @@ from trader.core.book import Inputs
 from trader.core.schema import CashflowKind, TradingAction
 from trader.engine.ruleset import build_rules
 from trader.jobs.sweep.lean import LeanRunner
+from trader.models.file_model import at_least_four
 from trader.models.fitting import fit
-from trader.models.folds import FoldRows, class_scores, folds_of, number_scores, reliability
+from trader.models.folds import FoldRows, folds_of
 from trader.models.label_kinds import META
 from trader.models.model import Prediction, predict_actions
 from trader.models.model_card import Origin, write_model
 from trader.models.model_in_memory import ModelInMemory, answers_of_meta, predictor_of, rules_of
+from trader.models.scores import class_scores, number_scores, reliability
 from trader.models.training import TrainingRows, train_on, training_rows
 from trader.moments import iso_utc
 from trader.report.roundtrips import round_trips, with_splits
@@ -68,9 +70,11 @@ def train(
     matrix = features.proved_batch(bars)
     known = training_rows(config, features.forward(bars), matrix, features.names)
     asked = 0 if config.train is None or config.train.split is None else config.train.split.folds
-    told: Callable[[int], None] = lambda done: (  # noqa: E731
-        progress("train", done, asked + 1) if progress is not None else None
-    )
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress("train", done, asked + 1)
+
     told(0)
     facts: dict[str, Any] = {}
     if asked:
@@ -122,13 +126,12 @@ def _fold(course: _Course, fold: FoldRows) -> tuple[dict[str, Any], np.ndarray]:
     is_number = fitted.codes is None
     if labels.names == META:
         assert fitted.codes is not None
-        right = answers_of_meta(fitted.kind, fitted.data, fitted.codes, _four(features))
-        right = right[: len(tested)]
+        right = answers_of_meta(fitted.kind, fitted.data, fitted.codes, features)
         answers = np.stack([1.0 - right, right], axis=1)
     else:
         rules = rules_of(config, is_number)
         asked = predictor_of(fitted.kind, fitted.data, fitted.codes, rules)
-        answers = np.asarray(asked.predict(_four(features)))[: len(tested)]
+        answers = np.asarray(asked.predict(at_least_four(features)))[: len(tested)]
     if is_number:
         scores = number_scores(labels.returns[tested], answers)
     else:
@@ -159,9 +162,7 @@ def _traded(course: _Course, fold: FoldRows, fitted: Any) -> dict[str, Any]:
         alone = _run(course, part, said)
         warm = ~np.isnan(matrix).any(axis=1)
         right = np.zeros(len(seen))
-        right[warm] = answers_of_meta(fitted.kind, fitted.data, fitted.codes, _four(matrix[warm]))[
-            : int(warm.sum())
-        ]
+        right[warm] = answers_of_meta(fitted.kind, fitted.data, fitted.codes, matrix[warm])
         actions = np.where(right > SURE, said.actions, np.int8(TradingAction.HOLD))
         return {**_run(course, part, said._replace(actions=actions)), "pnl_rule": alone["pnl"]}
     model = ModelInMemory(config, known.names, fitted.kind, fitted.data, fitted.codes)
@@ -195,10 +196,3 @@ def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         elif name not in ("fold", "learned") and not isinstance(values[0], str):
             means[name] = None if None in values else float(np.mean(values))
     return means
-
-
-def _four(features: np.ndarray) -> np.ndarray:
-    """At least four rows, as models are always asked."""
-    if 0 < len(features) < 4:
-        return np.concatenate([features, np.repeat(features[:1], 4 - len(features), axis=0)])
-    return features

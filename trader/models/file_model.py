@@ -41,6 +41,14 @@ MIN_ROWS = 4
 PROVED_ROWS = 16
 
 
+def at_least_four(features: np.ndarray) -> np.ndarray:
+    """Rows to ask a predictor for: of fewer than four the first is repeated behind them."""
+    lacking = MIN_ROWS - len(features)
+    if lacking <= 0 or not len(features):
+        return features
+    return np.concatenate([features, np.repeat(features[:1], lacking, axis=0)])
+
+
 def load_predictor(section: FileSection, data: bytes) -> Predictor:
     """The model in `data`. Raises `ModelError`, and `ConfigError` where an extra is missing."""
     try:
@@ -140,10 +148,7 @@ class PredictorModel:
             raise AnswerError(error.complaint, row) from error
 
     def _answer(self, features: np.ndarray, start: int) -> np.ndarray:
-        rows = len(features)
-        asked = features
-        if rows < MIN_ROWS:
-            asked = np.concatenate([features, np.repeat(features[:1], MIN_ROWS - rows, axis=0)])
+        rows, asked = len(features), at_least_four(features)
         try:
             answer = self._predictor.predict(asked)
         except (AnswerError, KeyboardInterrupt):

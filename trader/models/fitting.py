@@ -17,6 +17,7 @@ from trader.config.schema import Config
 from trader.config.sections.train import Train
 from trader.errors import ConfigError, ModelError
 from trader.models.estimators import format_of, is_regressor, learner_of, make_estimator
+from trader.models.scores import class_scores, number_scores
 from trader.models.skops_file import dump_skops
 from trader.user_code.targets import what_failed
 
@@ -110,13 +111,12 @@ def fit(config: Config, lesson: Lesson) -> FittedModel:
     notes = [f"{w.category.__name__}: {str(w.message).splitlines()[0]}" for w in caught]
     if columns is not None and not is_number:
         answers = np.array(columns)[answers.astype(np.int64)]
-    score = _errors(answers, lesson) if is_number else _hits(answers, lesson)
     return FittedModel(
         estimator,
         kind,
         _dumped(estimator, train, kind),
         codes,
-        score,
+        _score(answers, lesson, is_number),
         tuple(dict.fromkeys(notes)),
         None if later is None else _calibration_facts(train, first, later),
         learner_of(_inside(estimator)).get_params(deep=False),
@@ -211,30 +211,13 @@ def _renumber_weights(learner: Any, codes: tuple[int, ...]) -> None:
         )
 
 
-def _hits(answers: np.ndarray, lesson: Lesson) -> dict[str, float]:
-    """Fractions of the rows learned from. Optimistic by construction: not a forecast."""
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a class that is never answered
-        return {
-            "accuracy": float(accuracy_score(lesson.classes, answers)),
-            "balanced_accuracy": float(balanced_accuracy_score(lesson.classes, answers)),
-            "majority_class_share": float(
-                np.unique(lesson.classes, return_counts=True)[1].max() / len(lesson.classes)
-            ),
-        }
-
-
-def _errors(answers: np.ndarray, lesson: Lesson) -> dict[str, float]:
-    """How far the numbers are from the returns on the rows learned from."""
-    from sklearn.metrics import mean_absolute_error, r2_score
-
-    return {
-        "mean_absolute_error": float(mean_absolute_error(lesson.returns, answers)),
-        "r2": float(r2_score(lesson.returns, answers)),
-        "same_sign_share": float(np.mean(np.sign(answers) == np.sign(lesson.returns))),
-    }
+def _score(answers: np.ndarray, lesson: Lesson, is_number: bool) -> dict[str, float]:
+    """How well it tells the rows learned from. Optimistic by construction: not a forecast."""
+    if is_number:
+        found = number_scores(lesson.returns, answers)
+    else:
+        found = class_scores(lesson.classes, answers, len(lesson.class_names))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _inside(estimator: Any) -> Any:

@@ -22,7 +22,7 @@ from trader.config.sections.model import RuleModel as RuleSection
 from trader.config.sections.train import Label
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError
-from trader.models.barriers import NO_TRADE, STOP, TARGET, TIME, TRADE, barriers_of, end_trades
+from trader.models.barriers import NO_TRADE, TARGET, TIME, TRADE, barriers_of, end_trades
 from trader.models.labels import FLOAT_BPS, UNLABELLED, forward_labels
 
 ACTIONS = tuple(action.name for action in TradingAction if action.name != "CLOSE")
@@ -204,7 +204,7 @@ def _won(
         return np.asarray(trades["outcome"] == TARGET)
     with np.errstate(invalid="ignore"):
         is_up = gains * 1e4 > threshold_bps + FLOAT_BPS
-    return np.asarray((trades["outcome"] == TIME) & is_up & (trades["outcome"] != STOP))
+    return np.asarray((trades["outcome"] == TIME) & is_up)
 
 
 def _meta(is_right: np.ndarray, gains: np.ndarray, ends: np.ndarray, latest: np.ndarray) -> Labels:

@@ -13,7 +13,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.config.sections.model import Decide, OutputRules, Threshold
 from trader.errors import ConfigError
-from trader.models.file_model import PredictorModel
+from trader.models.file_model import PredictorModel, at_least_four
 from trader.models.label_kinds import META
 from trader.models.predictor import Predictor
 from trader.models.skops_file import load_skops
@@ -105,4 +105,4 @@ def answers_of_meta(kind: str, data: bytes, codes: Sequence[int], features: np.n
     """Probability that the rule is right, f8 (n,), of float64 features (n, k)."""
     made = predictor_of(kind, data, codes, OutputRules(margin=0.0))
     right = META.index("RIGHT")
-    return made.predict(features)[:, right]
+    return made.predict(at_least_four(features))[: len(features), right]

@@ -8,7 +8,6 @@ Law: the run does not wait for it, and writes no results without it. What it fin
 It ends with the run, and its files with both.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from trader.engine.recorded import DivergenceError
 from trader.engine.replay import begin_fold
 from trader.errors import TraderError, VerificationError
 from trader.journal.anchor import Anchor
+from trader.journal.audit.second_reader import ends_with_parent
 from trader.journal.audit.verify import verify
 from trader.journal.store import read_records
 from trader.report.artifacts import DECISIONS
@@ -40,7 +40,6 @@ READER = ("-P", "-m", "trader.jobs.paper.earlier")
 CHUNK = 65_536  # rows
 NICE = 5
 FAULTY = 8
-PR_SET_PDEATHSIG = 1
 ROWS = tuple(one.name for one in fields(RunRecord) if one.name not in ("book", "digest"))
 
 
@@ -134,10 +133,8 @@ def _started(request: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 def _main(request: dict[str, Any]) -> int:
     """The process: 0, or 8 with what it found as its last line."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != request["parent"]:
-        return 1  # it died before it could be said
+    if not ends_with_parent(request["parent"]):
+        return 1
     os.nice(NICE)
     path = Path(request["path"])
     known = [Anchor(bytes.fromhex(head), seq, None, run) for head, seq, run in request["known"]]

@@ -9,6 +9,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PR_SET_PDEATHSIG = 1
+
+
+def ends_with_parent(parent: int) -> bool:
+    """Have this process killed when its parent dies (Linux). False where that is gone already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
 
 
 class Fingerprint:
@@ -90,9 +98,8 @@ def _judge(path: Path, first: int, lines: "tuple[Connection[Any, Any], ...]") ->
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (1, 2):
         os.dup2(nowhere, number)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != first:
-        return  # it died before it could be said
+    if not ends_with_parent(first):
+        return
     sense, read, last = Sense(), Fingerprint(), line.recv()
     connection = open_reader(path)
     connection.text_factory = bytes
