@@ -11,13 +11,23 @@ ends by an event, by a snapshot that has it, or by sending it again under its ow
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from trader.brokers.broker import AccountSnapshot, BrokerEvent, BrokerOrder, EventKind, Order
+from trader.brokers.broker import (
+    AccountSnapshot,
+    BrokerEvent,
+    BrokerOrder,
+    EventKind,
+    Execution,
+    Order,
+)
 from trader.core.schema import OrderStatus
 
 REMEMBERED = 65_536  # execution ids kept against doubles
-OVER = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED})
+OVER = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
 
 
 class Reconciliation(NamedTuple):
@@ -26,6 +36,7 @@ class Reconciliation(NamedTuple):
     confirmed: tuple[str, ...]  # were UNKNOWN; the broker has them
     missing: tuple[str, ...]  # open here, not at the broker: they stay UNKNOWN
     foreign: tuple[str, ...]  # at the broker, never sent from here
+    executions: tuple[Execution, ...] = ()  # of the client's orders, and new to it
 
 
 class Account:
@@ -53,6 +64,12 @@ class Account:
         self.orders[event.order_id] = order
 
 
+def as_sent(order: Order) -> BrokerOrder:
+    """An order as the client sent it."""
+    terms = order.type, order.limit_price, order.stop_price, order.time_in_force
+    return BrokerOrder(order.order_id, order.symbol, order.qty, 0.0, OrderStatus.WORKING, *terms)
+
+
 def _filled(order: BrokerOrder, filled: float) -> BrokerOrder:
     if order.status in OVER:  # told out of order; what it became stands
         return order._replace(filled_qty=filled)
@@ -73,10 +90,11 @@ class ClientOrders:
         self._executions: set[str] = set()
         self._oldest: deque[str] = deque()
         self._is_cut = False
+        self._happened: list[BrokerEvent] = []  # settled since `drain`
 
     def submitted(self, order: Order) -> None:
         """Before an order is handed over, also when it is sent once more."""
-        sent = BrokerOrder(order.order_id, order.symbol, order.qty)
+        sent = as_sent(order)
         before = self._sent.setdefault(order.order_id, sent)
         assert before == sent, f"{order.order_id} names two orders: {before}, {sent}"
 
@@ -124,13 +142,25 @@ class ClientOrders:
         self._settled = Account(over | theirs, dict(snapshot.positions), snapshot.cash)
         self._seq, self._is_cut = snapshot.seq, False
         self._ahead = {seq: event for seq, event in self._ahead.items() if seq > snapshot.seq}
-        for execution in sorted(snapshot.execution_ids - self._executions):
-            self._remember(execution)
+        fills = [one for one in snapshot.executions if one.execution_id not in self._executions]
+        self.remember(one.execution_id for one in fills)
         self._settle()
         missing = tuple(name for name in self._sent if not self._is_answered(name))
         self._doubted = set(missing)
         confirmed = tuple(sorted(unknown - self._doubted))
-        return Reconciliation(confirmed, missing, tuple(sorted(set(theirs) - set(self._sent))))
+        foreign = tuple(sorted(set(theirs) - set(self._sent)))
+        new = tuple(one for one in fills if one.order_id in self._sent)
+        return Reconciliation(confirmed, missing, foreign, new)
+
+    def remember(self, execution_ids: Iterable[str]) -> None:
+        """Fills that are known already, as of before a restart."""
+        for execution_id in execution_ids:
+            self._remember(execution_id)
+
+    def drain(self) -> list[BrokerEvent]:
+        """Events that counted since the last call, in the order of `seq`."""
+        happened, self._happened = self._happened, []
+        return happened
 
     def drop_over(self) -> tuple[BrokerOrder, ...]:
         """Orders that have ended, which are forgotten, so that a long run does not grow."""
@@ -152,9 +182,14 @@ class ClientOrders:
         orders = self.orders().values()
         return tuple(one.order_id for one in orders if one.status == OrderStatus.UNKNOWN)
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether events may be lost: every symbol is blocked, until a snapshot."""
+        return self._is_cut or bool(self._ahead)
+
     def is_blocked(self, symbol: str) -> bool:
         """Whether an UNKNOWN order, or events that may be lost, forbid new orders of `symbol`."""
-        if self._is_cut or self._ahead:
+        if self.is_unsure:
             return True
         orders = self.orders().values()
         return any(one.symbol == symbol and one.status == OrderStatus.UNKNOWN for one in orders)
@@ -199,6 +234,7 @@ class ClientOrders:
                 continue
             if event.execution_id:
                 self._remember(event.execution_id)
+            self._happened.append(event)
             self._apply(self._settled, event)
 
     def _apply(self, account: Account, event: BrokerEvent) -> None:

@@ -12,6 +12,8 @@ from trader.brokers.broker import AccountSnapshot, BrokerEvent, EventKind, Order
 class SimulatedBroker:
     """The port in front of the core's own venue."""
 
+    keeps_book = False
+
     def __init__(self, mono_ns: Callable[[], int]) -> None:
         self.sent_ns = 0  # when the newest order left
         self.account: Callable[[], AccountSnapshot] | None = None  # reads the core's book
@@ -39,3 +41,6 @@ class SimulatedBroker:
         if self.account is None:
             raise ConnectionError("the simulated broker has no book yet")
         return self.account()._replace(seq=self._seq)
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -9,6 +9,7 @@
     cancel        CANCELLED     a working order ends from outside
     close_out     EXECUTION     a kill with `flatten` takes a position to zero at its last close
     halt, rearm   HALT, REARM   the latch of the core, and its release
+    outside       ACK, EXECUTION, REJECTED, CANCELLED   what a broker outside says: `core.outside`
 
 Cash and positions change in `ledger` alone, orders in `orders`; `venue` says what a bar fills.
 

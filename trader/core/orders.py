@@ -3,7 +3,8 @@
     INTENT ─► WORKING ─► PARTLY_FILLED ─► FILLED
       │  └─► SUBMITTED (an exit that waits for its entry) ─► WORKING
       ├─► REFUSED      by our own gate
-      └─► UNKNOWN      sent or not: nothing is assumed until the broker has said
+      ├─► UNKNOWN      sent or not: nothing is assumed until the broker has said
+      └─► AT_BROKER    with a broker outside: ends by what that says (`outside`)
     WORKING, SUBMITTED, PARTLY_FILLED ─► CANCELLED | EXPIRED | REJECTED
 
 Law: an order is found by its id, never by its symbol alone. Every order that ends is written out
@@ -28,6 +29,7 @@ CANCELLED = int(OrderStatus.CANCELLED)
 EXPIRED = int(OrderStatus.EXPIRED)
 UNKNOWN = int(OrderStatus.UNKNOWN)
 REFUSED = int(OrderStatus.REFUSED)
+AT_BROKER = int(OrderStatus.AT_BROKER)
 MARKET = int(OrderType.MARKET)
 KEEP_NONE, KEEP_CLOSING, KEEP_MARKET_CLOSING = range(3)  # what `restrain` leaves
 KIND_STOP_LOSS = int(OrderKind.STOP_LOSS)
@@ -58,6 +60,12 @@ def closing_rest(order):
     closing = order["closing"]
     left = closing - order["filled_qty"]
     return left if left * closing > 0.0 else 0.0
+
+
+@inlined
+def is_outside(order):
+    """Whether only a broker outside can say what becomes of an order."""
+    return order["status"] == UNKNOWN or order["status"] == AT_BROKER
 
 
 @inlined
@@ -116,10 +124,12 @@ def place_order(account, position, orders, qty, decision):
 def end_order(account, order, reason, out):
     """End what is left of an order; the caller recounts the table. No-op if nothing is left.
 
-    An order of which nobody knows whether it left does not end by anything that we say.
+    One that only a broker outside can end keeps the reason, which asks for its cancellation there.
     """
     rest = order["qty"] - order["filled_qty"]
-    if rest != 0.0 and order["status"] != REFUSED and order["status"] != UNKNOWN:
+    if is_outside(order):
+        order["reason"] = reason
+    elif rest != 0.0 and order["status"] != REFUSED:
         write_order_event(account, order, EVENT_CANCELLED, reason, out)
         order["ended_qty"] += rest
         order["qty"] = order["filled_qty"]
@@ -131,6 +141,9 @@ def end_order(account, order, reason, out):
 def trim_order(account, order, parts, reason, out):
     """Leave a part of what is left of an order; `parts` is (signed rest, signed part kept)."""
     rest, kept = parts
+    if is_outside(order):
+        order["reason"] = reason
+        return
     what = (EVENT_TRIMMED, reason, order["symbol"], order["order_id"])
     write_event(account, what, rest - kept, 0.0, out)
     order["qty"] = order["filled_qty"] + kept
@@ -187,7 +200,7 @@ def recount(account, position, orders, lot_size, out):
         order = orders[index]
         rest = unfilled_qty(order, lot_size)
         if rest == 0.0:
-            if order["status"] < FILLED or order["status"] == UNKNOWN:
+            if order["status"] < FILLED or is_outside(order):
                 order["status"] = FILLED
             order["ended_ns"] = account["ts_ns"]
             write_order(order, out)
@@ -198,7 +211,7 @@ def recount(account, position, orders, lot_size, out):
                 position["exits"] += 1
         else:
             add_working(position, rest)
-            if order["type"] != MARKET or order["status"] == UNKNOWN:
+            if order["type"] != MARKET or is_outside(order):
                 position["resting"] += 1
             if order["filled_qty"] != 0.0 and order["status"] == WORKING:
                 order["status"] = PARTLY_FILLED

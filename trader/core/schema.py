@@ -185,6 +185,11 @@ class Reason(IntEnum):
     # currencies
     NO_RATE = 170  # no close yet of the symbol that its currency is converted at
     NO_SCORE = 171  # the action came without the score that sizes it
+    # a broker outside
+    BROKER_REJECTED = 180  # it would not have the order
+    BROKER_CANCELLED = 181  # it ended the order, and nobody here had asked for that
+    CANCEL_PENDING = 182  # an order of the symbol is being cancelled there
+    NOT_AT_BROKER = 183  # stops and targets beside a position are not kept there
 
 
 class ThrottleStage(IntFlag):
@@ -263,7 +268,8 @@ class CommissionType(IntEnum):
 
 
 class OrderStatus(IntEnum):
-    """Where an order stands. From FILLED on it is over, but for UNKNOWN. Append-only."""
+    """Where an order stands. From FILLED on it is over, but for UNKNOWN and AT_BROKER.
+    Append-only."""
 
     INTENT = 0  # decided, not past the gate
     WORKING = 1
@@ -275,6 +281,7 @@ class OrderStatus(IntEnum):
     EXPIRED = 7  # its time in force ran out
     UNKNOWN = 8  # sent, or not: the broker has not said
     REFUSED = 9  # by our own gate
+    AT_BROKER = 10  # with a broker outside, who alone says what it fills and when it ends
 
 
 class OrderType(IntEnum):

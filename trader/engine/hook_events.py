@@ -78,6 +78,11 @@ class Narrator:
             row = {"ts_ns": account["ts_ns"], "reason": account["state_reason"]}
             self._hooks.emit("trading_state_changed", **_change(row, before, after))
 
+    def order_filled(self, fill: np.void) -> None:
+        """order_filled of a FILL row that no bar brought."""
+        if self._hooks.has("order_filled"):
+            self._hooks.emit("order_filled", **self._fill(fill))
+
     def position_closed(self, fill: np.void) -> None:
         """order_sent and order_filled of an order that closed a position for a kill."""
         details = self._fill(fill)

@@ -30,7 +30,6 @@ from trader.journal.records import Entry, client_order_id
 ENDED = (EventKind.ORDER_CANCELLED, EventKind.ORDER_TRIMMED)
 NO_DECISION = -1  # of an order that a kill asked for
 
-
 Tell = Callable[[np.void], None]
 
 
@@ -228,7 +227,6 @@ class JournaledSlices:
         exits_of: dict[int, SendOutcome] = {}  # entry → why its exits do not leave either
         for intent in intents:
             client_id, order_id = intent.payload["client_order_id"], intent.payload["order_id"]
-            ack = build.order_ack(client_id, f"B{order_id}")
             passed = exits_of.get(intent.payload["parent"])
             if passed is None:
                 passed = SendOutcome(refuse, "not sent in time") if refuse else self._sent(intent)
@@ -240,7 +238,8 @@ class JournaledSlices:
                 outcomes.append(build.order_unknown(client_id, passed.detail))
             elif passed.reason == Reason.NONE:
                 sent_ns = self._around.sent_mono_ns()
-                outcomes += [build.order_sent(client_id, intent.payload["qty"], sent_ns), ack]
+                sent = build.order_sent(client_id, intent.payload["qty"], sent_ns)
+                outcomes += [sent, *self._acknowledged(intent)]
             else:
                 self.aborted += 1
                 outcomes.append(build.order_aborted(client_id, passed.reason, passed.detail))
@@ -264,6 +263,10 @@ class JournaledSlices:
         held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
         details = {**self.facts.snapshot_fields(), "slices": self.engine.slices}
         return build.snapshot(snapshot(book), held, book.account, details)
+
+    def _acknowledged(self, intent: Entry) -> list[Entry]:
+        number = f"B{intent.payload['order_id']}"  # the simulated broker has every order at once
+        return [build.order_ack(intent.payload["client_order_id"], number)]
 
     def _sent(self, intent: Entry) -> SendOutcome:
         payload = intent.payload

@@ -99,6 +99,12 @@ class ExecutionLoop:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(event.set)
 
+    async def between_slices(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step that may change the state, when no slice is being taken."""
+        async with self._lock:
+            await step()
+            self.publish()
+
     async def cancel_working(self, reason: Reason) -> int:
         """End every working order between two slices; how many there were."""
         async with self._lock:
@@ -117,6 +123,10 @@ class ExecutionLoop:
     def tell_state_since(self, before: TradingState) -> None:
         """Let hooks hear of a trading state that is not `before`: a re-arm taken in at a start."""
         self._narrator.state_since(before, self._taker.engine.book.account[0])
+
+    def tell_filled(self, fill: np.void) -> None:
+        """Let hooks hear of a fill between two slices."""
+        self._narrator.order_filled(fill)
 
     def tell_closed(self, fill: np.void) -> None:
         """Let hooks hear of an order that closed a position for a kill, and of its FILL row."""

@@ -18,6 +18,7 @@ import numpy as np
 from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
+from trader.engine.broker_engine import BrokerEngine
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.engine.run_facts import RunFacts
 from trader.engine.sliceengine import SliceEngine
@@ -27,6 +28,7 @@ from trader.journal.rows import ACTION_ROW, require_layouts
 
 TRADED = "slice"  # `use` of the bars that were traded on
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
+OUTSIDE = "broker"  # detail of RUN_START: type of the broker outside at which orders fill
 
 
 @dataclass
@@ -71,7 +73,8 @@ class Rebuild:
         require_layouts(data["layouts"])
         self.symbols = tuple(data["symbols"])
         self.lineage: str = data["lineage"]
-        self.engine = SliceEngine(rules, keeper or RowKeeper(0))
+        kind = BrokerEngine if data.get(OUTSIDE) else SliceEngine
+        self.engine: SliceEngine = kind(rules, keeper or RowKeeper(0))
         self.facts = RunFacts()
         self.report = ReplayReport(data["run_id"], "")
         self.client_ids: dict[int, str] = {}
@@ -170,18 +173,28 @@ class Rebuild:
             self.engine.refuse(*known, Reason[data["reason"]])
 
     def _doubted(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._leave_closing(data["client_order_id"])
         known = self._order_of.get(data["client_order_id"])
         if known is not None:
             self.engine.doubt(*known)
 
     def _sent(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        closing = self.closing.pop(data["client_order_id"], None)
-        if closing is not None:
-            self._close_out(closing, data["client_order_id"])
+        if self._leave_closing(data["client_order_id"]):
             return
         known = self._order_of.get(data["client_order_id"])
         if known is not None:
             self.engine.submit(*known)
+
+    def _leave_closing(self, client_id: str) -> bool:
+        """An order of a kill with `flatten` has left; False where it is none that waits."""
+        symbol = self.closing.pop(client_id, None)
+        if symbol is not None and isinstance(self.engine, BrokerEngine):
+            order = self.engine.place_closing(symbol)
+            if order is not None:
+                self._remember(symbol, order, client_id)
+        elif symbol is not None:
+            self._close_out(symbol, client_id)
+        return symbol is not None
 
     def _close_out(self, symbol: int, client_id: str) -> None:
         """A position that a kill with `flatten` closed, from outside the core."""

@@ -7,7 +7,7 @@ Law: the state is what the recorded inputs make of it, every recorded output com
 nothing is guessed. A snapshot only spares work: what cannot be read or does not fit is passed
 over. The last slice may have its inputs without its outputs, or intents without an outcome: those
 are finished with the same order ids as the first time. An order whose sending is not on record
-never left: this broker is our own core.
+never left where the broker is our own core; one outside is asked (`broker_slices`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from trader.core.schema import Reason
 from trader.engine.batch import RowKeeper
+from trader.engine.broker_slices import BrokerSlices
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.quarantine import Quarantine
@@ -136,9 +137,14 @@ class Recovery:
             missing += outputs
         else:
             self._pending = slices.intents()
-        text = "the run ended before it was sent"
-        for client_id in fold.closing:
-            missing.append(build.order_aborted(client_id, Reason.EXPIRED_UNSENT, text))
+            if isinstance(slices, BrokerSlices):
+                missing += slices.doubt_intents(self._pending)
+        for client_id, symbol in fold.closing.items():
+            if isinstance(slices, BrokerSlices):
+                missing += slices.doubt_closing(client_id, symbol)
+            else:
+                text = "the run ended before it was sent"
+                missing.append(build.order_aborted(client_id, Reason.EXPIRED_UNSENT, text))
         fold.cancels.clear()
         fold.closing.clear()
         self._journal.append(missing)

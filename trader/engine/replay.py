@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trader.core.book import Rules, new_book, restore, snapshot
-from trader.core.schema import ACCOUNT, Reason
+from trader.core.schema import ACCOUNT, OrderStatus, Reason
 from trader.engine.batch import RowKeeper
+from trader.engine.broker_engine import BrokerEngine
 from trader.engine.rebuild import Rebuild, ReplayReport, row_text
 from trader.engine.recorded import DivergenceError, Where, recorded_rules
 from trader.engine.run_facts import RunFacts
 from trader.journal import readback
+from trader.journal.broker_entries import is_from_broker
 from trader.journal.records import JournalError, Record, client_order_id
 from trader.journal.rows import from_rows
 from trader.journal.store import read_records
@@ -51,6 +55,8 @@ class Replayer(Rebuild):
         if "fill" not in data:
             return  # of an order that is not the core's
         self._begin_outputs(where)
+        if is_from_broker(data):
+            self._fills.extend(self._executed(data, where).reshape(-1, 1))
         recorded = readback.fill_of(record)
         if not self._fills:
             where.differs("fill", row_text(recorded), "none")
@@ -72,12 +78,40 @@ class Replayer(Rebuild):
 
     def _reject(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._rejected.add(data["client_order_id"])
+        if isinstance(self.engine, BrokerEngine):
+            self._ended({**data, "reason": "BROKER_REJECTED"}, OrderStatus.REJECTED, where)
+
+    def _executed(self, data: dict[str, Any], where: Where) -> np.ndarray:
+        """What the core makes of an execution that a broker outside told."""
+        terms = float(data["qty"]), float(data["price"]), float(data["commission"])
+        engine, order = self._outside(data, where)
+        self.report.fills += 1
+        return engine.execute(*order, terms)
+
+    def _ended(self, data: dict[str, Any], status: OrderStatus, where: Where) -> np.ndarray:
+        """What the core makes of the end of an order at a broker outside."""
+        engine, order = self._outside(data, where)
+        return engine.end_outside(*order, status, Reason[data["reason"]])
+
+    def _outside(self, data: dict[str, Any], where: Where) -> tuple[BrokerEngine, tuple[int, int]]:
+        order = self._order_of.get(data["client_order_id"])
+        if order is None or not isinstance(self.engine, BrokerEngine):
+            where.differs("source", "broker", "no order at a broker outside")
+        assert isinstance(self.engine, BrokerEngine)
+        assert order is not None
+        return self.engine, order
+
+    def _reconciled(self, data: dict[str, Any], record: Record, where: Where) -> None:
+        self._begin_outputs(where)
+        where.require("positions", data["positions"], self._held())
 
     def _cancel(self, data: dict[str, Any], record: Record, where: Where) -> None:
         self._begin_outputs(where)
         client_id = data["client_order_id"]
         if client_id not in self._order_of:
             return  # of an order that is not the core's
+        if is_from_broker(data):
+            self._expect_cancels(self._ended(data, OrderStatus.CANCELLED, where))
         mine = (
             place
             for place, event in enumerate(self.cancels)
@@ -162,12 +196,11 @@ class Replayer(Rebuild):
         where.require_rows(
             "account", from_rows([data["account"]], ACCOUNT), self.engine.book.account
         )
-        held = {
-            name: float(qty)
-            for name, qty in zip(self.symbols, self.engine.book.positions["qty"], strict=True)
-            if qty != 0.0
-        }
-        where.require("positions", data["positions"], held)
+        where.require("positions", data["positions"], self._held())
+
+    def _held(self) -> dict[str, float]:
+        quantities = zip(self.symbols, self.engine.book.positions["qty"], strict=True)
+        return {name: float(qty) for name, qty in quantities if qty != 0.0}
 
 
 Step = Callable[[Replayer, dict[str, Any], Record, Where], None]
@@ -190,6 +223,7 @@ _STEPS: dict[str, Step] = {
     "REARM": Replayer._rearm,
     "SNAPSHOT": Replayer._snapshot,
     "RUN_END": Replayer._end,
+    "RECONCILED": Replayer._reconciled,
 }
 
 

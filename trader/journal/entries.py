@@ -183,7 +183,7 @@ def order_sent(client_id: str, qty: float, sent_mono_ns: int, resend: bool = Fal
 
 
 def order_ack(client_id: str, broker_order_id: str, adopted: bool = False) -> Entry:
-    """ORDER_ACK. `adopted`: the broker knew the order although no ORDER_SENT was recorded."""
+    """ORDER_ACK. `adopted`: the broker has it, and that it was sent was not certain."""
     payload: dict[str, Any] = {"client_order_id": client_id, "broker_order_id": broker_order_id}
     if adopted:
         payload["adopted"] = True

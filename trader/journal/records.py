@@ -56,6 +56,7 @@ class RecordType(StrEnum):
     ALERT = "ALERT"
     RUN_END = "RUN_END"
     CHECKPOINT = "CHECKPOINT"  # Merkle root over every record before it
+    RECONCILED = "RECONCILED"  # the account as a broker outside has it
 
 
 # A batch that holds one of these is always flushed, whatever the caller asks for.
@@ -147,6 +148,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
         "last_seq": int,
     },
     "CHECKPOINT": {"size": int, "root": str, "head": str},
+    "RECONCILED": {"broker_seq": int, "positions": dict, "cash": NUMBER, "missing": list},
 }
 
 

@@ -3,7 +3,7 @@
 Law: the latch is looked at, the counters are moved and the order is handed over inside one shared
 hold of `gate.lock`. `trader kill` writes the latch and then wants that lock exclusively, so after
 its barrier no order is inside and every later one sees the latch. Nothing in here can open what is
-shut. Standard library only; no await, no logging, no callback inside; a refusal is a value.
+shut. Standard library only; no await, no log, no callback inside; a refusal is a value.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from trader.safety import latch
 
@@ -49,10 +49,14 @@ class Order(Protocol):
         """Signed quantity."""
 
 
-class Broker(Protocol):
-    """The other side of the gate."""
+Sent = TypeVar("Sent", bound=Order)
+Sent_contra = TypeVar("Sent_contra", bound=Order, contravariant=True)
 
-    def submit(self, order: Order) -> None:
+
+class Broker(Protocol[Sent_contra]):
+    """The other side of the gate; it may need more of an order."""
+
+    def submit(self, order: Sent_contra) -> None:
         """Hands an order over without waiting for an answer. Raises when it may not have left."""
 
 
@@ -148,13 +152,13 @@ class Gate:
         self._check_errors = 0
         self._unknown: dict[str, Order] = {}
 
-    def send(self, order: Order, broker: Broker) -> Passage:
+    def send(self, order: Sent, broker: Broker[Sent]) -> Passage:
         """Sends an order, or says why not. Never raises for the latch's, a check's or a broker's
         reasons; what a broker raised leaves the order UNKNOWN and the gate closed to new orders
         until `reconciled` is called for it."""
         return self._pass(order, broker, self._refusal)
 
-    def send_closing(self, order: Order, broker: Broker, position_qty: float) -> Passage:
+    def send_closing(self, order: Sent, broker: Broker[Sent], position_qty: float) -> Passage:
         """Sends an order of `trader kill --flatten`: only while killed so, and only reducing."""
 
         def refusal(asked: Order, now_ns: int) -> tuple[str, str]:
@@ -206,7 +210,7 @@ class Gate:
         return ""
 
     def _pass(
-        self, order: Order, broker: Broker, refusal: Callable[[Order, int], tuple[str, str]]
+        self, order: Sent, broker: Broker[Sent], refusal: Callable[[Order, int], tuple[str, str]]
     ) -> Passage:
         me = threading.get_ident()
         if os.getpid() != self._pid:  # it shares the lock: letting go would open the barrier
@@ -234,7 +238,7 @@ class Gate:
             self._trip("SYSTEM_ERROR", detail)
         return Passage(outcome, reason, detail, held_ns)
 
-    def _hand_over(self, order: Order, broker: Broker) -> tuple[str, str, str]:
+    def _hand_over(self, order: Sent, broker: Broker[Sent]) -> tuple[str, str, str]:
         try:
             broker.submit(order)
         except BaseException as error:

@@ -1,6 +1,7 @@
 """The journal, recovery, the gate: in the order that closes every race with a kill.
 
-    own_run (run.lock, latch) → journal → fold → kills that came meanwhile → gate (latch) → finish
+    own_run (run.lock, latch) → journal → fold → kills that came meanwhile → what the broker has
+    → gate (latch) → finish
 
 Law: nothing is sent before the gate is open, and it opens last; nothing of an earlier end is
 taken away before.
@@ -8,23 +9,28 @@ taken away before.
 
 import os
 import socket
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from trader.brokers.broker import AccountSnapshot, BrokerOrder
-from trader.brokers.simulated import SimulatedBroker
 from trader.config.sections.running import SYSLOG, AnchorCommand
-from trader.core.schema import OrderStatus, Reason, TradingState
+from trader.core.schema import Reason, TradingState
 from trader.engine.crash_points import reached
 from trader.engine.journaled import JournaledSlices
 from trader.engine.recorded import rules_details
 from trader.engine.recover import Recovery
 from trader.engine.replay import begin_fold
 from trader.engine.sliceengine import SliceEngine
-from trader.engine.surroundings import SendOutcome, SentOrder
 from trader.errors import KilledError, TraderError, UsageError
+from trader.jobs.paper.broker_start import (
+    broker_details,
+    engine_of,
+    reconcile,
+    require_fit,
+    send_late,
+    slices_of,
+)
+from trader.jobs.paper.desk import Desk, DeskSettings
 from trader.jobs.paper.earlier import Earlier
 from trader.jobs.paper.exit_message import say_last
 from trader.jobs.paper.facts import facts_details
@@ -44,59 +50,10 @@ from trader.report.artifacts import DECISIONS, EQUITY_CURVE, MANIFEST
 from trader.report.parquet import DecisionWriter
 from trader.report.provenance import code_sha256
 from trader.report.tally import DecisionTally
-from trader.safety.gate import UNKNOWN, Gate
 from trader.safety.lease import Lease
 from trader.wiring import search_paths
 
 SPOOLS = ("kills", "rearms", "audit-spool")
-
-
-class Desk:
-    """Where orders go: through the gate of the lease to the simulated broker."""
-
-    def __init__(
-        self,
-        symbols: tuple[str, ...],
-        pool: Executor,
-        snapshot_every: int,
-        mono_ns: Callable[[], int],
-    ) -> None:
-        self.symbols = symbols
-        self.pool = pool
-        self.snapshot_every = snapshot_every
-        self.sent = 0
-        self._gate: Gate | None = None
-        self._broker = SimulatedBroker(mono_ns)
-
-    def show(self, slices: JournaledSlices) -> None:
-        """What the simulated broker has is the book of `slices`."""
-        self._broker.account = lambda: account_of(slices)
-
-    def open(self, gate: Gate) -> None:
-        """From here on orders can leave."""
-        self._gate = gate
-
-    def send(self, order: SentOrder) -> SendOutcome:
-        """See `run.surroundings.Surroundings`."""
-        if self._gate is None:
-            return SendOutcome(Reason.KILLED, "the gate is not open")
-        passage = self._gate.send(order, self._broker)
-        self._broker.events()  # it acknowledges at once; the rest comes out of the core
-        reason = Reason[passage.reason]
-        self.sent += reason == Reason.NONE
-        return SendOutcome(reason, passage.detail, passage.outcome == UNKNOWN)
-
-    def send_closing(self, order: SentOrder, position_qty: float) -> SendOutcome:
-        """See `run.surroundings.Surroundings`."""
-        if self._gate is None:
-            return SendOutcome(Reason.KILLED, "the gate is not open")
-        passage = self._gate.send_closing(order, self._broker, position_qty)
-        self._broker.events()
-        return SendOutcome(Reason[passage.reason], passage.detail)
-
-    def sent_mono_ns(self) -> int:
-        """See `run.surroundings.Surroundings`."""
-        return self._broker.sent_ns
 
 
 @dataclass
@@ -113,6 +70,7 @@ class OpenRun:
     state_before: TradingState  # before the kills and re-arms that came while no process ran
     anchor: OnCheckpoint | None = None  # where the heads go
     earlier: Earlier | None = None  # what lies before the snapshot that the run goes on from
+    notes: list[str] = field(default_factory=list)  # what the user should know
 
     def anchor_failures(self) -> list[str]:
         """Heads that could not be copied since the last call."""
@@ -161,12 +119,15 @@ def leave(lease: Lease, error: JournalError) -> None:
 
 def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
     config = begun.config
+    require_fit(config, begun.broker, begun.rules)
     anchor = _anchor(config.audit.anchor)
     journal = _journal(begun, folder, anchor)
     reached("after_resume_record")
     pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
     snapshot_every = config.execution.snapshot_every
-    desk = Desk(config.symbols, pool, snapshot_every, begun.clock.mono_ns)
+    desk = Desk(
+        config.symbols, pool, begun.broker, DeskSettings(snapshot_every, begun.clock.mono_ns)
+    )
     tally, earlier = DecisionTally(), _earlier(begun)
     decisions = None
     if earlier is None:
@@ -174,7 +135,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
         begun.keeper.hand_on(decisions.write, tally.add)
     else:
         begun.keeper.hand_on(earlier.keep, tally.add)
-    slices = JournaledSlices(_engine(begun), journal, desk, begun.fold)
+    slices = slices_of(_engine(begun), journal, desk, begun.fold)
     fold = begun.fold or begin_fold(next(journal.read()))
     desk.show(slices)
     recovery = Recovery(slices, journal, fold)
@@ -186,38 +147,22 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
     if slices.facts.kills:
         put_back(lease, slices.facts.kills)
         lease.check()
+    notes = reconcile(slices, desk, journal)
     desk.open(lease.open_gate())
     for name in (MANIFEST, EQUITY_CURVE):  # of an earlier end; it is not over after all
         (folder / name).unlink(missing_ok=True)
-    recovery.finish(refuse=Reason.EXPIRED_UNSENT if _is_too_late(begun) else Reason.NONE)
+    is_too_late = _is_too_late(begun)
+    recovery.finish(refuse=Reason.EXPIRED_UNSENT if is_too_late else Reason.NONE)
+    send_late(slices, journal, is_too_late)
     done = folder, lease, journal, slices, desk, decisions, tally, state_before
-    return OpenRun(*done, anchor, earlier)
-
-
-def account_of(slices: JournaledSlices) -> AccountSnapshot:
-    """The core's book as a broker tells it. What has not passed the gate is not the broker's."""
-    names, book = slices.symbols, slices.engine.book
-    orders = [
-        BrokerOrder(
-            slices.client_id(int(order["order_id"])),
-            names[symbol],
-            float(order["qty"]),
-            float(order["filled_qty"]),
-            OrderStatus(int(order["status"])),
-        )
-        for symbol, order in slices.engine.orders()
-        if order["status"] != OrderStatus.INTENT
-    ]
-    held = dict(zip(names, book.positions["qty"].tolist(), strict=True))
-    return AccountSnapshot(0, tuple(orders), held, float(book.account[0]["cash"]))
+    return OpenRun(*done, anchor, earlier, notes)
 
 
 def _engine(begun: Start) -> SliceEngine:
     """The engine at the end of the journal, under the rules of this process."""
-    if begun.fold is None:
-        return SliceEngine(begun.rules, begun.keeper)
-    begun.fold.use_hours(begun.rules.sessions)
-    return begun.fold.engine
+    if begun.fold is not None:
+        begun.fold.use_hours(begun.rules.sessions)
+    return engine_of(begun.fold, begun.broker, begun.rules, begun.keeper)
 
 
 def _earlier(begun: Start) -> Earlier | None:
@@ -249,6 +194,7 @@ def _journal(begun: Start, folder: Path, anchor: OnCheckpoint | None) -> Journal
     paths = [str(place) for place in search_paths(order.config_files)]
     details = {**rules_details(rules), "search_paths": paths, "first_ns": begun.first_ns}
     details |= {**begun.model.details, **facts_details(begun.market)}
+    details |= broker_details(begun.config, begun.broker)
     if begun.path is not None:
         return _gone_on(begun.path, begun, anchor, build.run_resume(who, details))
     config = begun.config

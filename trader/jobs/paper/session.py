@@ -15,6 +15,7 @@ from trader.engine.loop import StopCause
 from trader.engine.run_facts import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
+from trader.jobs.paper.broker_watch import tell_fills
 from trader.jobs.paper.ending import PaperResult, finish, stop
 from trader.jobs.paper.feed_end import end_of_feed
 from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
@@ -100,7 +101,10 @@ async def _paper(
             for note in begun.notes:
                 say(note)
             warm_up(begun.rules)
+            ending.callback(begun.broker.close)
             opened = open_run(begun, held)
+            for note in opened.notes:
+                say(note)
             ending.callback(opened.desk.pool.shutdown, wait=False)
             if opened.earlier is not None:
                 ending.callback(opened.earlier.close)
@@ -133,6 +137,7 @@ async def _run(
                 stopped = await _traded(begun, opened, parts, held, watcher)
             finally:
                 StatusBoard(begun, opened, parts).write()
+        tell_fills(opened.slices, parts.loop)
         hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
         ended = finish(begun, opened, stopped, parts.bar_gate)
         await hooks.drained(DRAIN_S)

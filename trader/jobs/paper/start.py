@@ -4,6 +4,7 @@ Law: whatever can be refused is refused here, before anything is written. A run 
 what it began with: the same config, model and, for files, the same bars.
 """
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from trader.brokers.broker import Broker
+from trader.brokers.simulated import SimulatedBroker
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.replay import Replayer
@@ -72,6 +75,7 @@ class Start:
     seen: np.ndarray | None = None  # every BAR traded on so far, until features have seen them
     first_ns: int = 0  # close of the run's first bar
     market: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
+    broker: Broker = field(default_factory=lambda: SimulatedBroker(time.monotonic_ns))
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property

@@ -7,7 +7,7 @@
     orders     every ORDER_INTENT comes from an approved decision of its slice, and only one does
     kill       nothing is sent between a KILL and the REARM of every kill in force
     money      only interest is of no symbol; fees, interest and taxes cost
-    positions  SNAPSHOT and RUN_END hold what the fills add up to; so does the cash of a DECISION
+    positions  SNAPSHOT, RUN_END, RECONCILED hold what the fills add up to; so a DECISION's cash
 
 Law: this is a second opinion: it reads records only and shares no rule with the code that wrote
 them. It never raises for what a journal says; it returns the first thing wrong with each record.
@@ -17,6 +17,7 @@ import math
 from typing import Any
 
 from trader.core.schema import CashflowKind, TradingAction
+from trader.journal.audit.broker_account import account_fault
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.refusals import (
     CAPS_UNDER,
@@ -297,4 +298,5 @@ _STEPS = {
     "REARM": Meaning._rearm,
     "SNAPSHOT": Meaning._holdings,
     "RUN_END": Meaning._run_end,
+    "RECONCILED": lambda self, stamp, data: account_fault(self.fold, data),
 }

@@ -161,7 +161,7 @@ class OrderFold:
         order = self._known("ORDER_UNKNOWN", data)
         if isinstance(order, str):
             return order
-        if order.sent or order.aborted:
+        if order.aborted or order.rejected:
             return f"order {data['client_order_id']} was in doubt after its outcome was known"
         order.doubted = order.sent = True  # a fill of it is no contradiction
         return None

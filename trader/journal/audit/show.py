@@ -252,6 +252,7 @@ _EVENT_TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "ORDER_REJECTED": lambda data: f"rejected by the broker: {data['reason']}",
     "ORDER_ABORTED": lambda data: f"not sent: {data['reason']} {data.get('text', '')}".rstrip(),
+    "ORDER_UNKNOWN": lambda data: f"left or not, the broker has not said: {data['text']}",
     "CANCEL_INTENT": lambda data: f"to be cancelled: {data['reason']}",
     "CANCEL_ACK": lambda data: f"{data['qty']:+g} cancelled",
 }
