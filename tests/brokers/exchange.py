@@ -1,13 +1,20 @@
 """A broker of the tests: its own book, and, as a process, a socket that drops, delays, repeats and
 reorders by seed. `python -m tests.brokers.exchange` prints its port."""
 
+import contextlib
 import json
 import socket
 import sys
 from random import Random
 
-from trader.brokers.broker import AccountSnapshot, BrokerEvent, BrokerOrder, EventKind
-from trader.core.schema import OrderStatus
+from trader.brokers.broker import (
+    AccountSnapshot,
+    BrokerEvent,
+    BrokerOrder,
+    EventKind,
+    Execution,
+)
+from trader.core.schema import OrderStatus, OrderType
 
 OPEN = (OrderStatus.WORKING, OrderStatus.PARTLY_FILLED)
 
@@ -20,13 +27,13 @@ class Exchange:
         self.orders, self.positions, self.told, self.executions = {}, {}, [], []
         self.arrivals = []  # ids, with every repetition
 
-    def submit(self, order_id, symbol, qty):
+    def submit(self, order_id, symbol, qty, *terms):
         self.arrivals.append(order_id)
         if order_id in self.orders:
             return  # one id is one order
         is_refused = symbol == "HALTED" or self.chance.random() < self.refused
         status = OrderStatus.REJECTED if is_refused else OrderStatus.WORKING
-        self.orders[order_id] = BrokerOrder(order_id, symbol, qty, 0.0, status)
+        self.orders[order_id] = BrokerOrder(order_id, symbol, qty, 0.0, status, *terms)
         self._tell(EventKind.REJECT if is_refused else EventKind.ACK, order_id)
 
     def cancel(self, order_id):
@@ -43,10 +50,14 @@ class Exchange:
         """Some of what is open is filled, in part or whole."""
         for name, order in list(self.orders.items()):
             if order.status in OPEN and self.chance.random() < 0.4:
-                self.fill(name, float(self.chance.randint(1, 6)), self.chance.randint(40, 400) / 4)
+                size, price = float(self.chance.randint(1, 6)), self.chance.randint(40, 400) / 4
+                self.fill(name, size, price)
 
     def fill(self, name, size, price):
         order = self.orders[name]
+        if order.type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            best = min if order.qty > 0 else max
+            price = best(price, order.limit_price)
         side = 1.0 if order.qty > 0 else -1.0
         qty = side * min(size, abs(order.qty - order.filled_qty))
         filled, fee = order.filled_qty + qty, 0.25
@@ -54,12 +65,13 @@ class Exchange:
         self.orders[name] = order._replace(filled_qty=filled, status=status)
         self.positions[order.symbol] = self.positions.get(order.symbol, 0.0) + qty
         self.cash -= qty * price + fee
-        self.executions.append(f"x{len(self.executions)}")
-        self._tell(EventKind.EXECUTION, name, qty, price, fee, self.executions[-1])
+        key = f"x{len(self.executions)}"
+        self.executions.append(Execution(key, name, order.symbol, qty, price, fee))
+        self._tell(EventKind.EXECUTION, name, qty, price, fee, key)
 
     def snapshot(self):
-        held, ids = dict(self.positions), frozenset(self.executions)
-        return AccountSnapshot(len(self.told), tuple(self.orders.values()), held, self.cash, ids)
+        orders, fills = tuple(self.orders.values()), tuple(self.executions)
+        return AccountSnapshot(len(self.told), orders, dict(self.positions), self.cash, fills)
 
     def _tell(self, kind, name, *rest):
         symbol = self.orders[name].symbol
@@ -134,9 +146,7 @@ class Wire:
         return due
 
     def _book(self):
-        shown = self.exchange.snapshot()
-        named = shown._replace(execution_ids=sorted(shown.execution_ids))
-        return [*named, self.exchange.arrivals]
+        return [*self.exchange.snapshot(), self.exchange.arrivals]
 
 
 def serve():
@@ -147,11 +157,9 @@ def serve():
         while True:
             connection, _ = server.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with connection, connection.makefile("rw") as lines:
-                for line in lines:
+            with contextlib.suppress(OSError), connection, connection.makefile("rw") as lines:
+                for line in lines:  # a client that is killed breaks off
                     request = json.loads(line)
-                    if request[0] == "end":
-                        return
                     if request[0] == "begin":
                         wire, said = Wire(*request[1:]), []
                     else:

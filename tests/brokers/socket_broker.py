@@ -7,8 +7,15 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from trader.brokers.broker import AccountSnapshot, BrokerEvent, BrokerOrder, EventKind
-from trader.core.schema import OrderStatus
+from trader.brokers.broker import (
+    AccountSnapshot,
+    BrokerEvent,
+    BrokerOrder,
+    EventKind,
+    Execution,
+)
+from trader.brokers.client_orders import as_sent
+from trader.core.schema import OrderStatus, OrderType, TimeInForce
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +30,8 @@ class SocketBroker:
 
     def submit(self, order):
         self.submits += 1
-        self._come += self.ask("submit", order.order_id, order.symbol, order.qty)
+        sent = as_sent(order)
+        self._come += self.ask("submit", *sent[:3], *sent[5:])
 
     def cancel(self, order_id):
         self._come += self.ask("cancel", order_id)
@@ -61,9 +69,16 @@ class SocketBroker:
 
     @staticmethod
     def parsed(raw):
-        seq, orders, positions, cash, ids, _ = raw
-        parsed = tuple(BrokerOrder(*one[:4], OrderStatus(one[4])) for one in orders)
-        return AccountSnapshot(seq, parsed, positions, cash, frozenset(ids))
+        seq, orders, positions, cash, fills, _ = raw
+        parsed = tuple(
+            BrokerOrder(
+                *one[:4], OrderStatus(one[4]), OrderType(one[5]), *one[6:8], TimeInForce(one[8])
+            )
+            for one in orders
+        )
+        return AccountSnapshot(
+            seq, parsed, positions, cash, tuple(Execution(*one) for one in fills)
+        )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from trader.engine import crash_points, recover, slices
 from trader.errors import TraderError
 from trader.feeds import feed
 from trader.jobs import backtest as runs
-from trader.jobs.paper import earlier, ending, opening, resume, session, trading
+from trader.jobs.paper import earlier, ending, opening, resume, session, start, trading
 from trader.jobs.paper.session import paper
 from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
@@ -260,7 +260,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     if life.fate.where in SQL or life.is_uncut:
         log.open_writer = open_writer
     session.finish = finish
-    opening.SimulatedBroker = lambda mono_ns: life.broker  # type: ignore[assignment,misc]
+    start.open_broker = lambda config: life.broker  # type: ignore[assignment,misc]
     if not life.is_thorough:
         resume.verify = verify_here  # type: ignore[assignment]
     log.PACK_RECORDS = 15

@@ -130,13 +130,13 @@ def kill_forgotten() -> None:
 
 def gate_bypassed() -> None:
     """A recovery sends what was pending without the gate."""
-    from trader.jobs.paper import opening
+    from trader.jobs.paper import desk
 
-    def send(self: opening.Desk, order: journaled.SentOrder) -> journaled.SendOutcome:
-        self._broker.submit(order)
+    def send(self: desk.Desk, order: journaled.SentOrder) -> journaled.SendOutcome:
+        self.broker.submit(order)
         return journaled.SendOutcome(journaled.Reason.NONE)
 
-    opening.Desk.send = send  # type: ignore[method-assign]
+    desk.Desk.send = send  # type: ignore[method-assign]
 
 
 def _in_recovery(change: Callable[[list[Record]], list[Record]]) -> None:

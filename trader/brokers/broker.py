@@ -112,7 +112,8 @@ class Order(Protocol):
 class Broker(Protocol):
     """What an adapter does. tests/brokers/test_contract.py has what each must pass.
 
-    An adapter may say `keeps_book = False`, as the simulated one: its account is the core's book.
+    An adapter may say `keeps_book = False`, as the simulated one: its account is the core's book;
+    and after how many seconds without an answer an order is UNKNOWN: `silence_s` (10).
     """
 
     def submit(self, order: Order) -> None:

@@ -1,8 +1,9 @@
-"""The registry of what can be extended: feeds, features and models by the name of their type.
+"""The registry of what can be extended: feeds, features, models, brokers, by name of their type.
 
     FEEDS      trader.feeds.registry       entry points `trader.feeds`
     FEATURES   trader.features.registry    entry points `trader.features`
     MODELS     trader.models.registry      entry points `trader.models`
+    BROKERS    trader.brokers.registry     entry points `trader.brokers`
 
 An entry is a pair (config section, factory), for a type that is built in as for one that an
 installed package adds:

@@ -5,7 +5,7 @@ the whole config, so that a message can point at the line to change.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trader.config.instrument_rules import currencies, instruments, own_limits
@@ -66,13 +66,8 @@ def _market_feed(config: "Config") -> Iterator[Found]:
     feed = config.feed
     if feed.type == "ccxt" and feed.exchange is None:
         yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
-    for key, value in feed.options.items():
-        is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
-        if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
-            yield (
-                f"feed.options.{key}",
-                "is a secret: write ${NAME}, with the value in the environment, never in a file",
-            )
+    yield from _secrets("feed.options", feed.options)
+    yield from _secrets("broker.options", config.broker.options)
     names = feed.symbols
     if isinstance(names, tuple) and len(names) != len(config.instruments):
         yield (
@@ -82,6 +77,16 @@ def _market_feed(config: "Config") -> Iterator[Found]:
     for name in names if isinstance(names, dict) else ():
         if name not in config.symbols:
             yield f"feed.symbols.{name}", "is not one of the instruments"
+
+
+def _secrets(place: str, options: Mapping[str, object]) -> Iterator[Found]:
+    for key, value in options.items():
+        is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
+        if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
+            yield (
+                f"{place}.{key}",
+                "is a secret: write ${NAME}, with the value in the environment, never in a file",
+            )
 
 
 def _resampling(config: "Config") -> Iterator[Found]:

@@ -75,6 +75,7 @@ class BrokerSlices(JournaledSlices):
 
     async def flatten(self, kill_id: str, tell: Tell = lambda fill: None) -> int:
         """Ask for the end of every position; how many have ended by the time it comes back."""
+        await self._answered()
         held = self.engine.book.positions["qty"].copy()
         ts_ns = int(self.engine.book.account[0]["ts_ns"])
         for symbol in np.flatnonzero(held).tolist():
@@ -183,19 +184,29 @@ class BrokerSlices(JournaledSlices):
 
     async def hear(self) -> None:
         """Take in what the broker has said, and ask where it is silent or contact was lost."""
-        if self._asking is not None:  # by somebody who was cancelled meanwhile
-            await self._ask()
+        await self._answered()
         heard = [*self.account.hear(), *self.account.silence()]
         if heard:
             await self._append(heard)
-        now_s = self._desk.mono_s()
-        if now_s >= self._again_s and self.account.is_in_doubt:
-            self._again_s = now_s + AGAIN_S
+        is_due = self._desk.mono_s() >= self._again_s
+        if self.account.is_in_doubt and (is_due or (heard and self.account.client.is_unsure)):
             await self._ask()
         await self._ask_cancels()
 
-    async def _ask(self) -> None:
-        """Reconcile with a snapshot, if one can be had. An adapter is asked one thing at a time."""
+    async def _answered(self) -> None:
+        """Wait for a question whose asker was cancelled: an adapter is asked one at a time."""
+        if self._asking is not None:
+            await self._ask(may_send=False)
+
+    async def settle(self) -> None:
+        """At an end: take in the account as it is now, if it is shown within a second."""
+        end_s = self._desk.mono_s() + CALM_S
+        while not await self._ask(may_send=False) and self._desk.mono_s() < end_s:
+            await asyncio.sleep(CALM_STEP_S)
+
+    async def _ask(self, may_send: bool = True) -> bool:
+        """Reconcile with a snapshot, if one can be had."""
+        self._again_s = self._desk.mono_s() + AGAIN_S
         if self._asking is None:
             asked = asyncio.to_thread(self._desk.broker.snapshot)
             self._asking = asyncio.ensure_future(asked)
@@ -204,18 +215,19 @@ class BrokerSlices(JournaledSlices):
         except OSError:
             self._asking = None
             self.account.client.lose_contact()
-            return
+            return False
         self._asking = None
         found = self.account.reconcile(shown)
         if found is None:
             self._again_s = -math.inf  # more was known here already
-            return
+            return False
         self.account.fault = self.account.fault or "; ".join(found.faults)
         if found.entries:
             await self._append(found.entries)
-        if not self.account.fault:
+        if may_send and not self.account.fault:
             again = self.send_again(list(self.account.failed))
             await self._append(again)
+        return True
 
     # --- cancellations ---
 
@@ -250,6 +262,7 @@ class BrokerSlices(JournaledSlices):
 
     async def _calm(self) -> None:
         """Ask for the cancellations, and listen until nothing is open, or for a second."""
+        await self._answered()
         end_s = self._desk.mono_s() + CALM_S
         await self._ask_cancels()
         while self._desk.mono_s() < end_s:

@@ -7,25 +7,21 @@ Law: a market is one file, and so is a format of files. Nothing here imports a l
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from trader.config.options import checked_options
 from trader.config.registry import Registry
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
-from trader.errors import ConfigError
 from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.source import BarSource, SourceTerms
 
 if TYPE_CHECKING:
     from trader.feeds.raw import RawRows
-
-SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-SHORTEST_SECRET = 4  # a shorter value cannot be taken out of a message without spoiling it
 
 
 class NoOptions(BaseModel):
@@ -88,15 +84,9 @@ def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarS
     """
     market = FEEDS.entry(config.feed.type)
     assert market.source is not None, "asked of a market only"
-    secrets: list[str] = []
-    options = _filled(config.feed.options, "feed.options", (environ, secrets))
-    try:
-        market.options.model_validate(options)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        key = ".".join(map(str, ("feed.options", *first["loc"])))
-        raise ConfigError(first["msg"], key) from None
-    return market.source(source_terms(config, options, tuple(secrets)))
+    given = config.feed.options
+    options, _, secrets = checked_options(given, "feed.options", market.options, environ)
+    return market.source(source_terms(config, options, secrets))
 
 
 def source_terms(
@@ -116,25 +106,3 @@ def source_terms(
         secrets,
         config.risk.market_hours,
     )
-
-
-def _filled(value: Any, key: str, around: tuple[Mapping[str, str], list[str]]) -> Any:
-    """`value` with each ${NAME} in its texts taken from the environment."""
-    if isinstance(value, dict):
-        return {name: _filled(item, f"{key}.{name}", around) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_filled(item, key, around) for item in value]
-    if not isinstance(value, str):
-        return value
-    environ, secrets = around
-
-    def found(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if not environ.get(name):
-            raise ConfigError(f"the environment has no {name}: export {name}=…", key)
-        secret = environ[name].strip()
-        if len(secret) >= SHORTEST_SECRET:
-            secrets.append(secret)
-        return secret
-
-    return SECRET.sub(found, value)

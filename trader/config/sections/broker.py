@@ -1,12 +1,14 @@
 """The simulated broker: cash, costs, fills."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from trader.config.registry import installed_names
 from trader.config.scalars import (
     Amount,
     OrNone,
+    Param,
     Positive,
     Share,
     ShareOrZero,
@@ -14,7 +16,20 @@ from trader.config.scalars import (
 )
 from trader.config.sections.section import Section
 
+ENTRY_POINTS = "trader.brokers"  # of installed packages: see trader.brokers.registry
+SIMULATED = "simulated"
 MOST_RATE = 2.0  # a year: more is a percentage written as one
+
+
+def known_broker(text: str) -> str:
+    """`text`, if it names a broker that is built in or installed."""
+    if text != SIMULATED and text not in (found := installed_names(ENTRY_POINTS)):
+        names = [SIMULATED, *found]
+        raise ValueError(f"must be {' or '.join(names)}: no installed package has another")
+    return text
+
+
+BrokerType = Annotated[Text, AfterValidator(known_broker)]
 
 
 class Commission(Section):
@@ -53,6 +68,16 @@ class Margin(Section):
 class Broker(Section):
     """The simulated broker."""
 
+    type: BrokerType = Field(
+        default="simulated",
+        description="Who fills the orders of a paper run: simulated, or a broker that an installed "
+        "package brings (docs/paper-trading.md).",
+    )
+    options: dict[str, Param] = Field(
+        default={},
+        description="Handed to the package's broker; a secret is written ${NAME} and comes from "
+        "the environment.",
+    )
     cash: Positive = Field(description="Starting cash, in account currency.")
     currency: OrNone[Text] = Field(
         default=None,

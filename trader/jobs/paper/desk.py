@@ -4,14 +4,17 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import NamedTuple
 
-from trader.brokers.broker import AccountSnapshot, Broker, BrokerOrder, keeps_book
+from trader.brokers.broker import AccountSnapshot, Broker, keeps_book
+from trader.brokers.client_orders import as_sent
 from trader.brokers.simulated import SimulatedBroker
 from trader.core.schema import OrderStatus, Reason
+from trader.engine.broker_book import sent_order
 from trader.engine.journaled import JournaledSlices
 from trader.engine.surroundings import SendOutcome, SentOrder
 from trader.safety.gate import UNKNOWN, Gate, Passage
 
 NS = 1e-9
+SILENCE_S = 10.0  # without an answer for so long, an order is UNKNOWN; a broker may say otherwise
 
 
 class DeskSettings(NamedTuple):
@@ -19,7 +22,6 @@ class DeskSettings(NamedTuple):
 
     snapshot_every: int
     mono_ns: Callable[[], int]
-    silence_s: float = 10.0  # without an answer for so long, an order is UNKNOWN
 
 
 class Desk:
@@ -31,7 +33,8 @@ class Desk:
         self.symbols = symbols
         self.pool = pool
         self.broker = broker
-        self.snapshot_every, self._mono_ns, self.silence_s = settings
+        self.snapshot_every, self._mono_ns = settings
+        self.silence_s = float(getattr(broker, "silence_s", SILENCE_S))
         self.sent = 0
         self._sent_ns = 0  # when the newest order left
         self._gate: Gate | None = None
@@ -92,13 +95,9 @@ def account_of(slices: JournaledSlices) -> AccountSnapshot:
     """The core's book as a broker tells it. What has not passed the gate is not the broker's."""
     names, book = slices.symbols, slices.engine.book
     orders = [
-        BrokerOrder(
-            slices.client_id(int(order["order_id"])),
-            names[symbol],
-            float(order["qty"]),
-            float(order["filled_qty"]),
-            OrderStatus(int(order["status"])),
-        )
+        as_sent(
+            sent_order(slices.client_id(int(order["order_id"])), names[symbol], order)
+        )._replace(filled_qty=float(order["filled_qty"]), status=OrderStatus(int(order["status"])))
         for symbol, order in slices.engine.orders()
         if order["status"] != OrderStatus.INTENT
     ]

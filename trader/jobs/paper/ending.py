@@ -24,6 +24,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.backtest import WrittenRun, model_facts
+from trader.jobs.paper.broker_watch import is_outside, last_words
 from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
@@ -68,6 +69,7 @@ EXIT_CODES = {
     FAULT: KilledError.exit_code,
     CONNECTIVITY: KilledError.exit_code,
 }
+LATCHED = (HALTED, KILLED, FAULT, CONNECTIVITY)
 
 
 @dataclass
@@ -84,7 +86,7 @@ class PaperResult:
     @property
     def is_latched(self) -> bool:
         """Whether a kill holds until it is re-armed."""
-        return self.stopped.how in (HALTED, KILLED, FAULT, CONNECTIVITY)
+        return self.stopped.how in LATCHED
 
 
 async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> StopCause:
@@ -119,6 +121,16 @@ async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> Stop
     return StopCause(how, _in_words(opened, kills[0]))
 
 
+async def settled(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> StopCause:
+    """The last word of a broker outside: nothing works there any more, and the account is ours."""
+    if stopped.how in (END, CLOSED, CAUGHT_UP) and is_outside(opened.slices):
+        await loop.cancel_working(Reason.SHUTDOWN)  # nobody would listen for what works there
+    fault = await last_words(opened.slices, loop)
+    if fault and stopped.how not in LATCHED:
+        return await stop(opened, loop, StopCause(FAULT, fault))
+    return stopped
+
+
 def _limit_reached(opened: OpenRun, reason: Reason) -> str:
     """The limit that halted the core: what was observed, what was allowed, its config key."""
     events = opened.slices.engine.record().events
@@ -131,8 +143,8 @@ def _limit_reached(opened: OpenRun, reason: Reason) -> str:
 def _in_force(opened: OpenRun, cause: str) -> list[dict[str, Any]]:
     """The kills in force, oldest first, never none: the core halts, and what halts it is a record.
 
-    A state folder that is gone tells of none, nor does a latch that was opened again meanwhile:
-    then it is a stop of this run without a record, which a later start finds in the journal.
+    A state folder that is gone tells of none, nor does a latch that was opened again: then it is
+    a stop of this run without a record, which a later start finds in the journal.
     """
     lease = opened.lease
     unrecorded = pending.unrecorded(lease.run_id, lease.folder, [cause])

@@ -16,7 +16,7 @@ from trader.engine.run_facts import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
 from trader.jobs.paper.broker_watch import tell_fills
-from trader.jobs.paper.ending import PaperResult, finish, stop
+from trader.jobs.paper.ending import PaperResult, finish, settled, stop
 from trader.jobs.paper.feed_end import end_of_feed
 from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
 from trader.jobs.paper.opening import OpenRun, leave, open_run
@@ -172,4 +172,4 @@ async def _traded(
         opened.lease.shut_gate(f"{type(error).__name__}")
         await stop(opened, parts.loop, StopCause(FAULT, f"{type(error).__name__}: {error}"))
         raise
-    return await stop(opened, parts.loop, stopped)
+    return await settled(opened, parts.loop, await stop(opened, parts.loop, stopped))

@@ -4,7 +4,6 @@ Law: whatever can be refused is refused here, before anything is written. A run 
 what it began with: the same config, model and, for files, the same bars.
 """
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from trader.brokers.broker import Broker
-from trader.brokers.simulated import SimulatedBroker
+from trader.brokers.registry import open_broker
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.engine.replay import Replayer
 from trader.engine.ruleset import build_rules
 from trader.engine.run_facts import RunFacts
-from trader.errors import DataError
+from trader.errors import DataError, TraderError
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
     BadBar,
@@ -75,7 +74,7 @@ class Start:
     seen: np.ndarray | None = None  # every BAR traded on so far, until features have seen them
     first_ns: int = 0  # close of the run's first bar
     market: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
-    broker: Broker = field(default_factory=lambda: SimulatedBroker(time.monotonic_ns))
+    broker: Broker = field(default_factory=lambda: _NO_BROKER)
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
@@ -110,6 +109,7 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
     begun = Start(order, clock, _NO_FEED, _no_rules(), model, datetime.now(UTC), keeper, path)
     if config.train is not None and config.train.retrain is not None:
         begun.notes.append(NOT_RETRAINED)
+    begun.broker = _broker(config)
     recorded = None if path is None else fold_journal(begun, path)
     feed = open_feed(config, clock, asked.pace, _had(begun), tell)
     begun.feed = feed
@@ -122,6 +122,13 @@ def start(order: Order, asked: ResumeRequest, path: Path | None, tell: Tell | No
         begun.rules = recorded._replace(sessions=_hours(config, begun.first_ns, clock))
     take_bars(begun)
     return begun
+
+
+def _broker(config: Config) -> Broker:
+    try:
+        return open_broker(config)
+    except OSError as error:
+        raise TraderError(f"broker.type {config.broker.type}: {error}; start again") from None
 
 
 async def first_bar(begun: Start) -> None:
@@ -155,6 +162,7 @@ def _had(begun: Start) -> ResumePoint:
 
 
 _NO_FEED: Any = None  # until it is opened
+_NO_BROKER: Any = None
 
 
 def _no_rules() -> Rules:

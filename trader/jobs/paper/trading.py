@@ -20,7 +20,6 @@ from trader.config.schema import Config
 from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import NS_PER_SECOND
 from trader.engine.answers import Ages, LiveSignals, feature_rows
-from trader.engine.broker_slices import BrokerSlices
 from trader.engine.hooks import EVENTS, Hooks
 from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.slices import LiveSlices, SlicePlan
@@ -37,7 +36,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
 from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import bar_clock
-from trader.jobs.paper.broker_watch import BrokerWatch
+from trader.jobs.paper.broker_watch import broker_looks
 from trader.jobs.paper.guard import FAULT, INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import OpenRun
 from trader.jobs.paper.start import Start
@@ -262,9 +261,8 @@ def _looks(begun: Start, opened: OpenRun, parts: Parts) -> list[Look]:
         ClockWatch(parts.loop, opened.slices, begun.clock).look,
         FileWatch(parts.loop, opened.slices, begun.order.config_files).look,
         AnchorWatch(parts.loop, opened.slices, opened.anchor_failures).look,
+        *broker_looks(parts.loop, opened.slices),
     ]
-    if isinstance(opened.slices, BrokerSlices):
-        looks.append(BrokerWatch(parts.loop, opened.slices).look)
     if begun.history is None:
         lost_s = config.feed.disconnect_after_seconds
         if lost_s is None:

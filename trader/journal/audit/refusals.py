@@ -50,6 +50,7 @@ OPENING_REFUSED = {
     Reason.EXIT_DISTANCE_UNKNOWN,
     Reason.EXIT_PRICE,
     Reason.ORDER_UNKNOWN,
+    Reason.CANCEL_PENDING,
     Reason.DELISTED,
     Reason.PRICE_COLLAR,
     Reason.WORKING_ORDERS_FULL,
