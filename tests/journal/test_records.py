@@ -132,6 +132,7 @@ def test_type_names_are_frozen():
         "ORDER_ACK", "ORDER_REJECTED", "ORDER_ABORTED", "ORDER_UNKNOWN", "FILL", "CASHFLOW",
         "CANCEL_INTENT", "CANCEL_ACK",
         "KILL", "REARM", "SNAPSHOT", "CLOCK_JUMP", "ALERT", "RUN_END", "CHECKPOINT",
+        "RECONCILED",
     ]  # fmt: skip
     assert set(REQUIRED) == {kind.value for kind in RecordType}
 

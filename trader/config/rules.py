@@ -67,7 +67,6 @@ def _market_feed(config: "Config") -> Iterator[Found]:
     if feed.type == "ccxt" and feed.exchange is None:
         yield "feed.exchange", "is required for type ccxt, such as binance or kraken"
     yield from _secrets("feed.options", feed.options)
-    yield from _secrets("broker.options", config.broker.options)
     names = feed.symbols
     if isinstance(names, tuple) and len(names) != len(config.instruments):
         yield (
@@ -172,6 +171,7 @@ def _risk(config: "Config") -> Iterator[Found]:
 
 
 def _broker(config: "Config") -> Iterator[Found]:
+    yield from _secrets("broker.options", config.broker.options)
     slippage = config.broker.slippage
     if slippage.type == "bps" and slippage.value >= BPS_OF_ALL:
         yield (

@@ -23,7 +23,7 @@ from trader.engine.broker_engine import BrokerEngine
 from trader.engine.sliceengine import SliceEngine
 from trader.engine.surroundings import BrokerSurroundings, SentOrder
 from trader.journal import entries as build
-from trader.journal.broker_entries import Reconciled, from_broker, reconciled
+from trader.journal.broker_entries import AccountReport, from_broker, reconciled
 from trader.journal.records import Entry
 from trader.journal.rows import from_rows
 
@@ -203,7 +203,7 @@ class BrokerBook:
             entries += [entry for name in lost for entry in self.doubt(name, NOT_SHOWN)]
         is_told = entries or at_start
         if is_told and not faults and isinstance(self._engine, BrokerEngine):
-            now = Reconciled(shown.seq, shown.positions, shown.cash, said.missing)
+            now = AccountReport(shown.seq, shown.positions, shown.cash, said.missing)
             entries.append(reconciled(now))
         return Findings([*entries, *self._happenings()], faults)
 

@@ -24,7 +24,7 @@ def is_from_broker(data: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Reconciled:
+class AccountReport:
     """What a broker outside showed, once all that it told was taken in."""
 
     broker_seq: int  # its newest event
@@ -33,7 +33,7 @@ class Reconciled:
     missing: Sequence[str]  # orders that may have left, and that it does not show
 
 
-def reconciled(shown: Reconciled) -> Entry:
+def reconciled(shown: AccountReport) -> Entry:
     """RECONCILED: positions and cash of the broker are those of the run."""
     held = {symbol: float(qty) for symbol, qty in shown.positions.items() if qty != 0.0}
     payload = {

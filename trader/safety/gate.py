@@ -26,15 +26,11 @@ _ONE_TOO_MANY = latch.PAGE_SIZE + 1  # a page that has grown is no page
 
 
 class Order(Protocol):
-    """What the gate needs to know of an order."""
+    """What the gate needs to know of an order. A broker may need more: `brokers.broker.Order`."""
 
     @property
     def order_id(self) -> str:
         """The client's id: the same on every attempt to send the same order."""
-
-    @property
-    def symbol(self) -> str:
-        """What is bought or sold."""
 
     @property
     def decision(self) -> int:
@@ -54,7 +50,7 @@ Sent_contra = TypeVar("Sent_contra", bound=Order, contravariant=True)
 
 
 class Broker(Protocol[Sent_contra]):
-    """The other side of the gate; it may need more of an order."""
+    """The other side of the gate."""
 
     def submit(self, order: Sent_contra) -> None:
         """Hands an order over without waiting for an answer. Raises when it may not have left."""

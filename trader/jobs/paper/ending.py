@@ -24,7 +24,6 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.quality import RULES, QualityReport
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.backtest import WrittenRun, model_facts
-from trader.jobs.paper.broker_watch import is_outside, last_words
 from trader.jobs.paper.facts import config_with_steps
 from trader.jobs.paper.guard import (
     CAUGHT_UP,
@@ -119,16 +118,6 @@ async def stop(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> Stop
         loop.hooks.emit("error", kind="FLATTENED", text=f"{closed} position(s) closed")
     loop.publish()
     return StopCause(how, _in_words(opened, kills[0]))
-
-
-async def settled(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> StopCause:
-    """The last word of a broker outside: nothing works there any more, and the account is ours."""
-    if stopped.how in (END, CLOSED, CAUGHT_UP) and is_outside(opened.slices):
-        await loop.cancel_working(Reason.SHUTDOWN)  # nobody would listen for what works there
-    fault = await last_words(opened.slices, loop)
-    if fault and stopped.how not in LATCHED:
-        return await stop(opened, loop, StopCause(FAULT, fault))
-    return stopped
 
 
 def _limit_reached(opened: OpenRun, reason: Reason) -> str:

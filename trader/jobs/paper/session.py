@@ -10,15 +10,24 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 
+from trader.core.schema import Reason
 from trader.engine.hooks import Hooks
-from trader.engine.loop import StopCause
+from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.run_facts import OVER
 from trader.engine.sliceengine import warm_up
 from trader.jobs.backtest import Order
-from trader.jobs.paper.broker_watch import tell_fills
-from trader.jobs.paper.ending import PaperResult, finish, settled, stop
+from trader.jobs.paper.broker_watch import is_outside, last_words, tell_fills
+from trader.jobs.paper.ending import LATCHED, PaperResult, finish, stop
 from trader.jobs.paper.feed_end import end_of_feed
-from trader.jobs.paper.guard import END, FAULT, INTERRUPTED, KILLED, TERMINATED
+from trader.jobs.paper.guard import (
+    CAUGHT_UP,
+    CLOSED,
+    END,
+    FAULT,
+    INTERRUPTED,
+    KILLED,
+    TERMINATED,
+)
 from trader.jobs.paper.opening import OpenRun, leave, open_run
 from trader.jobs.paper.os_signals import Termination, cancelling
 from trader.jobs.paper.preflight import require_armed
@@ -172,4 +181,14 @@ async def _traded(
         opened.lease.shut_gate(f"{type(error).__name__}")
         await stop(opened, parts.loop, StopCause(FAULT, f"{type(error).__name__}: {error}"))
         raise
-    return await settled(opened, parts.loop, await stop(opened, parts.loop, stopped))
+    return await _settled(opened, parts.loop, await stop(opened, parts.loop, stopped))
+
+
+async def _settled(opened: OpenRun, loop: ExecutionLoop, stopped: StopCause) -> StopCause:
+    """The last word of a broker outside: nothing works there any more, and the account is ours."""
+    if stopped.how in (END, CLOSED, CAUGHT_UP) and is_outside(opened.slices):
+        await loop.cancel_working(Reason.SHUTDOWN)  # nobody would listen for what works there
+    fault = await last_words(opened.slices, loop)
+    if fault and stopped.how not in LATCHED:
+        return await stop(opened, loop, StopCause(FAULT, fault))
+    return stopped

@@ -263,9 +263,6 @@ class Meaning:
     def _kill(self, stamp: Stamp, data: Data) -> str | None:
         return self._stops.kill(stamp[0], stamp[1], data)
 
-    def _rearm(self, stamp: Stamp, data: Data) -> str | None:
-        return self._stops.rearm(data)
-
     def _holdings(self, stamp: Stamp, data: Data) -> str | None:
         if data["last_seq"] != stamp[0] - 1:
             return f"says it follows record {data['last_seq']}"
@@ -295,7 +292,7 @@ _STEPS = {
     "ORDER_SENT": Meaning._sent,
     "ORDER_ACK": Meaning._ack,
     "KILL": Meaning._kill,
-    "REARM": Meaning._rearm,
+    "REARM": lambda self, stamp, data: self._stops.rearm(data),
     "SNAPSHOT": Meaning._holdings,
     "RUN_END": Meaning._run_end,
     "RECONCILED": lambda self, stamp, data: account_fault(self.fold, data),
