@@ -33,7 +33,8 @@ def test_exactly_the_least_passes_and_less_is_denied_with_both_numbers():
     assert seen(run(flat_bars([0.5] * 3), "B..", min_notional=5.0), 0) == ("NONE", 0.0, 0.0, 10.0)
     below = run(flat_bars([0.49] * 3), "B..", min_notional=5.0)
     assert seen(below, 0) == ("BELOW_MIN_NOTIONAL", pytest.approx(4.9), 5.0, 0.0)
-    assert len(below.fills) == 0 and len(below.orders) == 0
+    assert len(below.fills) == 0
+    assert len(below.orders) == 0
 
 
 def test_zero_denies_nothing():

@@ -57,6 +57,5 @@ def test_a_run_does_not_go_on_with_another_least_notional(tmp_path):
     begun.rules.instruments = with_facts(records, config, [SAID])
     require_same_facts(begun)
     begun.market = [InstrumentFacts("ACME", *STEPS, min_notional=Decimal(6))]
-    with pytest.raises(UsageError, match="min_notional of ACME was 5 .* says 6 now: .*--new"):
+    with pytest.raises(UsageError, match=r"min_notional of ACME was 5 .* says 6 now: .*--new"):
         require_same_facts(begun)
-
