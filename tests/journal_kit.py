@@ -97,7 +97,7 @@ class PaperRun:
         first = int(self.book.account[0]["decisions"])
         self.out.counts[:] = 0
         given = (bars, actions, reasons, requests)
-        # as the engine does: one that is read-only or a column would have the core compiled once more
+        # as the engine does: a read-only array, or a column, would compile the core once more
         inputs = Inputs(*(np.require(array, requirements="CW") for array in given))
         on_slice(self.book, self.rules, inputs, 0, len(bars), self.out)
         intents = self._intents()
