@@ -53,6 +53,7 @@ OPENING_REFUSED = {
     Reason.CANCEL_PENDING,
     Reason.DELISTED,
     Reason.PRICE_COLLAR,
+    Reason.BELOW_MIN_NOTIONAL,
     Reason.WORKING_ORDERS_FULL,
     Reason.MARGIN_CALL,  # and there the whole is what closes
 }
