@@ -41,8 +41,6 @@ AT_TARGET = int(Reason.AT_TARGET)
 COOLDOWN = int(Reason.COOLDOWN)
 REQUEST_INVALID = int(Reason.REQUEST_INVALID)
 DELISTED = int(Reason.DELISTED)
-ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
-CANCEL_PENDING = int(Reason.CANCEL_PENDING)
 DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
 DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
 MAX_HOLDING = int(Reason.MAX_HOLDING)
@@ -60,7 +58,6 @@ KIND_FLATTEN = int(OrderKind.FLATTEN)
 KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
 KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 UNKNOWN = int(OrderStatus.UNKNOWN)
-AT_BROKER = int(OrderStatus.AT_BROKER)
 
 
 @inlined
@@ -219,11 +216,9 @@ def entry_refusal(book, rules, symbol, sign, terms):
         if is_reversal or position["bars"] - position["exit_bar"] <= rest:
             return COOLDOWN
     for index in range(position["working_orders"]):
-        order = book.orders[symbol][index]
-        if order["status"] == UNKNOWN:
-            return ORDER_UNKNOWN
-        if order["status"] == AT_BROKER and order["reason"] != NONE:
-            return CANCEL_PENDING
+        doubt = orders.doubt_about(book.orders[symbol][index])
+        if doubt != NONE:
+            return doubt
     price, stop, target = terms
     collar = rules.limits[0]["price_collar"]
     if price != position["mark"] and collar < math.inf:

@@ -37,6 +37,8 @@ KIND_TRAILING_STOP = int(OrderKind.TRAILING_STOP)
 NONE = int(Reason.NONE)
 TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
 POSITION_CLOSED = int(Reason.POSITION_CLOSED)
+ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
+CANCEL_PENDING = int(Reason.CANCEL_PENDING)
 ENTRY_ENDED = int(Reason.ENTRY_ENDED)
 EVENT_CANCELLED = int(EventKind.ORDER_CANCELLED)
 EVENT_TRIMMED = int(EventKind.ORDER_TRIMMED)
@@ -66,6 +68,16 @@ def closing_rest(order):
 def is_outside(order):
     """Whether only a broker outside can say what becomes of an order."""
     return order["status"] == UNKNOWN or order["status"] == AT_BROKER
+
+
+@inlined
+def doubt_about(order):
+    """Why an order keeps its symbol from opening more; NONE if it does not."""
+    if order["status"] == UNKNOWN:
+        return ORDER_UNKNOWN
+    if order["status"] == AT_BROKER and order["reason"] != NONE:
+        return CANCEL_PENDING
+    return NONE
 
 
 @inlined

@@ -71,7 +71,7 @@ class Broker(Section):
     type: BrokerType = Field(
         default="simulated",
         description="Who fills the orders of a paper run: simulated, or a broker that an installed "
-        "package brings (docs/paper-trading.md).",
+        "package brings (docs/paper.md).",
     )
     options: dict[str, Param] = Field(
         default={},
