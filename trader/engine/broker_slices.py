@@ -193,6 +193,14 @@ class BrokerSlices(JournaledSlices):
             await self._ask()
         await self._ask_cancels()
 
+    async def _append(
+        self, entries: Sequence[Entry], durable: bool = True, checkpoint: bool = False
+    ) -> None:
+        """As of `JournaledSlices`. What the core has taken in is written also where whoever waits
+        for it is cancelled: a look is, at the end."""
+        write = asyncio.ensure_future(super()._append(entries, durable, checkpoint))
+        await asyncio.shield(write)
+
     async def _answered(self) -> None:
         """Wait for a question whose asker was cancelled: an adapter is asked one at a time."""
         if self._asking is not None:
