@@ -16,6 +16,8 @@ from tests.journal_kit import edit
 from trader.jobs.paper.earlier import FOLDER
 from trader.journal.store import read_records
 from trader.report.artifacts import MANIFEST
+from trader.safety import rearm
+from trader.safety.pending import pending_kills
 
 pytestmark = pytest.mark.process
 DIED = 99
@@ -29,11 +31,20 @@ def observer(name):
     global left
     left -= name == "after_outcomes"
     if left == 0:
-        os._exit({died})
+        {then}
 crash_points.observer = observer
+def kill():
+    from trader.safety import stop, trip
+    order = stop.StopOrder("a test", 7, source="engine")
+    assert trip.Tripwire(os.environ["TRADER_HOME"]).trip(order).durable
+{first}
 from trader.__main__ import main
 sys.argv = ["trader", "paper", "-c", "crash.yaml", "--pace", "max", "--out", {out!r}, "--json"]
 sys.exit(main())
+"""
+ENDLESS = """
+from trader.jobs.paper import earlier
+earlier.READER = ("-c", "import time; time.sleep(1000)")
 """
 SAME = ("fills.csv", "trades.csv", "cashflows.csv", "decisions.parquet", "equity.parquet")
 
@@ -46,10 +57,12 @@ def scene(tmp_path_factory) -> Path:
     )
 
 
-def life(scene: Path, out: str, left: int = -1) -> subprocess.CompletedProcess[str]:
+def life(
+    scene: Path, out: str, left: int = -1, then: str = f"os._exit({DIED})", first: str = ""
+) -> subprocess.CompletedProcess[str]:
     """One process of the run; it dies after so many slices, or never."""
     return subprocess.run(
-        [sys.executable, "-c", RUN.format(left=left, died=DIED, out=out)],
+        [sys.executable, "-c", RUN.format(left=left, then=then, first=first, out=out)],
         check=False,
         capture_output=True,
         text=True,
@@ -77,6 +90,23 @@ def test_results_after_a_start_from_the_snapshot_are_those_of_one_life(scene: Pa
     digests = [json.loads((one / MANIFEST).read_text())["digest"] for one in (once, twice)]
     assert digests[0] == digests[1]
     assert not (twice / FOLDER).exists()
+
+
+def test_a_kill_does_not_wait_for_what_lies_before_the_snapshot(scene: Path):
+    """The process beside never ends: whoever waited for it would have to be ended by SIGKILL."""
+    assert life(scene, "killed", 8).returncode == DIED
+    path = run_dir(scene, "killed") / "journal.sqlite"
+    assert newest_snapshot_of(path) > 2
+    done = life(scene, "killed", 2, "kill()", ENDLESS)
+    assert done.returncode == 7, done.stderr
+    assert "the start that goes on with it writes its results" in done.stderr.lower()
+    assert [record.type for record in read_records(path)][-2:].count("RUN_END") == 1
+    home = str(scene / "home-killed")
+    for kill in pending_kills(home):
+        rearm.rearm(home, kill["kill_id"], "a test")
+    done = life(scene, "killed")
+    assert done.returncode == 0, done.stderr
+    assert (path.parent / MANIFEST).exists()
 
 
 @pytest.mark.trials

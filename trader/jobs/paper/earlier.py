@@ -5,7 +5,7 @@
                the state it comes to, and leaves the rows of that part
 
 Law: the run does not wait for it, and writes no results without it. What it finds stops the run.
-It ends with the run, and its files with both.
+It ends with the run, and its files with both; a kill does not wait for it either.
 """
 
 import json
@@ -70,6 +70,11 @@ class Earlier:
             return ""
         lines = (self._folder / SAID).read_text("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"its reader ended with {self._process.returncode}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `whole` need not wait."""
+        return self._process.poll() is not None
 
     def whole(self, later: RunRecord) -> RunRecord:
         """The record of the whole run; waits for its first part. VerificationError where that is

@@ -174,24 +174,29 @@ def _kills(opened: OpenRun, kills: list[dict[str, Any]]) -> list[Entry]:
 
 
 def finish(begun: Start, opened: OpenRun, stopped: StopCause, gate: BarGate) -> PaperResult:
-    """RUN_END and the files of the run folder."""
+    """RUN_END and the files of the run folder. `KilledError` where a kill does not wait for them:
+    the part before this start is not verified yet, and the start that goes on writes them."""
     record = opened.slices.engine.record()
-    if opened.earlier is not None:
-        record = opened.earlier.whole(record)
+    earlier = opened.earlier
+    is_hurried = stopped.how == KILLED and earlier is not None and not earlier.is_done
+    if earlier is not None and not is_hurried:
+        record = earlier.whole(record)
     code = EXIT_CODES[stopped.how]
     positions = record.book.positions["qty"].tolist()
     held = dict(zip(begun.config.symbols, positions, strict=True))
-    details = {"digest": record.digest, "text": stopped.text}
+    details = {"digest": None if is_hurried else record.digest, "text": stopped.text}
     reached("before_end")
     end = build.RunEnd(stopped.how, code, held, record.book.account, details)
     opened.journal.append([build.run_end(end)])
     head = str(opened.journal.head)
     reached("after_end")
     opened.journal.close()
+    if is_hurried:
+        raise KilledError(f"{stopped.text}. The start that goes on with it writes its results")
     if opened.decisions is not None:
         opened.decisions.close()
-    elif opened.earlier is not None:
-        opened.earlier.write_decisions(opened.folder, opened.slices.symbols, opened.tally)
+    elif earlier is not None:
+        earlier.write_decisions(opened.folder, opened.slices.symbols, opened.tally)
     result = _result(begun, opened, record, code, _quality(begun, opened, gate))
     finished = WrittenRun(result, write_run(opened.folder, result))
     if begun.config.report:

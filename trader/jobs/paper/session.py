@@ -15,6 +15,7 @@ from trader.engine.hooks import Hooks
 from trader.engine.loop import ExecutionLoop, StopCause
 from trader.engine.run_facts import OVER
 from trader.engine.sliceengine import warm_up
+from trader.errors import KilledError
 from trader.jobs.backtest import Order
 from trader.jobs.paper.broker_watch import is_outside, last_words, tell_fills
 from trader.jobs.paper.ending import LATCHED, PaperResult, finish, stop
@@ -148,7 +149,12 @@ async def _run(
                 StatusBoard(begun, opened, parts).write()
         tell_fills(opened.slices, parts.loop)
         hooks.emit("trading_stopped", how=stopped.how, text=stopped.text)
-        ended = finish(begun, opened, stopped, parts.bar_gate)
+        try:
+            ended = finish(begun, opened, stopped, parts.bar_gate)
+        except KilledError:
+            await hooks.drained(DRAIN_S)
+            opened.close_anchor(ANCHOR_S)
+            raise
         await hooks.drained(DRAIN_S)
         opened.close_anchor(ANCHOR_S)
         for text in opened.anchor_failures():
