@@ -1,6 +1,12 @@
 """What every adapter must pass: the port and `ClientOrders` against the broker's own book.
 
-A new adapter gives a `rig`: a broker of its own kind with the faults of `Rig` at will.
+A third adapter joins with one class beside `SocketRig` and one row in `ADAPTERS`. A rig has a
+`broker`, a `book` (ClientOrders), and does what its methods say; `can` names the situations that it
+can bring about, and a test that needs one asks for it with `needs`:
+
+    tells     events say what is filled and how an order ends
+    rejects   an order in the symbol HALTED is refused
+    faults    `script(hold, silent, backwards, repeat, cut_before, cut_after)`
 """
 
 from contextlib import contextmanager
@@ -8,17 +14,54 @@ from contextlib import contextmanager
 import pytest
 
 from tests.brokers.socket_broker import SocketBroker, exchange_process
-from trader.brokers.broker import AccountSnapshot, BrokerOrder, EventKind
+from tests.core_kit import always_open, flat_bars, make_inputs, make_rules
+from trader.brokers.broker import BrokerOrder, EventKind
 from trader.brokers.client_orders import ClientOrders
 from trader.brokers.simulated import SimulatedBroker
-from trader.core.schema import OrderStatus
+from trader.core.schema import OrderStatus, Reason
+from trader.engine.batch import RowKeeper
+from trader.engine.sliceengine import SliceEngine
+from trader.jobs.paper.desk import account_of
 
 pytestmark = pytest.mark.process
 CASH = 1000.0
+needs = pytest.mark.needs
 
 
 class Rig:
-    """The socket adapter, its exchange with faults to order, and the client's book."""
+    """What the tests ask of any adapter, besides its faults."""
+
+    can = frozenset()
+    broker, book = None, None
+
+    def send(self, name, symbol="A", qty=10.0):
+        """Hand an order over, as the run does."""
+        order = BrokerOrder(name, symbol, qty)
+        self.book.submitted(order)
+        self.broker.submit(order)
+
+    def listen(self):
+        """Kinds of the events that were news."""
+        return [event.kind for event in self.broker.events() if self.book.take(event)]
+
+    def status(self, name):
+        return self.book.orders()[name].status
+
+    def restart(self, *sent):
+        """Another process of ours: it knows what it had on record as sent, and nothing else."""
+        self.book = ClientOrders()
+        for name in sent:
+            self.book.submitted(BrokerOrder(name, "A", 10.0))
+            self.book.doubt(name)
+
+    def close(self):
+        self.broker.close()
+
+
+class SocketRig(Rig):
+    """The socket adapter, and its exchange with faults to order."""
+
+    can = frozenset({"tells", "rejects", "faults"})
 
     def __init__(self, port):
         self.broker, self.book = SocketBroker(port), ClientOrders(CASH)
@@ -30,62 +73,132 @@ class Rig:
         self.broker.ask("script", {name.replace("_", " "): value for name, value in faults.items()})
 
     def fill(self, name, size, price=10.0):
+        """Of an order so much is filled."""
         self.broker.ask("fill", name, size, price)
 
-    def send(self, name, symbol="A", qty=10.0):
-        order = BrokerOrder(name, symbol, qty)
-        self.book.submitted(order)
-        self.broker.submit(order)
-
-    def listen(self):
-        events = self.broker.events()
-        return [event.kind for event in events if self.book.take(event)]
-
-    def status(self, name):
-        return self.book.orders()[name].status
-
     def restart(self, *sent):
-        """Another process of ours: it knows what it had on record as sent, and nothing else."""
         self.broker.close()
-        self.book = ClientOrders()
-        for name in sent:
-            self.book.submitted(BrokerOrder(name, "A", 10.0))
-            self.book.doubt(name)
+        super().restart(*sent)
 
-    def assert_is_the_brokers_own(self):
-        theirs = SocketBroker.parsed(self.broker.ask("book"))
-        assert self.book.positions() == {name: qty for name, qty in theirs.positions.items() if qty}
-        assert self.book.cash() == theirs.cash
-        assert self.book.orders() == {one.order_id: one for one in theirs.orders}
+    def own(self):
+        """The broker's own book."""
+        return SocketBroker.parsed(self.broker.ask("book"))
+
+    @classmethod
+    @contextmanager
+    def opened(cls):
+        with exchange_process() as port:
+            yield lambda: cls(port)
+
+
+class SimulatedRig(Rig):
+    """The simulated broker in front of a real core, whose bars fill what is asked for."""
+
+    def __init__(self):
+        self.book, self.symbols, self.names = ClientOrders(CASH), ("A",), {}
+        sessions = always_open(int(flat_bars([10.0])["ts_ns"][0]), 2**62)[:400]
+        rules = make_rules(sessions, cash=CASH, base_size=10.0, max_fill_participation=1.0)
+        self.engine, self.count = SliceEngine(rules, RowKeeper(0)), 0
+        self.broker = SimulatedBroker(iter(range(7, 999)).__next__)
+        self.broker.account = lambda: account_of(self)
+
+    def client_id(self, order_id):
+        return self.names[order_id]
+
+    def bar(self, action, price, volume):
+        self.count += 1
+        bars = flat_bars([price] * self.count, volume=volume)[-1:]
+        self.engine.take(make_inputs(bars, action))
+
+    def send(self, name, symbol="A", qty=10.0):
+        """A decision of the core, through the gate."""
+        self.bar("B", 10.0, 1.0)
+
+        def gate(order):
+            self.names[int(order["order_id"])] = name
+            super(SimulatedRig, self).send(name, symbol, float(order["qty"]))
+            return Reason.NONE
+
+        self.engine.pass_gate(gate)
+
+    def fill(self, name, size, price=10.0):
+        self.bar(".", price, size)
+        self.engine.pass_gate()
+
+    def own(self):
+        return account_of(self)
+
+    @classmethod
+    @contextmanager
+    def opened(cls):
+        yield cls
+
+
+ADAPTERS = {"socket": SocketRig, "simulated": SimulatedRig}
+
+
+def pytest_generate_tests(metafunc):
+    if "rig" in metafunc.fixturenames:
+        asked = {word for mark in metafunc.definition.iter_markers("needs") for word in mark.args}
+        able = [name for name, kind in ADAPTERS.items() if asked <= kind.can]
+        metafunc.parametrize("rig", able, indirect=True)
 
 
 @pytest.fixture(scope="module")
-def port():
-    with exchange_process() as found:
-        yield found
+def makers():
+    with SocketRig.opened() as socket_rig, SimulatedRig.opened() as simulated_rig:
+        yield {"socket": socket_rig, "simulated": simulated_rig}
 
 
 @pytest.fixture
-def rig(port):
-    made = Rig(port)
+def rig(request, makers):
+    made = makers[request.param]()
     yield made
-    made.broker.close()
+    made.close()
+
+
+def assert_is_the_brokers_own(rig):
+    theirs = rig.own()
+    assert rig.book.positions() == {name: qty for name, qty in theirs.positions.items() if qty}
+    assert rig.book.cash() == theirs.cash
+    assert rig.book.orders() == {one.order_id: one for one in theirs.orders}
+
+
+def test_the_snapshot_has_an_open_order_and_what_it_filled(rig):
+    rig.send("a")
+    rig.listen()
+    rig.fill("a", 4.0)
+    assert rig.book.reconcile(rig.broker.snapshot()) is not None
+    assert (rig.status("a"), rig.book.positions()) == (OrderStatus.PARTLY_FILLED, {"A": 4.0})
+    assert_is_the_brokers_own(rig)
+
+
+def test_a_restart_adopts_what_was_sent_from_the_snapshot(rig):
+    rig.send("a")
+    rig.fill("a", 3.0)
+    rig.restart("a")
+    assert rig.book.is_blocked("A")
+    assert rig.book.reconcile(rig.broker.snapshot()).confirmed == ("a",)
+    assert not rig.book.is_blocked("A")
+    assert_is_the_brokers_own(rig)
 
 
 def test_an_order_is_acknowledged(rig):
     rig.send("a")
     assert rig.listen() == [EventKind.ACK]
     assert rig.status("a") == OrderStatus.WORKING
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells", "rejects")
 def test_a_rejected_order_is_over_and_moves_nothing(rig):
     rig.send("a", "HALTED")
     assert rig.listen() == [EventKind.REJECT]
     assert (rig.status("a"), rig.book.cash()) == (OrderStatus.REJECTED, CASH)
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells")
 def test_partial_fills_add_up(rig):
     rig.send("a")
     rig.fill("a", 4.0)
@@ -94,27 +207,30 @@ def test_partial_fills_add_up(rig):
     rig.fill("a", 6.0, 12.0)
     rig.listen()
     assert (rig.status("a"), rig.book.positions()) == (OrderStatus.FILLED, {"A": 10.0})
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells", "faults")
 def test_a_fill_before_its_acknowledgement_counts(rig):
     rig.script(silent=True)
     rig.send("a")
     rig.fill("a", 10.0)
     rig.script(silent=False, backwards=True)
     assert rig.listen() == [EventKind.EXECUTION, EventKind.ACK]
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells")
 def test_a_cancel_that_loses_the_race_leaves_the_fill(rig):
     rig.send("a")
     rig.fill("a", 10.0)
     rig.broker.cancel("a")
     assert EventKind.CANCEL_REFUSED in rig.listen()
     assert rig.status("a") == OrderStatus.FILLED
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells", "faults")
 def test_a_cancel_in_time_keeps_what_was_filled_also_told_backwards(rig):
     rig.script(silent=True)
     rig.send("a")
@@ -123,27 +239,29 @@ def test_a_cancel_in_time_keeps_what_was_filled_also_told_backwards(rig):
     rig.script(silent=False, backwards=True)
     assert rig.listen() == [EventKind.CANCELLED, EventKind.EXECUTION, EventKind.ACK]
     assert rig.book.orders()["a"][3:5] == (3.0, OrderStatus.CANCELLED)
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells", "faults")
 def test_repeated_events_count_once(rig):
     rig.script(repeat=True)
     rig.send("a")
     rig.fill("a", 4.0)
     assert rig.listen() == [EventKind.ACK, EventKind.EXECUTION]
     assert rig.listen() == []
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells")
 def test_one_id_sent_twice_is_one_order(rig):
     rig.send("a")
     rig.send("a")
     rig.listen()
-    theirs = SocketBroker.parsed(rig.broker.ask("book"))
-    assert [one.order_id for one in theirs.orders] == ["a"]
-    rig.assert_is_the_brokers_own()
+    assert [one.order_id for one in rig.own().orders] == ["a"]
+    assert_is_the_brokers_own(rig)
 
 
+@needs("tells", "faults")
 def test_after_a_restart_the_snapshot_speaks_and_old_events_change_nothing(rig):
     rig.send("a")
     rig.fill("a", 4.0)
@@ -154,9 +272,10 @@ def test_after_a_restart_the_snapshot_speaks_and_old_events_change_nothing(rig):
     rig.script(repeat=True)
     rig.fill("a", 6.0)
     assert rig.listen() == [EventKind.EXECUTION]  # the new one alone
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("faults")
 def test_silence_is_unknown_until_the_snapshot_shows_the_order(rig):
     rig.script(hold=True)
     rig.send("a")
@@ -165,9 +284,10 @@ def test_silence_is_unknown_until_the_snapshot_shows_the_order(rig):
     rig.broker.ask("calm")  # what was under way arrives
     assert rig.book.reconcile(rig.broker.snapshot()).confirmed == ("a",)
     assert not rig.book.is_blocked("A")
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
+@needs("faults")
 @pytest.mark.parametrize("moment", ["cut before", "cut after"])
 def test_a_break_between_send_and_answer_is_unknown_and_ends_in_one_order(rig, moment):
     rig.script(**{moment: True})
@@ -184,37 +304,13 @@ def test_a_break_between_send_and_answer_is_unknown_and_ends_in_one_order(rig, m
     else:
         assert (said.confirmed, said.missing) == (("a",), ())
     assert (rig.status("a"), rig.book.is_blocked("A")) == (OrderStatus.WORKING, False)
-    rig.assert_is_the_brokers_own()
+    assert_is_the_brokers_own(rig)
 
 
-# The simulated broker: it answers at once and never fails, its fills are rows of the core.
-
-
-@contextmanager
-def simulated():
-    broker = SimulatedBroker(iter(range(7, 99)).__next__)
-    book = ClientOrders()
-    order = BrokerOrder("a", "A", 10.0)
-    book.submitted(order)
-    broker.submit(order)
-    yield broker, book
-
-
-def test_the_simulated_broker_acknowledges_at_once_and_tells_it_once():
-    with simulated() as (broker, book):
-        told = broker.events()
-        assert [(event.seq, event.kind) for event in told] == [(1, EventKind.ACK)]
-        assert all(book.take(event) for event in told)
-        assert (broker.sent_ns, broker.events(), book.unknown()) == (7, [], ())
-        assert book.orders()["a"].status == OrderStatus.WORKING
-
-
-def test_the_simulated_broker_shows_the_cores_book_and_none_before_there_is_one():
-    with simulated() as (broker, book):
-        with pytest.raises(ConnectionError, match="no book yet"):
-            broker.snapshot()
-        part = BrokerOrder("a", "A", 10.0, 4.0, OrderStatus.PARTLY_FILLED)
-        broker.account = lambda: AccountSnapshot(0, (part,), {"A": 4.0}, 960.0)
-        book.doubt("a")
-        assert book.reconcile(broker.snapshot()).confirmed == ("a",)
-        assert (book.positions(), book.cash(), book.orders()) == ({"A": 4.0}, 960.0, {"a": part})
+def test_the_simulated_broker_answers_once_and_has_no_book_before_the_core_is_there():
+    broker = SimulatedBroker(iter([7]).__next__)
+    broker.submit(BrokerOrder("a", "A", 10.0))
+    assert [(event.seq, event.kind) for event in broker.events()] == [(1, EventKind.ACK)]
+    assert (broker.sent_ns, broker.events()) == (7, [])
+    with pytest.raises(ConnectionError, match="no book yet"):
+        broker.snapshot()
