@@ -167,7 +167,8 @@ class Session:
         try:
             ended = paper(order, ResumeRequest(None), Watcher(_nobody, _nobody), print)
         except TraderError as error:
-            Path("error").write_text(f"{type(error).__name__}: {error}")
+            key = getattr(error, "key", "")
+            Path("error").write_text(f"{type(error).__name__}: {key} {error}")
             return error.exit_code
         except BaseException:
             Path("error").write_text(traceback.format_exc())
