@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_REQUESTS, Inputs, Rules
+from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
 from trader.core.schema import (
     BAR,
     BROKER,
@@ -92,6 +92,22 @@ def bars_from(rows: list[tuple[float, ...]], symbol: int = 0, start_ns: int = ST
     return bars
 
 
+def whole_bar(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """(open, high, low, close, volume) of the bar that is made of such rows."""
+    opens, highs, lows, closes, volumes = zip(*parts, strict=True)
+    return opens[0], max(highs), min(lows), closes[-1], sum(volumes)
+
+
+def detail_of(tables: list[list[tuple[Any, ...]]]) -> Detail:
+    """Finer bars of a quarter of a minute for each bar of `bars_from`, from its opening on."""
+    parts = []
+    for number, rows in enumerate(tables):
+        bars = bars_from([tuple(map(float, row)) for row in rows])
+        bars["ts_ns"] = START + number * MINUTE + (np.arange(len(rows)) + 1) * (MINUTE // 4)
+        parts.append(bars)
+    return Detail.of(parts)
+
+
 def flat_bars(prices: list[float], volume: float = 1e6, **more: Any) -> np.ndarray:
     """Bars whose four prices are one number each."""
     return bars_from([(price, price, price, price, volume) for price in prices], **more)
@@ -130,12 +146,15 @@ def actions_from(word: str) -> np.ndarray:
 
 
 def make_inputs(
-    bars: np.ndarray, actions: np.ndarray | str, requests: np.ndarray = NO_REQUESTS
+    bars: np.ndarray,
+    actions: np.ndarray | str,
+    requests: np.ndarray = NO_REQUESTS,
+    detail: Detail = NO_DETAIL,
 ) -> Inputs:
     """Inputs without reasons."""
     chosen = actions_from(actions) if isinstance(actions, str) else actions.astype(np.int8)
     assert len(chosen) == len(bars)
-    return Inputs(bars, chosen, np.zeros(len(bars), np.int16), requests)
+    return Inputs(bars, chosen, np.zeros(len(bars), np.int16), requests, *detail)
 
 
 class Run:
@@ -163,11 +182,14 @@ class Run:
 def run(bars: np.ndarray, actions: np.ndarray | str, **changes: Any) -> Run:
     """Run `actions` over `bars` with rules that are off but for `changes`.
 
-    `sessions`, `symbols` and `requests` may be among the changes; `entry_` begins those of ENTRY.
+    `sessions`, `symbols`, `requests` and `detail` may be among the changes; `entry_` begins those
+    of ENTRY.
     """
     first, last = int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])
     sessions = changes.pop("sessions", None)
     symbols = changes.pop("symbols", int(bars["symbol"].max()) + 1)
     chosen = always_open(first, last) if sessions is None else sessions
     requests = changes.pop("requests", NO_REQUESTS)
-    return Run(make_rules(chosen, symbols, **changes), make_inputs(bars, actions, requests))
+    detail = changes.pop("detail", NO_DETAIL)
+    inputs = make_inputs(bars, actions, requests, detail)
+    return Run(make_rules(chosen, symbols, **changes), inputs)
