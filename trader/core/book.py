@@ -99,6 +99,12 @@ class Detail(NamedTuple):
         edges = self.edges[first : stop + 1]
         return Detail(self.finer[edges[0] : edges[-1]], edges - edges[0])
 
+    def of_bar(self, place: int) -> np.ndarray | None:
+        """BAR records of one bar; None where no bar has any."""
+        if not len(self.edges):
+            return None
+        return self.finer[self.edges[place] : self.edges[place + 1]]
+
     def parts(self) -> list[np.ndarray]:
         """BAR records for each bar."""
         edges = self.edges.tolist()

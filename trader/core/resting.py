@@ -5,7 +5,6 @@ what filled when; nothing is decided, and nothing expires, between two of them. 
 finer ones is its own only part. All parts share the volume of the bar.
 """
 
-
 from trader.core import accounting, execution, exits, orders, venue
 from trader.core.jit import inlined, outlined
 from trader.core.limits import limits_of

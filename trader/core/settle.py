@@ -44,7 +44,10 @@ def settle(book, rules, inputs, index, out):
         capacity = broker["max_fill_participation"] * basis[2]
     executions_allowed = rules.limits[0]["max_executions_without_review"]
     if position["resting"] > 0:
-        parts = parts_of(broker, inputs, index)
+        first, stop = finer_rows(broker, inputs, index)
+        parts = inputs.bars[index : index + 1]  # itself
+        if stop > first:
+            parts = inputs.finer[first:stop]
         if venue.is_calm(position, bar):
             if not venue.moves_trail(position, bar):
                 return
@@ -87,10 +90,8 @@ def settle(book, rules, inputs, index, out):
 
 
 @inlined
-def parts_of(broker, inputs, index):
-    """The finer bars that a bar is met by, in order; itself where it has none."""
+def finer_rows(broker, inputs, index):
+    """(first, stop) of the finer bars that a bar is met by; (0, 0) where it has none."""
     if broker["intrabar"] == DETAIL and len(inputs.edges) > 0:
-        first, stop = inputs.edges[index], inputs.edges[index + 1]
-        if stop > first:
-            return inputs.finer[first:stop]
-    return inputs.bars[index : index + 1]
+        return inputs.edges[index], inputs.edges[index + 1]
+    return 0, 0

@@ -17,6 +17,7 @@ import math
 from typing import Any
 
 from trader.core.schema import CashflowKind, TradingAction
+from trader.journal.audit.finer import finer_fault
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.refusals import (
     CAPS_UNDER,
@@ -54,6 +55,7 @@ class Meaning:
         self._symbols: list[str] = []
         self._limits: list[dict[str, float]] = []  # by symbol
         self._column: dict[str, int] = {}  # of DECISION rows
+        self._bar_column: dict[str, int] = {}  # of BAR rows
         self._flow_column: dict[str, int] = {}  # of CASHFLOW rows
         self._cash_column = 0
         self._mono_ns = 0
@@ -92,6 +94,7 @@ class Meaning:
         self._limits = [dict(zip(row, map(number, row.values()), strict=True)) for row in rows]
         layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
+        self._bar_column = {field[0]: place for place, field in enumerate(layouts["BAR"])}
         flows = layouts.get("CASHFLOW", [])
         self._flow_column = {field[0]: place for place, field in enumerate(flows)}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
@@ -130,7 +133,7 @@ class Meaning:
             if not 0 <= symbol < len(self._symbols):
                 return f"a bar of the unknown symbol {symbol!r}"
             self._bar_symbols.append(symbol)
-        return None
+        return finer_fault(data, self._bar_column)
 
     def _action(self, stamp: Stamp, data: Data) -> str | None:
         symbols = [row[0] for row in data["rows"]]
