@@ -1,6 +1,6 @@
 """What the finer bars of a recorded bar must be: they make it up, in order, and end with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trader.journal.records import number
@@ -8,15 +8,16 @@ from trader.journal.records import number
 MADE_OF = ("open", "high", "low", "close")
 
 
-def finer_fault(data: Mapping[str, Any], column: Mapping[str, int]) -> str | None:
+def finer_fault(data: Mapping[str, Any], layout: Sequence[Sequence[str]]) -> str | None:
     """What is wrong with the finer bars of a BAR record; None where it has none, or they fit.
 
-    `column` is the place of each field in a row.
+    `layout` is that of BAR rows, as RUN_START has it.
     """
     if "finer" not in data:
         return None
     if len(data["finer"]) != len(data["rows"]):
         return "finer bars for other bars than the record has"
+    column = {field[0]: place for place, field in enumerate(layout)}
     for row, parts in zip(data["rows"], data["finer"], strict=True):
         fault = _fault(row, parts, column) if parts else None
         if fault is not None:
