@@ -134,6 +134,33 @@ def random_bars(seed: int, count: int, symbols: int = 1) -> np.ndarray:
     return joined[np.lexsort((joined["symbol"], joined["ts_ns"]))]
 
 
+def random_detail(seed: int, count: int) -> tuple[np.ndarray, Detail]:
+    """Two symbols' minutes, each made of up to four quarters."""
+    chance = np.random.default_rng(seed)
+    bars, parts = [], []
+    last = [100.0, 100.0]
+    for number in range(count):
+        for symbol in range(2):
+            part = np.zeros(int(chance.integers(1, 5)), BAR)
+            steps = chance.normal(0, 0.12, (len(part), 4)).round(2)
+            for at_, row in enumerate(part):
+                opened = round(last[symbol] + steps[at_, 0] / 4, 2)
+                close = round(opened + steps[at_, 1], 2)
+                row["open"], row["close"], row["volume"] = opened, close, 500.0
+                row["high"] = max(opened, close) + abs(steps[at_, 2])
+                row["low"] = min(opened, close) - abs(steps[at_, 3])
+                row["ts_ns"] = START + number * MINUTE + (at_ + 1) * MINUTE // 4
+                last[symbol] = close
+            part["symbol"], part["bid"], part["ask"] = symbol, np.nan, np.nan
+            bar = part[:1].copy()
+            bar["ts_ns"] = START + (number + 1) * MINUTE
+            bar["high"], bar["low"] = part["high"].max(), part["low"].min()
+            bar["close"], bar["volume"] = part["close"][-1], part["volume"].sum()
+            bars.append(bar)
+            parts.append(part)
+    return np.concatenate(bars), Detail.of(parts)
+
+
 def actions_from(word: str) -> np.ndarray:
     """`"B.SC"` → BUY, HOLD, SELL, CLOSE."""
     codes = {

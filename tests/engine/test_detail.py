@@ -19,6 +19,7 @@ from tests.core_kit import (
     bars_from,
     detail_of,
     make_rules,
+    random_detail,
     run,
     whole_bar,
 )
@@ -27,8 +28,8 @@ from tests.feeds.test_resample import config_of, frame_of, one_by_one, source_ba
 from tests.journal_kit import PaperRun, slices, start_of
 from tests.paper_kit import START_NS, Paper
 from tests.paper_kit import bar as line
-from trader.core.book import Detail, Inputs
-from trader.core.schema import BAR, FILL, NS_PER_SECOND, FillFlag, Intrabar, OrderKind
+from trader.core.book import Inputs
+from trader.core.schema import FILL, NS_PER_SECOND, FillFlag, Intrabar, OrderKind
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.recorded import rules_details
 from trader.engine.replay import replay
@@ -196,33 +197,6 @@ def test_a_position_above_the_order_size_leaves_one_piece_a_bar():
     assert np.diff(exits["ts_ns"]).tolist() == [MINUTE, MINUTE]
 
 
-def random_detail(seed: int, count: int) -> tuple[np.ndarray, Detail]:
-    """Two symbols' minutes, each made of up to four quarters."""
-    chance = np.random.default_rng(seed)
-    bars, parts = [], []
-    last = [100.0, 100.0]
-    for number in range(count):
-        for symbol in range(2):
-            part = np.zeros(int(chance.integers(1, 5)), BAR)
-            steps = chance.normal(0, 0.12, (len(part), 4)).round(2)
-            for at_, row in enumerate(part):
-                opened = round(last[symbol] + steps[at_, 0] / 4, 2)
-                close = round(opened + steps[at_, 1], 2)
-                row["open"], row["close"], row["volume"] = opened, close, 500.0
-                row["high"] = max(opened, close) + abs(steps[at_, 2])
-                row["low"] = min(opened, close) - abs(steps[at_, 3])
-                row["ts_ns"] = START + number * MINUTE + (at_ + 1) * MINUTE // 4
-                last[symbol] = close
-            part["symbol"], part["bid"], part["ask"] = symbol, np.nan, np.nan
-            bar = part[:1].copy()
-            bar["ts_ns"] = START + (number + 1) * MINUTE
-            bar["high"], bar["low"] = part["high"].max(), part["low"].min()
-            bar["close"], bar["volume"] = part["close"][-1], part["volume"].sum()
-            bars.append(bar)
-            parts.append(part)
-    return np.concatenate(bars), Detail.of(parts)
-
-
 def recorded(folder, count=80):
     """(a journaled run by finer bars, its inputs)."""
     bars, detail = random_detail(3, count)
@@ -307,3 +281,72 @@ def test_a_paper_run_by_finer_bars_goes_on_after_a_crash_inside_a_bar(tmp_path):
     paper.assert_sound()
     done = paper.run("parity", paper.run_dir.name)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def traced(frame, hours, wants_long, stop_share, target_share):
+    """(kind, instant, price) of every fill, by a loop over the minutes of each hour."""
+    fills, entry, wanted = [], None, None
+    groups = dict(iter(frame.groupby(frame.index.floor("h"))))
+    for hour in hours.index:
+        rows = groups[hour]
+        first, opened = rows.index[0], rows["open"].iloc[0]
+        if wanted is True and entry is None:
+            entry = opened
+            fills.append(("ENTRY", hour, opened))
+        elif wanted is False and entry is not None:
+            entry = None
+            fills.append(("SIGNAL", hour, opened))
+        for minute, row in rows.iterrows():
+            if entry is None:
+                break
+            stop, target = entry * (1.0 - stop_share), entry * (1.0 + target_share)
+            closed = minute + pd.Timedelta(minutes=1)
+            opening = hour if minute == first else minute
+            if row["open"] <= stop:
+                fills.append(("STOP_LOSS", opening, row["open"]))
+            elif row["open"] > target:
+                fills.append(("TAKE_PROFIT", opening, row["open"]))
+            elif row["low"] <= stop:
+                fills.append(("STOP_LOSS", closed, stop))
+            elif row["high"] > target:
+                fills.append(("TAKE_PROFIT", closed, target))
+            else:
+                continue
+            entry = None
+        wanted = wants_long[hour]
+    return fills
+
+
+def test_hours_of_real_minutes_fill_as_a_loop_over_the_minutes_says(tmp_path, real_data):
+    frame = pd.read_parquet(real_data / "BITFINEX_BTCUSD_1m.parquet").iloc[400_000:460_000]
+    frame.index = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True))
+    frame = frame[["open", "high", "low", "close", "volume"]]
+    path = path_of(tmp_path, period=3600, symbols="[{symbol: ACME, tick_size: 0, lot_size: 0.01}]")
+    overrides = {
+        "features.sma_fast.period": 2,
+        "features.sma_slow.period": 5,
+        "position_sizing.base_size": 1,
+        "exits": {"stop_loss": {"value": 0.4}, "take_profit": {"value": 0.6}},
+        "broker.cash": 1e7,
+        "broker.commission.value": 0,
+        "broker.intrabar": "detail",
+        "risk.max_daily_loss": None,
+        "risk.max_position_concentration": None,
+    } | {
+        f"throttle.{name}": None
+        for name in ("max_volume_participation", "max_volatility", "max_order_size")
+    }
+    found = trader.backtest(path, bars=frame, set=overrides)
+    hours = frame.resample("h").agg(HOW).dropna()
+    fast, slow = (hours["close"].rolling(size).mean() for size in (2, 5))
+    wants_long = (fast > slow).astype(object).where(slow.notna(), None)
+    wanted = traced(frame, hours.iloc[: len(found.equity)], wants_long, 0.004, 0.006)
+    rows = found.fills
+    assert len(rows) == len(wanted) > 300
+    assert rows["kind"].tolist() == [kind for kind, _, _ in wanted]
+    assert (
+        pd.DatetimeIndex(rows["timestamp"]) == pd.DatetimeIndex([at for _, at, _ in wanted])
+    ).all()
+    assert np.allclose(rows["price"], [price for _, _, price in wanted], rtol=1e-12, atol=0)
+    worst = trader.backtest(path, bars=frame, set=overrides | {"broker.intrabar": "worst"})
+    assert worst.metrics["ambiguous_fills"] > 10 * found.metrics["ambiguous_fills"]
