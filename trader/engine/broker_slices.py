@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from trader.brokers.broker import AccountSnapshot
+from trader.core.book import NO_DETAIL, Detail
 from trader.core.schema import OrderStatus, Reason
 from trader.engine.answers import Answer
 from trader.engine.broker_book import BrokerBook, sent_order
@@ -51,10 +52,12 @@ class BrokerSlices(JournaledSlices):
         self._asking: asyncio.Future[AccountSnapshot] | None = None
         self._again_s = -math.inf  # when a snapshot may be asked for
 
-    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+    async def take(
+        self, bars: np.ndarray, answer: Answer, more: bool = False, detail: Detail = NO_DETAIL
+    ) -> None:
         """See `JournaledSlices`; what the broker said until now comes first."""
         await self.hear()
-        await super().take(bars, answer)
+        await super().take(bars, answer, detail=detail)
         await self._ask_cancels()
 
     async def cancel_working(self, reason: Reason) -> int:
