@@ -137,8 +137,8 @@ def take_bars(begun: "Start") -> None:
         is_same = bars[count : count + len(had)].tobytes() == had.tobytes()
         if not is_same or (begun.snapshot_seq and not facts.show_earlier(bars[:count])):
             raise UsageError(
-                "the data files are not the ones the run that was cut off has traded on: bring "
-                "them back, or start fresh with --new"
+                "the run would be resumed, but the data files are not the ones it has traded on: "
+                "restore them, or start fresh with --new"
             )
         begun.seen = bars[: facts.traded]
         return
