@@ -30,17 +30,20 @@ class Objective(StrEnum):
     max_drawdown = "max_drawdown"
 
 
+Varied = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="KEY=VALUES",
+        help="Parameter to try: 5:50:5 is a range without its stop, 1,2,3 a list; repeatable.",
+    ),
+]
+
+
 # house: parameters - the options of one command are its parameters
 def command(
     config: ConfigFiles,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            metavar="KEY=VALUES",
-            help="Parameter to try: 5:50:5 is a range without its stop, 1,2,3 a list; repeatable.",
-        ),
-    ] = None,
+    param: Varied = None,
     overrides: Overrides = None,
     jobs: Annotated[
         int, typer.Option("--jobs", min=0, help="Worker processes; 0: one for each core.")
