@@ -61,17 +61,11 @@ def command(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(
-            "--folds",
-            min=2,
-            help="Cut history into so many parts; show how the choice does on each.",
-        ),
+        typer.Option("--folds", min=2, help="Parts of the history to try the choice on."),
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(
-            "--cluster", metavar="URL", help="Run the trials on a dask scheduler: tcp://host:port."
-        ),
+        typer.Option("--cluster", metavar="URL", help="Dask scheduler to use: tcp://host:port."),
     ] = None,
     out: OutFolder = None,
     as_json: AsJson = False,
