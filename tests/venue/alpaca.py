@@ -18,12 +18,38 @@ class Alpaca(Venue):
     symbols = ("AAPL", "MSFT")
     keys = ("key-id", "key-secret")
 
+    def __init__(self, market, faults=None):
+        super().__init__(market, faults)
+        self.actions = {}  # kind -> rows
+
     def routes(self):
         return [
             web.get("/v2/stocks/bars/latest", self.latest),
             web.get("/v2/stocks/bars", self.bars),
+            web.get("/v1/corporate-actions", self.corporate_actions),
             web.get("/stream", self.socket),
         ]
+
+    async def corporate_actions(self, request):
+        """By process date, which of a split is its ex-date."""
+        query, found = request.query, {}
+        wanted, types = query["symbols"].split(","), query["types"].split(",")
+        for kind, rows in self.actions.items():
+            if kind.removesuffix("s") in types:
+                found[kind] = [
+                    row for row in rows
+                    if row["symbol"] in wanted
+                    and query["start"] <= row["process_date"] <= query["end"]
+                ]  # fmt: skip
+        return self.told(request, {"corporate_actions": found, "next_page_token": None})
+
+    def split(self, symbol, day, new=2, old=1):
+        """Announce a split; prices of its day and after are of the new units."""
+        kind = "forward_splits" if new > old else "reverse_splits"
+        row = {"symbol": symbol, "cusip": "0", "new_rate": new, "old_rate": old,
+               "process_date": day, "ex_date": day, "record_date": day}  # fmt: skip
+        self.actions.setdefault(kind, []).append(row)
+        self.market.splits.append((symbol, seconds(f"{day}T00:00:00+00:00"), new / old))
 
     def told(self, request, document):
         given = request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
