@@ -15,6 +15,7 @@ from tests.venue.server import Venue, main
 
 class Alpaca(Venue):
     name = "alpaca"
+    delistable = "MSFT"
     symbols = ("AAPL", "MSFT")
     keys = ("key-id", "key-secret")
 
@@ -72,6 +73,8 @@ class Alpaca(Venue):
         symbol, query = request.query["symbols"], request.query
         start_s, end_s = (seconds(query[name]) for name in ("start", "end"))
         opens = self.market.opens(start_s, min(end_s + 0.001, self.market.now_s()))
+        gone_s = self.delisted.get(symbol, 2.0**62)
+        opens = [at for at in opens if at + self.market.period_s <= gone_s]
         opens = [at for at in opens if self.market.has_trades(symbol, at)]
         first = int(query.get("page_token", 0))
         page = opens[first : first + 3]  # small pages: they have to be followed
@@ -87,6 +90,9 @@ class Alpaca(Venue):
         stamp = msgpack.Timestamp(open_s)
         row = dict(zip("ohlcv", values, strict=True))
         return [{"T": kind, "S": symbol, "t": stamp, **row, "n": 12, "vw": values[3]}]
+
+    async def put_half(self, line):
+        await line.socket.send_bytes(msgpack.packb([{"T": "b", "S": "AAPL"}])[:-3])
 
     async def put(self, line, frame):
         await line.socket.send_bytes(msgpack.packb(frame))

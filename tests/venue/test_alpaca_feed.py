@@ -14,7 +14,7 @@ from tests.venue.kit import Clock, Got, is_whole, truth, until, write_config
 from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
-from trader.feeds import market_watch
+from trader.feeds import alpaca_source, market_watch
 from trader.feeds.alpaca_source import AlpacaSource
 from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.pipe_history import FeedEnd
@@ -120,6 +120,22 @@ def test_a_split_is_known_at_the_start_and_one_that_is_announced_later_ends_the_
         assert got.feed.end == FeedEnd.LOST
 
     run(tmp_path, test, before=lambda venue: venue.split("AAPL", days[0], 4))
+
+
+def test_a_request_that_is_never_answered_is_given_up_and_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(alpaca_source, "ANSWER_S", 0.5)
+
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 2)
+        venue.faults.set("freeze")
+        await venue.do("drop")
+        await until(got, lambda: "FEED_REFUSES" in got.kinds())
+        venue.faults.set("freeze", False)
+        count = len(got.live(0))
+        await until(got, lambda: len(got.live(0)) >= count + 2)
+        assert is_whole(got.values(0))
+
+    run(tmp_path, test)
 
 
 def test_keys_that_are_wrong_are_told_and_not_shown(tmp_path):

@@ -9,6 +9,7 @@ a deadline, and its keys stand in no message.
 
 import asyncio
 import contextlib
+import functools
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
@@ -36,7 +37,7 @@ from trader.feeds.source import (
     redacted,
 )
 
-ANSWER_S = 20.0  # for one request
+CONNECT_S, ANSWER_S = 5.0, 20.0  # for one request
 FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S = 1.0, 60.0, 30.0
 PAGE = 10_000
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
@@ -92,6 +93,8 @@ class AlpacaSource:
         )
         client._retry = 0  # no silent tries: ours are counted and told
         client._session.hooks["response"].append(self._dated)
+        send = client._session.request
+        client._session.request = functools.partial(send, timeout=(CONNECT_S, ANSWER_S))
         return client
 
     def _dated(self, response: Any, *rest: Any, **more: Any) -> None:
