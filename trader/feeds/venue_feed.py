@@ -79,7 +79,7 @@ class VenueFeed:
         self.end = FeedEnd.LOST
         self.facts: Sequence[InstrumentFacts] = ()
         self.actions: Sequence[CorporateAction] | None = None  # None: it tells none
-        self._hours: Hours | None = None
+        self.hours: Hours | None = None  # of the market, once connected
         self._start_ns = 0
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
@@ -140,8 +140,8 @@ class VenueFeed:
 
     def _take_start(self) -> None:
         config, now_ns = self._config, self._time.now_ns()
-        self._hours = hours_of(config, now_ns, self._after_ns)
-        self._start_ns = first_open_ns(config, self._hours, now_ns, self._after_ns)
+        self.hours = hours_of(config, now_ns, self._after_ns)
+        self._start_ns = first_open_ns(config, self.hours, now_ns, self._after_ns)
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         if not self.facts:
@@ -192,7 +192,7 @@ class VenueFeed:
         await self._source.close()
 
     def _begun(self) -> BarFinaliser:
-        config, hours = self._config, self._hours
+        config, hours = self._config, self.hours
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
         finality = self._source.can.finality
         terms = Terms(config.period_ns, finality, grace_ns, late_ns(config), hours)

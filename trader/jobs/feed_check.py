@@ -113,9 +113,9 @@ async def _watched(
     feed = VenueFeed(config, source, clock, tell=say)
     if frames is not None:
         frames.hear(config, feed)
-    began_ns = clock.now_ns()
     try:
         await feed.connect()
+        began_ns = clock.now_ns()
         say(f"watching {source.name} for {seconds:g} s; Ctrl-C ends it early")
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(_collected(feed, seen), seconds)
@@ -200,6 +200,7 @@ def _report(
         "clock_offset_ms": round(feed.clock_offset_ms, 1),
         "frames": seen.frames,
         "bars": len(seen.bars),
+        "received_of_expected": _received(config, feed, seen, span),
         "closed_known_by": dict(proofs),
         "lateness_ms": {} if not ms else dict(_histogram(ms)),
         "lateness_p50_ms": round(ms[len(ms) // 2], 1) if ms else None,
@@ -211,6 +212,23 @@ def _report(
         "rest": differences,
         "facts": {fact.symbol: fact.document() for fact in feed.facts},
     }
+
+
+def _received(
+    config: Config, feed: VenueFeed, seen: MarketReport, span: tuple[int, int]
+) -> dict[str, str]:
+    """Of each symbol: bars that came as they closed, of the closes while it was watched."""
+    period_ns = config.period_ns
+    grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
+    offset_ns = round(feed.clock_offset_ms * 1e6)
+    first_ns, last_ns = span[0] + offset_ns, span[1] + offset_ns - grace_ns
+    opens = range(first_ns // period_ns * period_ns, last_ns - period_ns + 1, period_ns)
+    wanted = {at + period_ns for at in opens if feed.hours is None or feed.hours.hold(at)}
+    found = {}
+    for index, symbol in enumerate(config.symbols):
+        got = {int(bar["ts_ns"]) for bar in seen.bars if bar["symbol"] == index} & wanted
+        found[symbol] = f"{len(got)} of {len(wanted)}"
+    return found
 
 
 def _histogram(ms: list[float]) -> Iterator[tuple[str, int]]:
