@@ -21,13 +21,13 @@ from trader.feeds.registry import open_source
 from trader.feeds.rest_asker import longer_wait
 from trader.feeds.source import BarSource, InstrumentFacts, RawBar, Remedy, SourceError
 from trader.feeds.venue_terms import day_of
+from trader.jobs.history_layer import LAYER, instrument_keys, layer_text
 from trader.jobs.history_store import HistoryStore
 from trader.moments import iso_utc
 
 DEFAULT_DAYS = 30
 CHUNK_BARS = 5_000  # asked for, written and noted together
 TRIES = 8  # of one page
-LAYER = "history.yaml"
 ACTIONS = "adjustments.csv"
 
 Progress = Callable[[str, int, int | None], None]
@@ -174,7 +174,7 @@ def download(
     if job.actions and adjustments is None:
         adjustments = str(job.root / ACTIONS)
         Path(adjustments).write_text(actions_text(job.actions))
-    layer.write_text(_layer(config, path, facts, adjustments))
+    layer.write_text(layer_text(instrument_keys(config, facts), path, adjustments))
     say(f"checking {sum(rows.values()):,} bars")
     feed = config.feed.model_copy(
         update={
@@ -191,25 +191,3 @@ def download(
     if failures:
         raise DataError("\n".join(failures))
     return DownloadSummary(path, layer, start_ns, end_ns, job.fetched, seconds, rows, checked)
-
-
-def _layer(config: Config, path: str, facts: list[InstrumentFacts], adjustments: str | None) -> str:
-    """YAML that turns the config of the market into one of its history."""
-    lines = ["# laid over the config of the market: trader backtest -c CONFIG -c THIS"]
-    lines.append("instruments:")
-    for instrument, fact in zip(config.instruments, facts, strict=True):
-        fields = [f"symbol: {_quoted(instrument.symbol)}"]
-        for name in ("tick_size", "lot_size", "min_notional"):
-            value = getattr(instrument, name)
-            if name not in instrument.model_fields_set and getattr(fact, name) is not None:
-                value = getattr(fact, name)
-            fields.append(f"{name}: {value:f}")
-        lines.append(f"  - {{{', '.join(fields)}}}")
-    lines += ["feed:", "  type: parquet", f"  path: {_quoted(path)}", "  timestamp: open"]
-    if adjustments is not None:
-        lines.append(f"  adjustments: {_quoted(adjustments)}")
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
