@@ -19,6 +19,7 @@ def text(number, places=8):
 
 class Binance(Venue):
     name = "binance"
+    delistable = "ETHUSDT"
 
     def __init__(self, market, faults=None, symbols=("BTCUSDT", "ETHUSDT")):
         super().__init__(market, faults)

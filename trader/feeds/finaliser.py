@@ -8,8 +8,8 @@ place. What was final stays: a later word against it is a Revision. A bar that c
 line was down is history.
 
 How a bar is proven, best first: the exchange's own flag; the first row of the next bar on the
-same unbroken stream, which has also shown the bar change since it began; the bar as REST gives it
-when asked a grace after the close.
+same unbroken stream, which was there when the bar began; the bar as REST gives it when asked a
+grace after the close.
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,9 +135,13 @@ class BarFinaliser:
         return []
 
     def _prove_before(self, open_ns: int, line: Line) -> None:
-        """A fresh row of a later bar: what the same stream showed of earlier ones is final."""
+        """A fresh row of a later bar: what the same stream showed of earlier ones is final.
+
+        Not of a bar that had begun before the line was up, or came back: REST confirms that one.
+        """
         for at, held in line.seen.items():
             proven = held.session == line.session and not held.is_primed
+            proven = proven and line.up_ns is not None and at >= line.up_ns
             if self._after(at) == open_ns and held.proof is None and proven:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
