@@ -99,13 +99,12 @@ class CcxtSource:
     def _options(self) -> dict[str, Any]:
         """The user's. Of Binance only what bars need: one request for markets instead of three,
         and none of those that keys would sign."""
-        options = dict(self._terms.options)
+        options: dict[str, Any] = dict(self._terms.options)
         if self.name.startswith("binance"):
-            inner = dict(options.get("options") or {})  # type: ignore[call-overload]
             wanted: dict[str, Any] = {"fetchCurrencies": False, "fetchMargins": False}
             if self.name == "binance" and not any(":" in name for name in self._terms.symbols):
                 wanted["fetchMarkets"] = {"types": ["spot"]}
-            options["options"] = wanted | inner
+            options["options"] = wanted | dict(options.get("options") or {})
         return options
 
     def _finality(self, exchange: Any) -> Finality:
