@@ -62,6 +62,7 @@ VENUES = {
 }
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 OLDEST_S = 5 * PERIOD_S  # execution.queue_max_age_seconds: what is older is history
+LINES, MOST_LINES = ("/ws/0", "/v2", "/stream"), 200  # an hour of refusals: about one a minute
 MOMENTS = ("drop", "close", "revise", "half")
 
 
@@ -139,6 +140,9 @@ def judged(got, venue):
         wrong.append(f"the feed ended: {got.reading.exception()!r}")
     if got.oldest_live_s > OLDEST_S:
         wrong.append(f"a bar was live {got.oldest_live_s:.1f} s after its close")
+    lines = sum(venue.counts[path] for path in LINES)
+    if lines > MOST_LINES:
+        wrong.append(f"{lines} lines were asked for")
     corrected = {(int(bar["symbol"]), int(bar["ts_ns"])): bar for bar in got.again}
     for symbol, name in enumerate(venue.symbols):
         mine = got.values(symbol, PERIOD_S)

@@ -39,6 +39,7 @@ from trader.feeds.finality import (
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.receipts import Receipts
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
     BarSource,
@@ -83,6 +84,7 @@ class VenueFeed:
         self._start_ns = 0
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
+        self.receipts = Receipts(len(config.symbols))
         self._config, self._source, self._clock = config, source, clock
         self._after_ns = after_ns
         self._tell = tell or (lambda line: None)
@@ -259,6 +261,7 @@ class VenueFeed:
             self._spawn(self._source.reconnect(out.symbol, out.why))
         elif isinstance(out, Gap):
             self.gaps += out.bars
+            yield from self._counted(out.symbol, False, out.bars)
             text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
             yield FeedNotice("FEED_GAP", text, out.symbol)
         elif isinstance(out, Odd):
@@ -277,8 +280,14 @@ class VenueFeed:
                 age_ns = self._time.now_ns() - out.bar.open_ns - self._config.period_ns
                 is_history = out.is_history or age_ns > late_ns(self._config)
                 self.untraded += is_history
+                yield from self._counted(out.symbol, not is_history)
                 flags = int(out.proof) | (BAR_HISTORY if is_history else 0)
                 yield self._live(out.symbol, out.bar, flags)
+
+    def _counted(self, symbol: int, is_received: bool, bars: int = 1) -> Iterator[FeedNotice]:
+        """Bars that were due; a notice where too few come."""
+        if low := self.receipts.note(symbol, is_received, bars):
+            yield FeedNotice("FEED_INCOMPLETE", low, symbol)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns
