@@ -1,10 +1,9 @@
 """The process: `trader kill` goes straight to its own module, everything else to the command line.
 
-Law: nothing but what is built in is imported before `kill` is dispatched. A stop button must not wait for
+Law: nothing but `sys` is imported before `kill` is dispatched. A stop button must not wait for
 libraries, and must still work when one of them is broken.
 """
 
-import gc
 import sys
 
 ALLOCATIONS = 50_000  # between two searches for cycles: imports make few and allocate much
@@ -17,6 +16,8 @@ def main() -> int:
     # it was caught, and would end by SIGINT instead of `code`. The next `exec` makes it forget.
     exec("")  # noqa: S102 - of nothing
     _ignore_ctrl_c()
+    import gc
+
     gc.freeze()  # the process ends: a last search for cycles among all modules costs 0.2 s
     return code
 
@@ -35,6 +36,8 @@ def _run() -> int:
         from trader.safety import kill
 
         return kill.main(sys.argv[2:])
+    import gc
+
     gc.set_threshold(ALLOCATIONS)
     try:
         from trader.cli import app
