@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
 
+from tests.harness import warm
 from tests.venue.binance import options
 from tests.venue.kit import write_config
 
@@ -37,14 +38,8 @@ def venue_process(*args, name="binance"):
 
 
 def trader(*args, cwd, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "trader", *args],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TRADER_HOME": str(cwd / "home")},
-        check=False,
-    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TRADER_HOME": str(cwd / "home")}
+    done = warm.run(args, cwd=cwd, env=environ)
     assert done.returncode == code, done.stderr
     return done
 
@@ -91,6 +86,9 @@ def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(t
     summary = json.loads(run.stdout)
     assert summary["bars"] == 6000
     assert summary["orders"] > 0  # 0.5 of a lot of 1 would be none: the steps came along
+    small = trader("backtest", "-c", config.name, "-c", told["config"], "--json",
+                   "--set", "position_sizing.base_size=0.04", cwd=tmp_path)  # fmt: skip
+    assert json.loads(small.stdout)["orders"] == 0  # of 5 USDT or more, as Binance says
 
 
 def test_a_feed_that_is_no_market_has_nothing_to_download(tmp_path):

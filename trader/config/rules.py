@@ -101,6 +101,23 @@ def _resampling(config: "Config") -> Iterator[Found]:
         )
 
 
+def _market_bars(config: "Config") -> Iterator[Found]:
+    source_s = config.feed.period_seconds or config.bar_period_seconds
+    if not config.feed.is_market or source_s < SECONDS_PER_DAY:
+        return
+    shorter = (
+        "set feed.period_seconds to a length that it has, 3600 say, and they are made of those"
+    )
+    if source_s > SECONDS_PER_DAY:
+        yield "bar_period_seconds", f"is longer than a day, which no market streams: {shorter}"
+    elif config.risk.market_hours != ALWAYS_OPEN:
+        hours = config.risk.market_hours
+        yield (
+            "bar_period_seconds",
+            f"is a day, which a market ends at midnight UTC and {hours} does not: {shorter}",
+        )
+
+
 def _hours(config: "Config") -> Iterator[Found]:
     hours, period_s = config.risk.market_hours, config.bar_period_seconds
     if period_s < SECONDS_PER_DAY:
@@ -190,11 +207,12 @@ def _broker(config: "Config") -> Iterator[Found]:
 
 
 def _intrabar(config: "Config") -> Iterator[Found]:
-    if config.broker.intrabar == "detail":
+    if config.has_detail and not config.is_resampled:
         yield (
             "broker.intrabar",
-            "detail needs bars finer than bar_period_seconds beside the feed's, and no feed of "
-            "this version brings them; write worst or ohlc",
+            "detail needs a feed of bars shorter than bar_period_seconds "
+            f"({config.bar_period_seconds:g}): write their period as feed.period_seconds "
+            "(60, say), or write worst or ohlc here",
         )
 
 
@@ -240,13 +258,14 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),
+    (("bar_period_seconds", "feed", "risk"), _market_bars),
     (("features",), _features),
     (("model", "train"), model_contradictions),
     (("train", "feed"), _train),
     (("position_sizing", "risk"), _sizing),
     (("risk", "instruments"), _risk),
     (("broker",), _broker),
-    (("broker",), _intrabar),
+    (("broker", "feed", "bar_period_seconds"), _intrabar),
     (("orders",), _orders),
     (("exits", "orders", "instruments"), _exits),
     (("watchdog",), _watchdog),

@@ -165,6 +165,7 @@ class Reason(IntEnum):
     EXECUTION_REVIEW = 109
     SYSTEM_ERROR = 110
     DATA_HISTORY = 111  # it closed before the run or its line was up
+    BELOW_MIN_NOTIONAL = 112  # the exchange would refuse it as worth too little
     # why a working order ended unfilled
     REPLACED = 120
     TIME_IN_FORCE = 121
@@ -361,6 +362,7 @@ class Intrabar(IntEnum):
 
     WORST = 0
     OHLC = 1
+    DETAIL = 2  # finer bar by finer bar, WORST inside each
 
 
 class LimitFill(IntEnum):
@@ -426,6 +428,7 @@ INSTRUMENT = _record(
     ("restricted", "<i8"),
     ("allow_negative_prices", "<i8"),  # prices may be 0 or less
     ("multiplier", "<f8"),  # units of its currency that a price of 1 is worth; 0 is 1
+    ("min_notional", "<f8"),  # the exchange refuses orders worth less, in its currency; 0: none
     ("rate", "<i8"),  # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
 )
 
@@ -484,6 +487,7 @@ BROKER = _record(
     ("period_ns", "<i8"),
     ("intrabar", "<i8"),  # Intrabar
     ("limit_fill", "<i8"),  # LimitFill
+    ("detail_period_ns", "<i8"),  # of the finer bars of Intrabar DETAIL
     ("converts", "<i8"),  # whether any instrument has a rate
     ("initial_margin", "<f8"),  # of notional, to open; 0: no margin account
     ("maintenance_margin", "<f8"),  # of notional; 0: nothing is liquidated

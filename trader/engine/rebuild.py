@@ -10,12 +10,13 @@ recovery still has to do is what the fold waits for when the records end.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_REQUESTS, Inputs, Rules
+from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
 from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.recorded import Divergence, Where, recorded_rules
@@ -53,6 +54,7 @@ class PendingSlice:
     """Inputs of the slice that is being recorded."""
 
     bars: list[np.ndarray]
+    finer: list[np.ndarray]  # of each bar
     actions: np.ndarray | None = None
     requests: np.ndarray | None = None
 
@@ -125,8 +127,11 @@ class Rebuild:
             known = self.pending.bars[-1]
             if int(known[0]["ts_ns"]) == int(bars[0]["ts_ns"]):
                 self.pending.bars.append(bars)
+                self.pending.finer += readback.finer_of(record)
                 return
-        self.pending = PendingSlice([bars])  # after a crash, the same may be recorded again
+        self.pending = PendingSlice(
+            [bars], readback.finer_of(record)
+        )  # after a crash, the same may be recorded again
 
     def _action(self, data: dict[str, Any], record: Record, where: Where) -> None:
         if self.pending is None:
@@ -136,19 +141,20 @@ class Rebuild:
         self.pending.requests = readback.requests_of(record)
 
     def _resume(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        self.take_hours(record)
+        self.take_calendar(record)
 
-    def take_hours(self, record: Record) -> None:
-        """The trading hours that a RUN_RESUME brings."""
+    def take_calendar(self, record: Record) -> None:
+        """The trading hours and the corporate actions that a RUN_RESUME brings."""
         rules = recorded_rules(record)
         if rules is not None:
-            self.use_hours(rules.sessions)
+            self.use_calendar(rules)
 
-    def use_hours(self, sessions: np.ndarray) -> None:
-        """Trading hours as another process of the run knew them."""
-        if sessions.tobytes() != self.engine.rules.sessions.tobytes():
-            self.engine.rules = self.engine.rules._replace(sessions=sessions)
+    def use_calendar(self, rules: Rules) -> None:
+        """Trading hours and corporate actions as another process of the run knew them."""
+        if rules.sessions.tobytes() != self.engine.rules.sessions.tobytes():
+            self.engine.rules = self.engine.rules._replace(sessions=rules.sessions)
             self.engine.book.account[0]["session_cursor"] = 0
+        self.engine.use_adjustments(rules.adjustments)
 
     def _kill(self, data: dict[str, Any], record: Record, where: Where) -> None:
         reason = Reason(int(data.get(KILLED_BY, Reason.KILLED)))
@@ -240,7 +246,8 @@ class Rebuild:
 def _inputs(ready: PendingSlice, where: Where) -> Inputs:
     """Core inputs of a recorded slice, in symbol order."""
     bars = np.concatenate(ready.bars)
-    bars = bars[np.argsort(bars["symbol"], kind="stable")]
+    places = np.argsort(bars["symbol"], kind="stable")
+    bars, detail = bars[places], sorted_detail(ready.finer, places)
     said = np.empty(0, ACTION_ROW) if ready.actions is None else ready.actions
     order = np.argsort(said["symbol"], kind="stable")
     if not np.array_equal(said["symbol"][order], bars["symbol"]):
@@ -250,7 +257,14 @@ def _inputs(ready: PendingSlice, where: Where) -> Inputs:
         where.differs("requests of the slice", len(requests), f"none, or {len(said)}")
     requests = requests[order] if len(requests) else requests
     actions, reasons = (said[name][order].copy() for name in ("action", "reason"))
-    return Inputs(bars, actions, reasons, requests)
+    return Inputs(bars, actions, reasons, requests, *detail)
+
+
+def sorted_detail(finer: Sequence[np.ndarray], places: np.ndarray) -> Detail:
+    """The finer bars of a recorded slice, in the order of `places`."""
+    if not any(map(len, finer)):
+        return NO_DETAIL
+    return Detail.of([finer[place] for place in places.tolist()])
 
 
 def row_text(row: np.ndarray) -> str:

@@ -16,9 +16,12 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
+    NO_DETAIL,
+    NO_REQUESTS,
     ORDERS,
     THROTTLES,
     Book,
+    Detail,
     Inputs,
     Out,
     Rules,
@@ -51,15 +54,22 @@ class SliceEngine:
         self.book = new_book(rules) if book is None else book
         self._keeper = keeper
         self._symbols = len(rules.instruments)
-        adjustments = len(rules.adjustments)
-        self._out = new_out(
-            self._symbols, max(3, ROWS_PER_PORTION // self._symbols), 2 * adjustments
-        )
+        self._last_ns = -(2**63)
+        self.slices = 0
+        self._make_room(len(rules.adjustments))
+
+    def _make_room(self, adjustments: int) -> None:
+        """Room for the rows of a portion of slices."""
+        self._adjustments = adjustments
+        portion = max(3, ROWS_PER_PORTION // self._symbols)
+        self._out = new_out(self._symbols, portion, 2 * adjustments)
         self._most = most_rows(self._symbols, adjustments)
         self._before = np.zeros(len(self._out.counts), np.int64)
-        self._last_ns = -(2**63)
         self._peek: Out | None = None  # rows of a slice that is looked at and not taken
-        self.slices = 0
+
+    def use_adjustments(self, adjustments: np.ndarray) -> None:
+        """Corporate actions as they are known by now; those that have acted are the same."""
+        self.rules = self.rules._replace(adjustments=adjustments)
 
     def take(self, inputs: Inputs) -> None:
         """BAR records (n,) of one instant in symbol order, with an action and a reason each.
@@ -69,6 +79,7 @@ class SliceEngine:
         """
         bars = inputs.bars
         rows = {len(inputs.actions), len(inputs.reasons), len(inputs.requests) or len(bars)}
+        rows.add((len(inputs.edges) or len(bars) + 1) - 1)
         if rows != {len(bars)} or len(bars) == 0:
             raise ValueError("a slice has one action and one reason a bar, and at least one bar")
         ts_ns = int(bars[0]["ts_ns"])
@@ -77,19 +88,24 @@ class SliceEngine:
         inputs = Inputs(*map(_writeable, inputs))
         if not self._has_room(len(bars)):
             self._hand_over()
+        if len(self.rules.adjustments) != self._adjustments:
+            self._hand_over()
+            self._make_room(len(self.rules.adjustments))
         self._last_ns = ts_ns
         self._before[:] = self._out.counts
         on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)
         self.slices += 1
 
-    def held_at(self, bars: np.ndarray) -> np.ndarray:
+    def held_at(self, bars: np.ndarray, detail: Detail = NO_DETAIL) -> np.ndarray:
         """POSITION (n,) of the slice's symbols at its close, fills of its bars included: what its
         decisions will see. On a copy of the state; nothing is taken."""
         if self._peek is None:
             self._peek = new_out(self._symbols, 1, 2 * len(self.rules.adjustments))
         self._peek.counts[:] = 0
         book = Book(*(array.copy() for array in self.book))
-        hold = Inputs(bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
+        hold = Inputs(
+            bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16), NO_REQUESTS, *detail
+        )
         on_slice(book, self.rules, Inputs(*map(_writeable, hold)), 0, len(bars), self._peek)
         held: np.ndarray = book.positions[bars["symbol"]]
         return held
