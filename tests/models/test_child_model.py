@@ -55,7 +55,6 @@ def test_errors_of_the_process_are_those_of_the_config_and_the_row(tmp_path):
         opened(section | {"sha256": None}, train={"estimator": "LogisticRegression"})
     assert caught.value.key == "model.sha256"
     assert section["sha256"] in str(caught.value)
-    section = make_file("lightgbm", tmp_path)  # loads in half the time
     with pytest.raises(ModelError, match="the same features in another order"):
         opened(section, ("b", "a", "c"))
     features = make_features(100, 3)
