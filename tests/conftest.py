@@ -1,10 +1,10 @@
 """What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data.
 
-Three tiers: `make quick` (nothing here starts a process or waits for one), `make test` (all but
-the long harnesses), `make trials` (everything). A test that tries many cases takes `cases(n)` of
-`tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose tests start
-processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts one without
-it fails.
+Three tiers: `make quick` (nothing here starts a process, waits for one or takes a second),
+`make test` (all but the long harnesses), `make trials` (everything). A test that tries many cases
+takes `cases(n)` of `tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose
+tests start processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts
+one without it fails.
 """
 
 import itertools

@@ -102,6 +102,7 @@ def test_a_meta_model_tells_where_the_rule_is_right():
     assert trained.facts["in_sample"]["accuracy"] > 0.95  # right where b is above 0
 
 
+@pytest.mark.long
 def test_calibration_is_fitted_on_later_rows_and_saved_with_the_model(tmp_path):
     for method in ("sigmoid", "isotonic"):
         config = config_for("LogisticRegression", calibration=method)
@@ -150,6 +151,7 @@ def test_steps_stand_between_scaler_and_estimator():
     assert trained.estimator[-1].coef_.shape[1] == 1
 
 
+@pytest.mark.long
 def test_training_gives_the_same_bytes_on_any_number_of_threads():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     more = {
@@ -166,6 +168,7 @@ def test_training_gives_the_same_bytes_on_any_number_of_threads():
         assert len(trained) == 1, kind
 
 
+@pytest.mark.long
 def test_the_matrix_has_the_label_that_is_learned(tmp_path):
     import trader
 
