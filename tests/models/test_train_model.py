@@ -317,7 +317,7 @@ def test_what_exists_is_overwritten_only_by_force(tmp_path, monkeypatch):
     config = config_for()
     assert output_path(config, None, force=False).name == "model.skops"
     (tmp_path / "model.skops.card.json").write_text("{}")
-    with pytest.raises(UsageError, match="is there already; use --force") as caught:
+    with pytest.raises(UsageError, match="exists already; use --force") as caught:
         output_path(config, None, force=False)
     assert caught.value.exit_code == 2
     assert output_path(config, None, force=True).name == "model.skops"
