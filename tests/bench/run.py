@@ -142,7 +142,7 @@ def prepared(config: Path):
 def bench_core(run) -> float:
     """Every check on; buffers handed out and taken back, nothing else."""
     from trader.core.batch import run_slices
-    from trader.core.book import new_book, new_out
+    from trader.core.book import NO_TRACE, new_book, new_out
 
     out = new_out(1, 16_384)
     inputs, rules = run.inputs, run.rules
@@ -151,7 +151,7 @@ def bench_core(run) -> float:
         book, start = new_book(rules), 0
         while start < len(inputs.bars):
             out.counts[:] = 0
-            start = run_slices(book, rules, inputs, start, out)
+            start = run_slices(book, rules, inputs, start, out, NO_TRACE)
 
     once()
     each = best_of(5, once) / len(inputs.bars) * 1e9
@@ -166,6 +166,7 @@ def pipeline(run, loaded):
     from trader.models.model import predict_actions
     from trader.report.curve import curve_facts, session_ends, session_equity
     from trader.report.metrics import EquityFacts, market_facts, performance
+    from trader.report.ratios import daily_returns
     from trader.report.roundtrips import round_trips
     from trader.report.tally import DecisionTally
 
@@ -179,7 +180,8 @@ def pipeline(run, loaded):
     start = float(record.book.account[0]["start_equity"])
     ends = session_ends(record.equity["ts_ns"], sessions, loaded.config.period_ns)
     by_session = session_equity(record.equity, ends)
-    facts = EquityFacts(start, curve_facts(record.equity, start), by_session)
+    returns = daily_returns(by_session, start)
+    facts = EquityFacts(start, curve_facts(record.equity, start), returns)
     trips = round_trips(record.fills, np.ones(1))
     performance(facts, record.fills, trips, market_facts(bars, 1, 365.25))
     return record.digest
@@ -333,11 +335,11 @@ COMPILE = """
 import time
 from tests.core_kit import flat_bars, make_inputs, make_rules, always_open
 from trader.core.batch import run_slices
-from trader.core.book import new_book, new_out
+from trader.core.book import NO_TRACE, new_book, new_out
 bars = flat_bars([100.0, 101.0])
 rules = make_rules(always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])))
 began = time.perf_counter()
-run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4))
+run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4), NO_TRACE)
 print(time.perf_counter() - began)
 """
 

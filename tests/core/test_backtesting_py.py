@@ -9,8 +9,6 @@ import pytest
 from tests.core.test_naive import read_real
 from tests.core_kit import run
 
-backtesting = pytest.importorskip("backtesting")
-
 CASH = 10_000_000.0
 FILES = [
     ("BITFINEX_BTCUSD_1m.parquet", 60_000),
@@ -21,6 +19,7 @@ FILES = [
 
 def run_backtesting_py(bars: np.ndarray, actions: np.ndarray, size: int, bps: float):
     """The same actions in backtesting.py: long `size`, short `size`, or leave it."""
+    backtesting = pytest.importorskip("backtesting")
 
     class Follow(backtesting.Strategy):
         def init(self):
@@ -58,6 +57,7 @@ def market_actions(bars: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "rows"), FILES)
 @pytest.mark.parametrize("bps", [0.0, 2.0])
+@pytest.mark.long
 def test_final_equity_and_fills_equal_backtesting_py(real_data, name, rows, bps):
     bars = read_real(real_data / name, rows)
     actions = market_actions(bars)

@@ -161,7 +161,7 @@ def _recovered(begun: Start, folder: Path, lease: Lease) -> OpenRun:
 def _engine(begun: Start) -> SliceEngine:
     """The engine at the end of the journal, under the rules of this process."""
     if begun.fold is not None:
-        begun.fold.use_hours(begun.rules.sessions)
+        begun.fold.use_calendar(begun.rules)
     return engine_of(begun.fold, begun.broker, begun.rules, begun.keeper)
 
 
