@@ -19,6 +19,7 @@ import numpy as np
 from trader.core import risk, sizing, throttle
 from trader.core.book import Book, Rules, new_book
 from trader.core.exposure import sum_exposure
+from trader.core.market import spread_bps
 from trader.core.schema import (
     BROKER,
     INSTRUMENT,
@@ -234,7 +235,7 @@ def throttle_size(
         return ThrottledOrder(order, 0.0, original, (), wrong)
     size, closing = original, min(held, original) if 0.0 < held < math.inf else 0.0
     lot_size, least = real(limits.lot_size), float(record["min_order_size"])
-    spread = throttle.spread_bps({"bid": real(market.bid), "ask": real(market.ask)})
+    spread = spread_bps({"bid": real(market.bid), "ask": real(market.ask)})
     drivers = (real(market.mean_volume), float(spread), real(market.volatility), 0.0)
     steps = []
     for stage, name in enumerate(STAGES):

@@ -141,8 +141,8 @@ def prepared(config: Path):
 
 def bench_core(run) -> float:
     """Every check on; buffers handed out and taken back, nothing else."""
-    from trader.core.batch import run_slices
     from trader.core.book import new_book, new_out
+    from trader.engine.compiled_loop import run_slices
 
     out = new_out(1, 16_384)
     inputs, rules = run.inputs, run.rules
@@ -332,7 +332,7 @@ def peak_mb(command: list[str]) -> float:
 COMPILE = """
 import time
 from tests.core_kit import flat_bars, make_inputs, make_rules, always_open
-from trader.core.batch import run_slices
+from trader.engine.compiled_loop import run_slices
 from trader.core.book import new_book, new_out
 bars = flat_bars([100.0, 101.0])
 rules = make_rules(always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])))

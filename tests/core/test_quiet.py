@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from tests.core_kit import MINUTE, START, always_open, make_rules
 from tests.tiers import cases
 from trader.core.apply import on_slice, submit_intents
-from trader.core.batch import run_slices
 from trader.core.book import Inputs, new_book, new_out, snapshot
-from trader.core.quiet import take_quiet
 from trader.core.schema import BAR, OnBreach, Reason
 from trader.core.tradingstate import is_bankrupt
+from trader.engine.compiled_loop import run_slices, take_quiet
 
 RINGS = ("volumes", "returns")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trader.core.jit import inlined
 from trader.core.schema import (
     ACCOUNT,
     ADJUSTMENT,
@@ -115,6 +116,12 @@ def new_book(rules: Rules) -> Book:
     values = np.where(multipliers > 0.0, multipliers, 1.0)
     book.positions["unit_value"] = np.where(in_account_currency, values, 0.0)
     return book
+
+
+@inlined
+def limits_of(rules, symbol):
+    """LIMITS of a symbol; what is judged of the whole account stands in `rules.limits[0]`."""
+    return rules.limits[symbol + 1 if len(rules.limits) > 1 else 0]
 
 
 def longest_volatility_window(rules: Rules) -> int:

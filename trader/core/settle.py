@@ -6,11 +6,10 @@ they were sent; what rests is met as `venue` says. All fills of a bar share its 
 
 import math
 
-from trader.core import accounting, execution, exits, orders, venue
+from trader.core import execution, exits, ledger, orders, venue
+from trader.core.book import limits_of
 from trader.core.jit import inlined, outlined
-from trader.core.limits import limits_of
 from trader.core.rounding import lots_down
-from trader.core.rows import write_fill
 from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
 from trader.core.sessions import bar_row, instant_session, session_close_ns
 
@@ -78,18 +77,7 @@ def settle(book, rules, bar, out):
         if qty != 0.0:
             capacity -= abs(qty)
             price = execution.fill_price(broker, qty, basis, position, instrument)
-            commission = execution.charge_commission(
-                broker, order, qty, price * position["unit_value"]
-            )
-            held = position["qty"]
-            realized = accounting.apply_fill(
-                account, position, qty, price, commission, instrument["lot_size"]
-            )
-            fill = write_fill(
-                account, position, order, basis, (qty, price, commission, realized), out
-            )
-            if order["closing"] != 0.0 and held * qty >= 0.0:
-                fill["kind"] = KIND_ENTRY  # the rest of a reversal
+            ledger.book_execution(book, rules, order, basis, (qty, price), out)
         end_of_bar(account, order, out)
     orders.recount(account, position, table, instrument["lot_size"], out)
 
@@ -248,14 +236,8 @@ def execute(book, rules, order, terms, out):
     if order["type"] == LIMIT or order["type"] == STOP_LIMIT:
         limit = order["limit_price"]
         price = min(price, limit) if qty > 0.0 else max(price, limit)
-    commission = execution.charge_commission(broker, order, qty, price * position["unit_value"])
     held = position["qty"]
-    realized = accounting.apply_fill(
-        account, position, qty, price, commission, instrument["lot_size"]
-    )
-    fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
-    if order["closing"] != 0.0 and held * qty >= 0.0:
-        fill["kind"] = KIND_ENTRY  # the rest of a reversal
+    fill = ledger.book_execution(book, rules, order, basis, (qty, price), out)
     if is_inside:
         fill["flags"] = INSIDE
     if kinder > 0.0:

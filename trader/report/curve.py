@@ -14,7 +14,7 @@ import numpy as np
 from trader.core.jit import jit
 from trader.core.rounding import money_noise, money_noises
 from trader.core.schema import TradingState
-from trader.core.sessions import session_dates
+from trader.hours.bar_sessions import session_dates
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
 STATES = len(TradingState)

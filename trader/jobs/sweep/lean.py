@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.batch import run_slices
 from trader.core.book import (
     CASHFLOWS,
     DECISIONS,
@@ -23,6 +22,7 @@ from trader.core.book import (
 )
 from trader.core.schema import CASHFLOW, EQUITY, FILL
 from trader.engine.batch import ROWS_PER_CHUNK
+from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
 
 

@@ -1,37 +1,96 @@
-"""Stretches of history in which nothing can happen, taken without asking for every bar.
+"""The compiled loop over history: slices through `core.apply`, in chunks of rows.
 
-Law: a stretch is left before the first bar on which anything could happen, so that the rows and
-the state are those that `take_slice` would leave, bit for bit. Money and limits are computed by the
-functions of `accounting` and `risk`; what is skipped are questions whose answer is known: there is
-no working order to settle, the session is the same, and the same action wants the same position.
+Law: decides nothing. It cuts bars into slices, submits every intent at once (history has no
+gate), and stops when a buffer might not hold one more slice, so memory stays bounded however
+long the history is. A stretch on which nothing can happen is taken without asking for every bar,
+and left before the first bar on which anything could: rows and state are those that `take_slice`
+would leave, bit for bit. Money and limits are still computed by `ledger` and `risk`; skipped are
+questions whose answer is known: no working order, the same session, the same action.
 """
+# mypy: allow-untyped-defs
 
 import math
 
-from trader.core import accounting, financing, risk, sizing
-from trader.core.book import DECISIONS, EQUITIES
-from trader.core.jit import inlined
-from trader.core.limits import limits_of
-from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
+from trader.core import financing, ledger, market, risk, sizing
+from trader.core.apply import submit_intents, take_slice
+from trader.core.book import (
+    CASHFLOWS,
+    CASHFLOWS_PER_SYMBOL,
+    DECISIONS,
+    EQUITIES,
+    EVENTS,
+    EVENTS_PER_SLICE,
+    FILLS,
+    ORDERS,
+    THROTTLES,
+    limits_of,
+)
+from trader.core.jit import inlined, jit
+from trader.core.schema import MAX_WORKING_ORDERS, Reason, SizingMode, TradingAction, TradingState
+from trader.core.tradingstate import is_bankrupt
 
-BUY = int(TradingAction.BUY)
-SELL = int(TradingAction.SELL)
-HOLD = int(TradingAction.HOLD)
-ACTIVE = int(TradingState.ACTIVE)
-TARGET = int(SizingMode.TARGET)
-BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 NOT_QUIET = -1
+
+
+@inlined
+def has_room(out, bars, symbols, adjustments):
+    """Whether every buffer holds the most rows that a slice of `bars` can append."""
+    counts = out.counts
+    return (
+        counts[DECISIONS] + bars <= len(out.decisions)
+        and counts[EQUITIES] < len(out.equity)
+        and counts[FILLS] + bars * MAX_WORKING_ORDERS + symbols <= len(out.fills)
+        and counts[CASHFLOWS] + 2 * adjustments + CASHFLOWS_PER_SYMBOL * symbols
+        < len(out.cashflows)
+        and counts[THROTTLES] + 4 * bars <= len(out.throttles)
+        and counts[ORDERS] + 2 * symbols * MAX_WORKING_ORDERS <= len(out.orders)
+        and counts[EVENTS] + 3 * symbols * MAX_WORKING_ORDERS + EVENTS_PER_SLICE + bars
+        <= len(out.events)
+    )
+
+
+@jit
+def run_slices(book, rules, inputs, start, out):
+    """Run slices from row `start` until the bars end or a buffer is full; returns the next row.
+
+    A bankrupt account takes none: the row after the last is then returned at once.
+
+    The caller takes the rows in `out` away and calls again. Buffers come from `new_out`; if the
+    row returned is `start`, they do not hold a single slice.
+    """
+    bars = inputs.bars
+    count = len(bars)
+    symbols = len(rules.instruments)
+    while start < count:
+        if symbols == 1:
+            start = take_quiet(book, rules, inputs, start, out)
+            if start == count:
+                break
+        stop = start + 1
+        while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
+            stop += 1
+        if not has_room(out, stop - start, symbols, len(rules.adjustments)):
+            break
+        take_slice(book, rules, inputs, start, stop, out)
+        for index in range(start, stop):
+            symbol = bars[index]["symbol"]
+            if book.positions[symbol]["working_orders"] > 0:
+                submit_intents(book, symbol)
+        start = count if is_bankrupt(book.account[0]) else stop
+    return start
 
 
 @inlined
 def quiet_reason(book, rules, action):
     """The reason with which BUY or SELL asks for nothing on every bar from here; −1: it may ask."""
     settings = rules.sizing[0]
-    if settings["mode"] != TARGET or (action != BUY and action != SELL):
+    if settings["mode"] != SizingMode.TARGET or (
+        action != TradingAction.BUY and action != TradingAction.SELL
+    ):
         return NOT_QUIET
     size, lot_size = settings["base_size"], rules.instruments[0]["lot_size"]
     qty, reason = sizing.requested_qty(action, settings, book.positions[0], size, lot_size)
-    if qty != 0.0 or reason == BELOW_LOT_SIZE:
+    if qty != 0.0 or reason == Reason.BELOW_LOT_SIZE:
         return NOT_QUIET
     return reason
 
@@ -51,7 +110,7 @@ def can_be_quiet(book, rules, inputs):
         len(book.positions) == 1
         and position["working_orders"] == 0
         and position["bars"] > 0
-        and account["trading_state"] == ACTIVE
+        and account["trading_state"] == TradingState.ACTIVE
         and not (limits["kill_volatility"] < math.inf)
         and account["executions"] < limits["max_executions_without_review"]
         and abs(position["qty"]) <= limits_of(rules, 0)["max_position_size"]
@@ -72,8 +131,8 @@ def take_quiet(book, rules, inputs, start, out):
     if not can_be_quiet(book, rules, inputs):
         return start
     action = inputs.actions[start]
-    reason = HOLD
-    if action != HOLD:
+    reason = TradingAction.HOLD
+    if action != TradingAction.HOLD:
         reason = quiet_reason(book, rules, action)
         if reason == NOT_QUIET:
             return start
@@ -99,7 +158,7 @@ def take_quiet(book, rules, inputs, start, out):
             break
         if held != 0.0:
             position["mark"] = bars[index]["close"]
-            accounting.mark_to_market(account, book.positions)
+            ledger.mark_to_market(account, book.positions)
             if not (
                 risk.is_within_daily_loss(account, limits["max_daily_loss"])
                 and risk.is_within_drawdown(account, limits["max_drawdown_frac"])
@@ -111,7 +170,7 @@ def take_quiet(book, rules, inputs, start, out):
         decision["ts_ns"] = ts_ns
         decision["symbol"] = 0
         decision["action"] = action
-        decision["reason"] = inputs.reasons[index] if action == HOLD else reason
+        decision["reason"] = inputs.reasons[index] if action == TradingAction.HOLD else reason
         decision["throttle"] = 0
         decision["requested_qty"] = 0.0
         decision["approved_qty"] = 0.0
@@ -123,7 +182,7 @@ def take_quiet(book, rules, inputs, start, out):
         equity["equity"] = account["equity"]
         equity["cash"] = cash
         equity["gross_exposure"] = account["gross_exposure"]
-        equity["trading_state"] = ACTIVE
+        equity["trading_state"] = TradingState.ACTIVE
         index += 1
     position["mark"] = mark
     out.counts[DECISIONS], out.counts[EQUITIES] = decision_row, equity_row
@@ -150,4 +209,4 @@ def remember(book, bars, start, stop):
             if spread >= 0.0 and spread < math.inf:
                 position["spread"] = spread
     for index in range(first, stop):
-        accounting.mark_position(position, bars[index], volumes, returns)
+        market.take_bar(position, bars[index], volumes, returns)
