@@ -79,6 +79,11 @@ class Instrument(Section):
     lot_size: Positive = Field(
         default=1.0, description="Quantities are multiples of this, in units."
     )
+    min_notional: Amount = Field(
+        default=0.0,
+        description="Orders worth less, in its currency, are denied as the exchange would refuse "
+        "them; 0: none. Of a live market: what the exchange says.",
+    )
     allow_negative_prices: Switch = Field(
         default=False,
         description="Whether prices may be zero or less (spreads, power, a future near delivery).",
