@@ -388,307 +388,204 @@ class EventKind(IntEnum):
     ORDER_TRIMMED = 5  # value = qty taken off a working order so that it only reduces
 
 
-def _record(*fields: tuple[str, str]) -> np.dtype:
-    dtype = np.dtype(list(fields))
+def _record(text: str) -> np.dtype:
+    """The dtype that `text` lists: a type, fields of it in order, and after `#` what they mean."""
+    rows = [line.partition("#")[0].split() for line in text.splitlines()]
+    dtype = np.dtype([(name, f"<{row[0]}") for row in rows for name in row[1:]])
     assert dtype.itemsize % 8 == 0, "records stay multiples of 8 bytes"
     return dtype
 
 
-BAR = _record(
-    ("ts_ns", "<i8"),  # CLOSE of the bar, UTC
-    ("open", "<f8"),
-    ("high", "<f8"),
-    ("low", "<f8"),
-    ("close", "<f8"),
-    ("volume", "<f8"),
-    ("bid", "<f8"),  # NaN where the source has none
-    ("ask", "<f8"),
-    ("symbol", "<i4"),  # index into the config's instruments
-    ("flags", "<i4"),  # of a live market: BarProof, BAR_HISTORY; above: the stretch
-)
-
-REQUEST = _record(  # what may come beside an action: an input like it; NaN where it does not
-    ("score", "<f8"),  # the probability or value behind the action
-    ("limit_price", "<f8"),  # the entry is a limit order at this price
-    ("stop_loss", "<f8"),  # prices of the exits of this entry
-    ("take_profit", "<f8"),
-    ("size", "<f8"),  # units, instead of position_sizing
-)
-
-SESSION = _record(  # one unbroken stretch of trading hours; a lunch break makes two of one session
-    ("open_ns", "<i8"),
-    ("close_ns", "<i8"),
-    ("session", "<i8"),  # trading date, days since 1970-01-01
-)
-
-INSTRUMENT = _record(
-    ("tick_size", "<f8"),  # 0 rounds nothing
-    ("lot_size", "<f8"),
-    ("restricted", "<i8"),
-    ("allow_negative_prices", "<i8"),  # prices may be 0 or less
-    ("multiplier", "<f8"),  # units of its currency that a price of 1 is worth; 0 is 1
-    ("min_notional", "<f8"),  # the exchange refuses orders worth less, in its currency; 0: none
-    ("rate", "<i8"),  # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
-)
-
-LIMITS = _record(  # +inf where the config says `none`
-    ("max_position_size", "<f8"),
-    ("max_position_notional", "<f8"),
-    ("max_order_size", "<f8"),
-    ("max_order_notional", "<f8"),
-    ("min_order_size", "<f8"),
-    ("max_daily_loss", "<f8"),
-    ("max_drawdown_frac", "<f8"),
-    ("max_position_concentration", "<f8"),
-    ("max_gross_exposure", "<f8"),
-    ("price_collar", "<f8"),
-    ("kill_volatility", "<f8"),
-    ("max_volume_participation", "<f8"),
-    ("max_spread_bps", "<f8"),
-    ("max_volatility", "<f8"),
-    ("throttle_max_order_size", "<f8"),
-    ("max_orders_per_second", "<f8"),
-    ("max_orders_per_bar", "<f8"),
-    ("max_orders_per_day", "<f8"),
-    ("max_executions_without_review", "<f8"),
-    ("open_guard_ns", "<i8"),
-    ("close_guard_ns", "<i8"),
-    ("volume_window", "<i8"),
-    ("volatility_window", "<i8"),
-    ("on_daily_loss", "<i8"),  # OnBreach
-    ("on_drawdown", "<i8"),  # OnBreach
-    ("allow_margin", "<i8"),
-)
-
-SIZING = _record(
-    ("mode", "<i8"),  # SizingMode
-    ("base_size", "<f8"),
-    ("percent", "<f8"),  # fraction of equity
-    ("target_volatility", "<f8"),  # annualised fraction of equity
-    ("max_leverage", "<f8"),
-    ("floor", "<f8"),  # of `base_size` at a score of 0
-    ("rebalance_threshold", "<f8"),  # +inf: a position of the right sign is left alone
-    ("annualisation", "<f8"),  # sqrt(bars per year)
-    ("volatility_window", "<i8"),
-    ("allow_short", "<i8"),
-)
-
-BROKER = _record(
-    ("cash", "<f8"),
-    ("commission_value", "<f8"),
-    ("commission_minimum", "<f8"),
-    ("slippage_value", "<f8"),
-    ("max_fill_participation", "<f8"),
-    ("commission_type", "<i8"),
-    ("slippage_type", "<i8"),
-    ("fill", "<i8"),  # FillRule
-    ("time_in_force", "<i8"),
-    ("period_ns", "<i8"),
-    ("intrabar", "<i8"),  # Intrabar
-    ("limit_fill", "<i8"),  # LimitFill
-    ("converts", "<i8"),  # whether any instrument has a rate
-    ("initial_margin", "<f8"),  # of notional, to open; 0: no margin account
-    ("maintenance_margin", "<f8"),  # of notional; 0: nothing is liquidated
-    ("borrow_rate", "<f8"),  # a year
-    ("interest_rate", "<f8"),  # a year
-    ("dividend_tax", "<f8"),  # fraction withheld of a dividend received
-)
-
-ENTRY = _record(  # orders.entry: what an order that opens is sent as
-    ("offset_bps", "<f8"),  # a limit better, a stop worse than the close
-    ("limit_offset_bps", "<f8"),  # of a stop-limit: how far the limit lies beyond the stop
-    ("type", "<i8"),  # OrderType
-    ("time_in_force", "<i8"),  # −1: that of the broker
-    ("bars", "<i8"),  # of TimeInForce BARS
-)
-
-EXITS = _record(
-    ("stop_value", "<f8"),
-    ("target_value", "<f8"),
-    ("trail_value", "<f8"),
-    ("activate_at", "<f8"),  # gain from which a trailing stop is there, in its unit
-    ("stop_type", "<i8"),  # ExitType
-    ("target_type", "<i8"),
-    ("trail_type", "<i8"),
-    ("stop_period", "<i8"),  # bars of ATR
-    ("target_period", "<i8"),
-    ("trail_period", "<i8"),
-    ("legs", "<i8"),  # how many of the three there are
-    ("max_holding_bars", "<i8"),  # 0: none
-    ("cooldown_bars", "<i8"),
-)
-
-ACCOUNT = _record(
-    ("cash", "<f8"),
-    ("equity", "<f8"),
-    ("start_equity", "<f8"),
-    ("session_open_equity", "<f8"),
-    ("peak_equity", "<f8"),
-    ("realized_pnl", "<f8"),  # gross of commission
-    ("commission", "<f8"),
-    ("gross_exposure", "<f8"),  # Σ |qty| × mark × unit value
-    ("worst_exposure", "<f8"),  # Σ of the positions' `exposure`
-    ("worst_daily_loss", "<f8"),
-    ("worst_drawdown_frac", "<f8"),
-    ("ts_ns", "<i8"),  # close of the last slice
-    ("session", "<i8"),
-    ("session_cursor", "<i8"),  # where in the session table the search goes on; not state
-    ("trading_state", "<i8"),
-    ("state_reason", "<i8"),  # Reason
-    ("state_since_ns", "<i8"),
-    ("next_order_id", "<i8"),
-    ("next_fill_id", "<i8"),
-    ("decisions", "<i8"),
-    ("second", "<i8"),  # rate window, event time
-    ("orders_this_second", "<i8"),
-    ("orders_this_session", "<i8"),
-    ("executions", "<i8"),
-)
-
-POSITION = _record(
-    ("qty", "<f8"),
-    ("avg_price", "<f8"),
-    ("realized_pnl", "<f8"),
-    ("mark", "<f8"),  # last close, 0 before the first bar
-    ("reference", "<f8"),  # the close before it, 0 before the second bar
-    ("bid", "<f8"),  # quote of the last bar, NaN if it had none
-    ("ask", "<f8"),
-    ("spread", "<f8"),  # last spread seen in price units, NaN before the first quote
-    ("volume", "<f8"),  # of the last bar
-    ("working_buy", "<f8"),
-    ("working_sell", "<f8"),  # ≥ 0
-    ("mark_ns", "<i8"),
-    ("working_orders", "<i8"),
-    ("bars", "<i8"),  # bars seen
-    ("volatile_bars", "<i8"),  # in a row above kill_volatility
-    ("quiet_bars", "<i8"),  # in a row far below it
-    ("orders_ns", "<i8"),  # bar of `orders_this_bar`
-    ("orders_this_bar", "<i8"),
-    ("resting", "<i8"),  # of its orders, those that are no plain market orders
-    ("exits", "<i8"),  # of those, exits that close what is held
-    ("entry_bar", "<i8"),  # `bars` when it was last entered from flat
-    ("exit_bar", "<i8"),  # `bars` when it last became flat
-    ("session", "<i8"),  # of its last bar
-    ("calm_low", "<f8"),  # between these prices a bar meets nothing that rests
-    ("calm_high", "<f8"),
-    ("trail_best", "<f8"),  # beyond it a trailing stop moves
-    ("delisted", "<i8"),
-    ("unit_value", "<f8"),  # account currency that a price of 1 is worth; 0 until it is known
-    ("exposure", "<f8"),  # most that it is worth while what works fills one side first
-    ("is_financed", "<i8"),  # of another currency: only its profit reaches cash
-    ("margin_call", "<i8"),  # to be closed by the decision of this slice
-    ("borrow_due", "<f8"),  # fee that ran up since the last roll of the session
-)
-
-ORDER = _record(
-    ("order_id", "<i8"),
-    ("ts_ns", "<i8"),  # close of the bar it was decided on
-    ("decision", "<i8"),  # number of that decision, from 0
-    ("session", "<i8"),
-    ("qty", "<f8"),
-    ("filled_qty", "<f8"),  # signed
-    ("filled_notional", "<f8"),  # ≥ 0
-    ("ended_qty", "<f8"),  # signed part that will not fill any more
-    ("commission", "<f8"),
-    ("reference", "<f8"),  # close it was decided on
-    ("volume", "<f8"),  # of that bar
-    ("closing", "<f8"),  # signed part that only closes, and comes first
-    ("limit_price", "<f8"),  # NaN where it has none
-    ("stop_price", "<f8"),
-    ("distance", "<f8"),  # of an exit: from the entry price, or (trailing) from the best
-    ("activate_at", "<f8"),  # of a trailing stop: the gain from which it is there
-    ("best", "<f8"),  # of a trailing stop: the best price since the entry
-    ("parent", "<i8"),  # order id of the entry an exit was sent with; 0 for none
-    ("bars_left", "<i8"),  # of TimeInForce BARS
-    ("met_ns", "<i8"),  # bar that it was last filled by
-    ("ended_ns", "<i8"),
-    ("symbol", "<i4"),
-    ("status", "<i4"),  # OrderStatus
-    ("type", "<i4"),  # OrderType
-    ("time_in_force", "<i4"),
-    ("kind", "<i4"),  # OrderKind
-    ("leg", "<i4"),  # Leg
-    ("unit", "<i4"),  # LevelUnit
-    ("reason", "<i4"),  # Reason it ended for
-    ("triggered", "<i8"),  # a stop that the market has reached
-)
-
-FILL = _record(
-    ("ts_ns", "<i8"),
-    ("order_id", "<i8"),
-    ("fill_id", "<i8"),
-    ("qty", "<f8"),
-    ("price", "<f8"),
-    ("commission", "<f8"),
-    ("slippage", "<f8"),  # account currency, ≥ 0: (price − reference) × qty
-    ("realized_pnl", "<f8"),  # gross of commission
-    ("best_price", "<f8"),  # what the kindest order of prices inside the bar would have given
-    ("symbol", "<i4"),
-    ("flags", "<i4"),  # FillFlag bits
-    ("leg", "<i4"),  # Leg
-    ("kind", "<i4"),  # OrderKind
-    ("unit_value", "<f8"),  # of the position at that instant; not digested
-)
-
-DECISION = _record(
-    ("ts_ns", "<i8"),
-    ("requested_qty", "<f8"),
-    ("approved_qty", "<f8"),
-    ("observed", "<f8"),
-    ("limit", "<f8"),
-    ("symbol", "<i4"),
-    ("reason", "<i2"),  # Reason
-    ("action", "<i1"),  # TradingAction
-    ("throttle", "<u1"),  # ThrottleStage bits
-)
-
-THROTTLE = _record(  # one row a stage that cut an order
-    ("decision", "<i8"),
-    ("before", "<f8"),
-    ("after", "<f8"),
-    ("driver", "<f8"),
-    ("limit", "<f8"),
-    ("symbol", "<i4"),
-    ("reason", "<i4"),  # Reason
-)
-
-ADJUSTMENT = _record(  # a corporate action, in force from the first bar that opens at or after it
-    ("ts_ns", "<i8"),
-    ("value", "<f8"),
-    ("symbol", "<i4"),
-    ("kind", "<i4"),  # AdjustmentKind
-)
-
-CARRY = _record(  # where the book stands in what moves money by time
-    ("adjustments", "<i8"),  # how many corporate actions are in force
-    ("interest_due", "<f8"),  # ran up since the last roll of the session
-)
-
-CASHFLOW = _record(  # what moved without a trade
-    ("ts_ns", "<i8"),
-    ("amount", "<f8"),  # account currency, signed
-    ("qty", "<f8"),  # units, signed
-    ("value", "<f8"),  # split: new for one old; dividend: a unit; otherwise a price or rate
-    ("realized_pnl", "<f8"),  # of a split: that of the part of a lot paid out
-    ("fill_id", "<i8"),  # of the next fill after it
-    ("symbol", "<i4"),  # −1: the whole account
-    ("kind", "<i4"),  # CashflowKind
-)
-
-EQUITY = _record(  # one row a slice
-    ("ts_ns", "<i8"),
-    ("equity", "<f8"),
-    ("cash", "<f8"),
-    ("gross_exposure", "<f8"),
-    ("trading_state", "<i8"),
-)
-
-EVENT = _record(
-    ("ts_ns", "<i8"),
-    ("order_id", "<i8"),
-    ("value", "<f8"),
-    ("limit", "<f8"),
-    ("symbol", "<i4"),  # −1: the whole account
-    ("kind", "<i2"),  # EventKind
-    ("reason", "<i2"),  # Reason
-)
+BAR = _record("""
+    i8  ts_ns    # CLOSE of the bar, UTC
+    f8  open high low close volume
+    f8  bid ask  # NaN where the source has none
+    i4  symbol   # index into the config's instruments
+    i4  flags    # of a live market: BarProof, BAR_HISTORY; above: the stretch
+""")
+# what may come beside an action: an input like it; NaN where it does not
+REQUEST = _record("""
+    f8  score                  # the probability or value behind the action
+    f8  limit_price            # the entry is a limit order at this price
+    f8  stop_loss take_profit  # prices of the exits of this entry
+    f8  size                   # units, instead of position_sizing
+""")
+# one unbroken stretch of trading hours; a lunch break makes two of one session
+SESSION = _record("""
+    i8  open_ns close_ns
+    i8  session  # trading date, days since 1970-01-01
+""")
+INSTRUMENT = _record("""
+    f8  tick_size              # 0 rounds nothing
+    f8  lot_size
+    i8  restricted
+    i8  allow_negative_prices  # prices may be 0 or less
+    f8  multiplier             # units of its currency that a price of 1 is worth; 0 is 1
+    f8  min_notional           # the exchange refuses orders worth less, in its currency; 0: none
+    i8  rate                   # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
+""")
+LIMITS = _record("""  # +inf where the config says `none`
+    f8  max_position_size max_position_notional max_order_size max_order_notional min_order_size
+    f8  max_daily_loss max_drawdown_frac max_position_concentration max_gross_exposure
+    f8  price_collar kill_volatility
+    f8  max_volume_participation max_spread_bps max_volatility throttle_max_order_size
+    f8  max_orders_per_second max_orders_per_bar max_orders_per_day max_executions_without_review
+    i8  open_guard_ns close_guard_ns volume_window volatility_window
+    i8  on_daily_loss on_drawdown  # OnBreach
+    i8  allow_margin
+""")
+SIZING = _record("""
+    i8  mode                 # SizingMode
+    f8  base_size
+    f8  percent              # fraction of equity
+    f8  target_volatility    # annualised fraction of equity
+    f8  max_leverage
+    f8  floor                # of `base_size` at a score of 0
+    f8  rebalance_threshold  # +inf: a position of the right sign is left alone
+    f8  annualisation        # sqrt(bars per year)
+    i8  volatility_window allow_short
+""")
+BROKER = _record("""
+    f8  cash commission_value commission_minimum slippage_value max_fill_participation
+    i8  commission_type slippage_type fill time_in_force  # CommissionType, SlippageType, FillRule …
+    i8  period_ns
+    i8  intrabar limit_fill        # Intrabar, LimitFill
+    i8  converts                   # whether any instrument has a rate
+    f8  initial_margin             # of notional, to open; 0: no margin account
+    f8  maintenance_margin         # of notional; 0: nothing is liquidated
+    f8  borrow_rate interest_rate  # a year
+    f8  dividend_tax               # fraction withheld of a dividend received
+""")
+ENTRY = _record("""  # orders.entry: what an order that opens is sent as
+    f8  offset_bps        # a limit better, a stop worse than the close
+    f8  limit_offset_bps  # of a stop-limit: how far the limit lies beyond the stop
+    i8  type              # OrderType
+    i8  time_in_force     # −1: that of the broker
+    i8  bars              # of TimeInForce BARS
+""")
+EXITS = _record("""
+    f8  stop_value target_value trail_value
+    f8  activate_at                             # gain that brings a trailing stop, in its unit
+    i8  stop_type target_type trail_type        # ExitType
+    i8  stop_period target_period trail_period  # bars of ATR
+    i8  legs                                    # how many of the three there are
+    i8  max_holding_bars cooldown_bars          # 0: none
+""")
+ACCOUNT = _record("""
+    f8  cash equity start_equity session_open_equity peak_equity
+    f8  realized_pnl             # gross of commission
+    f8  commission
+    f8  gross_exposure           # Σ |qty| × mark × unit value
+    f8  worst_exposure           # Σ of the positions' `exposure`
+    f8  worst_daily_loss worst_drawdown_frac
+    i8  ts_ns                    # close of the last slice
+    i8  session
+    i8  session_cursor           # where in the session table the search goes on; not state
+    i8  trading_state state_reason state_since_ns  # TradingState, Reason
+    i8  next_order_id next_fill_id decisions
+    i8  second orders_this_second orders_this_session  # rate windows, event time
+    i8  executions
+""")
+POSITION = _record("""
+    f8  qty avg_price realized_pnl
+    f8  mark                    # last close, 0 before the first bar
+    f8  reference               # the close before it, 0 before the second bar
+    f8  bid ask                 # quote of the last bar, NaN if it had none
+    f8  spread                  # last spread seen in price units, NaN before the first quote
+    f8  volume                  # of the last bar
+    f8  working_buy working_sell  # ≥ 0
+    i8  mark_ns working_orders
+    i8  bars                    # bars seen
+    i8  volatile_bars           # in a row above kill_volatility
+    i8  quiet_bars              # in a row far below it
+    i8  orders_ns orders_this_bar  # a bar, and how many orders it had
+    i8  resting                 # of its orders, those that are no plain market orders
+    i8  exits                   # of those, exits that close what is held
+    i8  entry_bar               # `bars` when it was last entered from flat
+    i8  exit_bar                # `bars` when it last became flat
+    i8  session                 # of its last bar
+    f8  calm_low calm_high      # between these prices a bar meets nothing that rests
+    f8  trail_best              # beyond it a trailing stop moves
+    i8  delisted
+    f8  unit_value              # account currency that a price of 1 is worth; 0 until it is known
+    f8  exposure                # most that it is worth while what works fills one side first
+    i8  is_financed             # of another currency: only its profit reaches cash
+    i8  margin_call             # to be closed by the decision of this slice
+    f8  borrow_due              # fee that ran up since the last roll of the session
+""")
+ORDER = _record("""
+    i8  order_id
+    i8  ts_ns                   # close of the bar it was decided on
+    i8  decision                # number of that decision, from 0
+    i8  session
+    f8  qty filled_qty          # signed
+    f8  filled_notional         # ≥ 0
+    f8  ended_qty               # signed part that will not fill any more
+    f8  commission
+    f8  reference volume        # close and volume of the bar it was decided on
+    f8  closing                 # signed part that only closes, and comes first
+    f8  limit_price stop_price  # 0 where it has none
+    f8  distance                # of an exit: from the entry price, or (trailing) from the best
+    f8  activate_at             # of a trailing stop: the gain from which it is there
+    f8  best                    # of a trailing stop: the best price since the entry
+    i8  parent                  # order id of the entry an exit was sent with; 0 for none
+    i8  bars_left               # of TimeInForce BARS
+    i8  met_ns                  # bar that it was last filled by
+    i8  ended_ns
+    i4  symbol status type time_in_force kind leg unit  # codes: OrderStatus, OrderType …
+    i4  reason                  # Reason it ended for
+    i8  triggered               # a stop that the market has reached
+""")
+FILL = _record("""
+    i8  ts_ns order_id fill_id
+    f8  qty price commission
+    f8  slippage      # account currency, ≥ 0: (price − reference) × qty
+    f8  realized_pnl  # gross of commission
+    f8  best_price    # what the kindest order of prices inside the bar would have given
+    i4  symbol
+    i4  flags leg kind  # FillFlag bits, Leg, OrderKind
+    f8  unit_value    # of the position at that instant; not digested
+""")
+DECISION = _record("""
+    i8  ts_ns
+    f8  requested_qty approved_qty observed limit
+    i4  symbol
+    i2  reason
+    i1  action    # TradingAction
+    u1  throttle  # ThrottleStage bits
+""")
+THROTTLE = _record("""  # one row a stage that cut an order
+    i8  decision
+    f8  before after driver limit
+    i4  symbol reason
+""")
+# a corporate action, in force from the first bar that opens at or after it
+ADJUSTMENT = _record("""
+    i8  ts_ns
+    f8  value
+    i4  symbol kind  # AdjustmentKind
+""")
+CARRY = _record("""  # where the book stands in what moves money by time
+    i8  adjustments   # how many corporate actions are in force
+    f8  interest_due  # ran up since the last roll of the session
+""")
+CASHFLOW = _record("""  # what moved without a trade
+    i8  ts_ns
+    f8  amount        # account currency, signed
+    f8  qty           # units, signed
+    f8  value         # split: new for one old; dividend: a unit; otherwise a price or rate
+    f8  realized_pnl  # of a split: that of the part of a lot paid out
+    i8  fill_id       # of the next fill after it
+    i4  symbol kind   # −1: the whole account; CashflowKind
+""")
+EQUITY = _record("""  # one row a slice
+    i8  ts_ns
+    f8  equity cash gross_exposure
+    i8  trading_state
+""")
+EVENT = _record("""
+    i8  ts_ns order_id
+    f8  value limit
+    i4  symbol       # −1: the whole account
+    i2  kind reason  # EventKind, Reason
+""")
