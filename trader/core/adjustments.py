@@ -16,8 +16,6 @@ from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
 from trader.core.sessions import bar_open_ns
 
-NO_DECISION = -1
-
 
 @jit
 def adjust_book(book, rules, bar, out):
@@ -86,17 +84,15 @@ def split(book, rules, adjustment, out):
 @inlined
 def split_orders(book, rules, symbol, ratio, out):
     """Working orders in new units and new prices; what is less than a lot ends."""
-    account = book.account[0]
     position = book.positions[symbol]
-    table = book.orders[symbol]
-    instrument = rules.instruments[symbol]
-    lot_size, tick_size = instrument["lot_size"], instrument["tick_size"]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    tick_size = rules.instruments[symbol]["tick_size"]
     left = abs(position["qty"])
     for index in range(position["working_orders"]):
-        order = table[index]
+        order = book.orders[symbol][index]
         rest = lots_down((order["qty"] - order["filled_qty"]) * ratio, lot_size)
         if rest == 0.0:
-            orders.end_order(account, order, Reason.SPLIT_TO_ZERO, out)
+            orders.end_order(book.account[0], order, Reason.SPLIT_TO_ZERO, out)
             continue
         closing = lots_down(closing_rest(order) * ratio, lot_size)
         order["filled_qty"] *= ratio
@@ -112,14 +108,13 @@ def split_orders(book, rules, symbol, ratio, out):
         order["volume"] *= ratio
         order["reference"] /= ratio
         order["best"] /= ratio
-        order["limit_price"] = tick_against(
-            order["limit_price"] / ratio, 0.0 - order["qty"], tick_size
-        )
-        order["stop_price"] = tick_against(order["stop_price"] / ratio, order["qty"], tick_size)
+        limit, stop, qty = order["limit_price"] / ratio, order["stop_price"] / ratio, order["qty"]
+        order["limit_price"] = tick_against(limit, 0.0 - qty, tick_size)
+        order["stop_price"] = tick_against(stop, qty, tick_size)
         if order["unit"] == LevelUnit.DISTANCE:
             order["distance"] /= ratio
             order["activate_at"] /= ratio
-    orders.recount(account, position, table, lot_size, out)
+    orders.recount(book, rules, symbol, out)
 
 
 @inlined
@@ -131,28 +126,25 @@ def delist(book, rules, adjustment, out):
     symbol = adjustment["symbol"]
     account = book.account[0]
     position = book.positions[symbol]
-    table = book.orders[symbol]
-    lot_size = rules.instruments[symbol]["lot_size"]
     position["delisted"] = 1
     for index in range(position["working_orders"]):
-        orders.end_order(account, table[index], Reason.DELISTED, out)
-    orders.recount(account, position, table, lot_size, out)
-    held = position["qty"]
-    if held == 0.0:
+        orders.end_order(account, book.orders[symbol][index], Reason.DELISTED, out)
+    orders.recount(book, rules, symbol, out)
+    qty = 0.0 - position["qty"]
+    if qty == 0.0:
         return
     price = adjustment["value"] if adjustment["value"] >= 0.0 else position["mark"]
-    order = orders.place_order(account, position, table, 0.0 - held, NO_DECISION)
-    order["symbol"] = symbol
+    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
     order["kind"] = OrderKind.DELISTED
-    order["closing"] = 0.0 - held
-    order["filled_qty"] = 0.0 - held
-    order["filled_notional"] = abs(held * price * position["unit_value"])
+    order["closing"] = order["filled_qty"] = qty
+    order["filled_notional"] = abs(qty * price * position["unit_value"])
     basis = (price, adjustment["ts_ns"], 0.0)
-    realized = apply_fill(account, position, 0.0 - held, price, 0.0, lot_size)
-    write_fill(account, position, order, basis, (0.0 - held, price, 0.0, realized), out)
-    amount = held * price * position["unit_value"]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    realized = apply_fill(account, position, qty, price, 0.0, lot_size)
+    write_fill(account, position, order, basis, (qty, price, 0.0, realized), out)
+    amount = 0.0 - qty * price * position["unit_value"]
     if position["is_financed"] != 0:
         amount = realized
     what = (adjustment["ts_ns"], symbol, CashflowKind.DELISTED)
-    write_cashflow(account, what, amount, 0.0 - held, price, out)
-    orders.recount(account, position, table, lot_size, out)
+    write_cashflow(account, what, amount, qty, price, out)
+    orders.recount(book, rules, symbol, out)

@@ -27,8 +27,6 @@ from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
 from trader.core.settle import settle
 from trader.core.tradingstate import breach, watch_limits
 
-NO_DECISION = -1
-
 
 @jit
 def on_slice(book, rules, inputs, start, stop, out):
@@ -101,11 +99,9 @@ def refuse(book, rules, symbol, order_id, reason, out):
     order that was refused. Exits of a refused entry are the caller's to refuse.
     """
     account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
     first = account["decisions"] - out.counts[DECISIONS]
-    for index in range(position["working_orders"]):
-        order = table[index]
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
         if order["order_id"] == order_id and order["status"] == OrderStatus.INTENT:
             write_order_event(account, order, EventKind.ORDER_ABORTED, reason, out)
             if not orders.is_exit(order):
@@ -116,29 +112,26 @@ def refuse(book, rules, symbol, order_id, reason, out):
             order["qty"] = 0.0
             order["status"] = OrderStatus.REFUSED
             order["reason"] = reason
-    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
 
 
 @jit
 def doubt(book, symbol, order_id):
     """Whether an order left is not known: it is kept, fills nothing, and blocks what opens."""
-    position = book.positions[symbol]
-    for index in range(position["working_orders"]):
+    for index in range(book.positions[symbol]["working_orders"]):
         if book.orders[symbol][index]["order_id"] == order_id:
             book.orders[symbol][index]["status"] = OrderStatus.UNKNOWN
-            position["resting"] += 1  # no plain market order any more
+            book.positions[symbol]["resting"] += 1  # no plain market order any more
 
 
 @jit
 def cancel(book, rules, symbol, order_id, reason, out):
     """End one working order from outside the core; one that is not there is left at that."""
-    account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    for index in range(position["working_orders"]):
-        if table[index]["order_id"] == order_id:
-            orders.end_order(account, table[index], reason, out)
-    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
+        if order["order_id"] == order_id:
+            orders.end_order(book.account[0], order, reason, out)
+    orders.recount(book, rules, symbol, out)
 
 
 @jit
@@ -154,17 +147,13 @@ def close_out(book, rules, symbol, out):
     qty = 0.0 - position["qty"]
     if qty == 0.0:
         return
-    instrument = rules.instruments[symbol]
-    broker = rules.broker[0]
-    table = book.orders[symbol]
-    order = orders.place_order(account, position, table, qty, NO_DECISION)
-    order["symbol"] = symbol
+    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
     order["kind"] = OrderKind.FLATTEN
     order["closing"] = qty
     basis = (position["mark"], account["ts_ns"], position["volume"])
-    price = execution.fill_price(broker, qty, basis, position, instrument)
+    price = execution.fill_price(rules.broker[0], qty, basis, position, rules.instruments[symbol])
     ledger.book_execution(book, rules, order, basis, (qty, price), out)
-    orders.recount(account, position, table, instrument["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
     ledger.mark_to_market(account, book.positions)
 
 

@@ -91,8 +91,7 @@ def decide(book, rules, inputs, index, out):
         decision["limit"] = limits["price_collar"]
     if rests:
         exits.place_exits(book, rules, symbol, parent, terms, out)
-        lot_size = rules.instruments[symbol]["lot_size"]
-        orders.recount(account, position, book.orders[symbol], lot_size, out)
+        orders.recount(book, rules, symbol, out)
     account["decisions"] += 1
 
 
@@ -176,8 +175,7 @@ def withdraw(book, rules, symbol, action, qty, out):
             orders.end_order(account, order, Reason.REPLACED, out)
             found = True
     if found:
-        lot_size = rules.instruments[symbol]["lot_size"]
-        orders.recount(account, position, table, lot_size, out)
+        orders.recount(book, rules, symbol, out)
     return found
 
 

@@ -130,8 +130,7 @@ def place_exits(book, rules, symbol, parent, terms, out):
             continue
         is_held = position["qty"] * qty > 0.0
         closes = position["qty"] if is_held else qty
-        order = place_order(account, position, orders, 0.0 - closes, decision)
-        order["symbol"] = symbol
+        order = place_order(book, symbol, 0.0 - closes, decision)
         order["parent"] = parent
         order["leg"] = leg
         order["kind"] = OrderKind.STOP_LOSS + (leg - Leg.STOP_LOSS)

@@ -13,12 +13,16 @@ opens, and it ends when there is nothing left that it could close.
 
 import math
 
+import numpy as np
+
 from trader.core.exposure import count_exposure
 from trader.core.jit import inlined, outlined
 from trader.core.rounding import nearest_lot
 from trader.core.rows import write_event, write_order, write_order_event
-from trader.core.schema import EventKind, OrderKind, OrderStatus, OrderType, Reason
+from trader.core.schema import ORDER, EventKind, OrderKind, OrderStatus, OrderType, Reason
 
+NO_ORDER = np.zeros(1, ORDER)  # INTENT, MARKET, ENTRY: every code of it is 0
+NO_DECISION = -1  # of an order that no decision sent
 KEEP_NONE, KEEP_CLOSING, KEEP_MARKET_CLOSING = range(3)  # what `restrain` leaves
 
 
@@ -52,44 +56,26 @@ def add_working(position, qty):
 
 
 @inlined
-def place_order(account, position, orders, qty, decision):
+def place_order(book, symbol, qty, decision):
     """Enter an intent of signed `qty` for `decision` into the table; returns its order.
 
-    It is a plain market order that opens; the caller writes what else it is. What is no exit is
-    counted as working.
+    It is a plain market order that opens; the caller writes what else it is, and counts it.
     """
-    order = orders[position["working_orders"]]
+    account = book.account[0]
+    position = book.positions[symbol]
+    count = position["working_orders"]
+    book.orders[symbol][count] = NO_ORDER[0]
+    order = book.orders[symbol][count]
+    order["symbol"] = symbol
     order["order_id"] = account["next_order_id"]
     order["ts_ns"] = account["ts_ns"]
     order["decision"] = decision
     order["session"] = account["session"]
     order["qty"] = qty
-    order["filled_qty"] = 0.0
-    order["filled_notional"] = 0.0
-    order["ended_qty"] = 0.0
-    order["commission"] = 0.0
     order["reference"] = position["mark"]
     order["volume"] = position["volume"]
-    order["closing"] = 0.0
-    order["limit_price"] = 0.0
-    order["stop_price"] = 0.0
-    order["distance"] = 0.0
-    order["activate_at"] = 0.0
-    order["best"] = 0.0
-    order["parent"] = 0
-    order["bars_left"] = 0
-    order["met_ns"] = 0
-    order["ended_ns"] = 0
-    order["status"] = OrderStatus.INTENT
-    order["type"] = OrderType.MARKET
-    order["time_in_force"] = 0
-    order["kind"] = 0
-    order["leg"] = 0
-    order["unit"] = 0
-    order["reason"] = Reason.NONE
-    order["triggered"] = 0
     account["next_order_id"] += 1
-    position["working_orders"] += 1
+    position["working_orders"] = count + 1
     position["calm_low"] = math.inf  # the next bar looks at every order
     return order
 
@@ -101,17 +87,13 @@ def end_order(account, order, reason, out):
     An order of which nobody knows whether it left does not end by anything that we say.
     """
     rest = order["qty"] - order["filled_qty"]
-    if (
-        rest != 0.0
-        and order["status"] != OrderStatus.REFUSED
-        and order["status"] != OrderStatus.UNKNOWN
-    ):
+    status = order["status"]
+    if rest != 0.0 and status != OrderStatus.REFUSED and status != OrderStatus.UNKNOWN:
         write_order_event(account, order, EventKind.ORDER_CANCELLED, reason, out)
+        is_expired = reason == Reason.TIME_IN_FORCE
         order["ended_qty"] += rest
         order["qty"] = order["filled_qty"]
-        order["status"] = (
-            OrderStatus.EXPIRED if reason == Reason.TIME_IN_FORCE else OrderStatus.CANCELLED
-        )
+        order["status"] = OrderStatus.EXPIRED if is_expired else OrderStatus.CANCELLED
         order["reason"] = reason
 
 
@@ -157,14 +139,17 @@ def end_idle_exits(account, position, orders, out):
             order["qty"] -= awaited
         elif order["qty"] != order["filled_qty"]:
             was_active = order["status"] != OrderStatus.SUBMITTED
-            end_order(
-                account, order, Reason.POSITION_CLOSED if was_active else Reason.ENTRY_ENDED, out
-            )
+            reason = Reason.POSITION_CLOSED if was_active else Reason.ENTRY_ENDED
+            end_order(account, order, reason, out)
 
 
 @inlined
-def recount(account, position, orders, lot_size, out):
+def recount(book, rules, symbol, out):
     """Write out and drop finished orders, keeping the order of the others; sum what works."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    orders = book.orders[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
     if position["resting"] > 0:
         end_idle_exits(account, position, orders, out)
     kept = 0
@@ -232,4 +217,4 @@ def restrain(book, rules, terms, out):
             elif keep < abs(rest):
                 trim_order(account, order, (rest, kept), trim_reason, out)
             held += kept
-        recount(account, position, table, lot_size, out)
+        recount(book, rules, symbol, out)

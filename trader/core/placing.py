@@ -66,12 +66,11 @@ def is_split(closing, opening, entry_type):
 def enter(book, rules, symbol, terms, leg):
     """Enter one intent; `terms` is (signed qty, its closing part, decision, OrderKind)."""
     qty, closing, decision, kind = terms
-    position = book.positions[symbol]
-    order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
-    orders.add_working(position, qty)
-    count_exposure(book.account[0], position)
-    order["symbol"] = symbol
     account = book.account[0]
+    position = book.positions[symbol]
+    order = orders.place_order(book, symbol, qty, decision)
+    orders.add_working(position, qty)
+    count_exposure(account, position)
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
     order["closing"] = closing
     if kind != KIND_LIQUIDATION:  # which works until it is done

@@ -79,7 +79,7 @@ def settle(book, rules, bar, out):
             price = execution.fill_price(broker, qty, basis, position, instrument)
             ledger.book_execution(book, rules, order, basis, (qty, price), out)
         end_of_bar(account, order, out)
-    orders.recount(account, position, table, instrument["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
 
 
 @inlined
@@ -158,7 +158,7 @@ def meet_bar(book, rules, bar, market, out):
                 orders.end_order(account, order, TIME_IN_FORCE, out)
         elif not orders.is_exit(order):
             end_of_bar(account, order, out)
-    orders.recount(account, position, table, instrument["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
     exits.ratchet(position, table, bar, instrument["tick_size"], entered > 0.0)
     venue.set_calm(position, table)
 
