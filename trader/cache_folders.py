@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -29,9 +30,9 @@ def writable_folder(name: str) -> Path | None:
     return None
 
 
-def source_hash(folder: Path) -> str:
-    """Hex hash of every Python source in `folder`, by name and content, and of the interpreter."""
+def source_hash(sources: Iterable[Path]) -> str:
+    """Hex hash of the names and contents of `sources`, and of the interpreter."""
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
-    for path in sorted(folder.glob("*.py")):
+    for path in sources:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

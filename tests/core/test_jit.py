@@ -17,7 +17,7 @@ if "absent" in sys.argv:
     sys.modules["numba"] = None
 import numpy as np
 from tests.core_kit import START, random_bars, run
-from trader.core import jit
+from trader import jit
 assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
 digests = []
 for seed, changes in enumerate([
@@ -72,7 +72,7 @@ def test_three_modes_give_one_digest():
 
 CALLER = """
 from trader.core.callee import twice
-from trader.core.jit import jit
+from trader.jit import jit
 
 
 @jit
@@ -80,7 +80,7 @@ def answer(number):
     return twice(number)
 """
 CALLEE = """
-from trader.core.jit import inlined
+from trader.jit import inlined
 
 
 @inlined

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.core_kit import flat_bars, make_rules, run
 from tests.tiers import cases
-from trader.core import ledger, rounding
+from trader import rounding
+from trader.core import ledger
 from trader.core.book import new_book
 from trader.core.schema import SESSION
 

@@ -7,14 +7,14 @@ instant and is paid by who is short. Orders that fill at the open of that bar ge
 """
 
 from trader.core import orders
-from trader.core.jit import inlined, jit
 from trader.core.ledger import apply_fill, move_cash, split_position
 from trader.core.market import rescale
 from trader.core.orders import closing_rest, is_exit
-from trader.core.rounding import lots_down, tick_against
 from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
 from trader.core.sessions import bar_open_ns
+from trader.jit import inlined, jit
+from trader.rounding import lots_down, tick_against
 
 
 @jit

@@ -21,11 +21,11 @@ from trader.core import execution, financing, ledger, market, orders, tradingsta
 from trader.core.adjustments import adjust_book
 from trader.core.book import DECISIONS
 from trader.core.decide import decide
-from trader.core.jit import inlined, jit
 from trader.core.rows import write_equity, write_order_event, write_state_event
 from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
 from trader.core.settle import settle
 from trader.core.tradingstate import breach, watch_limits
+from trader.jit import inlined, jit
 
 
 @jit

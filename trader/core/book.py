@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.jit import inlined
 from trader.core.schema import (
     ACCOUNT,
     ADJUSTMENT,
@@ -27,6 +26,7 @@ from trader.core.schema import (
     THROTTLE,
     TradingState,
 )
+from trader.jit import inlined
 
 # indices into Out.counts
 DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS, CASHFLOWS = range(7)

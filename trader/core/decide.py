@@ -20,8 +20,6 @@ from trader.core import (
 )
 from trader.core.book import DECISIONS, limits_of
 from trader.core.execution import affordable_size, quoted_price
-from trader.core.jit import inlined, outlined
-from trader.core.rounding import is_size_within, lots_down
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     OnBreach,
@@ -32,6 +30,8 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
+from trader.jit import inlined, outlined
+from trader.rounding import is_size_within, lots_down
 
 
 @inlined

@@ -8,9 +8,7 @@ only, and never back.
 
 import math
 
-from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
-from trader.core.rounding import tick_against
 from trader.core.schema import (
     ExitType,
     Leg,
@@ -20,6 +18,8 @@ from trader.core.schema import (
     OrderType,
     Reason,
 )
+from trader.jit import inlined, outlined
+from trader.rounding import tick_against
 
 
 @inlined

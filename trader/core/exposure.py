@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from trader.core.execution import affordable_size, commission_amount, expected_price
-from trader.core.jit import inlined
-from trader.core.rounding import is_money_within, lots_down, nearest_lot
 from trader.core.schema import Reason, SizingMode
+from trader.jit import inlined
+from trader.rounding import is_money_within, lots_down, nearest_lot
 
 PASSED = (Reason.NONE, 0.0, 0.0)
 

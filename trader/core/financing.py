@@ -7,9 +7,7 @@ more than there is. A halted account sends nothing, liquidations included.
 """
 
 from trader.core import orders, sizing
-from trader.core.jit import inlined, outlined
 from trader.core.ledger import move_cash
-from trader.core.rounding import is_money_within
 from trader.core.rows import ACCOUNT_WIDE, write_event
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
@@ -19,6 +17,8 @@ from trader.core.schema import (
     Reason,
     TradingState,
 )
+from trader.jit import inlined, outlined
+from trader.rounding import is_money_within
 
 YEAR_NS = 365.0 * 86_400.0 * NS_PER_SECOND
 

@@ -5,9 +5,9 @@ instrument's own currency. Exits that rest beside a position and a liquidation a
 """
 
 from trader.core import placing, sizing
-from trader.core.jit import inlined
-from trader.core.rounding import is_money_within
 from trader.core.schema import Reason
+from trader.jit import inlined
+from trader.rounding import is_money_within
 
 
 @inlined

@@ -10,11 +10,11 @@ profit and no loss. tests/house/test_ledger.py proves from the sources that nobo
 
 from trader.core.execution import charge_commission
 from trader.core.exposure import worst_exposure
-from trader.core.jit import inlined
-from trader.core.rounding import is_lot_multiple, lots_down, money_noise, nearest_lot
 from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import CashflowKind, OrderKind
 from trader.core.sessions import bar_row, session_cursor
+from trader.jit import inlined
+from trader.rounding import is_lot_multiple, lots_down, money_noise, nearest_lot
 
 
 @inlined

@@ -5,7 +5,7 @@
 
 import math
 
-from trader.core.jit import inlined
+from trader.jit import inlined
 
 
 @inlined

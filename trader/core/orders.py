@@ -16,10 +16,10 @@ import math
 import numpy as np
 
 from trader.core.exposure import count_exposure
-from trader.core.jit import inlined, outlined
-from trader.core.rounding import nearest_lot
 from trader.core.rows import write_event, write_order, write_order_event
 from trader.core.schema import ORDER, EventKind, OrderKind, OrderStatus, OrderType, Reason
+from trader.jit import inlined, outlined
+from trader.rounding import nearest_lot
 
 NO_ORDER = np.zeros(1, ORDER)  # INTENT, MARKET, ENTRY: every code of it is 0
 NO_DECISION = -1  # of an order that no decision sent

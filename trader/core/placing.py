@@ -8,10 +8,10 @@ import math
 
 from trader.core import orders, sizing
 from trader.core.exposure import count_exposure
-from trader.core.jit import inlined
-from trader.core.rounding import tick_against
 from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
 from trader.core.sessions import instant_session
+from trader.jit import inlined
+from trader.rounding import tick_against
 
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_SIGNAL = int(OrderKind.SIGNAL)

@@ -21,14 +21,6 @@ import math
 from trader.core.book import limits_of
 from trader.core.execution import quoted_price
 from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
-from trader.core.jit import inlined
-from trader.core.rounding import (
-    is_lot_multiple,
-    is_money_within,
-    is_price_within,
-    is_size_within,
-    money_noise,
-)
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     NS_PER_SECOND,
@@ -37,6 +29,14 @@ from trader.core.schema import (
     TradingState,
 )
 from trader.core.sessions import DAY_NS, instant_row, session_close_ns, session_open_ns
+from trader.jit import inlined
+from trader.rounding import (
+    is_lot_multiple,
+    is_money_within,
+    is_price_within,
+    is_size_within,
+    money_noise,
+)
 
 PASSED = (Reason.NONE, 0.0, 0.0)
 

@@ -4,8 +4,8 @@ Law: each function appends exactly one row and writes every field of it: buffers
 """
 
 from trader.core.book import CASHFLOWS, EQUITIES, EVENTS, FILLS, ORDERS, THROTTLES
-from trader.core.jit import inlined
 from trader.core.schema import EventKind
+from trader.jit import inlined
 
 ACCOUNT_WIDE = -1
 

@@ -13,8 +13,8 @@ the bar period.
 
 import numpy as np
 
-from trader.core.jit import inlined
 from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
+from trader.jit import inlined
 
 DAY_NS = 86_400 * NS_PER_SECOND
 

@@ -6,9 +6,9 @@ be once every working order has filled, cut towards zero to whole lots.
 
 import math
 
-from trader.core.jit import inlined
-from trader.core.rounding import is_size_within, lots_down, nearest_lot
 from trader.core.schema import Reason, SizingMode, TradingAction
+from trader.jit import inlined
+from trader.rounding import is_size_within, lots_down, nearest_lot
 
 
 @inlined

@@ -9,10 +9,10 @@ import math
 
 from trader.core import market
 from trader.core.book import limits_of
-from trader.core.jit import inlined
-from trader.core.rounding import LAST_PLACES, is_size_within, lots_down, nearest_lot
 from trader.core.rows import write_throttle
 from trader.core.schema import Reason
+from trader.jit import inlined
+from trader.rounding import LAST_PLACES, is_size_within, lots_down, nearest_lot
 
 
 @inlined

@@ -12,10 +12,10 @@ import numpy as np
 
 from trader.core import market, orders, risk
 from trader.core.book import limits_of
-from trader.core.jit import inlined, outlined
-from trader.core.rounding import is_size_within
 from trader.core.rows import ACCOUNT_WIDE, write_event, write_state_event
 from trader.core.schema import EventKind, OnBreach, Reason, TradingState
+from trader.jit import inlined, outlined
+from trader.rounding import is_size_within
 
 ACTIVE, REDUCING, HALTED = TradingState
 SESSION_ROLL, BREACH, HALT, REARM = range(4)  # events

@@ -13,9 +13,9 @@ what fills inside follows a stated rule (docs/execution-model.md). An order is m
 
 import math
 
-from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, is_exit
 from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
+from trader.jit import inlined, outlined
 
 AT_OPEN, EXITS_AT_OPEN, FIRST_INSIDE, SECOND_INSIDE, LAST_INSIDE, AT_CLOSE = range(6)
 PHASES = 6

@@ -25,9 +25,9 @@ from trader.core.book import (
     THROTTLES,
     limits_of,
 )
-from trader.core.jit import inlined, jit
 from trader.core.schema import MAX_WORKING_ORDERS, Reason, SizingMode, TradingAction, TradingState
 from trader.core.tradingstate import is_bankrupt
+from trader.jit import inlined, jit
 
 NOT_QUIET = -1
 

@@ -15,8 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from trader.core.jit import jit
 from trader.core.schema import CORE_VERSION, DECISION, FILL, TradingAction
+from trader.jit import jit
 
 STREAMS = ("requests", "outcomes", "fills", "equity")
 ACTIONS = len(TradingAction)

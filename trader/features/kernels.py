@@ -15,8 +15,8 @@ import math
 
 import numpy as np
 
-from trader.core.jit import inlined, jit
 from trader.core.sessions import bar_row, session_cursor, session_open_ns
+from trader.jit import inlined, jit
 
 NS_PER_MINUTE = 60_000_000_000
 NS_PER_DAY = 86_400_000_000_000

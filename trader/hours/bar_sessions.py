@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from trader.core.jit import jit
 from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
 from trader.core.sessions import bar_row, session_cursor
+from trader.jit import jit
 
 
 @jit

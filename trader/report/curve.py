@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.jit import jit
-from trader.core.rounding import money_noise, money_noises
 from trader.core.schema import TradingState
 from trader.hours.bar_sessions import session_dates
+from trader.jit import jit
+from trader.rounding import money_noise, money_noises
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
 STATES = len(TradingState)

@@ -51,7 +51,12 @@ if COMPILED:
     _linear_algebra_when_asked()
 
 
-CACHE_FOLDER = writable_folder(f"numba-{source_hash(Path(__file__).parent)}") if COMPILED else None
+HERE = Path(__file__).parent
+SOURCES = (
+    *sorted((HERE / "core").glob("*.py")),
+    *map(HERE.joinpath, ("codes.py", "jit.py", "rounding.py")),
+)
+CACHE_FOLDER = writable_folder(f"numba-{source_hash(SOURCES)}") if COMPILED else None
 if CACHE_FOLDER is not None:
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
