@@ -128,7 +128,7 @@ def test_an_edit_in_a_called_file_alone_is_not_run_from_the_old_cache(tmp_path):
 def test_cache_folder_falls_back_when_the_first_cannot_be_written(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    program = "from trader.core import jit; print(jit.CACHE_FOLDER)"
+    program = "from trader import jit; print(jit.CACHE_FOLDER)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
