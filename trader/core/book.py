@@ -8,33 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.schema import (
-    ACCOUNT,
-    ADJUSTMENT,
-    CARRY,
-    CASHFLOW,
-    DECISION,
-    ENTRY,
-    EQUITY,
-    EVENT,
-    EXITS,
-    FILL,
-    MAX_WORKING_ORDERS,
-    ORDER,
-    POSITION,
-    REQUEST,
-    THROTTLE,
-    TradingState,
-)
+from trader.core import schema
+from trader.core.schema import MAX_WORKING_ORDERS, TradingState
 from trader.jit import inlined
 
 # indices into Out.counts
 DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS, CASHFLOWS = range(7)
-NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
-NO_ENTRY = np.zeros(1, ENTRY)  # market orders
+NO_REQUESTS = np.empty(0, schema.REQUEST)  # every action comes alone
+NO_ENTRY = np.zeros(1, schema.ENTRY)  # market orders
 NO_ENTRY["time_in_force"] = -1  # that of the broker
-NO_EXITS = np.zeros(1, EXITS)
-NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
+NO_EXITS = np.zeros(1, schema.EXITS)
+NO_ADJUSTMENTS = np.empty(0, schema.ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
 EVENTS_PER_SLICE = 12  # account-wide events one slice can cause, beside those per order
@@ -89,15 +73,16 @@ class Out(NamedTuple):
 
 def new_book(rules: Rules) -> Book:
     """The book before the first bar: all cash, flat, ACTIVE."""
-    symbols = len(rules.instruments)
+    symbols, limits = len(rules.instruments), rules.limits[0]
+    returns = int(max(limits["volatility_window"], rules.sizing[0]["volatility_window"]))
     book = Book(
-        account=np.zeros(1, ACCOUNT),
-        positions=np.zeros(symbols, POSITION),
-        orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
-        volumes=np.zeros((symbols, ring_length(int(rules.limits[0]["volume_window"])))),
-        returns=np.zeros((symbols, ring_length(longest_volatility_window(rules)))),
+        account=np.zeros(1, schema.ACCOUNT),
+        positions=np.zeros(symbols, schema.POSITION),
+        orders=np.zeros((symbols, MAX_WORKING_ORDERS), schema.ORDER),
+        volumes=np.zeros((symbols, ring_length(int(limits["volume_window"])))),
+        returns=np.zeros((symbols, ring_length(returns))),
         ranges=np.zeros((symbols, 3)),
-        carry=np.zeros(1, CARRY),
+        carry=np.zeros(1, schema.CARRY),
     )
     account = book.account[0]
     cash = rules.broker[0]["cash"]
@@ -124,12 +109,6 @@ def limits_of(rules, symbol):
     return rules.limits[symbol + 1 if len(rules.limits) > 1 else 0]
 
 
-def longest_volatility_window(rules: Rules) -> int:
-    """Bars of returns the book must remember for throttle and sizing."""
-    windows = rules.limits[0]["volatility_window"], rules.sizing[0]["volatility_window"]
-    return int(max(windows))
-
-
 def ring_length(window: int) -> int:
     """The power of two that holds `window`: a ring's slot is then a mask away, not a division."""
     return 1 << (window - 1).bit_length()
@@ -143,13 +122,13 @@ def new_out(symbols: int, slices: int, adjustments: int = 0) -> Out:
     rows = symbols * max(slices, 1)
     orders = symbols * MAX_WORKING_ORDERS
     return Out(
-        decisions=np.zeros(rows, DECISION),
-        equity=np.zeros(max(slices, 1), EQUITY),
-        fills=np.zeros(orders + rows, FILL),
-        throttles=np.zeros(4 * rows, THROTTLE),
-        events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, EVENT),
-        orders=np.zeros(3 * orders + rows, ORDER),
-        cashflows=np.zeros(2 * adjustments + CASHFLOWS_PER_SYMBOL * rows + 1, CASHFLOW),
+        decisions=np.zeros(rows, schema.DECISION),
+        equity=np.zeros(max(slices, 1), schema.EQUITY),
+        fills=np.zeros(orders + rows, schema.FILL),
+        throttles=np.zeros(4 * rows, schema.THROTTLE),
+        events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, schema.EVENT),
+        orders=np.zeros(3 * orders + rows, schema.ORDER),
+        cashflows=np.zeros(2 * adjustments + CASHFLOWS_PER_SYMBOL * rows + 1, schema.CASHFLOW),
         counts=np.zeros(7, np.int64),
     )
 

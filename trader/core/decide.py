@@ -98,12 +98,10 @@ def decide(book, rules, inputs, index, out):
 @inlined
 def is_flattening(account, limits):
     """Whether the limit that is in force asks for every position to be closed."""
-    if account["state_reason"] == Reason.DAILY_LOSS_LIMIT:
+    cause = account["state_reason"]
+    if cause == Reason.DAILY_LOSS_LIMIT:
         return limits["on_daily_loss"] == OnBreach.FLATTEN
-    return (
-        account["state_reason"] == Reason.DRAWDOWN_LIMIT
-        and limits["on_drawdown"] == OnBreach.FLATTEN
-    )
+    return cause == Reason.DRAWDOWN_LIMIT and limits["on_drawdown"] == OnBreach.FLATTEN
 
 
 @inlined
@@ -160,19 +158,17 @@ def asked_qty(rules, symbol, action, position, size):
 @outlined
 def withdraw(book, rules, symbol, action, qty, out):
     """End working orders that an action goes against; True if there was one. Exits stay."""
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    account = book.account[0]
+    held = book.positions[symbol]["qty"]
     found = False
-    for index in range(position["working_orders"]):
-        order = table[index]
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
         if orders.is_exit(order) or order["status"] == OrderStatus.UNKNOWN:
             continue
         against = order["qty"] * qty < 0.0 and order["kind"] != OrderKind.LIQUIDATION
         if action == TradingAction.CLOSE:
-            against = not (order["qty"] * position["qty"] < 0.0)
+            against = not (order["qty"] * held < 0.0)
         if against:
-            orders.end_order(account, order, Reason.REPLACED, out)
+            orders.end_order(book.account[0], order, Reason.REPLACED, out)
             found = True
     if found:
         orders.recount(book, rules, symbol, out)
@@ -220,9 +216,8 @@ def wanted_size(book, rules, symbol, score):
         affordable = affordable_size(rules.broker[0], position, (1.0, 0.0, 1.0), equity)
     value = math.nan
     if mode == SizingMode.VOLATILITY_TARGET:
-        value = market.volatility(
-            book.returns[symbol], position["bars"], settings["volatility_window"]
-        )
+        window = settings["volatility_window"]
+        value = market.volatility(book.returns[symbol], position["bars"], window)
     worth = position["mark"] * position["unit_value"]  # of a unit
     return sizing.target_size(settings, equity, worth, affordable, value)
 

@@ -8,6 +8,8 @@ only, and never back.
 
 import math
 
+import numpy as np
+
 from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
 from trader.core.schema import (
     ExitType,
@@ -21,11 +23,7 @@ from trader.core.schema import (
 from trader.jit import inlined, outlined
 from trader.rounding import tick_against
 
-
-@inlined
-def exit_unit(kind):
-    """LevelUnit of an ExitType."""
-    return LevelUnit.FRACTION if kind == ExitType.PERCENT else LevelUnit.DISTANCE
+TYPE_OF_LEG = np.array([OrderType.MARKET, OrderType.STOP, OrderType.LIMIT, OrderType.TRAILING_STOP])
 
 
 @inlined
@@ -134,19 +132,15 @@ def place_exits(book, rules, symbol, parent, terms, out):
         order["parent"] = parent
         order["leg"] = leg
         order["kind"] = OrderKind.STOP_LOSS + (leg - Leg.STOP_LOSS)
-        order["type"] = (
-            OrderType.LIMIT
-            if leg == Leg.TAKE_PROFIT
-            else (OrderType.STOP if leg == Leg.STOP_LOSS else OrderType.TRAILING_STOP)
-        )
-        order["unit"] = LevelUnit.FIXED if is_given else exit_unit(kind)
+        order["type"] = TYPE_OF_LEG[leg]
+        unit = LevelUnit.FRACTION if kind == ExitType.PERCENT else LevelUnit.DISTANCE
+        order["unit"] = LevelUnit.FIXED if is_given else unit
         order["distance"] = 0.0 if is_given else distance
         if is_given:
             set_level(order, given, rules.instruments[symbol]["tick_size"])
         if leg == Leg.TRAILING_STOP:
-            activate_at = rules.exits[0]["activate_at"]
             scale = distance / rules.exits[0]["trail_value"]
-            order["activate_at"] = activate_at * scale
+            order["activate_at"] = rules.exits[0]["activate_at"] * scale
         if is_held:
             set_from_entry(order, position, rules.instruments[symbol]["tick_size"])
 
@@ -161,6 +155,14 @@ def set_level(order, price, tick_size):
 
 
 @inlined
+def level_from(order, price, sign):
+    """The price that lies the distance of an exit above (`sign` 1) or below (−1) `price`."""
+    if order["unit"] == LevelUnit.FRACTION:
+        return price * (1.0 + sign * order["distance"])
+    return price + sign * order["distance"]
+
+
+@inlined
 def set_from_entry(order, position, tick_size):
     """The price of an exit as the average entry price makes it."""
     entry = position["avg_price"]
@@ -169,14 +171,9 @@ def set_from_entry(order, position, tick_size):
         if order["best"] == 0.0:
             order["best"] = entry
         trail(order, position, tick_size)
-        return
-    if order["unit"] == LevelUnit.FIXED:
-        return
-    direction = sign if order["type"] == OrderType.LIMIT else 0.0 - sign
-    if order["unit"] == LevelUnit.FRACTION:
-        set_level(order, entry * (1.0 + direction * order["distance"]), tick_size)
-    else:
-        set_level(order, entry + direction * order["distance"], tick_size)
+    elif order["unit"] != LevelUnit.FIXED:
+        direction = sign if order["type"] == OrderType.LIMIT else 0.0 - sign
+        set_level(order, level_from(order, entry, direction), tick_size)
 
 
 @inlined
@@ -184,21 +181,13 @@ def trail(order, position, tick_size):
     """Move a trailing stop after its best price, never back; not before its gain is reached."""
     entry = position["avg_price"]
     sign = 1.0 if position["qty"] > 0.0 else -1.0
-    best = order["best"]
-    gain = (best - entry) * sign
-    least = (
-        order["activate_at"] * entry
-        if order["unit"] == LevelUnit.FRACTION
-        else order["activate_at"]
-    )
-    if order["stop_price"] == 0.0 and not (gain >= least):
-        return
+    least = order["activate_at"]
     if order["unit"] == LevelUnit.FRACTION:
-        level = best * (1.0 - sign * order["distance"])
-    else:
-        level = best - sign * order["distance"]
+        least *= entry
     before = order["stop_price"]
-    set_level(order, level, tick_size)
+    if before == 0.0 and not ((order["best"] - entry) * sign >= least):
+        return
+    set_level(order, level_from(order, order["best"], 0.0 - sign), tick_size)
     if before != 0.0 and (before - order["stop_price"]) * sign > 0.0:
         order["stop_price"] = before
 
@@ -207,14 +196,13 @@ def trail(order, position, tick_size):
 def ratchet(position, orders, bar, tick_size, is_entered_inside):
     """Let trailing stops follow a closed bar: its extreme, or its close where it was entered."""
     held = position["qty"]
+    extreme = bar["high"] if held > 0.0 else bar["low"]
+    if is_entered_inside:
+        extreme = bar["close"]
     for index in range(position["working_orders"]):
         order = orders[index]
-        if order["type"] == OrderType.TRAILING_STOP and order["status"] != OrderStatus.SUBMITTED:
-            if not (order["qty"] * held < 0.0):
-                continue
-            extreme = bar["high"] if held > 0.0 else bar["low"]
-            if is_entered_inside:
-                extreme = bar["close"]
+        trails = order["type"] == OrderType.TRAILING_STOP and order["qty"] * held < 0.0
+        if trails and order["status"] != OrderStatus.SUBMITTED:
             if (extreme - order["best"]) * held > 0.0:
                 order["best"] = extreme
                 trail(order, position, tick_size)
@@ -245,10 +233,8 @@ def follow_position(account, position, orders, tick_size, is_entry, out):
                 forget_position(order)  # what is entered now is another position
             if order["qty"] * held < 0.0 and order["status"] != OrderStatus.INTENT:
                 if is_entry:
-                    if (
-                        order["status"] == OrderStatus.SUBMITTED
-                        or order["qty"] == order["filled_qty"]
-                    ):
+                    is_spent = order["qty"] == order["filled_qty"]
+                    if is_spent or order["status"] == OrderStatus.SUBMITTED:
                         order["status"] = OrderStatus.WORKING
                         forget_position(order)
                     set_from_entry(order, position, tick_size)
