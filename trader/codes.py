@@ -10,6 +10,12 @@ from typing import Any
 
 import numpy as np
 
+NS_PER_SECOND = 1_000_000_000
+DAY_NS = 86_400 * NS_PER_SECOND
+BAR_PROOF_BITS = 0b1111
+BAR_STRETCH_SHIFT = 8  # the bits above: signed seconds by which a bar is longer than the period
+BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
+
 
 class _OfExactKinds(EnumType):
     """Looks members up by int, NumPy int or name only: Python holds True and 1.0 equal to 1."""

@@ -54,7 +54,7 @@ if COMPILED:
 HERE = Path(__file__).parent
 SOURCES = (
     *sorted((HERE / "core").glob("*.py")),
-    *map(HERE.joinpath, ("codes.py", "jit.py", "rounding.py")),
+    *map(HERE.joinpath, ("codes.py", "jit.py", "rounding.py", "session_rows.py")),
 )
 CACHE_FOLDER = writable_folder(f"numba-{source_hash(SOURCES)}") if COMPILED else None
 if CACHE_FOLDER is not None:

@@ -12,9 +12,9 @@ from trader.core.market import rescale
 from trader.core.orders import closing_rest, is_exit
 from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
-from trader.core.sessions import bar_open_ns
 from trader.jit import inlined, jit
 from trader.rounding import lots_down, tick_against
+from trader.session_rows import bar_open_ns
 
 
 @jit

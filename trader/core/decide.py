@@ -49,11 +49,11 @@ def decide(book, rules, inputs, index, out):
     limit_price = math.nan
     if position["margin_call"] != 0:
         position["margin_call"] = 0
-        qty, kind = flattening_qty(position), OrderKind.LIQUIDATION
+        qty, kind = sizing.flattening_qty(position), OrderKind.LIQUIDATION
     elif account["trading_state"] == TradingState.REDUCING and is_flattening(account, limits):
-        qty, kind = flattening_qty(position), OrderKind.FLATTEN
+        qty, kind = sizing.flattening_qty(position), OrderKind.FLATTEN
     elif exits.is_held_too_long(position, rules.exits[0]):
-        qty, kind = flattening_qty(position), OrderKind.MAX_HOLDING
+        qty, kind = sizing.flattening_qty(position), OrderKind.MAX_HOLDING
         qty = within_order_size(rules, symbol, position, qty)
     elif action != TradingAction.HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
@@ -113,12 +113,6 @@ def is_naked(account, position, rules):
 
 
 @inlined
-def flattening_qty(position):
-    """Signed qty that closes what no working order is closing yet."""
-    return sizing.closing_qty(position, 0.0 - position["qty"])
-
-
-@inlined
 def wanted_qty(book, rules, symbol, action, asked, out):
     """(signed qty, reason, size wanted) of an action and what came beside it (`asked_beside`).
 
@@ -149,7 +143,7 @@ def wanted_qty(book, rules, symbol, action, asked, out):
 def asked_qty(rules, symbol, action, position, size):
     """(signed qty, reason) of an action, given what is held and works."""
     if action == TradingAction.CLOSE:
-        qty = flattening_qty(position)
+        qty = sizing.flattening_qty(position)
         return qty, Reason.NONE if qty != 0.0 else Reason.AT_TARGET
     lot_size = rules.instruments[symbol]["lot_size"]
     return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)

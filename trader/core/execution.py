@@ -9,9 +9,9 @@ only what is known at the close of the bar. Nothing here touches money.
 import math
 
 from trader.core.schema import CommissionType, FillRule, SlippageType, TimeInForce
-from trader.core.sessions import bar_open_ns
 from trader.jit import inlined
 from trader.rounding import LAST_PLACES, is_price_within, lots_down, nearest_lot, tick_against
+from trader.session_rows import bar_open_ns
 
 
 @inlined

@@ -7,8 +7,6 @@ below zero either. With an initial margin that part of it is no more than equity
 
 import math
 
-import numpy as np
-
 from trader.core.execution import affordable_size, commission_amount, expected_price
 from trader.core.schema import Reason, SizingMode
 from trader.jit import inlined
@@ -18,19 +16,23 @@ PASSED = (Reason.NONE, 0.0, 0.0)
 
 
 @inlined
-def worst_qty(position, qty):
-    """Position if every working order of the side of `qty`, and `qty` itself, filled."""
-    if qty > 0.0:
-        return position["qty"] + position["working_buy"] + qty
-    return position["qty"] - position["working_sell"] + qty
-
-
-@inlined
 def qty_before(position, qty):
     """Position if every working order of the side of `qty` filled: where `qty` begins."""
     if qty > 0.0:
         return position["qty"] + position["working_buy"]
     return position["qty"] - position["working_sell"]
+
+
+@inlined
+def worst_qty(position, qty):
+    """Position if `qty` filled as well."""
+    return qty_before(position, qty) + qty
+
+
+@inlined
+def notional(position, size):
+    """What `size` ≥ 0 units of a position are worth at its mark, in account currency."""
+    return size * abs(position["mark"]) * position["unit_value"]
 
 
 @inlined
@@ -45,7 +47,7 @@ def worst_exposure(position):
     """Notional of a position while what works fills one side first, at its mark."""
     long_side = abs(position["qty"] + position["working_buy"])
     short_side = abs(position["qty"] - position["working_sell"])
-    return max(long_side, short_side) * abs(position["mark"]) * position["unit_value"]
+    return notional(position, max(long_side, short_side))
 
 
 @inlined
@@ -57,16 +59,6 @@ def count_exposure(account, position):
     others = account["worst_exposure"] - position["exposure"]
     position["exposure"] = worst_exposure(position)
     account["worst_exposure"] = others + position["exposure"]
-
-
-def sum_exposure(book):
-    """Write the worst cases of a book that was filled in by hand."""
-    total = 0.0
-    with np.errstate(invalid="ignore"):  # an unknown price is NaN, which denies
-        for position in book.positions:
-            position["exposure"] = worst_exposure(position)
-            total += position["exposure"]
-    book.account[0]["worst_exposure"] = total
 
 
 @inlined

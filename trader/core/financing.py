@@ -7,11 +7,12 @@ more than there is. A halted account sends nothing, liquidations included.
 """
 
 from trader.core import orders, sizing
+from trader.core.exposure import notional
 from trader.core.ledger import move_cash
 from trader.core.rows import ACCOUNT_WIDE, write_event
 from trader.core.schema import (
+    DAY_NS,
     MAX_WORKING_ORDERS,
-    NS_PER_SECOND,
     CashflowKind,
     EventKind,
     Reason,
@@ -20,7 +21,7 @@ from trader.core.schema import (
 from trader.jit import inlined, outlined
 from trader.rounding import is_money_within
 
-YEAR_NS = 365.0 * 86_400.0 * NS_PER_SECOND
+YEAR_NS = 365.0 * DAY_NS
 
 
 @inlined
@@ -39,8 +40,8 @@ def charge_time(book, rules, elapsed_ns, is_new_session, out):
     for symbol in range(len(book.positions)):
         position = book.positions[symbol]
         if position["qty"] < 0.0:
-            notional = abs(position["qty"] * position["mark"]) * position["unit_value"]
-            position["borrow_due"] += notional * broker["borrow_rate"] * years
+            worth = notional(position, abs(position["qty"]))
+            position["borrow_due"] += worth * broker["borrow_rate"] * years
     if not is_new_session:
         return
     for symbol in range(len(book.positions)):
@@ -74,9 +75,8 @@ def call_margin(book, rules, bars, out):
     """
     account = book.account[0]
     share = rules.broker[0]["maintenance_margin"]
-    orders.restrain(
-        book, rules, (orders.KEEP_MARKET_CLOSING, Reason.MARGIN_CALL, Reason.MARGIN_CALL), out
-    )
+    keep = (orders.KEEP_MARKET_CLOSING, Reason.MARGIN_CALL, Reason.MARGIN_CALL)
+    orders.restrain(book, rules, keep, out)
     left = 0.0
     for symbol in range(len(book.positions)):
         left += unclosed_notional(book.positions[symbol])
@@ -85,9 +85,9 @@ def call_margin(book, rules, bars, out):
         most, chosen = 0.0, ACCOUNT_WIDE
         for index in range(len(bars)):
             symbol = bars[index]["symbol"]
-            notional = unclosed_notional(book.positions[symbol])
-            if notional > most and book.positions[symbol]["margin_call"] == 0:
-                most, chosen = notional, symbol
+            worth = unclosed_notional(book.positions[symbol])
+            if worth > most and book.positions[symbol]["margin_call"] == 0:
+                most, chosen = worth, symbol
         if chosen == ACCOUNT_WIDE:
             break
         book.positions[chosen]["margin_call"] = 1
@@ -113,5 +113,4 @@ def approve_liquidation(book, rules, symbol, decision):
 @inlined
 def unclosed_notional(position):
     """Worth ≥ 0 of the part of a position that no working order closes yet."""
-    size = abs(sizing.closing_qty(position, 0.0 - position["qty"]))
-    return size * abs(position["mark"]) * position["unit_value"]
+    return notional(position, abs(sizing.flattening_qty(position)))

@@ -12,9 +12,9 @@ from trader.core.execution import charge_commission
 from trader.core.exposure import worst_exposure
 from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import CashflowKind, OrderKind
-from trader.core.sessions import bar_row, session_cursor
 from trader.jit import inlined
 from trader.rounding import is_lot_multiple, lots_down, money_noise, nearest_lot
+from trader.session_rows import bar_row, session_cursor
 
 
 @inlined
@@ -180,7 +180,7 @@ def mark_to_market(account, positions):
 def enter_session(account, sessions, period_ns):
     """Move on to the session of the bars that close at `account["ts_ns"]`; True if it is another.
 
-    Which session that is, `core.sessions` decides. The baseline of the daily loss is the last
+    Which session that is, `session_rows` decides. The baseline of the daily loss is the last
     equity before it, so an overnight gap counts to the day it opens.
     """
     cursor = session_cursor(sessions, account["session_cursor"], account["ts_ns"])

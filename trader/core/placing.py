@@ -9,9 +9,9 @@ import math
 from trader.core import orders, sizing
 from trader.core.exposure import count_exposure
 from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
-from trader.core.sessions import instant_session
 from trader.jit import inlined
 from trader.rounding import tick_against
+from trader.session_rows import instant_session
 
 KIND_ENTRY = int(OrderKind.ENTRY)
 KIND_SIGNAL = int(OrderKind.SIGNAL)

@@ -18,9 +18,10 @@ plus this order.
 
 import math
 
+from trader.codes import DAY_NS
 from trader.core.book import limits_of
 from trader.core.execution import quoted_price
-from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
+from trader.core.exposure import check_concentration, is_trimmed, notional, payable_qty, worst_qty
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     NS_PER_SECOND,
@@ -28,7 +29,6 @@ from trader.core.schema import (
     SlippageType,
     TradingState,
 )
-from trader.core.sessions import DAY_NS, instant_row, session_close_ns, session_open_ns
 from trader.jit import inlined
 from trader.rounding import (
     is_lot_multiple,
@@ -37,6 +37,7 @@ from trader.rounding import (
     is_size_within,
     money_noise,
 )
+from trader.session_rows import instant_row, session_close_ns, session_open_ns
 
 PASSED = (Reason.NONE, 0.0, 0.0)
 
@@ -111,15 +112,11 @@ def check_parameters(position, qty, rules, symbol):
         moved = abs(price - reference)
         if not is_price_within(moved, reference, limits["price_collar"]):
             return Reason.PRICE_COLLAR, moved / reference, limits["price_collar"]
-    if not (position["working_orders"] < MAX_WORKING_ORDERS):
-        return (
-            Reason.WORKING_ORDERS_FULL,
-            float(position["working_orders"]),
-            float(MAX_WORKING_ORDERS),
-        )
-    if rules.broker[0]["slippage_type"] == SlippageType.HALF_SPREAD and not (
-        position["spread"] >= 0.0
-    ):
+    working = float(position["working_orders"])
+    if not (working < MAX_WORKING_ORDERS):
+        return Reason.WORKING_ORDERS_FULL, working, float(MAX_WORKING_ORDERS)
+    needs_spread = rules.broker[0]["slippage_type"] == SlippageType.HALF_SPREAD
+    if needs_spread and not (position["spread"] >= 0.0):
         return Reason.NO_QUOTE, 0.0, 0.0
     if not (position["unit_value"] > 0.0):
         return Reason.NO_RATE, 0.0, 0.0
@@ -153,9 +150,9 @@ def check_position_size(position, qty, limits):
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
         return Reason.POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * abs(position["mark"]) * position["unit_value"]
-    if not is_money_within(notional, limits["max_position_notional"]):
-        return Reason.POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
+    worth = notional(position, size)
+    if not is_money_within(worth, limits["max_position_notional"]):
+        return Reason.POSITION_NOTIONAL_LIMIT, worth, limits["max_position_notional"]
     return PASSED
 
 
@@ -165,9 +162,9 @@ def check_order_size(position, qty, limits):
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
         return Reason.ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * abs(quoted_price(position, qty)) * position["unit_value"]
-    if not is_money_within(notional, limits["max_order_notional"]):
-        return Reason.ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
+    worth = size * abs(quoted_price(position, qty)) * position["unit_value"]
+    if not is_money_within(worth, limits["max_order_notional"]):
+        return Reason.ORDER_NOTIONAL_LIMIT, worth, limits["max_order_notional"]
     return PASSED
 
 
@@ -236,12 +233,12 @@ def pre_trade(book, rules, symbol, qty, closing):
     """
     account = book.account[0]
     position = book.positions[symbol]
+    limits = rules.limits[0]
     if account["trading_state"] == TradingState.HALTED:
-        reason, observed, limit = check_state(account, rules.limits[0])
-        return 0.0, reason, observed, limit
-    reason, observed, limit = check_parameters(position, qty, rules, symbol)
-    if reason != Reason.NONE:
-        return 0.0, reason, observed, limit
+        return denied(check_state(account, limits))
+    verdict = check_parameters(position, qty, rules, symbol)
+    if verdict[0] != Reason.NONE:
+        return denied(verdict)
     approved = qty
     kept = PASSED
     if closing != qty:
@@ -253,13 +250,18 @@ def pre_trade(book, rules, symbol, qty, closing):
         if kept[0] != Reason.NONE and kept[0] != Reason.TRIMMED_TO_CASH:
             approved = closing
     if approved != 0.0 and approved == closing:
-        reason, observed, limit = check_order_size(position, approved, limits_of(rules, symbol))
-        if reason != Reason.NONE:
-            return 0.0, reason, observed, limit
+        verdict = check_order_size(position, approved, limits_of(rules, symbol))
+        if verdict[0] != Reason.NONE:
+            return denied(verdict)
     if approved != 0.0:
-        reason, observed, limit = check_market_hours(
-            account, rules.sessions, rules.limits[0], rules.broker[0]["period_ns"]
-        )
-        if reason != Reason.NONE:
-            return 0.0, reason, observed, limit
+        period_ns = rules.broker[0]["period_ns"]
+        verdict = check_market_hours(account, rules.sessions, limits, period_ns)
+        if verdict[0] != Reason.NONE:
+            return denied(verdict)
     return approved, kept[0], kept[1], kept[2]
+
+
+@inlined
+def denied(verdict):
+    """A verdict as the outcome of an order of which nothing passes."""
+    return 0.0, verdict[0], verdict[1], verdict[2]

@@ -12,10 +12,6 @@ from trader.codes import *  # noqa: F403 - layouts and codes are read from one p
 
 CORE_VERSION = 2
 MAX_WORKING_ORDERS = 16  # working orders one symbol can hold at once
-NS_PER_SECOND = 1_000_000_000
-BAR_PROOF_BITS = 0b1111
-BAR_STRETCH_SHIFT = 8  # the bits above: signed seconds by which a bar is longer than the period
-BAR_HISTORY = 0b10000  # it closed before the line was up: it warms features, nothing trades on it
 
 
 def _record(text: str) -> np.dtype:

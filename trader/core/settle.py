@@ -9,9 +9,9 @@ import math
 from trader.core import execution, exits, ledger, orders, venue
 from trader.core.book import limits_of
 from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
-from trader.core.sessions import bar_row, instant_session, session_close_ns
 from trader.jit import inlined, outlined
 from trader.rounding import lots_down
+from trader.session_rows import bar_row, instant_session, session_close_ns
 
 PRICE_COLLAR = int(Reason.PRICE_COLLAR)
 TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)

@@ -111,3 +111,9 @@ def closing_qty(position, qty):
     if qty > 0.0 and held < 0.0:
         return min(qty, max(0.0 - held - position["working_buy"], 0.0))
     return 0.0
+
+
+@inlined
+def flattening_qty(position):
+    """Signed qty that closes what no working order is closing yet."""
+    return closing_qty(position, 0.0 - position["qty"])

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.finaliser import BarFinaliser

@@ -1,11 +1,11 @@
-"""Sessions and openings of whole arrays of bars, by the rules of `core.sessions`."""
+"""Sessions and openings of whole arrays of bars, by the rules of `session_rows`."""
 # mypy: allow-untyped-defs
 
 import numpy as np
 
 from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
-from trader.core.sessions import bar_row, session_cursor
 from trader.jit import jit
+from trader.session_rows import bar_row, session_cursor
 
 
 @jit

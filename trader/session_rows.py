@@ -13,10 +13,8 @@ the bar period.
 
 import numpy as np
 
-from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
+from trader.codes import BAR_STRETCH_SHIFT, NS_PER_SECOND
 from trader.jit import inlined
-
-DAY_NS = 86_400 * NS_PER_SECOND
 
 
 @inlined
