@@ -356,6 +356,7 @@ class Intrabar(IntEnum):
 
     WORST = 0
     OHLC = 1
+    DETAIL = 2  # finer bar by finer bar, WORST inside each
 
 
 class LimitFill(IntEnum):

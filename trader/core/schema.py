@@ -76,6 +76,7 @@ BROKER = _record("""
     i8  commission_type slippage_type fill time_in_force  # CommissionType, SlippageType, FillRule …
     i8  period_ns
     i8  intrabar limit_fill        # Intrabar, LimitFill
+    i8  detail_period_ns           # of the finer bars of Intrabar DETAIL
     i8  converts                   # whether any instrument has a rate
     f8  initial_margin             # of notional, to open; 0: no margin account
     f8  maintenance_margin         # of notional; 0: nothing is liquidated

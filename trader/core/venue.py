@@ -8,44 +8,37 @@
     phase 5   at the close       market-on-close
 
 Law: knows orders and bars and no money. Only open, high, low and close of a bar are known, so
-what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar.
+what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar; where
+a bar comes with finer ones, once in each of those.
 """
 
 import math
 
 from trader.core.orders import closing_rest, is_exit
-from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
+from trader.core.schema import LimitFill, OrderStatus, OrderType
 from trader.jit import inlined, outlined
 
 AT_OPEN, EXITS_AT_OPEN, FIRST_INSIDE, SECOND_INSIDE, LAST_INSIDE, AT_CLOSE = range(6)
 PHASES = 6
 NOBODY = -1
-WORST = int(Intrabar.WORST)
-TOUCH = int(LimitFill.TOUCH)
-WORKING = int(OrderStatus.WORKING)
-PARTLY_FILLED = int(OrderStatus.PARTLY_FILLED)
-MARKET = int(OrderType.MARKET)
-LIMIT = int(OrderType.LIMIT)
-STOP = int(OrderType.STOP)
-STOP_LIMIT = int(OrderType.STOP_LIMIT)
-TRAILING_STOP = int(OrderType.TRAILING_STOP)
-MOO = int(OrderType.MOO)
-MOC = int(OrderType.MOC)
 
 
 @inlined
-def is_live(order, bar):
-    """Whether the bar may still meet an order."""
-    status = order["status"]
-    works = status == WORKING or status == PARTLY_FILLED
-    return works and order["met_ns"] != bar["ts_ns"] and order["qty"] != order["filled_qty"]
+def is_live(order, bar, slice_ns):
+    """Whether the bar may still meet an order; it is that of the slice, or a finer one."""
+    status, met_ns = order["status"], order["met_ns"]
+    if not (status == OrderStatus.WORKING or status == OrderStatus.PARTLY_FILLED):
+        return False
+    return met_ns != bar["ts_ns"] and met_ns != slice_ns and order["qty"] != order["filled_qty"]
 
 
 @inlined
 def is_stop(order):
     """Whether it waits for the price to go against it."""
     kind = order["type"]
-    waits = kind == STOP or kind == STOP_LIMIT or kind == TRAILING_STOP
+    waits = (
+        kind == OrderType.STOP or kind == OrderType.STOP_LIMIT or kind == OrderType.TRAILING_STOP
+    )
     return waits and order["triggered"] == 0 and order["stop_price"] > 0.0
 
 
@@ -53,7 +46,7 @@ def is_stop(order):
 def is_limit(order):
     """Whether it waits for its limit or better."""
     kind = order["type"]
-    return kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] != 0)
+    return kind == OrderType.LIMIT or (kind == OrderType.STOP_LIMIT and order["triggered"] != 0)
 
 
 @inlined
@@ -69,14 +62,22 @@ def reaches_limit(order, lowest, highest, rule):
     """Whether prices from `lowest` to `highest` fill a limit, by `rule` (LimitFill)."""
     limit = order["limit_price"]
     if order["qty"] > 0.0:
-        return lowest < limit or (rule == TOUCH and lowest == limit)
-    return highest > limit or (rule == TOUCH and highest == limit)
+        return lowest < limit or (rule == LimitFill.TOUCH and lowest == limit)
+    return highest > limit or (rule == LimitFill.TOUCH and highest == limit)
 
 
 @inlined
 def is_calm(position, bar):
     """Whether the bar meets nothing that rests: most bars, by two comparisons."""
     return bar["low"] > position["calm_low"] and bar["high"] < position["calm_high"]
+
+
+@inlined
+def moves_trail(position, bar):
+    """Whether a bar that meets nothing takes a trailing stop along."""
+    if position["qty"] > 0.0:
+        return bar["high"] > position["trail_best"]
+    return bar["low"] < position["trail_best"]
 
 
 @outlined
@@ -93,10 +94,10 @@ def set_calm(position, orders):
         if not (is_exit(order) and order["qty"] * held < 0.0) or order["triggered"] != 0:
             low = math.inf
             continue
-        if order["type"] == TRAILING_STOP:
+        if order["type"] == OrderType.TRAILING_STOP:
             best = order["best"]
-        level = order["limit_price"] if order["type"] == LIMIT else order["stop_price"]
-        is_below = (order["type"] == LIMIT) == (order["qty"] > 0.0)
+        level = order["limit_price"] if order["type"] == OrderType.LIMIT else order["stop_price"]
+        is_below = (order["type"] == OrderType.LIMIT) == (order["qty"] > 0.0)
         if level > 0.0 and is_below:
             low = max(low, level)
         elif level > 0.0:
@@ -110,10 +111,10 @@ def set_calm(position, orders):
 def meets_open(order, bar, rule, is_session_open):
     """Whether the open fills an order that is no market order; it may trigger a stop-limit."""
     price = bar["open"]
-    if order["type"] == MOO:
+    if order["type"] == OrderType.MOO:
         return is_session_open
     if is_stop(order) and reaches_stop(order, price, price):
-        if order["type"] != STOP_LIMIT:
+        if order["type"] != OrderType.STOP_LIMIT:
             return True
         order["triggered"] = 1
     return is_limit(order) and reaches_limit(order, price, price, rule)
@@ -121,23 +122,26 @@ def meets_open(order, bar, rule, is_session_open):
 
 @inlined
 def at_open(orders, count, held, bar, terms):
-    """Place of the next order that the open fills; `terms` is (phase, rule, is_session_open)."""
-    phase, rule, is_session_open = terms
+    """Place of the next order that the open fills.
+
+    `terms` is (phase, rule, slice_ns, is_session_open).
+    """
+    phase, rule, slice_ns, is_session_open = terms
     target = NOBODY  # a stop comes before it
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar):
+        if not is_live(order, bar, slice_ns):
             continue
         if phase == EXITS_AT_OPEN:
             closes = is_exit(order) and order["qty"] * held < 0.0
             is_due = order["triggered"] != 0  # and did not fill to its end
             if closes and (is_due or meets_open(order, bar, rule, is_session_open)):
-                if order["type"] != LIMIT:
+                if order["type"] != OrderType.LIMIT:
                     return index
                 target = index if target == NOBODY else target
         elif not is_exit(order):
-            is_market = order["type"] == MARKET or (
-                order["triggered"] != 0 and order["type"] != STOP_LIMIT
+            is_market = order["type"] == OrderType.MARKET or (
+                order["triggered"] != 0 and order["type"] != OrderType.STOP_LIMIT
             )
             if is_market or meets_open(order, bar, rule, is_session_open):
                 return index
@@ -145,10 +149,10 @@ def at_open(orders, count, held, bar, terms):
 
 
 @inlined
-def at_close(orders, count, bar):
+def at_close(orders, count, bar, slice_ns):
     """Place of the next order for the close of the session."""
     for index in range(count):
-        if orders[index]["type"] == MOC and is_live(orders[index], bar):
+        if orders[index]["type"] == OrderType.MOC and is_live(orders[index], bar, slice_ns):
             return index
     return NOBODY
 
@@ -156,12 +160,12 @@ def at_close(orders, count, bar):
 @inlined
 def inside_worst(orders, count, held, bar, terms):
     """(place, price) of the next order inside the bar by the rule `worst`."""
-    phase, rule = terms
+    phase, rule, slice_ns = terms
     found, price = NOBODY, 0.0
     low, high = bar["low"], bar["high"]
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar):
+        if not is_live(order, bar, slice_ns):
             continue
         closes = closing_rest(order) != 0.0
         if is_exit(order):
@@ -173,7 +177,7 @@ def inside_worst(orders, count, held, bar, terms):
         level = 0.0
         if phase != LAST_INSIDE and is_stop(order) and reaches_stop(order, low, high):
             level = order["stop_price"]
-            if order["type"] == STOP_LIMIT:
+            if order["type"] == OrderType.STOP_LIMIT:
                 order["triggered"] = 1
                 level = level if is_within_limit(order, level) else 0.0
         elif phase != SECOND_INSIDE and is_limit(order):
@@ -204,18 +208,20 @@ def path_end(bar, phase):
 @inlined
 def inside_path(orders, count, held, bar, terms):
     """(place, price) of the next order on the way from `start` to the end of the phase."""
-    phase, rule, start = terms
+    phase, rule, slice_ns, start = terms
     end = path_end(bar, phase)
     low, high = min(start, end), max(start, end)
     found, price = NOBODY, 0.0
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar) or (is_exit(order) and not (order["qty"] * held < 0.0)):
+        if not is_live(order, bar, slice_ns):
+            continue
+        if is_exit(order) and not (order["qty"] * held < 0.0):
             continue
         level = 0.0
         if is_stop(order) and reaches_stop(order, low, high):
             level = min(max(order["stop_price"], low), high)
-            if order["type"] == STOP_LIMIT:
+            if order["type"] == OrderType.STOP_LIMIT:
                 order["triggered"] = 1
                 level = level if is_within_limit(order, level) else 0.0
         elif is_limit(order) and reaches_limit(order, low, high, rule):
@@ -237,7 +243,7 @@ def kinder_price(orders, count, held, bar, terms):
     best = 0.0
     for index in range(count):
         order = orders[index]
-        if is_exit(order) and order["type"] == LIMIT and order["qty"] * held < 0.0:
+        if is_exit(order) and order["type"] == OrderType.LIMIT and order["qty"] * held < 0.0:
             if reaches_limit(order, bar["low"], bar["high"], rule):
                 best = order["limit_price"]
     if best == 0.0 and is_entered_inside and (bar["close"] - price) * held > 0.0:

@@ -8,24 +8,25 @@ import itertools
 
 import numpy as np
 
-from trader.core.book import Inputs, Rules
+from trader.core.book import Detail, Inputs, Rules
 from trader.engine.batch import RowKeeper
 from trader.engine.sliceengine import SliceEngine
 from trader.models.model import Model, Prediction, no_requests, predict_rows
 from trader.models.model_rows import with_positions
 
 
-def answers_in_turn(
-    rules: Rules, model: Model, bars: np.ndarray, features: np.ndarray, recorded: Prediction
-) -> Prediction:
-    """What the model says of BAR (n,). Rows of `recorded` whose reason is not 0 are as they are."""
+def answers_in_turn(rules: Rules, model: Model, inputs: Inputs, features: np.ndarray) -> Prediction:
+    """What the model says of the bars. Of `inputs`, what is recorded of them, rows whose reason
+    is not 0 are as they are."""
+    bars, recorded = inputs.bars, Prediction(inputs.actions, inputs.reasons, inputs.requests)
+    detail = Detail(inputs.finer, inputs.edges)
     engine = SliceEngine(rules, RowKeeper(len(bars)))
     actions, reasons = np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16)
     requests = no_requests(len(bars))
     edges = [0, *(np.flatnonzero(np.diff(bars["ts_ns"])) + 1).tolist(), len(bars)]
     for first, last in itertools.pairwise(edges):
-        rows = slice(first, last)
-        asked = with_positions(features[rows], engine.held_at(bars[rows]))
+        rows, finer = slice(first, last), detail.rows(first, last)
+        asked = with_positions(features[rows], engine.held_at(bars[rows], finer))
         said = predict_rows(model, bars[rows], asked, first)
         outside = recorded.reasons[rows] != 0
         actions[rows] = np.where(outside, recorded.actions[rows], said.actions)
@@ -33,6 +34,6 @@ def answers_in_turn(
         if len(said.requests):
             requests[rows] = said.requests
         requests[rows][outside] = recorded.requests[rows][outside]
-        engine.take(Inputs(bars[rows], actions[rows], reasons[rows], requests[rows]))
+        engine.take(Inputs(bars[rows], actions[rows], reasons[rows], requests[rows], *finer))
         engine.pass_gate()
     return Prediction(actions, reasons, requests)

@@ -20,7 +20,7 @@ from trader.config.load import LoadedConfig, checked_tree
 from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
-from trader.core.book import Inputs
+from trader.core.book import NO_REQUESTS, Inputs
 from trader.core.schema import CashflowKind
 from trader.errors import ConfigError, TraderError
 from trader.features.feature import INPUT_FIELDS
@@ -28,6 +28,7 @@ from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
+from trader.jobs.sweep.market import Market, market_key, opened_market, put_market
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.models.model import CHUNK_ROWS, Prediction, predict_actions
@@ -45,7 +46,6 @@ from trader.wiring import (
     build_rules,
     check_drivers,
     history_model,
-    load_bars,
     search_paths,
 )
 
@@ -102,15 +102,6 @@ class Recent:
         return made
 
 
-@dataclass(frozen=True)
-class Market:
-    """The bars of a trial, shared by all that read the same."""
-
-    key: str
-    bars: np.ndarray
-    sessions: np.ndarray
-
-
 class Workshop:
     """Runs trials of one sweep, one after another, in this process."""
 
@@ -145,11 +136,12 @@ class Workshop:
         config = checked_tree(self.job.tree, []).config
         self.fix_market(self.job.varied)
         market = self.market(config)
-        few = Market(market.key, market.bars[:WARM_ROWS].copy(), market.sessions)
+        bars, detail = market.bars[:WARM_ROWS].copy(), market.detail.rows(0, WARM_ROWS)
+        few = Market(market.key, bars, market.sessions, detail)
         actions, reasons = np.zeros(len(few.bars), np.int8), np.zeros(len(few.bars), np.int16)
         try:
             build_features(config, few.sessions, self._paths).batch(few.bars)
-            inputs = Inputs(few.bars, actions, reasons)
+            inputs = Inputs(few.bars, actions, reasons, NO_REQUESTS, *few.detail)
             record = self._runner.run(build_rules(config, few.sessions), inputs)
             self._numbers(config, few, record)
         except TraderError:
@@ -176,13 +168,10 @@ class Workshop:
 
     def _open_market(self, key: str, config: Config) -> Market:
         def load() -> None:
-            history = load_bars(config, self.job.given)
-            self.store.put(f"sessions-{key}", np.array(history.sessions))
-            self.store.put(f"bars-{key}", history.bar_set.bars)
+            put_market(self.store, config, self.job.varied, self.job.given)
 
         self.store.ensure(f"bars-{key}", load)
-        bars, sessions = self.store.open(f"bars-{key}"), self.store.open(f"sessions-{key}")
-        return Market(key, bars, sessions)
+        return opened_market(self.store, key)
 
     def _run(self, config: Config) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
         market = self.market(config)
@@ -190,7 +179,7 @@ class Workshop:
         self._checked.get(market.key + drivers, lambda: check_drivers(config, market.bars))
         said = self._prediction(config, market)
         rules = build_rules(config, market.sessions)
-        record = self._runner.run(rules, Inputs(market.bars, *said))
+        record = self._runner.run(rules, Inputs(market.bars, *said, *market.detail))
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
@@ -292,9 +281,3 @@ def _reads_another(config: Config) -> bool:
 def _finite(value: float | None) -> float | None:
     """As in metrics.json: what is no finite number is None."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def market_key(config: Config) -> str:
-    """Equal for two configs that read the same bars and the same trading hours."""
-    about = config.model_dump(include={"instruments", "feed", "bar_period_seconds"}, mode="json")
-    return key_of(about, config.risk.market_hours)
