@@ -82,12 +82,10 @@ def _identity_fields(identity: Identity) -> dict[str, Any]:
 
 
 def bars(rows: np.ndarray, use: str = "slice", detail: Detail = NO_DETAIL) -> Entry:
-    """BAR: bars of one close. `use` is `slice` (traded on), or why not: `late`, `duplicate`,
-    `revised`, `invalid`, `history`. `finer`, where there are any: the finer bars of each row."""
-    payload: dict[str, Any] = {"use": use, "rows": to_rows(rows)}
-    if len(detail.finer):
-        payload["finer"] = [to_rows(part) for part in detail.parts()]
-    return Entry(RecordType.BAR, payload, int(rows[0]["ts_ns"]))
+    """BAR of one close. `use`: slice (traded on), late, duplicate, revised, invalid, history."""
+    said = {"use": use, "rows": to_rows(rows)}
+    said |= {"finer": [to_rows(part) for part in detail.parts()]} if len(detail.finer) else {}
+    return Entry(RecordType.BAR, said, int(rows[0]["ts_ns"]))
 
 
 @dataclass(frozen=True)
