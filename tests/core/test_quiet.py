@@ -102,6 +102,14 @@ def joined(rows):
             "initial_margin": st.sampled_from([0.3, 0.5]),
             "maintenance_margin": st.sampled_from([0.2, 0.3]),
             "volatility_window": st.sampled_from([2, 20]),
+            "stop_type": st.sampled_from([1, 3]),
+            "stop_value": st.sampled_from([0.3, 3.0]),
+            "target_type": st.just(1),
+            "target_value": st.sampled_from([0.4, 5.0]),
+            "trail_type": st.just(1),
+            "trail_value": st.sampled_from([0.2, 2.0]),
+            "activate_at": st.sampled_from([0.1, 1.0]),
+            "tick_size": st.just(0.01),
         },
     ),
     slices=st.sampled_from([1, 7, 64, 1000]),
@@ -134,6 +142,31 @@ def test_a_stretch_takes_all_that_is_quiet_and_stops_before_what_is_not(held):
         assert taken_quietly(book, rules, inputs, out, 100) == 200
         worth = held * inputs.bars["close"][199]
         assert math.isclose(book.account[0]["gross_exposure"], worth)
+
+
+def test_a_stretch_goes_on_while_exits_rest_out_of_reach():
+    count = 400
+    inputs = market(1, count, 0.001)
+    inputs.bars["ts_ns"] = START + np.arange(1, count + 1) * MINUTE
+    inputs.actions[:] = 1
+    sessions = always_open(START, START + count * MINUTE)
+    exits = {"stop_type": 1, "stop_value": 3.0, "target_type": 1, "target_value": 3.0}
+    trail = {"trail_type": 1, "trail_value": 2.0, "activate_at": 1.0}
+    rules = make_rules(sessions, **exits, **trail)
+    book, out = new_book(rules), new_out(1, count)
+    for index in range(2):
+        on_slice(book, rules, inputs, index, index + 1, out)
+        submit_intents(book, 0)
+    assert book.positions[0]["exits"] == 3
+    stretches, start = 0, 2
+    while start < count:
+        after = taken_quietly(book, rules, inputs, out, start)
+        stretches += after - start
+        if after < count:
+            on_slice(book, rules, inputs, after, after + 1, out)
+            submit_intents(book, 0)
+        start = after + 1
+    assert stretches > 0.8 * count
 
 
 def taken_quietly(book, rules, inputs, out, start=1):

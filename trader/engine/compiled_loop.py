@@ -5,13 +5,14 @@ gate), and stops when a buffer might not hold one more slice, so memory stays bo
 long the history is. A stretch on which nothing can happen is taken without asking for every bar,
 and left before the first bar on which anything could: rows and state are those that `take_slice`
 would leave, bit for bit. Money and limits are still computed by `ledger` and `risk`; skipped are
-questions whose answer is known: no working order, the same session, the same action.
+questions whose answer is known: exits alone rest, and not within reach; the session and the
+action are the same.
 """
 # mypy: allow-untyped-defs
 
 import math
 
-from trader.core import financing, ledger, market, risk, sizing
+from trader.core import financing, ledger, market, risk, sizing, venue
 from trader.core.apply import submit_intents, take_slice
 from trader.core.book import (
     CASHFLOWS,
@@ -104,12 +105,12 @@ def is_financed(broker):
 
 @inlined
 def can_be_quiet(book, rules, inputs):
-    """Whether the state allows a stretch: one symbol, no order, nothing watched but losses."""
+    """Whether the state allows a stretch: one symbol, no order but exits, only losses watched."""
     account, limits, exits = book.account[0], rules.limits[0], rules.exits[0]
     position = book.positions[0]
     return (
         len(book.positions) == 1
-        and position["working_orders"] == 0
+        and position["working_orders"] == position["exits"]
         and position["bars"] > 0
         and account["trading_state"] == TradingState.ACTIVE
         and not (limits["kill_volatility"] < math.inf)
@@ -117,13 +118,20 @@ def can_be_quiet(book, rules, inputs):
         and abs(position["qty"]) <= limits_of(rules, 0)["max_position_size"]
         and account["session_cursor"] < len(rules.sessions)
         and len(inputs.requests) == 0
-        and exits["legs"] == 0
+        and (position["qty"] == 0.0 or position["exits"] >= exits["legs"])
+        and exits["stop_period"] + exits["target_period"] + exits["trail_period"] == 0
         and exits["max_holding_bars"] == 0
         and exits["cooldown_bars"] == 0
         and rules.broker[0]["converts"] == 0
         and book.carry[0]["adjustments"] == len(rules.adjustments)
         and (position["qty"] == 0.0 or not is_financed(rules.broker[0]))
     )
+
+
+@inlined
+def meets_exits(position, bar):
+    """Whether a bar fills an exit that rests, or moves a trailing stop."""
+    return not venue.is_calm(position, bar) or venue.moves_trail(position, bar)
 
 
 @inlined
@@ -158,6 +166,8 @@ def take_quiet(book, rules, inputs, start, out):
         if ts_ns > session["close_ns"] or ts_ns < first_ns:
             break
         if held != 0.0:
+            if position["exits"] > 0 and meets_exits(position, bars[index]):
+                break
             position["mark"] = bars[index]["close"]
             ledger.mark_to_market(account, book.positions)
             if not (
