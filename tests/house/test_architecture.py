@@ -19,6 +19,7 @@ LEVELS = {
     "core": 1,
     "config": 1,
     "moments": 1.2,
+    "finer_bars": 1.2,
     "kept_files": 1.2,
     "tables": 1.3,
     "user_code": 1.5,

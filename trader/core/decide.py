@@ -57,7 +57,7 @@ def decide(book, rules, inputs, index, out):
         qty = within_order_size(rules, symbol, position, qty)
     elif action != TradingAction.HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
-        limit_price = asked[1]
+        limit_price = asked["limit_price"]
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -83,7 +83,7 @@ def decide(book, rules, inputs, index, out):
     parent = 0
     if approved != 0.0:
         parent, opening = placing.place(book, rules, symbol, approved, kind, limit_price)
-        stop, target = asked[2], asked[3]
+        stop, target = asked["stop_loss"], asked["take_profit"]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
             terms = (account["decisions"], opening, stop, target)
             rests = True
@@ -119,11 +119,11 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     Orders of the other side are withdrawn before.
     """
     position = book.positions[symbol]
-    size, limit_price, stop, target, score = asked
+    size, limit_price = asked["size"], asked["limit_price"]
     if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
         return 0.0, Reason.REQUEST_INVALID, 0.0
     if size != size:
-        size = wanted_size(book, rules, symbol, score)
+        size = wanted_size(book, rules, symbol, asked["score"])
     qty, reason = asked_qty(rules, symbol, action, position, size)
     if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
         qty, reason = asked_qty(rules, symbol, action, position, size)
@@ -133,7 +133,8 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     if qty != closing:
         price = placing.entry_price(rules, symbol, position, qty, limit_price)
         sign = 1.0 if qty > 0.0 else -1.0
-        refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
+        terms = (price, asked["stop_loss"], asked["take_profit"])
+        refusal = entry_refusal(book, rules, symbol, sign, terms)
         if refusal != Reason.NONE:
             qty, reason = closing, refusal
     return within_order_size(rules, symbol, position, qty), reason, size

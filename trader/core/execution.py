@@ -8,7 +8,7 @@ only what is known at the close of the bar. Nothing here touches money.
 
 import math
 
-from trader.core.schema import CommissionType, FillRule, SlippageType, TimeInForce
+from trader.core.schema import CommissionType, FillRule, OrderKind, SlippageType, TimeInForce
 from trader.jit import inlined
 from trader.rounding import LAST_PLACES, is_price_within, lots_down, nearest_lot, tick_against
 from trader.session_rows import bar_open_ns
@@ -103,6 +103,14 @@ def is_outside_collar(price, reference, collar):
     if collar == math.inf:
         return False
     return not is_price_within(abs(price - reference), reference, collar)
+
+
+@inlined
+def misses_collar(order, price, limits):
+    """Whether the collar keeps an order from a fill at `price`; a liquidation knows no collar."""
+    if order["kind"] == OrderKind.LIQUIDATION:
+        return False
+    return is_outside_collar(price, order["reference"], limits["price_collar"])
 
 
 @inlined

@@ -6,12 +6,16 @@ model gave a limit price for it.
 
 import math
 
+import numpy as np
+
 from trader.core import orders, sizing
 from trader.core.exposure import count_exposure
-from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
+from trader.core.schema import NS_PER_SECOND, REQUEST, Leg, OrderKind, OrderType
 from trader.jit import inlined
 from trader.rounding import tick_against
 from trader.session_rows import instant_session
+
+NO_REQUEST = np.full(1, np.nan, REQUEST)
 
 
 @inlined
@@ -105,12 +109,8 @@ def dress(order, rules, symbol, position, terms):
 
 @inlined
 def asked_beside(inputs, index):
-    """(size, limit_price, stop_loss, take_profit, score) beside an action; NaN where not."""
-    if len(inputs.requests) == 0:
-        return math.nan, math.nan, math.nan, math.nan, math.nan
-    asked = inputs.requests[index]
-    prices = asked["limit_price"], asked["stop_loss"], asked["take_profit"]
-    return asked["size"], prices[0], prices[1], prices[2], asked["score"]
+    """The REQUEST beside an action; every field of it NaN where none came."""
+    return inputs.requests[index] if len(inputs.requests) > 0 else NO_REQUEST[0]
 
 
 @inlined

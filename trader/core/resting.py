@@ -7,7 +7,7 @@ finer ones is its own only part. All parts share the volume of the bar.
 
 from trader.core import execution, exits, ledger, orders, venue
 from trader.core.book import limits_of
-from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
+from trader.core.schema import FillFlag, Intrabar, OrderType, Reason, TimeInForce
 from trader.jit import inlined, outlined
 from trader.rounding import lots_down
 from trader.session_rows import bar_open_ns, bar_row, session_close_ns
@@ -23,15 +23,20 @@ def has_expired(order, session):
 
 
 @inlined
+def is_immediate(order):
+    """Whether what the first price leaves of an order ends at once."""
+    kind = order["time_in_force"]
+    return kind == TimeInForce.IOC or kind == TimeInForce.FOK
+
+
+@inlined
 def end_of_bar(account, order, out):
     """What the time in force says of an order that a bar has met."""
-    kind = order["time_in_force"]
-    if kind == TimeInForce.IOC or kind == TimeInForce.FOK:
-        orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
-    elif kind == TimeInForce.BARS:
+    if order["time_in_force"] == TimeInForce.BARS:
         order["bars_left"] -= 1
-        if order["bars_left"] <= 0:
-            orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
+    is_over = order["time_in_force"] == TimeInForce.BARS and order["bars_left"] <= 0
+    if is_over or is_immediate(order):
+        orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
 
 
 @outlined
@@ -123,10 +128,7 @@ def meet_part(book, rules, when, market, out):
                 entered += max(abs(position["qty"]) - abs(held), 0.0)
         if is_first and phase == venue.EXITS_AT_OPEN:
             for index in range(count):
-                kind = table[index]["time_in_force"]
-                if (kind == TimeInForce.IOC or kind == TimeInForce.FOK) and not is_auction(
-                    table[index]
-                ):
+                if is_immediate(table[index]) and not is_auction(table[index]):
                     orders.end_order(account, table[index], Reason.TIME_IN_FORCE, out)
     return capacity, entered
 
@@ -199,13 +201,7 @@ def execute(book, rules, order, terms, out):
     is_exit = orders.is_exit(order)
     if order["type"] != OrderType.LIMIT:
         order["triggered"] = 1
-    if (
-        not is_exit
-        and order["kind"] != OrderKind.LIQUIDATION
-        and execution.is_outside_collar(
-            basis[0], order["reference"], rules.limits[0]["price_collar"]
-        )
-    ):
+    if not is_exit and execution.misses_collar(order, basis[0], rules.limits[0]):
         orders.end_order(account, order, Reason.PRICE_COLLAR, out)
         return 0.0
     most = limits_of(rules, symbol)["max_order_size"]

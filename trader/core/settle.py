@@ -8,7 +8,7 @@ import math
 
 from trader.core import execution, exits, ledger, orders, venue
 from trader.core.resting import end_of_bar, has_expired, meet_bar
-from trader.core.schema import Intrabar, OrderKind, Reason, TimeInForce
+from trader.core.schema import Intrabar, Reason, TimeInForce
 from trader.jit import inlined
 from trader.session_rows import instant_session
 
@@ -27,10 +27,9 @@ def settle(book, rules, inputs, index, out):
     table = book.orders[symbol]
     basis = execution.fill_basis(broker, position, bar)
     session = 0
-    if (
-        broker["time_in_force"] == TimeInForce.DAY
-        or rules.entry[0]["time_in_force"] == TimeInForce.DAY
-    ):  # of the instant at which this bar would fill
+    in_force = broker["time_in_force"], rules.entry[0]["time_in_force"]
+    if in_force[0] == TimeInForce.DAY or in_force[1] == TimeInForce.DAY:
+        # of the instant at which this bar would fill
         session = instant_session(rules.sessions, account["session_cursor"], basis[1])
     capacity = math.inf
     if broker["max_fill_participation"] < math.inf:
@@ -57,9 +56,7 @@ def settle(book, rules, inputs, index, out):
         if has_expired(order, session):
             orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
             continue
-        if order["kind"] != OrderKind.LIQUIDATION and execution.is_outside_collar(
-            basis[0], order["reference"], rules.limits[0]["price_collar"]
-        ):
+        if execution.misses_collar(order, basis[0], rules.limits[0]):
             orders.end_order(account, order, Reason.PRICE_COLLAR, out)
             continue
         qty = execution.fill_qty(order, capacity, instrument["lot_size"])

@@ -68,9 +68,8 @@ def requested_qty(action, sizing, position, size, lot_size):
         return 0.0, Reason.NO_VOLATILITY if position["mark"] > 0.0 else Reason.PRICE_NOT_POSITIVE
     sign = 1.0 if action == TradingAction.BUY else -1.0
     short_allowed = sizing["allow_short"] != 0
-    if sizing["mode"] == SizingMode.TARGET and current == (
-        sign * size if sign > 0.0 or short_allowed else 0.0
-    ):
+    wanted = sign * size if sign > 0.0 or short_allowed else 0.0
+    if sizing["mode"] == SizingMode.TARGET and current == wanted:
         if current == 0.0:  # most bars end here: the position is where the action wants it
             return 0.0, Reason.SHORT_NOT_ALLOWED
         return 0.0, Reason.AT_TARGET
@@ -92,9 +91,8 @@ def requested_qty(action, sizing, position, size, lot_size):
         return qty, Reason.NONE
     if sign < 0.0 and not short_allowed and current <= 0.0:
         return 0.0, Reason.SHORT_NOT_ALLOWED
-    if lots_down(size, lot_size) == 0.0 and (
-        current == 0.0 or sizing["mode"] == SizingMode.INCREMENT
-    ):
+    opens = current == 0.0 or sizing["mode"] == SizingMode.INCREMENT
+    if opens and lots_down(size, lot_size) == 0.0:
         return 0.0, Reason.BELOW_LOT_SIZE
     return 0.0, Reason.AT_TARGET
 

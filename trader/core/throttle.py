@@ -66,9 +66,8 @@ def stage_driver(book, rules, symbol, stage):
     if stage == 1:
         return market.spread_bps(position)
     if stage == 2:
-        return market.volatility(
-            book.returns[symbol], position["bars"], limits["volatility_window"]
-        )
+        window = limits["volatility_window"]
+        return market.volatility(book.returns[symbol], position["bars"], window)
     return 0.0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.book import NO_DETAIL, Detail
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.wiring import InMemory, load_bars
 
