@@ -54,7 +54,17 @@ if COMPILED:
 HERE = Path(__file__).parent
 SOURCES = (
     *sorted((HERE / "core").glob("*.py")),
-    *map(HERE.joinpath, ("codes.py", "jit.py", "rounding.py", "session_rows.py")),
+    *map(
+        HERE.joinpath,
+        (
+            "codes.py",
+            "jit.py",
+            "rounding.py",
+            "session_rows.py",
+            "engine/quiet.py",
+            "engine/trial.py",
+        ),
+    ),
 )
 CACHE_FOLDER = writable_folder(f"numba-{source_hash(SOURCES)}") if COMPILED else None
 if CACHE_FOLDER is not None:

@@ -158,7 +158,7 @@ def bench_core(run) -> float:
 
 def core_ns(run, rules) -> float:
     """Nanoseconds a bar, best of five."""
-    from trader.core.book import new_book, new_out
+    from trader.core.book import NO_TRACE, new_book, new_out
     from trader.engine.compiled_loop import run_slices
 
     out = new_out(1, 16_384)
@@ -168,7 +168,7 @@ def core_ns(run, rules) -> float:
         book, start = new_book(rules), 0
         while start < len(inputs.bars):
             out.counts[:] = 0
-            start = run_slices(book, rules, inputs, start, out)
+            start = run_slices(book, rules, inputs, start, out, NO_TRACE)
 
     once()
     return best_of(5, once) / len(inputs.bars) * 1e9
@@ -348,11 +348,11 @@ COMPILE = """
 import time
 from tests.core_kit import flat_bars, make_inputs, make_rules, always_open
 from trader.engine.compiled_loop import run_slices
-from trader.core.book import new_book, new_out
+from trader.core.book import NO_TRACE, new_book, new_out
 bars = flat_bars([100.0, 101.0])
 rules = make_rules(always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])))
 began = time.perf_counter()
-run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4))
+run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4), NO_TRACE)
 print(time.perf_counter() - began)
 """
 

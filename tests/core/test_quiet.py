@@ -1,4 +1,6 @@
-"""A stretch in which nothing happens leaves what slice after slice leaves, bit for bit."""
+"""A stretch in which nothing happens leaves what slice after slice leaves, bit for bit; with a
+trace in place of rows, too.
+"""
 
 import math
 
@@ -10,12 +12,36 @@ from hypothesis import strategies as st
 from tests.core_kit import MINUTE, START, always_open, make_rules
 from tests.tiers import cases
 from trader.core.apply import on_slice, submit_intents
-from trader.core.book import Inputs, new_book, new_out, snapshot
-from trader.core.schema import BAR, OnBreach, Reason
+from trader.core.book import (
+    CASHFLOWS,
+    DECISIONS,
+    EQUITIES,
+    FILLS,
+    NO_TRACE,
+    Inputs,
+    new_book,
+    new_out,
+    snapshot,
+)
+from trader.core.schema import (
+    BAR,
+    CASHFLOW,
+    DECISION,
+    EQUITY,
+    EVENT,
+    FILL,
+    ORDER,
+    THROTTLE,
+    OnBreach,
+    Reason,
+)
 from trader.core.tradingstate import is_bankrupt
-from trader.engine.compiled_loop import run_slices, take_quiet
+from trader.engine.compiled_loop import run_slices
+from trader.engine.digest import RunDigest
+from trader.engine.quiet import take_quiet
+from trader.engine.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
 
-RINGS = ("volumes", "returns")
+KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
 
 
 def market(seed: int, count: int, step: float) -> Inputs:
@@ -44,7 +70,7 @@ def by_stretches(rules, inputs, slices):
     out = new_out(1, slices)
     while start < len(inputs.bars):
         out.counts[:] = 0
-        after = run_slices(book, rules, inputs, start, out)
+        after = run_slices(book, rules, inputs, start, out, NO_TRACE)
         assert after > start
         start = after
         rows.append(taken(out))
@@ -63,6 +89,30 @@ def by_slices(rules, inputs):
         if is_bankrupt(book.account[0]):
             break
     return book, joined(rows)
+
+
+def by_trace(rules, inputs, requests):
+    """What a trial leaves, its requests taken away `requests` at a time."""
+    book, out = new_book(rules), new_out(1, 40)
+    trace = new_trace(len(inputs.bars), requests)
+    closes, spreads = seen_of(inputs.bars)
+    trace = trace._replace(closes=closes, spreads=spreads)
+    asked, fills, flows, start = [], [], [], 0
+    while start < len(inputs.bars):
+        after = run_slices(book, rules, inputs, start, out, trace)
+        assert after > start
+        start = after
+        asked.append(trace.requests[: trace.counts[REQUESTED]].copy())
+        fills.append(out.fills[: out.counts[FILLS]].copy())
+        flows.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
+        out.counts[:] = 0
+        trace.counts[REQUESTED] = 0
+    outcomes = trace.outcomes[: trace.counts[TRACED]]
+    equity = trace.equity[: trace.counts[VALUED]]
+    digest = RunDigest(is_threaded=False)
+    digest.add_requests(np.concatenate(asked))
+    digest.add_trace(outcomes, np.concatenate(fills), equity)
+    return book, digest.hexdigest(), np.concatenate(flows).tobytes(), equity
 
 
 def taken(out):
@@ -93,7 +143,7 @@ def joined(rows):
             "max_executions_without_review": st.sampled_from([3.0, 20.0]),
             "max_fill_participation": st.sampled_from([0.01, 0.2]),
             "max_volume_participation": st.sampled_from([0.05]),
-            "kill_volatility": st.sampled_from([0.01, 0.5]),
+            "kill_volatility": st.sampled_from([0.002, 0.01, 0.5]),
             "time_in_force": st.sampled_from([0, 1, 2]),
             "commission_value": st.just(2.0),
             "cash": st.sampled_from([1_000.0, 100_000.0]),
@@ -102,14 +152,6 @@ def joined(rows):
             "initial_margin": st.sampled_from([0.3, 0.5]),
             "maintenance_margin": st.sampled_from([0.2, 0.3]),
             "volatility_window": st.sampled_from([2, 20]),
-            "stop_type": st.sampled_from([1, 3]),
-            "stop_value": st.sampled_from([0.3, 3.0]),
-            "target_type": st.just(1),
-            "target_value": st.sampled_from([0.4, 5.0]),
-            "trail_type": st.just(1),
-            "trail_value": st.sampled_from([0.2, 2.0]),
-            "activate_at": st.sampled_from([0.1, 1.0]),
-            "tick_size": st.just(0.01),
         },
     ),
     slices=st.sampled_from([1, 7, 64, 1000]),
@@ -122,6 +164,13 @@ def test_stretches_leave_what_slices_leave(seed, step, rules, slices):
     slow, slow_rows = by_slices(made, inputs)
     assert fast_rows == slow_rows
     assert snapshot(fast) == snapshot(slow)
+    lean, digest, flows, equity = by_trace(made, inputs, min(slices, 50))
+    rows = [np.frombuffer(rows, kind) for rows, kind in zip(slow_rows, KINDS, strict=True)]
+    plain = RunDigest(is_threaded=False)
+    plain.add(rows[DECISIONS], rows[FILLS], rows[EQUITIES])
+    assert snapshot(lean) == snapshot(slow)
+    assert (digest, flows) == (plain.hexdigest(), slow_rows[CASHFLOWS])
+    assert equity.tobytes() == rows[EQUITIES]["equity"].tobytes()
 
 
 @pytest.mark.parametrize("held", [0.0, 10.0])
@@ -144,31 +193,6 @@ def test_a_stretch_takes_all_that_is_quiet_and_stops_before_what_is_not(held):
         assert math.isclose(book.account[0]["gross_exposure"], worth)
 
 
-def test_a_stretch_goes_on_while_exits_rest_out_of_reach():
-    count = 400
-    inputs = market(1, count, 0.001)
-    inputs.bars["ts_ns"] = START + np.arange(1, count + 1) * MINUTE
-    inputs.actions[:] = 1
-    sessions = always_open(START, START + count * MINUTE)
-    exits = {"stop_type": 1, "stop_value": 3.0, "target_type": 1, "target_value": 3.0}
-    trail = {"trail_type": 1, "trail_value": 2.0, "activate_at": 1.0}
-    rules = make_rules(sessions, **exits, **trail)
-    book, out = new_book(rules), new_out(1, count)
-    for index in range(2):
-        on_slice(book, rules, inputs, index, index + 1, out)
-        submit_intents(book, 0)
-    assert book.positions[0]["exits"] == 3
-    stretches, start = 0, 2
-    while start < count:
-        after = taken_quietly(book, rules, inputs, out, start)
-        stretches += after - start
-        if after < count:
-            on_slice(book, rules, inputs, after, after + 1, out)
-            submit_intents(book, 0)
-        start = after + 1
-    assert stretches > 0.8 * count
-
-
 def taken_quietly(book, rules, inputs, out, start=1):
     """`take_quiet` alone; compiled code calls it inside of `run_slices`."""
-    return take_quiet(book, rules, inputs, start, out)
+    return take_quiet(book, rules, inputs, start, out, NO_TRACE)
