@@ -11,8 +11,9 @@ import numpy as np
 from trader.core.book import Inputs, Rules
 from trader.engine.batch import RowKeeper
 from trader.engine.sliceengine import SliceEngine
-from trader.models.model import Model, Prediction, no_requests, predict_rows
+from trader.models.model import Model, predict_rows
 from trader.models.model_rows import with_positions
+from trader.models.prediction import Prediction, no_requests
 
 
 def answers_in_turn(

@@ -32,8 +32,9 @@ from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
 from trader.journal.store import read_records
-from trader.models.model import Model, Prediction, no_requests, predict_actions
+from trader.models.model import Model, predict_actions
 from trader.models.model_rows import shape_of_model
+from trader.models.prediction import Prediction, no_requests
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 # reasons that come out of the batch path itself

@@ -4,30 +4,33 @@ Law: nothing of the file is parsed here. The process loads it, answers from memo
 and ends with this object; whatever kills it is a `ModelError` and not a crash of the run.
 """
 
+import contextlib
 import functools
 import logging
 import os
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ModelError
-from trader.models.actions import AnswerError
+from trader.models.actions import AnswerError, nonsense_in
 from trader.models.child import Setup, Status
 from trader.models.decisions import ModelActions
 from trader.models.memory import half_the_memory
 from trader.models.model import CHUNK_ROWS, load_model
 from trader.models.model_rows import shape_of
-from trader.models.process import MOST_ROWS, Answer, ChildGone, ModelProcess, TooLate
+from trader.models.process import MOST_ROWS, ChildGone, ModelProcess, TooLate
 from trader.models.shared_rows import SharedRows
 
 LOAD_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 86_400.0
+OTHER_ROWS = "an answer of other rows"
+ASKED_AT_ONCE = 2  # questions: the next is written down while one is answered
 SUICIDE_S = 3_600.0  # a child whose parent was killed in the middle of a question
 _log = logging.getLogger(__name__)
 
@@ -36,14 +39,16 @@ class StartedProcess:
     """A process that imports what a model needs while its run still reads data."""
 
     def __init__(self, needs: Sequence[str]) -> None:
-        self.shared = SharedRows()
-        self.process = ModelProcess(preload=needs, inherited=(self.shared.descriptor,))
+        self.shared = tuple(SharedRows() for _ in range(ASKED_AT_ONCE))
+        descriptors = tuple(one.descriptor for one in self.shared)
+        self.process = ModelProcess(preload=needs, inherited=descriptors)
         self.close = weakref.finalize(self, _ended, self.process, self.shared)
 
 
-def _ended(process: ModelProcess, shared: SharedRows) -> None:
+def _ended(process: ModelProcess, shared: Sequence[SharedRows]) -> None:
     process.kill()
-    shared.close()
+    for one in shared:
+        one.close()
 
 
 class ChildModel:
@@ -69,7 +74,7 @@ class ChildModel:
             os.getcwd(),
             half_the_memory(),
             SUICIDE_S,
-            started.shared.descriptor,
+            tuple(one.descriptor for one in started.shared),
         )
         process = started.process
         try:
@@ -91,24 +96,48 @@ class ChildModel:
 
     def predict(self, bars: np.ndarray, features: np.ndarray) -> ModelActions:
         """See `Model`."""
+        return self.begin(bars, features)()
+
+    def begin(self, bars: np.ndarray, features: np.ndarray) -> Callable[[], ModelActions]:
+        """`predict` in two steps: ask now, and wait for the answer by calling what this returns.
+
+        At most `ASKED_AT_ONCE` questions may be open; they are answered in order.
+        """
         self._number += 1
-        where = self._started.shared.put(np.asarray(features, np.float64))
-        process = self._started.process
-        deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-        try:
-            answer = process.ask_shared(self._number, where, deadline_s)
-        except (ChildGone, TooLate) as error:
-            raise ModelError(f"the model failed: {error}") from None
-        return _judged(answer, len(features))
+        number, shared = self._number, self._started.shared
+        file = number % len(shared)
+        where = shared[file].put(np.asarray(features, np.float64), file)
+        with _gone_is_an_error():
+            self._started.process.send(number, where, time.monotonic() + ANSWER_TIMEOUT_S)
+
+        def answer() -> ModelActions:
+            with _gone_is_an_error():
+                deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+                found = self._started.process.answer_to(number, deadline_s)
+            if found.status == Status.SHARED and found.rows == len(features):
+                return _sound(shared[file].answer(where))
+            if found.status == Status.NONSENSE:
+                raise AnswerError(found.text, found.row)
+            raise ModelError(found.text if found.status == Status.FAILED else OTHER_ROWS)
+
+        return answer
 
     def close(self) -> None:
         """End the process. May be called again."""
         self._started.close()
 
 
-def _judged(answer: Answer, rows: int) -> ModelActions:
-    if answer.status == Status.SCORED and answer.rows == rows:
-        return answer.decided
-    if answer.status == Status.NONSENSE:
-        raise AnswerError(answer.text, answer.row)
-    raise ModelError(answer.text if answer.status == Status.FAILED else "an answer of other rows")
+@contextlib.contextmanager
+def _gone_is_an_error() -> Iterator[None]:
+    try:
+        yield
+    except (ChildGone, TooLate) as error:
+        raise ModelError(f"the model failed: {error}") from None
+
+
+def _sound(said: ModelActions) -> ModelActions:
+    """An answer that the process wrote into our memory, if it is one."""
+    fault = nonsense_in(said.actions, said.reasons)
+    if fault is not None:
+        raise ModelError(f"the model failed: {fault}")
+    return said

@@ -34,7 +34,7 @@ from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
 from trader.models.model_card import needs_classes, read_card
 from trader.models.pinned import read_pinned
-from trader.models.predictor import Predictor
+from trader.models.predictor import Predictor, ProvedPredictor
 from trader.user_code.targets import what_failed
 
 MIN_ROWS = 4
@@ -164,6 +164,8 @@ class PredictorModel:
         """The first real rows, alone and together: `ModelError` where the answers differ."""
         rows = len(features)
         sample = features[:: max(1, rows // PROVED_ROWS)][:PROVED_ROWS]
+        if isinstance(self._predictor, ProvedPredictor):
+            self._predictor.prove(at_least_four(sample))
         together = self._decided(sample, 0)
         numbers = together.scores
         if len(sample) >= MIN_ROWS and (together.reasons == Reason.MODEL_INVALID).all():

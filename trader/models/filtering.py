@@ -16,8 +16,9 @@ from trader.config.schema import Config
 from trader.core.schema import Reason, TradingAction
 from trader.models.actions import AnswerError
 from trader.models.decisions import ModelActions
-from trader.models.model import CHUNK_ROWS, Model, Rich, load_model, no_requests, open_model
+from trader.models.model import CHUNK_ROWS, Model, load_model, open_model
 from trader.models.model_rows import shape_of
+from trader.models.prediction import Rich, no_requests
 
 if TYPE_CHECKING:
     from trader.config.sections.model import Filter

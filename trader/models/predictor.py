@@ -7,7 +7,7 @@ among a million where it is asked for at least four at a time.
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -39,6 +39,15 @@ class Predictor(Protocol):
 
         Raises whatever the library raises.
         """
+        ...
+
+
+@runtime_checkable
+class ProvedPredictor(Predictor, Protocol):
+    """A predictor that may choose the faster of two ways, once it has seen real rows."""
+
+    def prove(self, features: np.ndarray) -> None:
+        """Look at float64 features (n, k), n ≥ 4, before anything is asked."""
         ...
 
 

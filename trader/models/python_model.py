@@ -20,8 +20,8 @@ from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, to_actions
 from trader.models.answer_rules import answer_rules
 from trader.models.decisions import ModelActions
-from trader.models.model import Rich, no_requests
 from trader.models.model_rows import shape_of_model
+from trader.models.prediction import Rich, no_requests
 from trader.models.slice_frames import by_symbol, slice_frames
 from trader.user_code.targets import load_target, what_failed
 

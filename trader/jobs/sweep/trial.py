@@ -30,7 +30,8 @@ from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.models.model import CHUNK_ROWS, Prediction, predict_actions
+from trader.models.model import CHUNK_ROWS, predict_actions
+from trader.models.prediction import Prediction
 from trader.report.curve import deepest_fall, session_ends
 from trader.report.metrics import profit_of
 from trader.report.overfitting import blocks_for, moments
