@@ -22,7 +22,7 @@ from trader.features.feature_set import FeatureSet
 from trader.hours.long_periods import long_ends
 from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
-from trader.models.model_rows import history_rows, shape_of, shape_of_model
+from trader.models.model_rows import HistoryRows, shape_of, shape_of_model
 from trader.moments import iso_utc
 from trader.wiring import (
     Progress,
@@ -153,12 +153,11 @@ class _Pipeline:
         begin = (cut - 1) // chunk * chunk if self._is_file and cut else 0
         actions, scores = np.zeros(rows - begin), np.full(rows - begin, np.nan)
         shape = shape_of_model(model)
-        stop = begin
+        asked, stop = HistoryRows(shape, bars, matrix), begin
         while stop < rows and not shape.needs_position:
             start, stop = stop, chunk_end(bars, stop + chunk, shape)
             part = slice(start, stop)
-            asked = history_rows(shape, bars, matrix, np.arange(start, stop))
-            said = predict_rows(model, bars[part], asked, start)
+            said = predict_rows(model, bars[part], asked.rows(part), start)
             place = slice(part.start - begin, part.stop - begin)
             actions[place] = said.actions
             if len(said.requests):

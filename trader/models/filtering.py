@@ -90,7 +90,7 @@ class FilteredModel:
     def _judge(self, said: Rich, asked: np.ndarray, bars: np.ndarray, features: np.ndarray) -> None:
         """Make HOLD, or smaller, what the filter does not want, among the rows `asked`."""
         width = len(self._second.feature_names)
-        first = (self._window - 1) * width  # the newest bar of a window; all but what is held
+        first = (self._window - 1) * len(self.feature_names)  # the newest bar of a window
         own = np.ascontiguousarray(features[asked, first : first + width])
         about = bars[asked] if len(bars) else bars
         try:

@@ -19,7 +19,7 @@ from trader.models.decisions import ModelActions
 from trader.models.model_rows import (
     MOST_VALUES,
     PLAIN,
-    HistoryWindows,
+    HistoryRows,
     RowShape,
     shape_of,
     shape_of_model,
@@ -88,6 +88,7 @@ def finished(
 
     `in_child`: a filter in a file gets a process of its own.
     """
+    model = with_shape(model, shape_of(config))
     if getattr(config.model, "filter", None) is not None:
         from trader.models.filtering import with_filter
 
@@ -145,11 +146,12 @@ def open_model(
 def predict_actions(
     model: Model,
     bars: np.ndarray,
-    features: np.ndarray,
+    features: np.ndarray | HistoryRows,
     chunk_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Prediction:
-    """What the model says of a whole history.
+    """What the model says of a whole history, of which `features` are those of each bar, or the
+    rows to ask it.
 
     `progress` is called with the number of rows done after each chunk. What the model prints
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
@@ -164,11 +166,9 @@ def predict_actions(
         )
     if chunk_rows is None:  # a model in a file has its own, from the config
         chunk_rows = int(getattr(model, "chunk_rows", CHUNK_ROWS))
-    windows = None
+    asked = HistoryRows(shape, bars, features) if isinstance(features, np.ndarray) else features
     if shape.window > 1:
-        windows = HistoryWindows(bars, features, shape.window)
-        most = MOST_VALUES // (shape.window * features.shape[1])
-        chunk_rows = max(min(chunk_rows, most), 1)
+        chunk_rows = max(min(chunk_rows, MOST_VALUES // asked.width), 1)
     answers = Answers(model, bars)
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
@@ -176,7 +176,7 @@ def predict_actions(
         while stop < rows:
             start, stop = stop, chunk_end(bars, stop + chunk_rows, shape)
             chunk = slice(start, stop)
-            answers.ask(chunk, features[chunk] if windows is None else windows.rows(chunk))
+            answers.ask(chunk, asked.rows(chunk))
             if progress is not None:
                 progress(chunk.stop)
         answers.finish()

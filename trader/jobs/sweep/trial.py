@@ -7,11 +7,10 @@ is its result, not the end of the sweep.
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -20,17 +19,20 @@ from trader.config.load import LoadedConfig, checked_tree
 from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
-from trader.core.book import Inputs
+from trader.core.book import Inputs, Rules
 from trader.core.schema import CashflowKind
+from trader.engine.in_turn import answers_in_turn
 from trader.errors import ConfigError, TraderError
 from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
+from trader.jobs.sweep.recent import Recent
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.models.model import CHUNK_ROWS, predict_actions
+from trader.models.model import CHUNK_ROWS, Model, predict_actions
+from trader.models.model_rows import HistoryRows, shape_of
 from trader.models.prediction import Prediction
 from trader.report.curve import deepest_fall, session_ends
 from trader.report.metrics import profit_of
@@ -50,7 +52,6 @@ from trader.wiring import (
     search_paths,
 )
 
-Made = TypeVar("Made")
 COLUMNS_KEPT = 64  # maps of feature columns a worker holds open
 WARM_ROWS = 64
 BARS_DEPEND_ON = ("feed", "instruments", "bar_period_seconds", "risk.market_hours")
@@ -82,25 +83,6 @@ class Outcome:
     sums: list[list[float]] = field(default_factory=list)  # moments by stretch of time
     fold_sums: list[list[float]] = field(default_factory=list)  # and by fold
     span: tuple[float, float] = (0.0, 0.0)  # monotonic seconds: when it began and ended
-
-
-class Recent:
-    """The last few things made, by key."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, Any] = OrderedDict()
-
-    def get(self, key: str, make: Callable[[], Made]) -> Made:
-        """What was made for `key`, or is made now."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        else:
-            self._kept[key] = make()
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        made: Made = self._kept[key]
-        return made
 
 
 @dataclass(frozen=True)
@@ -189,8 +171,11 @@ class Workshop:
         market = self.market(config)
         drivers = config.throttle.model_dump_json() + config.broker.model_dump_json()
         self._checked.get(market.key + drivers, lambda: check_drivers(config, market.bars))
-        said = self._prediction(config, market)
         rules = build_rules(config, market.sessions)
+        if shape_of(config).needs_position:  # what it says depends on every key
+            said = self._said_in_turn(config, market, rules)
+        else:
+            said = self._prediction(config, market)
         record = self._runner.run(rules, Inputs(market.bars, *said))
         return self._numbers(config, market, record)
 
@@ -199,15 +184,25 @@ class Workshop:
         key = key_of(market.key, list(about["features"].items()), about)
 
         def ask() -> Prediction:
-            matrix = self._matrix(config, market)
-            names = self._names(config, market)
             rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
-            adjustments = load_adjustments(config, market.sessions)
-            seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
-            model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
+            model, seen, matrix = self._asked(config, market)
             return predict_actions(model, seen, matrix, rows)
 
         return self._said.get(key, ask)
+
+    def _said_in_turn(self, config: Config, market: Market, rules: Rules) -> Prediction:
+        """What a model says that is told its position, bar by bar."""
+        model, _, matrix = self._asked(config, market)
+        rows = HistoryRows(shape_of(config), market.bars, matrix)
+        return answers_in_turn(rules, model, market.bars, rows)
+
+    def _asked(self, config: Config, market: Market) -> tuple[Model, np.ndarray, np.ndarray]:
+        """The model, the bars as features see them, and the features."""
+        matrix, names = self._matrix(config, market), self._names(config, market)
+        adjustments = load_adjustments(config, market.sessions)
+        seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
+        model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
+        return model, seen, matrix
 
     def _names(self, config: Config, market: Market) -> tuple[str, ...]:
         """Columns of the features; each definition is checked when it is first seen."""
