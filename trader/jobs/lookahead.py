@@ -19,6 +19,7 @@ from trader.config.schema import Config
 from trader.config.sections.model import FileModel
 from trader.core.schema import TradingAction
 from trader.features.feature_set import FeatureSet
+from trader.features.python_feature import FutureUsed
 from trader.hours.long_periods import long_ends
 from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
@@ -114,7 +115,12 @@ def lookahead(
         if progress is not None:
             progress("lookahead", done + 1, len(places))
     if not found:
-        features.prove(bars)  # a window that is too short: `FeatureError`
+        try:
+            features.prove(bars)  # a window that is too short: `FeatureError`
+        except FutureUsed as error:  # at a bar that no cut was at
+            column, symbol, time, whole_value, prefix_value = error.seen
+            values = _value(column, whole_value), _value(column, prefix_value)
+            found[column] = Leak(column, symbol, time, *values, time)
     notes = []
     if config.model.type == "signals":
         notes.append(

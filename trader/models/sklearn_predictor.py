@@ -89,12 +89,12 @@ class SklearnPredictor:
             return
         asked = np.asfortranarray(features)
         ask = _question(without_names(self._model), self._rules, self._labels, self._path)[0]
-        with_names = self._limited(self._ask, self._frame(asked))
         try:
+            with_names = self._limited(self._ask, self._frame(asked))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 plain = self._limited(ask, asked)
-        except Exception:  # then names do matter
+        except Exception:  # names do matter, or the rows are such that no way answers
             return
         if with_names.dtype == plain.dtype and with_names.tobytes() == plain.tobytes():
             self._of_arrays = ask
