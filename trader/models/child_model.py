@@ -65,6 +65,7 @@ class ChildModel:
         self.feature_names = (*feature_names, *shape_of(config).extra)
         self.symbols = tuple(symbols)
         self.chunk_rows = min(getattr(config.model, "chunk_rows", CHUNK_ROWS), MOST_ROWS)
+        self._path = getattr(config.model, "path", "")
         self._started = started
         self._number = 0
         load = functools.partial(load_model, config, feature_names, symbols, search_paths)
@@ -82,12 +83,11 @@ class ChildModel:
             process.wait_ready(time.monotonic() + LOAD_TIMEOUT_S)
         except TooLate:
             self.close()
-            path = getattr(config.model, "path", "")
-            text = f"model.path {path}: is not loaded after {LOAD_TIMEOUT_S:g} s"
+            text = f"model.path {self._path}: is not loaded after {LOAD_TIMEOUT_S:g} s"
             raise ModelError(text) from None
         except ChildGone as error:
             self.close()
-            raise error.as_error(getattr(config.model, "path", "")) from None
+            raise error.as_error(self._path) from None
         for notice in process.notices:
             _log.warning("%s", notice)
 
@@ -107,11 +107,11 @@ class ChildModel:
         number, shared = self._number, self._started.shared
         file = number % len(shared)
         where = shared[file].put(np.asarray(features, np.float64), file)
-        with _gone_is_an_error():
+        with self._gone_is_an_error():
             self._started.process.send(number, where, time.monotonic() + ANSWER_TIMEOUT_S)
 
         def answer() -> ModelActions:
-            with _gone_is_an_error():
+            with self._gone_is_an_error():
                 deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
                 found = self._started.process.answer_to(number, deadline_s)
             if found.status == Status.SHARED and found.rows == len(features):
@@ -122,17 +122,22 @@ class ChildModel:
 
         return answer
 
+    @contextlib.contextmanager
+    def _gone_is_an_error(self) -> Iterator[None]:
+        try:
+            yield
+        except TooLate:
+            text = f"model.path {self._path}: no answer within {ANSWER_TIMEOUT_S:g} s"
+            raise ModelError(text) from None
+        except ChildGone as error:
+            raise ModelError(
+                f"model.path {self._path}: the model failed while it was asked: {error}; the file "
+                "is damaged, or needs more memory than a model may take"
+            ) from None
+
     def close(self) -> None:
         """End the process. May be called again."""
         self._started.close()
-
-
-@contextlib.contextmanager
-def _gone_is_an_error() -> Iterator[None]:
-    try:
-        yield
-    except (ChildGone, TooLate) as error:
-        raise ModelError(f"the model failed: {error}") from None
 
 
 def _sound(said: ModelActions) -> ModelActions:
