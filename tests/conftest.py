@@ -9,13 +9,12 @@ it fails.
 
 import os
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.harness.compile import compile_all
 from tests.tiers import TIER, cases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,17 +47,7 @@ def pytest_sessionstart(session):
     is_worker = hasattr(session.config, "workerinput")
     if is_worker or QUICK or not getattr(session.config.option, "numprocesses", 0):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        environ = {**os.environ, "TRADER_HOME": folder}
-        for engine in ("batch", "loop"):
-            words = ["backtest", "-c", "configs/demo.yaml", "--engine", engine, "--out", folder]
-            subprocess.run(
-                [sys.executable, "-m", "trader", *words],
-                cwd=ROOT,
-                env=environ,
-                capture_output=True,
-                check=False,
-            )
+    compile_all()
 
 
 @pytest.fixture(autouse=True)

@@ -96,9 +96,10 @@ class PaperRun:
         self.journal.append([build.bars(bars), build.actions(bars[0]["ts_ns"], answer)])
         first = int(self.book.account[0]["decisions"])
         self.out.counts[:] = 0
-        on_slice(
-            self.book, self.rules, Inputs(bars, actions, reasons, requests), 0, len(bars), self.out
-        )
+        given = (bars, actions, reasons, requests)
+        # as the engine does: a read-only array, or a column, would compile the core once more
+        inputs = Inputs(*(np.require(array, requirements="CW") for array in given))
+        on_slice(self.book, self.rules, inputs, 0, len(bars), self.out)
         intents = self._intents()
         self.journal.append([*self._happened(), self._outcome(first), *intents])
         self.journal.append([e for intent in intents for e in self._send(intent)], durable=False)

@@ -166,5 +166,13 @@ PLANTS: dict[str, Callable[[], None]] = {
     )
 }
 
-# Seeds before which a bug is known to go unnoticed: a search from there takes less time.
-UNNOTICED_BEFORE = {"half_outputs": 35, "cancel_unrecorded": 60, "gate_bypassed": 270}
+# Where the search begins: seeds that show the bug today; where one no longer does, it goes on.
+SHOWN_BY = {
+    "late_intent": 4,
+    "half_outputs": 39,
+    "outputs_unfinished": 1,
+    "cancel_unrecorded": 91,
+    "cancel_forgotten": 8,
+    "kill_forgotten": 12,
+    "gate_bypassed": 327,
+}

@@ -1,4 +1,4 @@
-"""An installed package adds a type of model and of feed through its entry points."""
+"""An installed package adds types of model, feature and feed through its entry points."""
 
 import json
 import os
@@ -12,9 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.process
 
 MODULE = """
+import math
+import time
 import numpy as np
 from typing import Literal
 from pydantic import BaseModel, ConfigDict
+from trader.feeds.source import Abilities, Finality, InstrumentFacts, RawBar
 
 
 class EveryNth(BaseModel):
@@ -43,6 +46,55 @@ def make(config, names, symbols, search_paths):
     return Model(config.model, names, symbols)
 
 
+class Stride(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    period: int = 1
+
+
+class StrideFeature:
+    def __init__(self, period):
+        self.closes, self.period = [], period
+
+    def update(self, bar):
+        self.closes.append(bar.close)
+        return bar.close - self.closes[-1 - self.period] if len(self.closes) > self.period else None
+
+
+class WaveOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    height: float = 1.0
+
+
+class WaveSource:
+    # a market whose prices are a wave; it streams nothing
+
+    name, tap, can = "wave", None, Abilities(Finality.POLL)
+
+    def __init__(self, terms):
+        self.terms, self.height = terms, terms.options.get("height", 1.0)
+
+    async def open(self):
+        pass
+
+    async def facts(self, is_fresh=False):
+        return [InstrumentFacts(symbol) for symbol in self.terms.symbols]
+
+    async def venue_ns(self):
+        return time.time_ns()
+
+    async def history(self, symbol, start_ns, end_ns):
+        step = self.terms.period_ns
+        opens = range(-(-start_ns // step) * step, end_ns, step)
+        prices = [(at, 100 + self.height * math.sin(at // step / 20)) for at in opens]
+        return [RawBar(at, price, price, price, price, 5000.0) for at, price in prices]
+
+    async def close(self):
+        pass
+
+
+FEATURE = (Stride, lambda section: StrideFeature(section.period))
+NO_UPDATE = (Stride, lambda section: section)
+FEED = (WaveOptions, WaveSource)
 MODEL = (EveryNth, make)
 BROKEN = ("no section", make)
 HALF = (EveryNth, make_half)
@@ -55,6 +107,11 @@ half = trader_plug_in:HALF
 
 [trader.feeds]
 broken_feed = trader_plug_in:BROKEN
+wave = trader_plug_in:FEED
+
+[trader.features]
+stride = trader_plug_in:FEATURE
+no_update = trader_plug_in:NO_UPDATE
 """
 
 
@@ -92,14 +149,42 @@ def test_its_model_trades_in_a_backtest(plug_in: Path, tmp_path: Path):
     assert "Traceback" not in wrong.stderr
 
 
+def test_its_feature_is_one_like_any_other(plug_in: Path, tmp_path: Path):
+    words = ["backtest", "-c", "configs/demo.yaml", "--json", "--out", str(tmp_path / "runs")]
+    rule = ["--set", "model.buy=step > 0", "--set", "model.sell=step < 0"]
+    done = trader(plug_in, *words, *rule, "--set", "features.step={type: stride, period: 3}")
+    assert done.returncode == 0, done.stderr
+    own = trader(plug_in, *words, *rule, "--set", "features.step={type: MOM, timeperiod: 3}")
+    assert json.loads(done.stdout)["digest"] == json.loads(own.stdout)["digest"]
+    manifest = Path(json.loads(done.stdout)["run_dir"]) / "manifest.json"
+    assert json.loads(manifest.read_text())["versions"]["trader-plug-in"] == "1.0"
+
+
+def test_its_market_is_downloaded_and_traded(plug_in: Path, tmp_path: Path):
+    config = [str(ROOT / "configs/demo.yaml"), "--set", "risk.market_hours=24x7"]
+    feed = ["--set", "feed={type: wave, path: none, options: {height: 3}}"]
+    span = ["--from", "2025-03-03", "--to", "2025-03-04", "--out", str(tmp_path / "history")]
+    done = trader(plug_in, "data", "download", "-c", *config, *feed, *span, "--json")
+    assert done.returncode == 0, done.stderr
+    layer = json.loads(done.stdout)["config"]
+    words = ["--set", "throttle.max_spread_bps=none", "--set", "broker.slippage.type=bps"]
+    run = trader(plug_in, "backtest", "-c", *config, "-c", layer, *words, "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["bars"] == 1440
+    assert json.loads(run.stdout)["fills"] > 10
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
         (["model={type: broken}"], "is no pair of section and factory"),
         (["model={type: half, n: 3}"], "every_nth"),
         (["feed.type=broken_feed", "feed.path=none"], "is no pair of section and factory"),
+        (["features.x={type: stride, perod: 3}"], "features.x.perod: stride takes period"),
+        (["features.x={type: stride, period: a}"], "features.x.period"),
+        (["features.x={type: no_update}"], "no method update(bar)"),
     ],
-    ids=["model", "half a model", "feed"],
+    ids=["model", "half a model", "feed", "key", "value", "half a feature"],
 )
 def test_what_a_package_gets_wrong_is_told(plug_in: Path, overrides: list[str], told: str):
     words = [word for override in overrides for word in ("--set", override)]

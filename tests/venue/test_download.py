@@ -91,6 +91,9 @@ def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(t
     summary = json.loads(run.stdout)
     assert summary["bars"] == 6000
     assert summary["orders"] > 0  # 0.5 of a lot of 1 would be none: the steps came along
+    small = trader("backtest", "-c", config.name, "-c", told["config"], "--json",
+                   "--set", "position_sizing.base_size=0.04", cwd=tmp_path)  # fmt: skip
+    assert json.loads(small.stdout)["orders"] == 0  # of 5 USDT or more, as Binance says
 
 
 def test_a_feed_that_is_no_market_has_nothing_to_download(tmp_path):

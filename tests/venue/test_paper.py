@@ -126,7 +126,9 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
                 assert action["action"] == 0
     start = next(iter(read_records(journal, types=("RUN_START",))))
     assert start.data["facts"]["BTC/USDT"]["lot_size"] == "0.0001"
-    assert start.data["rules"]["instruments"]["rows"][0][1] == 0.0001
+    steps = start.data["rules"]["instruments"]
+    step = dict(zip(steps["fields"], steps["rows"][0], strict=True))
+    assert (step["lot_size"], step["min_notional"]) == (0.0001, 5.0)
     trader("audit", "verify", journal.parent.name, cwd=tmp_path)
     trader("replay", journal.parent.name, cwd=tmp_path)
     held = trader("parity", journal.parent.name, "--history", "data/binance", "--json",

@@ -10,6 +10,7 @@ from trader.core import (
     execution,
     exits,
     financing,
+    leastnotional,
     orders,
     placing,
     risk,
@@ -72,6 +73,7 @@ def decide(book, rules, inputs, index, out):
     asked = placing.asked_beside(inputs, index)
     qty = size = 0.0
     kind = KIND_ENTRY
+    limit_price = math.nan
     if position["margin_call"] != 0:
         position["margin_call"] = 0
         qty, kind = flattening_qty(position), KIND_LIQUIDATION
@@ -82,6 +84,7 @@ def decide(book, rules, inputs, index, out):
         qty = within_order_size(rules, symbol, position, qty)
     elif action != HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
+        limit_price = asked[1]
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -100,11 +103,12 @@ def decide(book, rules, inputs, index, out):
     rests = position["qty"] != 0.0 and is_naked(account, position, rules.exits[0])
     if qty != 0.0:
         request(book, rules, symbol, decision, kind, out)
+        if kind != KIND_LIQUIDATION:
+            leastnotional.deny_below(rules, symbol, position, decision, limit_price)
     approved = decision["approved_qty"]
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
     if approved != 0.0:
-        limit_price = asked[1] if kind == KIND_ENTRY else math.nan
         parent, opening = placing.place(book, rules, symbol, approved, kind, limit_price)
         stop, target = asked[2], asked[3]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:

@@ -35,11 +35,9 @@ def place(book, rules, symbol, approved, kind, limit_price):
     opening = approved - closing
     decision = account["decisions"]
     is_limit = limit_price == limit_price
-    entry_type = LIMIT if is_limit else rules.entry[0]["type"]
-    if rules.entry[0]["type"] == STOP_LIMIT:
-        entry_type = STOP_LIMIT
+    entry_type = type_of_entry(rules, limit_price)
     main = approved
-    if closing != 0.0 and opening != 0.0 and entry_type != MARKET:
+    if is_split(closing, opening, entry_type):
         enter(book, rules, symbol, (closing, closing, decision, kind), LEG_CLOSING)
         main = opening
     part = closing if main == approved else 0.0
@@ -48,6 +46,20 @@ def place(book, rules, symbol, approved, kind, limit_price):
     if main != part or is_limit:
         dress(order, rules, symbol, position, (entry_type if main != part else LIMIT, limit_price))
     return order["order_id"], opening
+
+
+@inlined
+def type_of_entry(rules, limit_price):
+    """OrderType of what opens."""
+    if rules.entry[0]["type"] == STOP_LIMIT or limit_price != limit_price:
+        return rules.entry[0]["type"]
+    return LIMIT
+
+
+@inlined
+def is_split(closing, opening, entry_type):
+    """Whether a reversal is sent as two orders: a close at the market, and an entry."""
+    return closing != 0.0 and opening != 0.0 and entry_type != MARKET
 
 
 @inlined

@@ -165,6 +165,7 @@ class Reason(IntEnum):
     EXECUTION_REVIEW = 109
     SYSTEM_ERROR = 110
     DATA_HISTORY = 111  # it closed before the run or its line was up
+    BELOW_MIN_NOTIONAL = 112  # the exchange would refuse it as worth too little
     # why a working order ended unfilled
     REPLACED = 120
     TIME_IN_FORCE = 121
@@ -426,6 +427,7 @@ INSTRUMENT = _record(
     ("restricted", "<i8"),
     ("allow_negative_prices", "<i8"),  # prices may be 0 or less
     ("multiplier", "<f8"),  # units of its currency that a price of 1 is worth; 0 is 1
+    ("min_notional", "<f8"),  # the exchange refuses orders worth less, in its currency; 0: none
     ("rate", "<i8"),  # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
 )
 

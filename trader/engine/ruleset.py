@@ -193,6 +193,7 @@ def _instruments(config: Config) -> np.ndarray:
         record["tick_size"] = instrument.tick_size
         record["lot_size"] = instrument.lot_size
         record["allow_negative_prices"] = instrument.allow_negative_prices
+        record["min_notional"] = instrument.min_notional
         record["multiplier"] = instrument.multiplier
         record["rate"] = rate_of(config, i) or 0
         record["restricted"] = instrument.symbol in config.risk.restricted

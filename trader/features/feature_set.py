@@ -29,7 +29,13 @@ from trader.features.frame_function import FrameFunction
 from trader.features.friendly_names import FRIENDLY
 from trader.features.kernel_features import TYPES, KernelFeatures, read_kernel
 from trader.features.long_bars import LongFeatures, read_long_period
-from trader.features.python_feature import PythonFeature, PythonFeatures
+from trader.features.python_feature import (
+    PythonFeature,
+    PythonFeatures,
+    own_feature,
+    packaged_feature,
+)
+from trader.features.registry import FEATURES
 from trader.features.talib_call import TalibCall, read_call, talib_functions
 from trader.features.talib_features import TalibFeatures
 
@@ -80,9 +86,11 @@ class FeatureSet:
                 frames.append((FrameFunction(params, search_paths, period_ns), column))
                 columns[column:] = frames[-1][0].columns
             elif params.kind == PYTHON:
-                own.append(PythonFeature(params, column, search_paths))
+                own.append(own_feature(params, column, search_paths))
             elif params.kind in FRIENDLY or params.kind in talib_functions():
                 calls.append((column, *read_call(params)))
+            elif (entry := FEATURES.find(params.kind)) is not None:
+                own.append(packaged_feature(params, column, entry))
             else:
                 raise ConfigError(_no_type(params), key=params.key("type"))
         _check_names(columns, frames)
@@ -206,5 +214,6 @@ def _check_names(names: Sequence[str], frames: Sequence[tuple[FrameFunction, int
 
 
 def _no_type(params: Params) -> str:
-    near = did_you_mean(params.kind, [kind.name for kind in feature_types()])
+    known = [*(kind.name for kind in feature_types()), *FEATURES.names()]
+    near = did_you_mean(params.kind, known)
     return f"unknown feature type {params.kind!r}{near} (docs/features.md, docs/talib.md)"

@@ -1,4 +1,4 @@
-"""A user's own features: `{type: python, target: module:Class, …}`.
+"""A user's own features: `{type: python, target: module:Class, …}`, and those of packages.
 
 Law: one instance a symbol, fed one bar after the other, in a backtest as in paper, so it can see
 no later bar. It gets the bar as a value that it cannot change. What it raises, and what it returns
@@ -9,7 +9,8 @@ import contextlib
 import inspect
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from trader.errors import ConfigError, ModelError
 from trader.features.bar_history import BarHistory
 from trader.features.feature import Params, did_you_mean
+from trader.features.registry import FeatureEntry, read_section
 from trader.moments import iso_utc
 from trader.user_code.targets import load_target, what_failed
 
@@ -74,51 +76,25 @@ class FeatureBar(NamedTuple):
 
 
 class PythonFeature:
-    """A class of the user's with its arguments, and the column it fills."""
+    """What makes instances that see a bar after the other, and the column they fill."""
 
-    def __init__(self, params: Params, column: int, search_paths: Sequence[Path]) -> None:
-        self.name, self.column = params.name, column
-        target, key = params.take("target"), params.key("target")
-        if not isinstance(target, str) or not all(target.partition(":")):
-            raise ConfigError(f"must be module:Class; got {target!r}", key=key)
-        self._target = target
-        self._class: Any = load_target(target, key, search_paths)
-        self._arguments = params.rest()
-        if not callable(self._class):
-            kind = type(self._class).__name__
-            raise ConfigError(f"{target} is a {kind}; it must be a class", key=key)
-        self._check_arguments(params)
-        self._file = getattr(inspect.getmodule(self._class), "__file__", None)
-        if not callable(getattr(self.instance(), "update", None)):
-            raise ConfigError(f"{target} has no method update(bar)", key=key)
-
-    def _check_arguments(self, params: Params) -> None:
-        """`ConfigError` if the class cannot be called with the parameters of the config."""
-        try:
-            signature = inspect.signature(self._class)
-        except (TypeError, ValueError):  # built in, says nothing of its arguments
-            return
-        try:
-            signature.bind(**self._arguments)
-        except TypeError as error:
-            known = list(signature.parameters)
-            unknown = next((name for name in self._arguments if name not in known), None)
-            key = f"features.{self.name}" if unknown is None else params.key(unknown)
-            hint = "" if unknown is None else did_you_mean(unknown, known)
-            raise ConfigError(
-                f"{self._target}{signature} does not take these parameters: {error}{hint}", key=key
-            ) from error
+    def __init__(self, name: str, column: int, shown: str, make: Callable[[], Any]) -> None:
+        self.name, self.column = name, column
+        self.shown = shown  # what messages call it
+        self._make = make
+        of_partial = getattr(make, "func", make)
+        self._file = getattr(inspect.getmodule(of_partial), "__file__", None)
 
     def instance(self) -> Any:
         """A fresh instance; `FeatureError` if making one fails. What it prints goes to stderr."""
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                return self._class(**self._arguments)
+                return self._make()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise FeatureError(
-                f"feature {self.name}: {self._target} cannot be made: "
+                f"feature {self.name}: {self.shown} cannot be made: "
                 f"{what_failed(error, self._file)}"
             ) from error
 
@@ -130,13 +106,13 @@ class PythonFeature:
             raise
         except BaseException as error:
             reason = what_failed(error, self._file)
-            raise FeatureError(f"{self._place(bar)}: {self._target} raised {reason}") from error
+            raise FeatureError(f"{self._place(bar)}: {self.shown} raised {reason}") from error
         if answer is None:
             return math.nan
         if not isinstance(answer, Real | np.bool_):
             shown = type(answer).__name__
             raise FeatureError(
-                f"{self._place(bar)}: {self._target}.update returned a value of type {shown}; it "
+                f"{self._place(bar)}: {self.shown}.update returned a value of type {shown}; it "
                 "must return a number, or None while there is none"
             )
         try:
@@ -149,8 +125,57 @@ class PythonFeature:
         return f"feature {self.name} of {bar.symbol}, bar closing {iso_utc(bar.ts_ns)}"
 
 
+def own_feature(params: Params, column: int, search_paths: Sequence[Path]) -> PythonFeature:
+    """The feature of a class of the user's, `{type: python, target: module:Class}`."""
+    target, key = params.take("target"), params.key("target")
+    if not isinstance(target, str) or not all(target.partition(":")):
+        raise ConfigError(f"must be module:Class; got {target!r}", key=key)
+    made_of: Any = load_target(target, key, search_paths)
+    arguments = params.rest()
+    if not callable(made_of):
+        kind = type(made_of).__name__
+        raise ConfigError(f"{target} is a {kind}; it must be a class", key=key)
+    _check_arguments(made_of, arguments, params, target)
+    return _with_update(
+        PythonFeature(params.name, column, target, partial(made_of, **arguments)), key
+    )
+
+
+def packaged_feature(params: Params, column: int, entry: FeatureEntry) -> PythonFeature:
+    """The feature of a type that an installed package adds."""
+    section = read_section(params, entry)
+    made = PythonFeature(params.name, column, params.kind, partial(entry.factory, section))
+    return _with_update(made, params.key("type"))
+
+
+def _with_update(feature: PythonFeature, key: str) -> PythonFeature:
+    if not callable(getattr(feature.instance(), "update", None)):
+        raise ConfigError(f"{feature.shown} has no method update(bar)", key=key)
+    return feature
+
+
+def _check_arguments(
+    made_of: Any, arguments: Mapping[str, Any], params: Params, target: str
+) -> None:
+    """`ConfigError` if the class cannot be called with the parameters of the config."""
+    try:
+        signature = inspect.signature(made_of)
+    except (TypeError, ValueError):  # built in, says nothing of its arguments
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        known = list(signature.parameters)
+        unknown = next((name for name in arguments if name not in known), None)
+        key = f"features.{params.name}" if unknown is None else params.key(unknown)
+        hint = "" if unknown is None else did_you_mean(unknown, known)
+        raise ConfigError(
+            f"{target}{signature} does not take these parameters: {error}{hint}", key=key
+        ) from error
+
+
 class PythonFeatures:
-    """All python features of a config. Satisfies `signals.feature.FeatureGroup`."""
+    """All python features of a config. Satisfies `trader.features.feature.FeatureGroup`."""
 
     def __init__(self, features: Sequence[PythonFeature], symbols: Sequence[str]) -> None:
         self._features = tuple(features)

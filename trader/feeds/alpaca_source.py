@@ -13,11 +13,10 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from trader.errors import ConfigError
+from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.source import (
     Abilities,
     Event,
@@ -39,18 +38,6 @@ ANSWER_S = 20.0  # for one request
 FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S = 1.0, 60.0, 30.0
 PAGE = 10_000
 INSTALL = "it needs alpaca-py: pip install 'trader[alpaca]'"
-
-
-class AlpacaOptions(BaseModel):
-    """`feed.options` of Alpaca; the keys as ${NAME}."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    api_key: str
-    secret_key: str
-    feed: Literal["iex", "sip"] = "iex"
-    url_override: str | None = None  # of REST
-    stream_url_override: str | None = None
 
 
 class AlpacaSource:

@@ -1,13 +1,11 @@
-"""History from files: `load_history`, and the registry of file sources.
+"""History from files: `load_history`.
 
 Law: one file per source type; each turns a path into `RawRows` and knows nothing of the gate.
 What leaves here is clean, sorted by (close, symbol) and hashed.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +14,7 @@ from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
 from trader.feeds.adjustments import adjustment_sources, load_adjustments
 from trader.feeds.bars import DataGate, check_policies
-from trader.feeds.csv_source import read_csv
 from trader.feeds.frame_source import NAME, read_frame
-from trader.feeds.parquet_source import read_parquet
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import (
     FileFingerprint,
@@ -29,6 +25,7 @@ from trader.feeds.raw import (
     parts_of,
     source_paths,
 )
+from trader.feeds.registry import FEEDS
 from trader.feeds.renames import load_renames
 from trader.feeds.resample import resampled
 from trader.feeds.series import merged
@@ -41,10 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _log = logging.getLogger(__name__)
-READERS: dict[str, Callable[[Path, Config], RawRows]] = {
-    "csv": read_csv,
-    "parquet": read_parquet,
-}
 
 
 @dataclass(frozen=True)
@@ -96,15 +89,15 @@ def sound_history(config: Config, files: Files) -> BarSet:
 
 def read_files(config: Config) -> Files:
     """The rows of every file of `config.feed`, as they are."""
-    reader = READERS.get(config.feed.type)
+    files_have = " or ".join(name for name, kind in FEEDS.built_in.items() if kind.read)
     if config.feed.type == "frame":
         raise ConfigError(
             "frame means a DataFrame given from Python: trader.backtest(config, bars=frame); a "
-            f"command needs {' or '.join(READERS)}",
+            f"command needs {files_have}",
             key="feed.type",
         )
-    if reader is None:
-        remedy = f"a backtest needs {' or '.join(READERS)}"
+    if (reader := FEEDS.entry(config.feed.type).read) is None:
+        remedy = f"a backtest needs {files_have}"
         if config.feed.is_market:
             remedy = "`trader data download -c FILE` fetches it, and prints how to backtest on it"
         raise ConfigError(f"{config.feed.type} has no history here: {remedy}", key="feed.type")

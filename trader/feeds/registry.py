@@ -1,30 +1,35 @@
-"""Feeds by the name of their type: those that are built in, and those of installed packages.
+"""Feeds by the name of their type: files, the pipe, markets, and what packages add.
 
-A package adds a market with one entry point of the group `trader.feeds`:
+A package adds a market with one entry point of the group `trader.feeds`, which names a pair
+(section of `feed.options`, factory that makes a `BarSource`).
 
-    [project.entry-points."trader.feeds"]
-    myvenue = "my_package.feed:MARKET"          # a MarketType, or such a pair
-
-Law: a market is one file: its options as a section, and a factory that makes a `BarSource`.
-Nothing here imports a library of a market.
+Law: a market is one file, and so is a format of files. Nothing here imports a library of a market.
 """
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from trader.config.extensions import extension
+from trader.config.registry import Registry
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
 from trader.errors import ConfigError
-from trader.feeds.alpaca_source import AlpacaOptions
+from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.source import BarSource, SourceTerms
+
+if TYPE_CHECKING:
+    from trader.feeds.raw import RawRows
 
 SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SHORTEST_SECRET = 4  # a shorter value cannot be taken out of a message without spoiling it
+
+
+class NoOptions(BaseModel):
+    """A feed without `feed.options`."""
 
 
 class AnyOptions(BaseModel):
@@ -33,11 +38,24 @@ class AnyOptions(BaseModel):
     model_config = {"extra": "allow"}
 
 
-class MarketType(NamedTuple):
-    """One kind of market: the section of its `feed.options`, and what makes its source."""
+class FeedType(NamedTuple):
+    """One kind of feed: the section of its `feed.options`, and how its bars are had."""
 
     options: type[BaseModel]
-    source: Callable[[SourceTerms], BarSource]
+    source: Callable[[SourceTerms], BarSource] | None = None  # of a market
+    read: Callable[[Path, Config], "RawRows"] | None = None  # of one file
+
+
+def _csv(path: Path, config: Config) -> "RawRows":
+    from trader.feeds.csv_source import read_csv
+
+    return read_csv(path, config)
+
+
+def _parquet(path: Path, config: Config) -> "RawRows":
+    from trader.feeds.parquet_source import read_parquet
+
+    return read_parquet(path, config)
 
 
 def _ccxt(terms: SourceTerms) -> BarSource:
@@ -52,19 +70,15 @@ def _alpaca(terms: SourceTerms) -> BarSource:
     return AlpacaSource(terms)
 
 
-MARKETS: dict[str, MarketType] = {
-    "ccxt": MarketType(AnyOptions, _ccxt),
-    "alpaca": MarketType(AlpacaOptions, _alpaca),
+BUILT_IN = {
+    "csv": FeedType(NoOptions, read=_csv),
+    "parquet": FeedType(NoOptions, read=_parquet),
+    "stdin": FeedType(NoOptions),
+    "frame": FeedType(NoOptions),  # a DataFrame given from Python
+    "ccxt": FeedType(AnyOptions, _ccxt),
+    "alpaca": FeedType(AlpacaOptions, _alpaca),
 }
-
-
-def market_type(name: str) -> MarketType:
-    """The market of that name. `ConfigError` where its package cannot be loaded."""
-    if name in MARKETS:
-        return MARKETS[name]
-    if (found := extension(ENTRY_POINTS, name)) is None:
-        raise ConfigError(f"no installed package has a feed of type {name}", "feed.type")
-    return MarketType(*found)
+FEEDS = Registry(ENTRY_POINTS, FeedType, BUILT_IN, "feed.type")
 
 
 def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarSource:
@@ -72,7 +86,8 @@ def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarS
 
     `ConfigError` for options that do not fit and for a secret the environment has not.
     """
-    market = market_type(config.feed.type)
+    market = FEEDS.entry(config.feed.type)
+    assert market.source is not None, "asked of a market only"
     secrets: list[str] = []
     options = _filled(config.feed.options, "feed.options", (environ, secrets))
     try:

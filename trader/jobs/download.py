@@ -180,7 +180,7 @@ def _layer(config: Config, path: str, facts: list[InstrumentFacts]) -> str:
     lines.append("instruments:")
     for instrument, fact in zip(config.instruments, facts, strict=True):
         fields = [f"symbol: {_quoted(instrument.symbol)}"]
-        for name in ("tick_size", "lot_size"):
+        for name in ("tick_size", "lot_size", "min_notional"):
             value = getattr(instrument, name)
             if name not in instrument.model_fields_set and getattr(fact, name) is not None:
                 value = getattr(fact, name)

@@ -77,9 +77,9 @@ def document_of(path: str) -> Document:
 
 def _loaded(path: str, data: bytes, kind: str, sha256: str) -> Document:
     from trader.models.file_model import load_predictor
-    from trader.models.registry import model_type
+    from trader.models.registry import MODELS
 
-    section = model_type(kind).section(type=kind, path=path, sha256=sha256)
+    section = MODELS.entry(kind).section(type=kind, path=path, sha256=sha256)
     signature = load_predictor(section, data).signature
     return {
         "loads": True,

@@ -25,7 +25,7 @@ from trader.models.model_rows import (
     shape_of_model,
 )
 from trader.models.prediction import Answers, Prediction, Rich
-from trader.models.registry import model_type
+from trader.models.registry import MODELS
 from trader.user_code.seeds import seed_generators
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def load_model(
     working directory. Raises `ConfigError` for a wrong config, `ModelError` for a bad file.
     """
     seed_generators(config.seed)
-    found, shape = model_type(config.model.type), shape_of(config)
+    found, shape = MODELS.entry(config.model.type), shape_of(config)
     names = (*feature_names, *shape.extra)
     model: Model = found.factory(config, names, symbols, search_paths)
     if missing := [name for name in MODEL_NAMES if not hasattr(model, name)]:
@@ -108,7 +108,7 @@ def start_early(config: Config) -> "StartedProcess | None":
 
     None for a model that runs in this process. Hand it to `open_model`.
     """
-    found = model_type(config.model.type)
+    found = MODELS.entry(config.model.type)
     if not found.is_file:
         return None
     from trader.models.child_model import StartedProcess

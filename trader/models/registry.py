@@ -1,7 +1,7 @@
 """The table of model types: what `model.type` may be, and what makes a model of it.
 
     built in      rule, python, signals, and one for each file format
-    installed     entry points of the group `trader.models`: each names a `ModelType`
+    installed     entry points of the group `trader.models`: each names (section, factory)
 
 Law: the one place that knows every type. A type from a package never replaces one that is built in.
 """
@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trader.config.extensions import extension
+from trader.config.registry import Registry
 from trader.config.schema import Config
 from trader.config.sections import model as sections
 from trader.errors import ConfigError
 
-GROUP = "trader.models"
 Factory = Callable[[Config, Sequence[str], Sequence[str], Sequence[Path]], Any]
 
 
@@ -70,7 +69,7 @@ def _file(config: Config, names: Sequence[str], symbols: Sequence[str], _: Seque
 
 
 SKLEARN_NEEDS = ("sklearn.pipeline", "skops.io", "pandas")
-MODEL_TYPES: dict[str, ModelType] = {
+BUILT_IN: dict[str, ModelType] = {
     "rule": ModelType(sections.RuleModel, _rule),
     "python": ModelType(sections.PythonModel, _python),
     "signals": ModelType(sections.SignalsModel, _signals),
@@ -83,12 +82,4 @@ MODEL_TYPES: dict[str, ModelType] = {
 }
 
 
-def model_type(name: str) -> ModelType:
-    """The entry of a type; `ConfigError` for one that nobody has."""
-    known = MODEL_TYPES.get(name)
-    if known is not None:
-        return known
-    found = extension(GROUP, name)
-    if found is None:
-        raise ConfigError(f"no installed package has models of type {name}", key="model.type")
-    return ModelType(*found)
+MODELS = Registry(sections.ENTRY_POINTS, ModelType, BUILT_IN, "model.type")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import trader
+from trader.config.registry import packages_used
 from trader.report.document import timing_block
 from trader.report.result import RunResult
 
@@ -89,13 +90,13 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
-@cache
 def versions() -> dict[str, str | None]:
     """Python and the packages that can change a result; None where one is not installed."""
     own = {"trader": trader.__version__, "python": platform.python_version()}
-    return own | {name: _version(name) for name in PACKAGES}
+    return own | {name: _version(name) for name in PACKAGES} | packages_used()
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

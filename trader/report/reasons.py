@@ -89,6 +89,9 @@ NOTES: dict[Reason, Note] = {
     Reason.CROSSED_BOOK: Note("the bid was above the ask", "throttle.max_spread_bps"),
     Reason.THROTTLED_TO_ZERO: Note("throttles left less than one lot", "throttle"),
     Reason.BELOW_MIN_SIZE: Note("what was left was too small", "risk.min_order_size"),
+    Reason.BELOW_MIN_NOTIONAL: Note(
+        "the order was worth less than the exchange takes", "instruments.min_notional"
+    ),
     Reason.TRIMMED_TO_CASH: Note(
         "what could be paid with costs was ordered, and no more", "risk.allow_margin"
     ),

@@ -1,13 +1,13 @@
 """Where bars come from: instruments, columns, quality, feed."""
 
 import difflib
-from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from trader.config.own_limit import OF_RISK, OwnLimit
+from trader.config.registry import installed_names
 from trader.config.scalars import (
     Amount,
     Count,
@@ -55,7 +55,7 @@ class AnyFeed:
         return text
 
     def known(self) -> list[str]:
-        return [*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))]
+        return [*BUILT_IN, *installed_names(ENTRY_POINTS)]
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -78,6 +78,11 @@ class Instrument(Section):
     tick_size: Amount = Field(default=0.0, description="Price step; 0 rounds nothing.")
     lot_size: Positive = Field(
         default=1.0, description="Quantities are multiples of this, in units."
+    )
+    min_notional: Amount = Field(
+        default=0.0,
+        description="Orders worth less, in its currency, are denied as the exchange would refuse "
+        "them; 0: none. Of a live market: what the exchange says.",
     )
     allow_negative_prices: Switch = Field(
         default=False,

@@ -1,12 +1,12 @@
 """The model: one section for each `model.type`."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from trader.config.extensions import extension
 from trader.config.labels import Label, to_word
+from trader.config.registry import installed
 from trader.config.scalars import (
     CountFromOne,
     Digest,
@@ -21,6 +21,7 @@ from trader.config.scalars import (
 )
 from trader.config.sections.section import Section
 
+ENTRY_POINTS = "trader.models"  # of installed packages: see trader.models.registry
 ActionWord = Annotated[Literal["BUY", "SELL", "HOLD", "CLOSE"], BeforeValidator(to_word)]
 
 
@@ -230,7 +231,7 @@ class ObjectModel(OutputRules, Position, Window, Scope, Filtering):
     )
 
 
-Model = Annotated[
+OfAType = (
     RuleModel
     | PythonModel
     | SignalsModel
@@ -239,9 +240,9 @@ Model = Annotated[
     | LightgbmModel
     | XgboostModel
     | CatboostModel
-    | ObjectModel,
-    Field(discriminator="type"),
-]
+    | ObjectModel
+)
+Model = Annotated[OfAType, Field(discriminator="type")]
 FILTERS: dict[str, type[Any]] = {
     "sklearn": SklearnModel,
     "onnx": OnnxModel,
@@ -250,23 +251,13 @@ FILTERS: dict[str, type[Any]] = {
     "catboost": CatboostModel,
     "python": PythonModel,
 }
-BUILT_IN = (
-    "rule",
-    "python",
-    "signals",
-    "sklearn",
-    "onnx",
-    "lightgbm",
-    "xgboost",
-    "catboost",
-    "object",
-)
+BUILT_IN = tuple(get_args(one.model_fields["type"].annotation)[0] for one in get_args(OfAType))
 
 
 def of_a_package(value: object, validate: Callable[[object], object]) -> object:
     """A model section whose type an installed package registers (`trader.models`)."""
     kind = value.get("type") if isinstance(value, dict) else None
     found = None
-    if isinstance(kind, str) and kind not in (*BUILT_IN, "object"):
-        found = extension("trader.models", kind)
+    if isinstance(kind, str) and kind not in BUILT_IN:
+        found = installed(ENTRY_POINTS, kind)
     return validate(value) if found is None else found[0].model_validate(value)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trader.jobs.paper.start import Start
 
 STEPS = ("tick_size", "lot_size")
+TAKEN = (*STEPS, "min_notional")
 
 
 def rules_with_facts(rules: Rules, begun: "Start") -> Rules:
@@ -37,16 +38,23 @@ def with_facts(
     """INSTRUMENT records with the market's steps. `ConfigError` where the config's do not fit."""
     changed = instruments.copy()
     for index, (instrument, fact) in enumerate(zip(config.instruments, facts, strict=True)):
-        for name in STEPS:
-            step: Decimal | None = getattr(fact, name)
-            if step is None:
+        for name in TAKEN:
+            said: Decimal | None = getattr(fact, name)
+            if said is None:
                 continue
+            written = Decimal(str(getattr(instrument, name)))
             if name not in instrument.model_fields_set:
-                changed[index][name] = float(step)
-            elif (written := Decimal(str(getattr(instrument, name)))) % step != 0:
+                changed[index][name] = float(said)
+            elif name in STEPS and written % said != 0:
                 raise ConfigError(
-                    f"{written.normalize():f} is no multiple of {step.normalize():f}, which "
+                    f"{written.normalize():f} is no multiple of {said.normalize():f}, which "
                     f"{fact.symbol} has at the exchange: leave it out, or write a multiple",
+                    f"instruments.{index}.{name}",
+                )
+            elif name not in STEPS and written < said:
+                raise ConfigError(
+                    f"{written.normalize():f} is below {said.normalize():f}, the least that the "
+                    f"exchange takes of {fact.symbol}: leave it out, or write at least that",
                     f"instruments.{index}.{name}",
                 )
     return changed
@@ -58,7 +66,7 @@ def require_same_facts(begun: "Start") -> None:
         return
     now = with_facts(begun.rules.instruments, begun.config, begun.market)
     for index, symbol in enumerate(begun.config.symbols):
-        for name in STEPS:
+        for name in TAKEN:
             before, after = begun.rules.instruments[index][name], now[index][name]
             if before != after:
                 raise UsageError(
@@ -73,11 +81,9 @@ def told(config: Config, facts: Sequence[InstrumentFacts]) -> list[str]:
     for instrument, fact in zip(config.instruments, facts, strict=True):
         taken = [
             f"{name} {getattr(fact, name).normalize():f}"
-            for name in STEPS
+            for name in TAKEN
             if getattr(fact, name) is not None and name not in instrument.model_fields_set
         ]
-        if fact.min_notional is not None:
-            taken.append(f"least notional {fact.min_notional.normalize():f} {fact.currency}")
         if taken:
             lines.append(f"{instrument.symbol}: {', '.join(taken)}, as the exchange says")
     return lines
@@ -86,7 +92,7 @@ def told(config: Config, facts: Sequence[InstrumentFacts]) -> list[str]:
 def config_with_steps(config: Config, instruments: np.ndarray) -> Config:
     """The config as it was run: with the steps of the rules."""
     changed = tuple(
-        instrument.model_copy(update={name: float(row[name]) for name in STEPS})
+        instrument.model_copy(update={name: float(row[name]) for name in TAKEN})
         for instrument, row in zip(config.instruments, instruments, strict=True)
     )
     return config.model_copy(update={"instruments": changed})

@@ -52,6 +52,7 @@ OPENING_REFUSED = {
     Reason.ORDER_UNKNOWN,
     Reason.DELISTED,
     Reason.PRICE_COLLAR,
+    Reason.BELOW_MIN_NOTIONAL,
     Reason.WORKING_ORDERS_FULL,
     Reason.MARGIN_CALL,  # and there the whole is what closes
 }
