@@ -24,6 +24,7 @@ from trader.models.decisions import ModelActions
 from trader.models.memory import half_the_memory
 from trader.models.model import CHUNK_ROWS, load_model
 from trader.models.model_rows import shape_of
+from trader.models.predictor import sample
 from trader.models.process import MOST_ROWS, ChildGone, ModelProcess, TooLate
 from trader.models.shared_rows import SharedRows
 
@@ -31,6 +32,7 @@ LOAD_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 86_400.0
 OTHER_ROWS = "an answer of other rows"
 ASKED_AT_ONCE = 2  # questions: the next is written down while one is answered
+TRY_TIMEOUT_S = 120.0  # for the first few rows: a damaged tree may go round in circles
 SUICIDE_S = 3_600.0  # a child whose parent was killed in the middle of a question
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class ChildModel:
         self.chunk_rows = min(getattr(config.model, "chunk_rows", CHUNK_ROWS), MOST_ROWS)
         self._path = getattr(config.model, "path", "")
         self._started = started
-        self._number = 0
+        self._number, self._is_tried = 0, False
         load = functools.partial(load_model, config, feature_names, symbols, search_paths)
         setup = Setup(
             load,
@@ -103,18 +105,24 @@ class ChildModel:
 
         At most `ASKED_AT_ONCE` questions may be open; they are answered in order.
         """
+        if not self._is_tried and len(features):
+            self._is_tried = True
+            with contextlib.suppress(AnswerError):  # it is told where it counts, with its row
+                self._sent(sample(features), TRY_TIMEOUT_S)()
+        return self._sent(features, ANSWER_TIMEOUT_S)
+
+    def _sent(self, features: np.ndarray, timeout_s: float) -> Callable[[], ModelActions]:
         self._number += 1
         number, shared = self._number, self._started.shared
         file = number % len(shared)
         where = shared[file].put(np.asarray(features, np.float64), file)
-        with self._gone_is_an_error():
-            self._started.process.send(number, where, time.monotonic() + ANSWER_TIMEOUT_S)
+        with self._gone_is_an_error(timeout_s, where.rows):
+            self._started.process.send(number, where, time.monotonic() + timeout_s)
 
         def answer() -> ModelActions:
-            with self._gone_is_an_error():
-                deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-                found = self._started.process.answer_to(number, deadline_s)
-            if found.status == Status.SHARED and found.rows == len(features):
+            with self._gone_is_an_error(timeout_s, where.rows):
+                found = self._started.process.answer_to(number, time.monotonic() + timeout_s)
+            if found.status == Status.SHARED and found.rows == where.rows:
                 return _sound(shared[file].answer(where))
             if found.status == Status.NONSENSE:
                 raise AnswerError(found.text, found.row)
@@ -123,12 +131,15 @@ class ChildModel:
         return answer
 
     @contextlib.contextmanager
-    def _gone_is_an_error(self) -> Iterator[None]:
+    def _gone_is_an_error(self, timeout_s: float, rows: int) -> Iterator[None]:
         try:
             yield
         except TooLate:
-            text = f"model.path {self._path}: no answer within {ANSWER_TIMEOUT_S:g} s"
-            raise ModelError(text) from None
+            self.close()
+            raise ModelError(
+                f"model.path {self._path}: gives no answer about {rows:,} rows within "
+                f"{timeout_s:g} s; the file is damaged, or the model far too slow"
+            ) from None
         except ChildGone as error:
             raise ModelError(
                 f"model.path {self._path}: the model failed while it was asked: {error}; the file "

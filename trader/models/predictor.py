@@ -13,6 +13,7 @@ import numpy as np
 
 from trader.errors import ConfigError
 
+TRIED_ROWS = 16
 Answer = Literal["probabilities", "labels", "number"]
 
 
@@ -49,6 +50,11 @@ class ProvedPredictor(Predictor, Protocol):
     def prove(self, features: np.ndarray) -> None:
         """Look at float64 features (n, k), n ≥ 4, before anything is asked."""
         ...
+
+
+def sample(features: np.ndarray) -> np.ndarray:
+    """A few rows from all over: what a model is tried with first."""
+    return features[:: max(1, len(features) // TRIED_ROWS)][:TRIED_ROWS]
 
 
 def library(name: str, extra: str) -> Any:
