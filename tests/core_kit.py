@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_REQUESTS, Inputs, Rules
+from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
 from trader.core.schema import (
     BAR,
     BROKER,
@@ -92,6 +92,22 @@ def bars_from(rows: list[tuple[float, ...]], symbol: int = 0, start_ns: int = ST
     return bars
 
 
+def whole_bar(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """(open, high, low, close, volume) of the bar that is made of such rows."""
+    opens, highs, lows, closes, volumes = zip(*parts, strict=True)
+    return opens[0], max(highs), min(lows), closes[-1], sum(volumes)
+
+
+def detail_of(tables: list[list[tuple[Any, ...]]]) -> Detail:
+    """Finer bars of a quarter of a minute for each bar of `bars_from`, from its opening on."""
+    parts = []
+    for number, rows in enumerate(tables):
+        bars = bars_from([tuple(map(float, row)) for row in rows])
+        bars["ts_ns"] = START + number * MINUTE + (np.arange(len(rows)) + 1) * (MINUTE // 4)
+        parts.append(bars)
+    return Detail.of(parts)
+
+
 def flat_bars(prices: list[float], volume: float = 1e6, **more: Any) -> np.ndarray:
     """Bars whose four prices are one number each."""
     return bars_from([(price, price, price, price, volume) for price in prices], **more)
@@ -118,6 +134,33 @@ def random_bars(seed: int, count: int, symbols: int = 1) -> np.ndarray:
     return joined[np.lexsort((joined["symbol"], joined["ts_ns"]))]
 
 
+def random_detail(seed: int, count: int) -> tuple[np.ndarray, Detail]:
+    """Two symbols' minutes, each made of up to four quarters."""
+    chance = np.random.default_rng(seed)
+    bars, parts = [], []
+    last = [100.0, 100.0]
+    for number in range(count):
+        for symbol in range(2):
+            part = np.zeros(int(chance.integers(1, 5)), BAR)
+            steps = chance.normal(0, 0.12, (len(part), 4)).round(2)
+            for at_, row in enumerate(part):
+                opened = round(last[symbol] + steps[at_, 0] / 4, 2)
+                close = round(opened + steps[at_, 1], 2)
+                row["open"], row["close"], row["volume"] = opened, close, 500.0
+                row["high"] = max(opened, close) + abs(steps[at_, 2])
+                row["low"] = min(opened, close) - abs(steps[at_, 3])
+                row["ts_ns"] = START + number * MINUTE + (at_ + 1) * MINUTE // 4
+                last[symbol] = close
+            part["symbol"], part["bid"], part["ask"] = symbol, np.nan, np.nan
+            bar = part[:1].copy()
+            bar["ts_ns"] = START + (number + 1) * MINUTE
+            bar["high"], bar["low"] = part["high"].max(), part["low"].min()
+            bar["close"], bar["volume"] = part["close"][-1], part["volume"].sum()
+            bars.append(bar)
+            parts.append(part)
+    return np.concatenate(bars), Detail.of(parts)
+
+
 def actions_from(word: str) -> np.ndarray:
     """`"B.SC"` → BUY, HOLD, SELL, CLOSE."""
     codes = {
@@ -130,12 +173,15 @@ def actions_from(word: str) -> np.ndarray:
 
 
 def make_inputs(
-    bars: np.ndarray, actions: np.ndarray | str, requests: np.ndarray = NO_REQUESTS
+    bars: np.ndarray,
+    actions: np.ndarray | str,
+    requests: np.ndarray = NO_REQUESTS,
+    detail: Detail = NO_DETAIL,
 ) -> Inputs:
     """Inputs without reasons."""
     chosen = actions_from(actions) if isinstance(actions, str) else actions.astype(np.int8)
     assert len(chosen) == len(bars)
-    return Inputs(bars, chosen, np.zeros(len(bars), np.int16), requests)
+    return Inputs(bars, chosen, np.zeros(len(bars), np.int16), requests, *detail)
 
 
 class Run:
@@ -163,11 +209,14 @@ class Run:
 def run(bars: np.ndarray, actions: np.ndarray | str, **changes: Any) -> Run:
     """Run `actions` over `bars` with rules that are off but for `changes`.
 
-    `sessions`, `symbols` and `requests` may be among the changes; `entry_` begins those of ENTRY.
+    `sessions`, `symbols`, `requests` and `detail` may be among the changes; `entry_` begins those
+    of ENTRY.
     """
     first, last = int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])
     sessions = changes.pop("sessions", None)
     symbols = changes.pop("symbols", int(bars["symbol"].max()) + 1)
     chosen = always_open(first, last) if sessions is None else sessions
     requests = changes.pop("requests", NO_REQUESTS)
-    return Run(make_rules(chosen, symbols, **changes), make_inputs(bars, actions, requests))
+    detail = changes.pop("detail", NO_DETAIL)
+    inputs = make_inputs(bars, actions, requests, detail)
+    return Run(make_rules(chosen, symbols, **changes), inputs)

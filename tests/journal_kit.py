@@ -16,8 +16,10 @@ from trader.core.book import (
     DECISIONS,
     EVENTS,
     FILLS,
+    NO_DETAIL,
     NO_REQUESTS,
     THROTTLES,
+    Detail,
     Inputs,
     Rules,
     new_book,
@@ -89,14 +91,17 @@ class PaperRun:
         actions: np.ndarray,
         reasons: np.ndarray | None = None,
         requests: np.ndarray = NO_REQUESTS,
+        detail: Detail = NO_DETAIL,
     ) -> None:
         """One slice: record what is acted on, act, record what came of it, send."""
         reasons = np.zeros(len(bars), np.int16) if reasons is None else reasons
         answer = build.ModelAnswer(bars["symbol"], actions, reasons, requests, "f" * 64, 250_000)
-        self.journal.append([build.bars(bars), build.actions(bars[0]["ts_ns"], answer)])
+        self.journal.append(
+            [build.bars(bars, detail=detail), build.actions(bars[0]["ts_ns"], answer)]
+        )
         first = int(self.book.account[0]["decisions"])
         self.out.counts[:] = 0
-        given = (bars, actions, reasons, requests)
+        given = (bars, actions, reasons, requests, *detail)
         # as the engine does: a read-only array, or a column, would compile the core once more
         inputs = Inputs(*(np.require(array, requirements="CW") for array in given))
         on_slice(self.book, self.rules, inputs, 0, len(bars), self.out)

@@ -1,8 +1,9 @@
 """An obvious ledger in `Decimal`: the specification that the core is compared with.
 
-It knows multipliers, money of other currencies, target and percent sizing, what cash allows without
-margin, next-open fills, bps slippage and commission, ticks, lots and shared bar volume, and nothing
-else. It is slow, has no state but dictionaries, and is meant to be read.
+It knows multipliers, money of other currencies, target, percent and score sizing, limits of a
+symbol, what cash allows without margin, next-open fills, bps slippage and commission, ticks, lots
+and shared bar volume, and nothing else. It is slow, has no state but dictionaries, and is meant to
+be read.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,16 @@ import numpy as np
 from trader.core.schema import TradingAction
 
 ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Most:
+    """Limits of one symbol; None for none."""
+
+    position: Decimal | None = None
+    order: Decimal | None = None
+    position_notional: Decimal | None = None
+    order_notional: Decimal | None = None
 
 
 @dataclass
@@ -28,7 +39,14 @@ class Terms:
     participation: Decimal | None = None
     percent: Decimal | None = None  # of equity instead of base_size, and no margin
     multiplier: Decimal = Decimal(1)
+    floor: Decimal | None = None  # of base_size at a score of 0: the size grows with the score
+    limits: tuple[Most, ...] = ()  # per symbol
     rates: tuple[int, ...] = ()  # per symbol: 0, n for × the mark of n − 1, −n for ÷ by it
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every position has the same size."""
+        return self.percent is None and self.floor is None
 
     def rate(self, symbol: int) -> int:
         """How a symbol's prices are converted."""
@@ -81,7 +99,8 @@ class Ledger:
         held, waiting = self.positions.get(symbol, ZERO), self.working.get(symbol, [])
         bought = sum((order for order in waiting if order > 0), ZERO)
         sold = sum((order for order in waiting if order < 0), ZERO)
-        return max(abs(held + bought), abs(held + sold)) * self.marks[symbol]
+        worst = max(abs(held + bought), abs(held + sold))
+        return worst * self.marks[symbol] * self.units[symbol]
 
 
 def number(value: float) -> Decimal:
@@ -124,25 +143,79 @@ def settle(ledger: Ledger, bar: np.void, terms: Terms) -> None:
     ledger.working[symbol] = remaining
 
 
-def decide(ledger: Ledger, symbol: int, action: int, terms: Terms) -> None:
+def decide(
+    ledger: Ledger, symbol: int, action: int, terms: Terms, score: Decimal | None = None
+) -> None:
     """Queue the order that brings position and waiting orders to the action's target."""
     if action == TradingAction.HOLD or symbol not in ledger.units:
         return
-    size = terms.base_size if terms.percent is None else size_of_equity(ledger, symbol, terms)
-    target = size if action == TradingAction.BUY else -size
+    size = wanted_size(ledger, symbol, terms, score)
+    if size is None:
+        return
+    sign = 1 if action == TradingAction.BUY else -1
+    target = sign * size
     if target < 0 and not terms.allow_short:
         target = ZERO
-    if terms.percent is not None and (ledger.leads_to(symbol) * target) > 0:
-        return
     waiting = ledger.working.setdefault(symbol, [])
-    wanted = target - ledger.positions.get(symbol, ZERO) - sum(waiting, ZERO)
+    wanted = target - ledger.leads_to(symbol)
+    if is_right(ledger, symbol, sign, terms):
+        return
     if any(order * wanted < 0 for order in waiting):  # withdraw what goes the other way
         waiting[:] = [order for order in waiting if order * wanted > 0]
-        wanted = target - ledger.positions.get(symbol, ZERO) - sum(waiting, ZERO)
+        wanted = target - ledger.leads_to(symbol)
+        if is_right(ledger, symbol, sign, terms):
+            return
     if terms.percent is not None:
         wanted = what_can_be_paid(ledger, symbol, wanted, terms)
+    if terms.limits:
+        wanted = what_limits_leave(ledger, symbol, wanted, terms)
     if wanted != 0:
         waiting.append(wanted)
+
+
+def is_right(ledger: Ledger, symbol: int, sign: int, terms: Terms) -> bool:
+    """Whether a position of the right sign is left alone, as all but fixed sizes are."""
+    return not terms.is_fixed and ledger.leads_to(symbol) * sign > 0
+
+
+def wanted_size(ledger: Ledger, symbol: int, terms: Terms, score: Decimal | None) -> Decimal | None:
+    """Size ≥ 0 of a fresh position; None where it takes a score and there is none."""
+    if terms.floor is not None:
+        if score is None:
+            return None
+        share = min(abs(score), Decimal(1))
+        return whole_lots(terms.base_size * (terms.floor + (1 - terms.floor) * share), terms)
+    if terms.percent is not None:
+        return size_of_equity(ledger, symbol, terms)
+    return whole_lots(terms.base_size, terms)
+
+
+def what_limits_leave(ledger: Ledger, symbol: int, wanted: Decimal, terms: Terms) -> Decimal:
+    """What of an order passes the limits of its symbol: all, the part that closes, or nothing.
+
+    An order that only closes goes out in pieces; a part that closes and is too large does not.
+    """
+    most, sign = terms.limits[symbol], 1 if wanted > 0 else -1
+    price = ledger.marks[symbol] * ledger.units[symbol]
+    held = ledger.positions.get(symbol, ZERO)
+    same = sum((abs(o) for o in ledger.working[symbol] if o * sign > 0), ZERO)
+    closing = ZERO
+    if held * sign < 0:
+        closing = min(max(abs(held) - same, ZERO), abs(wanted))
+    largest = [m for m in (most.order, over(most.order_notional, price)) if m is not None]
+    fits = all(abs(wanted) <= m for m in largest)
+    if closing == abs(wanted):
+        return wanted if fits else sign * whole_lots(min(largest), terms)
+    worst = abs(held + sign * same + wanted)
+    all_of_it = [m for m in (most.position, over(most.position_notional, price)) if m is not None]
+    if fits and all(worst <= m for m in all_of_it):
+        return wanted
+    return sign * closing if all(closing <= m for m in largest) else ZERO
+
+
+def over(notional: Decimal | None, price: Decimal) -> Decimal | None:
+    """Size that is worth `notional`."""
+    return None if notional is None else notional / price
 
 
 def whole_lots(size: Decimal, terms: Terms) -> Decimal:
@@ -153,7 +226,7 @@ def whole_lots(size: Decimal, terms: Terms) -> Decimal:
 def size_of_equity(ledger: Ledger, symbol: int, terms: Terms) -> Decimal:
     """`percent` of equity in whole lots; never more than all of it pays for with costs."""
     assert terms.percent is not None
-    price = ledger.marks[symbol]
+    price = ledger.marks[symbol] * ledger.units[symbol]
     paid = price * (1 + terms.slippage_bps / 10_000) * (1 + terms.commission_bps / 10_000)
     return whole_lots(min(ledger.equity * terms.percent / price, ledger.equity / paid), terms)
 
@@ -163,7 +236,8 @@ def what_can_be_paid(ledger: Ledger, symbol: int, wanted: Decimal, terms: Terms)
     sign = 1 if wanted > 0 else -1
     held = ledger.positions.get(symbol, ZERO)
     before = held + sum((o for o in ledger.working.get(symbol, []) if o * sign > 0), ZERO)
-    price = ledger.marks[symbol] * (1 + terms.slippage_bps / 10_000)
+    mark = ledger.marks[symbol] * ledger.units[symbol]
+    price = mark * (1 + terms.slippage_bps / 10_000)
     money = ledger.equity - sum(
         (ledger.worst_worth(other) for other in ledger.marks if other != symbol), ZERO
     )
@@ -172,7 +246,7 @@ def what_can_be_paid(ledger: Ledger, symbol: int, wanted: Decimal, terms: Terms)
         size = lots * terms.lot_size
         needed = abs(before + sign * size) * price + size * price * terms.commission_bps / 10_000
         if before * sign < 0:  # what closes does so at a loss
-            needed += min(abs(before), size) * (price - ledger.marks[symbol])
+            needed += min(abs(before), size) * (price - mark)
         closes = before * sign < 0 and size <= -before * sign
         if closes or needed <= money:
             return sign * size
@@ -188,8 +262,14 @@ def take_rate(ledger: Ledger, symbol: int, terms: Terms) -> None:
         ledger.units[symbol] = terms.multiplier * close if rate >= 0 else terms.multiplier / close
 
 
-def run_ledger(bars: np.ndarray, actions: np.ndarray, cash: float, terms: Terms) -> Ledger:
-    """All of `bars` (sorted by time and symbol) with one action each."""
+def run_ledger(
+    bars: np.ndarray,
+    actions: np.ndarray,
+    cash: float,
+    terms: Terms,
+    scores: np.ndarray | None = None,
+) -> Ledger:
+    """All of `bars` (sorted by time and symbol) with one action each, and a score or NaN."""
     ledger = Ledger(number(cash))
     ledger.foreign = frozenset(s for s, rate in enumerate(terms.rates) if rate != 0)
     for instant in np.unique(bars["ts_ns"]):
@@ -201,5 +281,8 @@ def run_ledger(bars: np.ndarray, actions: np.ndarray, cash: float, terms: Terms)
         for symbol in range(int(bars["symbol"].max()) + 1):
             take_rate(ledger, symbol, terms)
         for row in rows:
-            decide(ledger, int(bars[row]["symbol"]), int(actions[row]), terms)
+            score = None
+            if scores is not None and scores[row] == scores[row]:
+                score = number(scores[row])
+            decide(ledger, int(bars[row]["symbol"]), int(actions[row]), terms, score)
     return ledger

@@ -4,6 +4,7 @@ One symbol, target sizing, lot 1. A position has levels, not orders: what the co
 of orders has to come out the same. Nothing of the core is used.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
@@ -218,12 +219,22 @@ class Desk:
                 found.append((level, kind))
         return found
 
-    def meet(self, number: int, bar: Bar) -> None:
-        """One bar against everything that waits."""
-        self.done, self.entered, self.inside = set(), ZERO, False
+    def meet(self, number: int, bar: Bar, finer: Sequence[Bar] = ()) -> None:
+        """One bar against everything that waits; where it has finer ones, by those in turn."""
         self.capacity = None
         if self.terms.participation is not None:
             self.capacity = self.terms.participation * bar.volume
+        for part in finer or [bar]:
+            self.meet_part(number, part)
+        for order in self.pending:
+            if order.bars is not None:
+                order.bars -= 1
+        self.pending = [o for o in self.pending if o.qty != 0 and o.bars != 0]
+        if self.qty:
+            self.held += 1
+
+    def meet_part(self, number: int, bar: Bar) -> None:
+        self.done, self.entered, self.inside = set(), ZERO, False
         for order in list(self.pending):
             order.met = False
             price = self.price_at_open(order, bar)
@@ -241,10 +252,7 @@ class Desk:
             self.walk(number, bar)
         else:
             self.worst(number, bar)
-        for order in self.pending:
-            if order.bars is not None:
-                order.bars -= 1
-        self.pending = [o for o in self.pending if o.qty != 0 and o.bars != 0]
+        self.pending = [o for o in self.pending if o.qty != 0]
         if self.qty:
             extreme = bar.high if self.qty > 0 else bar.low
             if self.entered:
@@ -252,7 +260,6 @@ class Desk:
             if (extreme - self.best) * self.sign > 0:
                 self.best = extreme
                 self.move_trailing()
-            self.held += 1
 
     def worst(self, number: int, bar: Bar) -> None:
         """Entries, then the nearest stop, then the target of what was held before."""

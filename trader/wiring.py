@@ -221,7 +221,8 @@ def prepare(
     if isinstance(primary, SignalsModel):
         primary.tell_held(bars[said.reasons == Reason.WARMUP])
     rules = build_rules(config, history.sessions)
-    return BacktestInputs(rules, Inputs(bars, *said), history, features, model)
+    inputs = Inputs(bars, *said, *history.bar_set.detail)
+    return BacktestInputs(rules, inputs, history, features, model)
 
 
 def retrained_model(

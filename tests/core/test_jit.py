@@ -16,7 +16,7 @@ import sys
 if "absent" in sys.argv:
     sys.modules["numba"] = None
 import numpy as np
-from tests.core_kit import START, random_bars, run
+from tests.core_kit import MINUTE, START, random_bars, random_detail, run
 from trader.core import jit
 assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
 digests = []
@@ -46,6 +46,12 @@ for seed, changes in enumerate([
 assert {4, 5} == set(result.record.cashflows["kind"].tolist())
 assert 6 in result.fills["kind"]
 digests.append(result.record.cashflows.tobytes().hex()[:4_000])
+bars, detail = random_detail(3, 120)
+actions = np.random.default_rng(4).choice([0, 0, 1, 2], len(bars))
+result = run(bars, actions, detail=detail, intrabar=2, detail_period_ns=MINUTE // 4, stop_type=1,
+             stop_value=0.2, target_type=1, target_value=0.3, trail_type=1, trail_value=0.25)
+assert {2, 3, 4} <= set(result.fills["kind"].tolist())
+digests.append(result.record.digest)
 print(*digests)
 """
 
@@ -65,7 +71,7 @@ def digests(*words: str, **environment: str) -> str:
 
 def test_three_modes_give_one_digest():
     compiled = digests("compiled")
-    assert len(compiled.split()) == 9
+    assert len(compiled.split()) == 10
     assert digests("off", NUMBA_DISABLE_JIT="1") == compiled
     assert digests("absent") == compiled
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core_kit import BAR, random_bars, run
-from tests.naive import Ledger, Terms, number, run_ledger
+from tests.core_kit import BAR, Run, always_open, make_inputs, make_rules, random_bars
+from tests.naive import Ledger, Most, Terms, number, run_ledger
 from tests.tiers import cases
+from trader.core.book import NO_REQUESTS
 from trader.core.schema import SizingMode
+from trader.models.model import no_requests
 
 
 def assert_same(result, ledger: Ledger) -> None:
@@ -28,13 +30,44 @@ def assert_same(result, ledger: Ledger) -> None:
     assert abs(Decimal(float(result.account["cash"])) - ledger.cash) < Decimal("1e-6")
 
 
-def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1e6) -> None:
+FIELDS = {
+    "position": "max_position_size",
+    "order": "max_order_size",
+    "position_notional": "max_position_notional",
+    "order_notional": "max_order_notional",
+}
+
+
+def limited(rules, most):
+    """Rules with limits of their own for each symbol."""
+    rows = np.repeat(rules.limits, 1 + len(most))
+    for row, one in zip(rows[1:], most, strict=True):
+        for name, field in FIELDS.items():
+            if getattr(one, name) is not None:
+                row[field] = float(getattr(one, name))
+    return rules._replace(limits=rows)
+
+
+def compare(
+    bars: np.ndarray,
+    actions: np.ndarray,
+    terms: Terms,
+    cash: float = 1e6,
+    scores: np.ndarray | None = None,
+) -> None:
     of_equity = {} if terms.percent is None else {
         "mode": int(SizingMode.PERCENT_EQUITY), "percent": float(terms.percent), "allow_margin": 0,
     }  # fmt: skip
-    result = run(
-        bars,
-        actions,
+    if terms.floor is not None:
+        of_equity = {"mode": int(SizingMode.SCORE), "floor": float(terms.floor)}
+    requests = NO_REQUESTS
+    if scores is not None:
+        requests = no_requests(len(bars))
+        requests["score"] = scores
+    sessions = always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))
+    rules = make_rules(
+        sessions,
+        int(bars["symbol"].max()) + 1,
         cash=cash,
         base_size=float(terms.base_size),
         allow_short=int(terms.allow_short),
@@ -50,7 +83,10 @@ def compare(bars: np.ndarray, actions: np.ndarray, terms: Terms, cash: float = 1
         converts=int(bool(terms.rates)),
         **of_equity,
     )
-    assert_same(result, run_ledger(bars, actions, cash, terms))
+    if terms.limits:
+        rules = limited(rules, terms.limits)
+    result = Run(rules, make_inputs(bars, actions, requests))
+    assert_same(result, run_ledger(bars, actions, cash, terms, scores))
 
 
 @settings(max_examples=cases(60), deadline=None)
@@ -89,9 +125,10 @@ def test_core_equals_the_decimal_ledger_whatever_the_terms(
     commission=st.sampled_from(["0", "1", "10"]),
     slippage=st.sampled_from(["0", "5"]),
     allow_short=st.booleans(),
+    multiplier=st.sampled_from(["1", "1", "5", "0.5"]),
 )
 def test_what_the_cash_allows_is_bought_to_the_lot(
-    seed, symbols, percent, commission, slippage, allow_short
+    seed, symbols, percent, commission, slippage, allow_short, multiplier
 ):
     bars = random_bars(seed, 40, symbols)
     bars["bid"] = bars["ask"] = np.nan  # the twin knows no quotes
@@ -102,8 +139,55 @@ def test_what_the_cash_allows_is_bought_to_the_lot(
         commission_bps=Decimal(commission),
         slippage_bps=Decimal(slippage),
         percent=Decimal(percent),
+        multiplier=Decimal(multiplier),
     )
     compare(bars, actions, terms, cash=30_000.0)
+
+
+def some(*values: str):
+    """One of these amounts, or none."""
+    return st.sampled_from([None, None, *map(Decimal, values)])
+
+
+@settings(max_examples=cases(60), deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    limits=st.lists(
+        st.builds(
+            Most,
+            position=some("60", "100", "250"),
+            order=some("30", "99", "150"),
+            position_notional=some("9000", "12000"),
+            order_notional=some("5000", "15000"),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    floor=st.sampled_from([None, "0", "0.25", "1"]),
+    lot=st.sampled_from(["1", "0.1", "7"]),
+    multiplier=st.sampled_from(["1", "2"]),
+    participation=st.sampled_from([None, "0.03"]),
+    allow_short=st.booleans(),
+)
+def test_limits_of_a_symbol_and_sizes_by_score_equal_the_decimal_ledger(
+    seed, limits, floor, lot, multiplier, participation, allow_short
+):
+    """A limit refuses what opens, leaves what closes, and cuts what only closes to pieces."""
+    bars = random_bars(seed, 50, len(limits))
+    bars["bid"] = bars["ask"] = np.nan
+    chance = np.random.default_rng(seed + 1)
+    actions = chance.integers(0, 3, len(bars))
+    scores = chance.choice([np.nan, 0.0, 0.37, -0.8, 1.0, 2.5], len(bars))
+    terms = Terms(
+        base_size=Decimal("100"),
+        allow_short=allow_short,
+        lot_size=Decimal(lot),
+        multiplier=Decimal(multiplier),
+        participation=None if participation is None else Decimal(participation),
+        floor=None if floor is None else Decimal(floor),
+        limits=tuple(limits),
+    )
+    compare(bars, actions, terms, scores=None if floor is None else scores)
 
 
 @settings(max_examples=cases(30), deadline=None)

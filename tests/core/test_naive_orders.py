@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core_kit import bars_from, run
+from tests.core_kit import MINUTE, bars_from, detail_of, run, whole_bar
 from tests.naive_orders import Bar, Desk, Terms
 from tests.tiers import cases
+from trader.core.book import NO_DETAIL
 from trader.core.schema import OrderKind
 
 D = Decimal
@@ -19,14 +20,20 @@ grid = st.integers(188, 212).map(lambda half: D(half) / 2)  # coarse, so that le
 
 
 @st.composite
-def bars_and_actions(draw):
-    rows, actions = [], []
+def row(draw):
+    one, other, low, high = (draw(grid) for _ in range(4))
+    prices = one, max(one, other, low, high), min(one, other, low, high), other
+    return *prices, D(draw(st.sampled_from([0, 20, 60, 10_000])))
+
+
+@st.composite
+def bars_and_actions(draw, most_parts=1):
+    """(rows of the finer bars of each bar, action of each bar)."""
+    tables, actions = [], []
     for _ in range(draw(st.integers(6, 24))):
-        one, other, low, high = (draw(grid) for _ in range(4))
-        prices = one, max(one, other, low, high), min(one, other, low, high), other
-        rows.append((*prices, D(draw(st.sampled_from([0, 20, 60, 10_000])))))
+        tables.append(draw(st.lists(row(), min_size=1, max_size=most_parts)))
         actions.append(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3])))
-    return rows, actions
+    return tables, actions
 
 
 percent = st.sampled_from([None, D("0.5"), D(1), D("1.7"), D(3)])
@@ -48,8 +55,10 @@ terms = st.builds(
 )
 
 
-def both(rows, actions, chosen: Terms):
-    """(the core's run, the Decimal desk) of one table of bars."""
+def both(tables, actions, chosen: Terms):
+    """(the core's run, the Decimal desk) of one table of bars, each made of finer ones."""
+    rows = [whole_bar(parts) for parts in tables]
+    has_detail = any(len(parts) > 1 for parts in tables)
     bars = bars_from([tuple(float(value) for value in row) for row in rows])
     changes = {
         f"{name}_{part}": value
@@ -73,7 +82,9 @@ def both(rows, actions, chosen: Terms):
             np.inf if chosen.participation is None else float(chosen.participation)
         ),
         limit_fill=int(chosen.touch),
-        intrabar=int(chosen.ohlc),
+        intrabar=2 if has_detail else int(chosen.ohlc),
+        detail_period_ns=MINUTE // 4,
+        detail=detail_of(tables) if has_detail else NO_DETAIL,
         entry_type=ENTRY_TYPES[chosen.entry],
         entry_offset_bps=float(chosen.offset_bps),
         entry_limit_offset_bps=float(chosen.limit_offset_bps),
@@ -85,7 +96,7 @@ def both(rows, actions, chosen: Terms):
     )
     desk = Desk(CASH, chosen)
     for number, (row, action) in enumerate(zip(rows, actions, strict=True)):
-        desk.meet(number, Bar(*row))
+        desk.meet(number, Bar(*row), [Bar(*part) for part in tables[number]])
         desk.decide(action, row[3])
     return result, desk
 
@@ -94,14 +105,27 @@ def same_kind(found: str, wanted: str) -> bool:
     return found == wanted or (wanted == "SIGNAL" and found in ("MAX_HOLDING", "ENTRY"))
 
 
+offsets = st.sampled_from([D(0), D(30), D(100)])
+beyonds = st.sampled_from([D(0), D(40)])
+
+
 @settings(max_examples=cases(150), deadline=None)
-@given(
-    table=bars_and_actions(),
-    chosen=terms,
-    offset=st.sampled_from([D(0), D(30), D(100)]),
-    beyond=st.sampled_from([D(0), D(40)]),
-)
+@given(table=bars_and_actions(), chosen=terms, offset=offsets, beyond=beyonds)
 def test_core_fills_what_the_decimal_desk_fills(table, chosen, offset, beyond):
+    compare(table, chosen, offset, beyond)
+
+
+@settings(max_examples=cases(150), deadline=None)
+@given(table=bars_and_actions(most_parts=4), chosen=terms, offset=offsets, beyond=beyonds)
+def test_finer_bars_fill_what_the_decimal_desk_fills_in_them(table, chosen, offset, beyond):
+    chosen.ohlc = False
+    result = compare(table, chosen, offset, beyond)
+    assert np.all(np.diff(result.fills["ts_ns"]) >= 0)
+    order_ns = dict(zip(result.orders["order_id"], result.orders["ts_ns"], strict=True))
+    assert all(fill["ts_ns"] >= order_ns[fill["order_id"]] for fill in result.fills)
+
+
+def compare(table, chosen, offset, beyond):
     chosen.offset_bps = offset if chosen.entry != "market" else D(0)
     chosen.limit_offset_bps = beyond if chosen.entry == "stop_limit" else D(0)
     result, desk = both(*table, chosen)
@@ -117,6 +141,7 @@ def test_core_fills_what_the_decimal_desk_fills(table, chosen, offset, beyond):
         assert abs(one[2] - other[2]) < D("1e-9"), (found, wanted)
     assert abs(D(float(result.account["cash"])) - desk.cash) < D("1e-7")
     assert float(result.positions[0]["qty"]) == float(desk.qty)
+    return result
 
 
 @pytest.mark.parametrize("entry", ENTRY_TYPES)
@@ -136,7 +161,7 @@ def test_each_order_type_and_exit_fills_in_the_comparison(entry):
         limit_offset_bps=D(10) if entry == "stop_limit" else D(0),
         stop=D("0.8"), target=D("0.9"), trail=D("0.6"), activate=D("0.3"), max_holding=9,
     )  # fmt: skip
-    result, desk = both(rows, actions, chosen)
+    result, desk = both([[row] for row in rows], actions, chosen)
     kinds = {OrderKind(int(kind)).name for kind in result.fills["kind"]}
     assert {"ENTRY", "STOP_LOSS", "TAKE_PROFIT", "TRAILING_STOP", "SIGNAL"} <= kinds
     assert len(result.fills) == len(desk.fills) > 40

@@ -190,11 +190,12 @@ def _broker(config: "Config") -> Iterator[Found]:
 
 
 def _intrabar(config: "Config") -> Iterator[Found]:
-    if config.broker.intrabar == "detail":
+    if config.has_detail and not config.is_resampled:
         yield (
             "broker.intrabar",
-            "detail needs bars finer than bar_period_seconds beside the feed's, and no feed of "
-            "this version brings them; write worst or ohlc",
+            "detail needs a feed of bars shorter than bar_period_seconds "
+            f"({config.bar_period_seconds:g}): write their period as feed.period_seconds "
+            "(60, say), or write worst or ohlc here",
         )
 
 
@@ -246,7 +247,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("position_sizing", "risk"), _sizing),
     (("risk", "instruments"), _risk),
     (("broker",), _broker),
-    (("broker",), _intrabar),
+    (("broker", "feed", "bar_period_seconds"), _intrabar),
     (("orders",), _orders),
     (("exits", "orders", "instruments"), _exits),
     (("watchdog",), _watchdog),

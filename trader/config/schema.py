@@ -87,6 +87,11 @@ class Config(Section):
         return self.feed.period_seconds not in (None, self.bar_period_seconds)
 
     @property
+    def has_detail(self) -> bool:
+        """Whether resting orders meet the shorter bars that ours are made of."""
+        return self.broker.intrabar == "detail"
+
+    @property
     def at_source(self) -> "Config":
         """The config of the bars as the feed has them."""
         if not self.is_resampled:

@@ -61,7 +61,7 @@ def take_slice(book, rules, inputs, start, stop, out):
     if book.carry[0]["adjustments"] < len(rules.adjustments):
         adjust_book(book, rules, inputs.bars[start], out)
     for index in range(start, stop):
-        settle(book, rules, inputs.bars[index], out)
+        settle(book, rules, inputs, index, out)
     measures_range = rules.exits[0]["legs"] > 0
     for index in range(start, stop):
         bar = inputs.bars[index]

@@ -14,6 +14,7 @@ from trader.core.book import (
     EVENTS,
     EVENTS_PER_SLICE,
     FILLS,
+    FILLS_PER_BAR,
     ORDERS,
     THROTTLES,
 )
@@ -30,7 +31,7 @@ def has_room(out, bars, symbols, adjustments):
     return (
         counts[DECISIONS] + bars <= len(out.decisions)
         and counts[EQUITIES] < len(out.equity)
-        and counts[FILLS] + bars * MAX_WORKING_ORDERS + symbols <= len(out.fills)
+        and counts[FILLS] + bars * FILLS_PER_BAR + symbols <= len(out.fills)
         and counts[CASHFLOWS] + 2 * adjustments + CASHFLOWS_PER_SYMBOL * symbols
         < len(out.cashflows)
         and counts[THROTTLES] + 4 * bars <= len(out.throttles)

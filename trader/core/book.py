@@ -4,6 +4,8 @@ Law: a `Book` is the whole state and is nothing but flat arrays: a snapshot is t
 field order. `Rules` never change during a run. `Out` is scratch: rows are appended at `counts`.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from trader.core.schema import (
     ACCOUNT,
     ADJUSTMENT,
+    BAR,
     CARRY,
     CASHFLOW,
     DECISION,
@@ -29,6 +32,7 @@ from trader.core.schema import (
 
 # indices into Out.counts
 DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS, CASHFLOWS = range(7)
+NO_FINER, NO_EDGES = np.empty(0, BAR), np.empty(0, np.int64)
 NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
 NO_ENTRY = np.zeros(1, ENTRY)  # market orders
 NO_ENTRY["time_in_force"] = -1  # that of the broker
@@ -36,6 +40,7 @@ NO_EXITS = np.zeros(1, EXITS)
 NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
+FILLS_PER_BAR = 8 * MAX_WORKING_ORDERS  # an exit that waits again after an entry can fill again
 EVENTS_PER_SLICE = 12  # account-wide events one slice can cause, beside those per order
 
 
@@ -71,6 +76,42 @@ class Inputs(NamedTuple):
     actions: np.ndarray  # i1, TradingAction
     reasons: np.ndarray  # i2, Reason: NONE, or why a HOLD is not the model's own
     requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
+    finer: np.ndarray = NO_FINER  # BAR (any number): see Detail
+    edges: np.ndarray = NO_EDGES
+
+
+class Detail(NamedTuple):
+    """The finer bars of n bars: those of bar i are `finer[edges[i] : edges[i + 1]]`."""
+
+    finer: np.ndarray = NO_FINER  # BAR, those of one bar in order of time
+    edges: np.ndarray = NO_EDGES  # i8 (n + 1,), or (0,) where no bar has finer ones
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray]) -> "Detail":
+        """BAR records for each bar."""
+        edges = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return cls(np.concatenate([NO_FINER, *parts]), edges)
+
+    def rows(self, first: int, stop: int) -> "Detail":
+        """Of the bars [first, stop)."""
+        if not len(self.edges):
+            return self
+        edges = self.edges[first : stop + 1]
+        return Detail(self.finer[edges[0] : edges[-1]], edges - edges[0])
+
+    def of_bar(self, place: int) -> np.ndarray | None:
+        """BAR records of one bar; None where no bar has any."""
+        if not len(self.edges):
+            return None
+        return self.finer[self.edges[place] : self.edges[place + 1]]
+
+    def parts(self) -> list[np.ndarray]:
+        """BAR records for each bar."""
+        edges = self.edges.tolist()
+        return [self.finer[first:stop] for first, stop in itertools.pairwise(edges)]
+
+
+NO_DETAIL = Detail()
 
 
 class Out(NamedTuple):
@@ -135,10 +176,11 @@ def new_out(symbols: int, slices: int, adjustments: int = 0) -> Out:
     """
     rows = symbols * max(slices, 1)
     orders = symbols * MAX_WORKING_ORDERS
+    fills = symbols * FILLS_PER_BAR
     return Out(
         decisions=np.zeros(rows, DECISION),
         equity=np.zeros(max(slices, 1), EQUITY),
-        fills=np.zeros(orders + rows, FILL),
+        fills=np.zeros(fills + rows, FILL),
         throttles=np.zeros(4 * rows, THROTTLE),
         events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, EVENT),
         orders=np.zeros(3 * orders + rows, ORDER),

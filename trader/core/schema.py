@@ -362,6 +362,7 @@ class Intrabar(IntEnum):
 
     WORST = 0
     OHLC = 1
+    DETAIL = 2  # finer bar by finer bar, WORST inside each
 
 
 class LimitFill(IntEnum):
@@ -486,6 +487,7 @@ BROKER = _record(
     ("period_ns", "<i8"),
     ("intrabar", "<i8"),  # Intrabar
     ("limit_fill", "<i8"),  # LimitFill
+    ("detail_period_ns", "<i8"),  # of the finer bars of Intrabar DETAIL
     ("converts", "<i8"),  # whether any instrument has a rate
     ("initial_margin", "<f8"),  # of notional, to open; 0: no margin account
     ("maintenance_margin", "<f8"),  # of notional; 0: nothing is liquidated

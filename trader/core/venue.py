@@ -8,7 +8,8 @@
     phase 5   at the close       market-on-close
 
 Law: knows orders and bars and no money. Only open, high, low and close of a bar are known, so
-what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar.
+what fills inside follows a stated rule (docs/execution-model.md). An order is met once a bar; where
+a bar comes with finer ones, once in each of those.
 """
 
 import math
@@ -34,11 +35,12 @@ MOC = int(OrderType.MOC)
 
 
 @inlined
-def is_live(order, bar):
-    """Whether the bar may still meet an order."""
-    status = order["status"]
-    works = status == WORKING or status == PARTLY_FILLED
-    return works and order["met_ns"] != bar["ts_ns"] and order["qty"] != order["filled_qty"]
+def is_live(order, bar, slice_ns):
+    """Whether the bar may still meet an order; it is that of the slice, or a finer one."""
+    status, met_ns = order["status"], order["met_ns"]
+    if not (status == WORKING or status == PARTLY_FILLED):
+        return False
+    return met_ns != bar["ts_ns"] and met_ns != slice_ns and order["qty"] != order["filled_qty"]
 
 
 @inlined
@@ -77,6 +79,14 @@ def reaches_limit(order, lowest, highest, rule):
 def is_calm(position, bar):
     """Whether the bar meets nothing that rests: most bars, by two comparisons."""
     return bar["low"] > position["calm_low"] and bar["high"] < position["calm_high"]
+
+
+@inlined
+def moves_trail(position, bar):
+    """Whether a bar that meets nothing takes a trailing stop along."""
+    if position["qty"] > 0.0:
+        return bar["high"] > position["trail_best"]
+    return bar["low"] < position["trail_best"]
 
 
 @outlined
@@ -121,12 +131,15 @@ def meets_open(order, bar, rule, is_session_open):
 
 @inlined
 def at_open(orders, count, held, bar, terms):
-    """Place of the next order that the open fills; `terms` is (phase, rule, is_session_open)."""
-    phase, rule, is_session_open = terms
+    """Place of the next order that the open fills.
+
+    `terms` is (phase, rule, slice_ns, is_session_open).
+    """
+    phase, rule, slice_ns, is_session_open = terms
     target = NOBODY  # a stop comes before it
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar):
+        if not is_live(order, bar, slice_ns):
             continue
         if phase == EXITS_AT_OPEN:
             closes = is_exit(order) and order["qty"] * held < 0.0
@@ -145,10 +158,10 @@ def at_open(orders, count, held, bar, terms):
 
 
 @inlined
-def at_close(orders, count, bar):
+def at_close(orders, count, bar, slice_ns):
     """Place of the next order for the close of the session."""
     for index in range(count):
-        if orders[index]["type"] == MOC and is_live(orders[index], bar):
+        if orders[index]["type"] == MOC and is_live(orders[index], bar, slice_ns):
             return index
     return NOBODY
 
@@ -156,12 +169,12 @@ def at_close(orders, count, bar):
 @inlined
 def inside_worst(orders, count, held, bar, terms):
     """(place, price) of the next order inside the bar by the rule `worst`."""
-    phase, rule = terms
+    phase, rule, slice_ns = terms
     found, price = NOBODY, 0.0
     low, high = bar["low"], bar["high"]
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar):
+        if not is_live(order, bar, slice_ns):
             continue
         closes = closing_rest(order) != 0.0
         if is_exit(order):
@@ -204,13 +217,15 @@ def path_end(bar, phase):
 @inlined
 def inside_path(orders, count, held, bar, terms):
     """(place, price) of the next order on the way from `start` to the end of the phase."""
-    phase, rule, start = terms
+    phase, rule, slice_ns, start = terms
     end = path_end(bar, phase)
     low, high = min(start, end), max(start, end)
     found, price = NOBODY, 0.0
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar) or (is_exit(order) and not (order["qty"] * held < 0.0)):
+        if not is_live(order, bar, slice_ns):
+            continue
+        if is_exit(order) and not (order["qty"] * held < 0.0):
             continue
         level = 0.0
         if is_stop(order) and reaches_stop(order, low, high):

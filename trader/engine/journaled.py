@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trader.core.book import Inputs, snapshot
+from trader.core.book import NO_DETAIL, Detail, Inputs, snapshot
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
@@ -56,7 +56,9 @@ class JournaledSlices:
         self._unwritten: list[Entry] = []  # of slices of a backlog, before whatever comes
         self._rhythm = SnapshotRhythm(journal, around.snapshot_every, self.facts)
 
-    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+    async def take(
+        self, bars: np.ndarray, answer: Answer, more: bool = False, detail: Detail = NO_DETAIL
+    ) -> None:
         """One slice, from its inputs on. JournalError is fatal: stop by `os._exit`.
 
         With `more` of a backlog right behind it, a slice of which nothing leaves is written with
@@ -64,11 +66,11 @@ class JournaledSlices:
         """
         reached("before_inputs")
         if more:
-            self._unwritten += self.inputs(bars, answer)
+            self._unwritten += self.inputs(bars, answer, detail)
         else:  # a process that dies in the core leaves what it died of
-            await self._append(self.inputs(bars, answer), durable=False)
+            await self._append(self.inputs(bars, answer, detail), durable=False)
             reached("after_inputs")
-        self.step(slice_inputs(bars, answer))
+        self.step(slice_inputs(bars, answer, detail))
         outputs, intents = self.outputs()
         if more and len(outputs) == 1 and not self._rhythm.is_due(self.engine.book):
             self._unwritten += outputs
@@ -184,10 +186,10 @@ class JournaledSlices:
 
     # What a slice is made of, step by step; recovery takes the same steps.
 
-    def inputs(self, bars: np.ndarray, answer: Answer) -> list[Entry]:
+    def inputs(self, bars: np.ndarray, answer: Answer, detail: Detail = NO_DETAIL) -> list[Entry]:
         """BAR and ACTION."""
         said = build.ModelAnswer(bars["symbol"], *answer)
-        return [build.bars(bars), build.actions(int(bars[0]["ts_ns"]), said)]
+        return [build.bars(bars, detail=detail), build.actions(int(bars[0]["ts_ns"]), said)]
 
     def step(self, inputs: Inputs) -> None:
         """The slice through the core."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from trader.core.book import Inputs, Rules
+from trader.core.book import Detail, Inputs, Rules
 from trader.core.schema import Reason, TradingState
 from trader.core.tradingstate import is_bankrupt
 from trader.engine.answers import Signals, StreamSignals
@@ -163,14 +163,14 @@ class ExecutionLoop:
         """Trade slices that are answered together; False where a stop came."""
         engine = self._taker.engine
         if self._in_turn:
-            part = [one._replace(held=engine.held_at(one.bars)) for one in part]
+            part = [one._replace(held=engine.held_at(one.bars, one.detail)) for one in part]
         answers = await _unless(stopping, self._signals.answers(part))
         if answers is None:  # a model or a feature of the user's may take as long as it likes
             return False
         last = part[-1]
         for one, answer in zip(part, answers, strict=True):
             async with self._lock:
-                await self._taker.take(one.bars, answer, one is not last)
+                await self._taker.take(one.bars, answer, one is not last, one.detail)
                 self._count(engine.rows().decisions)
                 if self.hooks.any_listener:
                     self._narrator.slice_taken(one.bars, answer, engine)
@@ -221,13 +221,13 @@ def run_history_with_loop(
     event loop.
     """
 
-    async def run(bars: np.ndarray) -> RunRecord:
+    async def run(bars: np.ndarray, detail: Detail) -> RunRecord:
         with ThreadPoolExecutor(1, thread_name_prefix="signals") as pool:
             taker = PlainSlices(SliceEngine(rules, keeper), numbered(rules))
             loop = ExecutionLoop(taker, StreamSignals(features, model, pool))
-            await loop.run(history_portions(bars, progress))
+            await loop.run(history_portions(bars, progress, detail))
             return taker.engine.record()
 
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(inputs.bars)
-        return asyncio.run(run(inputs.bars))
+        return asyncio.run(run(inputs.bars, Detail(inputs.finer, inputs.edges)))

@@ -6,6 +6,7 @@ from outside the model (a timeout, stale data), and that a run was stopped. Both
 said; after an operator's kill or a refusal by the gate nothing more can be compared.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trader.core.book import Inputs, Rules
+from trader.core.book import NO_DETAIL, Detail, Inputs, Rules
 from trader.core.schema import (
     BAR,
     DECISION,
@@ -77,6 +78,7 @@ class RecordedSlices:
     start: Record
     seen: list[np.ndarray] = field(default_factory=list)  # BAR, also bars not traded on
     bars: list[np.ndarray] = field(default_factory=list)  # BAR
+    finer: list[np.ndarray] = field(default_factory=list)  # BAR: of each bar, not of each slice
     actions: list[np.ndarray] = field(default_factory=list)  # ACTION_ROW, in the bars' order
     requests: list[np.ndarray] = field(default_factory=list)  # REQUEST, the same
     asked: list[Record] = field(default_factory=list)  # the ACTION records
@@ -93,24 +95,24 @@ def read_run(path: Path) -> RecordedSlices:
     if start is None or start.type != "RUN_START":
         raise JournalError("the journal does not begin with RUN_START")
     run = RecordedSlices(start)
-    bars: list[np.ndarray] = []
+    bars: list[Record] = []
     fills: list[Record] = []
     asked: Record | None = None
     for record in records:
         if record.type == "BAR":
-            use, rows = record.data["use"], readback.bars_of(record)
-            if use == TRADED and (asked is not None or _is_later(rows, bars)):
+            use = record.data["use"]
+            if use == TRADED and (asked is not None or _is_later(record, bars)):
                 bars, asked = [], None  # inputs recorded again after a crash count once
             if use == TRADED:
-                bars.append(rows)
+                bars.append(record)
             elif use in SEEN:
-                run.seen.append(rows)
+                run.seen.append(readback.bars_of(record))
         elif record.type == "ACTION":
             asked = record
         elif record.type == "FILL" and "fill" in record.data:
             fills.append(record)
         elif record.type == "DECISION" and asked is not None:
-            _add(run, np.concatenate(bars), asked, record)
+            _add(run, bars, asked, record)
             run.fills += fills
             bars, fills, asked = [], [], None
         elif record.type in STOPS and not _halted_itself(run, record):
@@ -120,14 +122,11 @@ def read_run(path: Path) -> RecordedSlices:
     return run
 
 
-def _traded_bars(records: Iterator[Record], pending: list[np.ndarray]) -> int:
+def _traded_bars(records: Iterator[Record], pending: list[Record]) -> int:
     """How many different bars were to be traded on at the stop (`pending`) and after it."""
-    later = [
-        readback.bars_of(record)
-        for record in records
-        if record.type == "BAR" and record.data["use"] == TRADED
-    ]
-    return len(np.unique(_joined([*pending, *later], BAR)[["ts_ns", "symbol"]]))
+    later = (one for one in records if one.type == "BAR" and one.data["use"] == TRADED)
+    bars = [readback.bars_of(record) for record in itertools.chain(pending, later)]
+    return len(np.unique(_joined(bars, BAR)[["ts_ns", "symbol"]]))
 
 
 def _halted_itself(run: RecordedSlices, record: Record) -> bool:
@@ -138,12 +137,15 @@ def _halted_itself(run: RecordedSlices, record: Record) -> bool:
     return bool(account[0]["trading_state"] == TradingState.HALTED)
 
 
-def _is_later(rows: np.ndarray, bars: list[np.ndarray]) -> bool:
-    return bool(bars) and int(rows[0]["ts_ns"]) != int(bars[-1][0]["ts_ns"])
+def _is_later(record: Record, bars: list[Record]) -> bool:
+    return bool(bars) and record.event_ns != bars[-1].event_ns
 
 
-def _add(run: RecordedSlices, bars: np.ndarray, asked: Record, decided: Record) -> None:
-    bars = bars[np.argsort(bars["symbol"], kind="stable")]
+def _add(run: RecordedSlices, shown: list[Record], asked: Record, decided: Record) -> None:
+    bars = np.concatenate([readback.bars_of(record) for record in shown])
+    finer = [part for record in shown for part in readback.finer_of(record)]
+    places = np.argsort(bars["symbol"], kind="stable")
+    bars = bars[places]
     actions = readback.actions_of(asked)
     order = np.argsort(actions["symbol"], kind="stable")
     actions = actions[order]
@@ -152,6 +154,7 @@ def _add(run: RecordedSlices, bars: np.ndarray, asked: Record, decided: Record) 
         raise JournalError(f"record {asked.seq}: actions are not for the bars before them")
     run.seen.append(bars)
     run.bars.append(bars)
+    run.finer += [finer[place] for place in places.tolist()]
     run.actions.append(actions)
     run.requests.append(requests[order] if len(requests) else no_requests(len(actions)))
     run.asked.append(asked)
@@ -185,7 +188,10 @@ def _compare(
     report.recorded_bars = len(bars) + run.later_bars
     prices = ForwardPrices(rules.adjustments, int(rules.broker[0]["period_ns"]))
     outside = ~np.isin(recorded["reason"], OWN)
-    actions, reasons, requests = _answers(run, (bars, outside), features, (model, prices, rules))
+    detail = Detail.of(run.finer) if any(map(len, run.finer)) else NO_DETAIL
+    known = Inputs(bars, recorded["action"], np.where(outside, recorded["reason"], 0))
+    known = known._replace(finer=detail.finer, edges=detail.edges)
+    actions, reasons, requests = _answers(run, known, features, (model, prices, rules))
     codes, counts = np.unique(recorded["reason"][outside], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         report.held_from_outside[Reason(code).name] = count
@@ -194,7 +200,7 @@ def _compare(
     _compare_actions(run, Prediction(actions, reasons, requests), symbols)
     kept: list[np.ndarray] = []
     keeper = RowKeeper(max(len(bars), 1), (lambda rows: kept.append(rows.copy()),))
-    result = run_history(rules, Inputs(bars, actions, reasons, requests), keeper)
+    result = run_history(rules, Inputs(bars, actions, reasons, requests, *detail), keeper)
     report.digest = result.digest
     fills = result.fills[result.fills["kind"] != OrderKind.DELISTED]  # that is a cash flow
     _compare_slices(run, (_joined(kept, DECISION), fills, result.equity), symbols)
@@ -203,13 +209,13 @@ def _compare(
 
 def _answers(
     run: RecordedSlices,
-    about: tuple[np.ndarray, np.ndarray],
+    known: Inputs,
     features: BatchFeatures,
     asked: tuple[Model, ForwardPrices, Rules],
 ) -> Prediction:
-    """What the batch path says of the bars that were traded on; `about` are they, and which of
-    their actions were overruled from outside."""
-    bars, outside = about
+    """What the batch path says of the bars that were traded on. `known` are they, with their
+    actions; those that were overruled from outside have a reason."""
+    bars = known.bars
     seen = _joined(run.seen, BAR)
     order = np.lexsort((seen["symbol"], seen["ts_ns"]))
     seen = seen[order]
@@ -223,10 +229,8 @@ def _answers(
     shape = shape_of_model(model)
     questions = HistoryRows(shape, seen, matrix, np.flatnonzero(traded))
     if shape.needs_position:
-        rows = _joined(run.actions, ACTION_ROW)
-        reasons = np.where(outside, rows["reason"], 0)
-        known = Prediction(rows["action"], reasons, _joined(run.requests, REQUEST))
-        return answers_in_turn(rules, model, bars, questions, known)
+        recorded = known._replace(requests=_joined(run.requests, REQUEST))
+        return answers_in_turn(rules, model, recorded, questions)
     return predict_actions(model, prices.take(seen)[traded], questions)
 
 

@@ -10,12 +10,13 @@ recovery still has to do is what the fold waits for when the records end.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_REQUESTS, Inputs, Rules
+from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
 from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.recorded import Divergence, Where, recorded_rules
@@ -53,6 +54,7 @@ class PendingSlice:
     """Inputs of the slice that is being recorded."""
 
     bars: list[np.ndarray]
+    finer: list[np.ndarray]  # of each bar
     actions: np.ndarray | None = None
     requests: np.ndarray | None = None
 
@@ -125,8 +127,11 @@ class Rebuild:
             known = self.pending.bars[-1]
             if int(known[0]["ts_ns"]) == int(bars[0]["ts_ns"]):
                 self.pending.bars.append(bars)
+                self.pending.finer += readback.finer_of(record)
                 return
-        self.pending = PendingSlice([bars])  # after a crash, the same may be recorded again
+        self.pending = PendingSlice(
+            [bars], readback.finer_of(record)
+        )  # after a crash, the same may be recorded again
 
     def _action(self, data: dict[str, Any], record: Record, where: Where) -> None:
         if self.pending is None:
@@ -240,7 +245,8 @@ class Rebuild:
 def _inputs(ready: PendingSlice, where: Where) -> Inputs:
     """Core inputs of a recorded slice, in symbol order."""
     bars = np.concatenate(ready.bars)
-    bars = bars[np.argsort(bars["symbol"], kind="stable")]
+    places = np.argsort(bars["symbol"], kind="stable")
+    bars, detail = bars[places], sorted_detail(ready.finer, places)
     said = np.empty(0, ACTION_ROW) if ready.actions is None else ready.actions
     order = np.argsort(said["symbol"], kind="stable")
     if not np.array_equal(said["symbol"][order], bars["symbol"]):
@@ -250,7 +256,14 @@ def _inputs(ready: PendingSlice, where: Where) -> Inputs:
         where.differs("requests of the slice", len(requests), f"none, or {len(said)}")
     requests = requests[order] if len(requests) else requests
     actions, reasons = (said[name][order].copy() for name in ("action", "reason"))
-    return Inputs(bars, actions, reasons, requests)
+    return Inputs(bars, actions, reasons, requests, *detail)
+
+
+def sorted_detail(finer: Sequence[np.ndarray], places: np.ndarray) -> Detail:
+    """The finer bars of a recorded slice, in the order of `places`."""
+    if not any(map(len, finer)):
+        return NO_DETAIL
+    return Detail.of([finer[place] for place in places.tolist()])
 
 
 def row_text(row: np.ndarray) -> str:

@@ -139,6 +139,7 @@ def _broker(config: Config) -> np.ndarray:
     broker["time_in_force"] = TimeInForce[section.time_in_force.upper()]
     broker["period_ns"] = config.period_ns
     broker["intrabar"] = Intrabar[section.intrabar.upper()]
+    broker["detail_period_ns"] = config.at_source.period_ns if config.has_detail else 0
     broker["converts"] = any(rate_of(config, i) for i in range(len(config.instruments)))
     broker["limit_fill"] = LimitFill[section.limit_fill.upper()]
     if section.margin is not None:

@@ -9,17 +9,17 @@ from typing import Protocol
 
 import numpy as np
 
-from trader.core.book import Inputs, Rules
+from trader.core.book import NO_DETAIL, Detail, Inputs, Rules
 from trader.core.schema import Reason
 from trader.engine.answers import Answer
 from trader.engine.sliceengine import Gate, SliceEngine
 from trader.engine.slices import RefusedBar
 
 
-def slice_inputs(bars: np.ndarray, answer: Answer) -> Inputs:
+def slice_inputs(bars: np.ndarray, answer: Answer, detail: Detail = NO_DETAIL) -> Inputs:
     """What the core takes in of one slice."""
     actions, reasons = answer.actions.astype(np.int8), answer.reasons.astype(np.int16)
-    return Inputs(bars, actions, reasons, answer.requests)
+    return Inputs(bars, actions, reasons, answer.requests, *detail)
 
 
 class SliceTaker(Protocol):
@@ -28,8 +28,10 @@ class SliceTaker(Protocol):
     engine: SliceEngine
     symbols: tuple[str, ...]  # names behind the numbers of the records
 
-    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
-        """One slice: BAR records of one close, and an action and a reason for each.
+    async def take(
+        self, bars: np.ndarray, answer: Answer, more: bool = False, detail: Detail = NO_DETAIL
+    ) -> None:
+        """One slice: BAR records of one close, an action and a reason for each, and their detail.
 
         `more`: another slice is taken right after it, and nobody looks before."""
         ...
@@ -57,9 +59,11 @@ class PlainSlices:
         self.symbols = symbols
         self._gate = gate
 
-    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+    async def take(
+        self, bars: np.ndarray, answer: Answer, more: bool = False, detail: Detail = NO_DETAIL
+    ) -> None:
         """See `SliceTaker`."""
-        self.engine.take(slice_inputs(bars, answer))
+        self.engine.take(slice_inputs(bars, answer, detail))
         self.engine.pass_gate(self._gate)
 
     async def note(self, refused: Sequence[RefusedBar]) -> None:

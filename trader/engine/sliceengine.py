@@ -16,9 +16,12 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
+    NO_DETAIL,
+    NO_REQUESTS,
     ORDERS,
     THROTTLES,
     Book,
+    Detail,
     Inputs,
     Out,
     Rules,
@@ -69,6 +72,7 @@ class SliceEngine:
         """
         bars = inputs.bars
         rows = {len(inputs.actions), len(inputs.reasons), len(inputs.requests) or len(bars)}
+        rows.add((len(inputs.edges) or len(bars) + 1) - 1)
         if rows != {len(bars)} or len(bars) == 0:
             raise ValueError("a slice has one action and one reason a bar, and at least one bar")
         ts_ns = int(bars[0]["ts_ns"])
@@ -82,14 +86,16 @@ class SliceEngine:
         on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)
         self.slices += 1
 
-    def held_at(self, bars: np.ndarray) -> np.ndarray:
+    def held_at(self, bars: np.ndarray, detail: Detail = NO_DETAIL) -> np.ndarray:
         """POSITION (n,) of the slice's symbols at its close, fills of its bars included: what its
         decisions will see. On a copy of the state; nothing is taken."""
         if self._peek is None:
             self._peek = new_out(self._symbols, 1, 2 * len(self.rules.adjustments))
         self._peek.counts[:] = 0
         book = Book(*(array.copy() for array in self.book))
-        hold = Inputs(bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16))
+        hold = Inputs(
+            bars, np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16), NO_REQUESTS, *detail
+        )
         on_slice(book, self.rules, Inputs(*map(_writeable, hold)), 0, len(bars), self._peek)
         held: np.ndarray = book.positions[bars["symbol"]]
         return held

@@ -8,11 +8,13 @@ before. A bar that is bad, doubled, revised or too late is in no slice; it is ha
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from trader.core.book import NO_DETAIL, Detail
 from trader.engine.quarantine import Quarantine
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
@@ -34,6 +36,7 @@ class Slice(NamedTuple):
     due_ns: int | None = None  # when it should have been here; None where lateness means nothing
     quarantined: tuple[int, ...] = ()  # symbols that showed a bad bar lately
     held: np.ndarray | None = None  # POSITION (n,) at its close, where the model needs it
+    detail: Detail = NO_DETAIL  # the finer bars of each bar, where the feed gives them
 
 
 class RefusedBar(NamedTuple):
@@ -56,7 +59,9 @@ class Portion(NamedTuple):
 
 
 async def history_portions(
-    bars: np.ndarray, progress: Callable[[int], None] | None = None
+    bars: np.ndarray,
+    progress: Callable[[int], None] | None = None,
+    detail: Detail = NO_DETAIL,
 ) -> AsyncIterator[Portion]:
     """BAR records sorted by (ts_ns, symbol), many slices at a time; `progress` gets rows done."""
     edges = np.flatnonzero(np.diff(bars["ts_ns"])) + 1
@@ -64,7 +69,8 @@ async def history_portions(
     last = len(starts) - 1
     for first in range(0, last, SLICES_PER_JOB):
         stop = min(first + SLICES_PER_JOB, last)
-        yield Portion([Slice(bars[starts[i] : starts[i + 1]]) for i in range(first, stop)])
+        rows = itertools.pairwise(starts[first : stop + 1])
+        yield Portion([Slice(bars[i:j], detail=detail.rows(i, j)) for i, j in rows])
         if progress is not None:
             progress(starts[stop])
 
@@ -95,6 +101,7 @@ class LiveSlices:
         self._plan = plan
         self._last_ns = plan.last_ns
         self._waiting: dict[int, np.void] = {}  # bars of the slice that is filling, by symbol
+        self._finer: dict[int, np.ndarray] = {}  # and their finer bars
         self._waiting_ns = 0
         self._due_ns: int | None = None
         self._give_up_at: float = 0.0  # of the loop's clock: when the slice goes without the rest
@@ -175,6 +182,8 @@ class LiveSlices:
             self._waiting_ns, self._give_up_at = ts_ns, now_s + self._plan.grace_s
             self._due_ns = came.due_ns if self._plan.is_timed else None
         self._waiting[symbol] = bar.copy()
+        if came.finer is not None:
+            self._finer[symbol] = came.finer
         if len(self._waiting) == self._plan.symbols:
             slices.append(self._filled())
         return Portion(slices) if slices else None
@@ -195,6 +204,11 @@ class LiveSlices:
         """The slice that was filling, as it is."""
         symbols = sorted(self._waiting)
         rows = [self._waiting[symbol] for symbol in symbols]
+        detail = NO_DETAIL
+        if self._finer:
+            detail = Detail.of([self._finer.get(symbol, NO_DETAIL.finer) for symbol in symbols])
         self._waiting.clear()
+        self._finer.clear()
         self._last_ns = self._waiting_ns
-        return Slice(np.array(rows, rows[0].dtype), self._due_ns, self._quarantine.held(symbols))
+        bars, held = np.array(rows, rows[0].dtype), self._quarantine.held(symbols)
+        return Slice(bars, self._due_ns, held, detail=detail)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.book import NO_DETAIL, Detail
 from trader.errors import ConfigError, DataError
 from trader.feeds.adjustments import adjustment_sources, load_adjustments
 from trader.feeds.bars import DataGate, check_policies
@@ -48,6 +49,7 @@ class BarSet:
     sources: tuple[SourceFile, ...]
     quality: QualityReport
     sessions: np.ndarray  # SESSION, covering the bars
+    detail: Detail = NO_DETAIL  # the shorter bars they are made of, with broker.intrabar detail
 
 
 @dataclass

@@ -55,6 +55,7 @@ class LiveBar:
     bar: np.void  # BAR, ts_ns the close
     received_ns: int
     due_ns: int
+    finer: np.ndarray | None = None  # BAR (any number): what it is made of, with intrabar detail
 
 
 @dataclass(frozen=True, slots=True)

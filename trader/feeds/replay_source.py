@@ -64,9 +64,10 @@ class ReplayFeed:
         self.skipped = 0  # what was traded on is no surprise in a file
         self.forming = self.untraded = 0
         self.end = FeedEnd.OVER
-        self._bars = history.bars
+        self._bars, self._detail = history.bars, history.detail
         if after_ns is not None:
             first = int(np.searchsorted(self._bars["ts_ns"], after_ns, "right"))
+            self._detail = self._detail.rows(first, len(self._bars))
             self._bars = self._bars[first:]
         self._clock = clock
         self._pace = pace
@@ -89,9 +90,11 @@ class ReplayFeed:
             yield self._bar(due_ns)
 
     def _bar(self, due_ns: int | None) -> LiveBar:
-        received_ns, bar = self._clock.now_ns(), self._bars[self._next]
+        received_ns, place = self._clock.now_ns(), self._next
         self._next += 1
-        return LiveBar(bar, received_ns, received_ns if due_ns is None else due_ns)
+        finer = self._detail.of_bar(place)
+        due_ns = received_ns if due_ns is None else due_ns
+        return LiveBar(self._bars[place], received_ns, due_ns, finer)
 
     def at_once(self) -> LiveBar | None:
         """See `LiveFeed`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trader.config.schema import Config
+from trader.core.book import Detail
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND
 from trader.core.sessions import bar_opens
 from trader.feeds.series import merged
@@ -70,7 +71,7 @@ def resampled(config: Config, bar_set: "BarSet") -> "BarSet":
         return bar_set
     grid, bars, sessions = LongGrid(config), bar_set.bars, bar_set.sessions
     newest_ns = int(bars["ts_ns"][-1]) if len(bars) else 0
-    parts, lacking, forming, outside = [], [], 0, 0
+    parts, sources, lacking, forming, outside = [], [], [], 0, 0
     for symbol in np.unique(bars["symbol"]).tolist():
         own = bars[bars["symbol"] == symbol]
         spans, inside = grid.spans(own, sessions)
@@ -91,9 +92,34 @@ def resampled(config: Config, bar_set: "BarSet") -> "BarSet":
             for row in np.flatnonzero(closed & (counts < expected)).tolist()
         ]
         parts.append(made[closed])
+        if config.has_detail:  # what is not closed is the last one
+            sources.append((own[: counts[closed].sum()], counts[closed]))
     whole_bars = merged(parts)
-    bar_set.quality.resampled = _told(config, sorted(lacking), whole_bars, (forming, outside))
-    return replace(bar_set, bars=whole_bars)
+    told = _told(config, sorted(lacking), whole_bars, (forming, outside))
+    bar_set.quality.resampled = told
+    if not config.has_detail:
+        return replace(bar_set, bars=whole_bars)
+    detail = _detail(np.concatenate([whole_bars[:0], *parts]), sources)
+    told["in_one_piece"] = int(np.count_nonzero(np.diff(detail.edges) == 1))
+    return replace(bar_set, bars=whole_bars, detail=detail)
+
+
+def _detail(bars: np.ndarray, sources: list[tuple[np.ndarray, np.ndarray]]) -> Detail:
+    """The source bars of long bars, of one symbol after another, in the order of a history.
+
+    `sources`: a symbol's source bars, and how many of them each of its bars is made of.
+    """
+    if not sources:
+        return Detail.of(())
+    shorter = np.concatenate([own for own, _ in sources])
+    counts = np.concatenate([count for _, count in sources])
+    if len(sources) == 1:
+        return Detail(shorter, np.append(0, np.cumsum(counts)))
+    order = np.lexsort((bars["symbol"], bars["ts_ns"]))
+    first = np.append(0, np.cumsum(counts))[:-1]
+    edges = np.append(0, np.cumsum(counts[order]))
+    places = np.repeat(first[order] - edges[:-1], counts[order]) + np.arange(edges[-1])
+    return Detail(shorter[places], edges)
 
 
 def _told(

@@ -65,6 +65,7 @@ class ResampledFeed:
         self._gate: BarGate | None = None
         self._long = FormingBars(len(config.symbols))
         self._last: list[_Last | None] = [None] * len(config.symbols)
+        self._finer: list[list[np.void]] = [[] for _ in config.symbols]  # of the bar that forms
         self._given_ns = [NEVER_NS] * len(config.symbols)
         self._newest_ns = NEVER_NS
         self._ready: deque[LiveBar | BadBar | FeedNotice] = deque()
@@ -158,6 +159,8 @@ class ResampledFeed:
         if self._long.end_ns(symbol) not in (None, end_ns):
             self._close(symbol)
         self._long.add(bar, end_ns)
+        if self._config.has_detail:
+            self._finer[symbol].append(bar)
         self._last[symbol] = _Last(came, spans)
         if end_ns == bar["ts_ns"]:
             self._close(symbol)
@@ -181,7 +184,12 @@ class ResampledFeed:
             text = lack_text(self._config, end_ns, self._config.symbols[symbol], count, expected)
             self._ready.append(FeedNotice("FEED_GAP", text, symbol))
         due_ns = last.came.due_ns + end_ns - int(last.came.bar["ts_ns"])
-        self._ready.append(LiveBar(made, last.came.received_ns, due_ns))
+        self._ready.append(LiveBar(made, last.came.received_ns, due_ns, self._take_finer(symbol)))
+
+    def _take_finer(self, symbol: int) -> np.ndarray | None:
+        """The short bars of the long one that closes."""
+        finer, self._finer[symbol] = self._finer[symbol], []
+        return np.array(finer, finer[0].dtype) if finer else None
 
     def _bar_gate(self, ts_ns: int) -> BarGate:
         """The gate of the source's bars, with trading hours that reach past `ts_ns`."""

@@ -173,8 +173,9 @@ def _traded(course: _Course, fold: FoldRows, fitted: Any) -> dict[str, Any]:
 def _run(course: _Course, part: slice, said: Prediction) -> dict[str, Any]:
     config = course.config
     rules = build_rules(config, course.history.sessions)
-    bars = course.history.bar_set.bars[part]
-    record = course.runner.run(rules, Inputs(bars, *said))
+    bar_set = course.history.bar_set
+    detail = bar_set.detail.rows(part.start, part.stop)
+    record = course.runner.run(rules, Inputs(bar_set.bars[part], *said, *detail))
     start = float(record.book.account[0]["start_equity"])
     final = float(record.equity["equity"][-1]) if len(record.equity) else start
     lots = np.array([instrument.lot_size for instrument in config.instruments])

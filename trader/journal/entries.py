@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from trader.core import schema
+from trader.core.book import NO_DETAIL, Detail
 from trader.core.schema import KillSwitchReason, Reason
 from trader.journal.records import FORMAT_VERSION, Entry, RecordType
 from trader.journal.rows import layouts, to_fields, to_rows
@@ -80,10 +81,11 @@ def _identity_fields(identity: Identity) -> dict[str, Any]:
     return fields | {"actor": dict(identity.actor)}
 
 
-def bars(rows: np.ndarray, use: str = "slice") -> Entry:
-    """BAR: bars of one close. `use` is `slice` (traded on), or why not: `late`, `duplicate`,
-    `revised`, `invalid`, `history`."""
-    return Entry(RecordType.BAR, {"use": use, "rows": to_rows(rows)}, int(rows[0]["ts_ns"]))
+def bars(rows: np.ndarray, use: str = "slice", detail: Detail = NO_DETAIL) -> Entry:
+    """BAR of one close. `use`: slice (traded on), late, duplicate, revised, invalid, history."""
+    said = {"use": use, "rows": to_rows(rows)}
+    said |= {"finer": [to_rows(part) for part in detail.parts()]} if len(detail.finer) else {}
+    return Entry(RecordType.BAR, said, int(rows[0]["ts_ns"]))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,15 @@ def bars_of(record: Record) -> np.ndarray:
     return from_rows(record.data["rows"], schema.BAR)
 
 
+def finer_of(record: Record) -> list[np.ndarray]:
+    """The finer bars of each bar of a BAR record; none of a journal that has no detail."""
+    count = len(record.data["rows"])
+    parts = [from_rows(rows, schema.BAR) for rows in record.data.get("finer", [[]] * count)]
+    if len(parts) != count:
+        raise JournalError(f"record {record.seq} has finer bars of {len(parts)} bars, not {count}")
+    return parts
+
+
 def actions_of(record: Record) -> np.ndarray:
     """Array of (symbol, action, reason) of an ACTION record."""
     return from_rows(record.data["rows"], ACTION_ROW)

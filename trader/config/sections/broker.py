@@ -74,7 +74,7 @@ class Broker(Section):
     intrabar: Literal["worst", "ohlc", "detail"] = Field(
         default="worst",
         description="In which order the prices inside a bar came: the stop before the target, or "
-        "open, nearer extreme, other extreme, close.",
+        "open, nearer extreme, other extreme, close; detail: by the bars of feed.period_seconds.",
     )
     limit_fill: Literal["through", "touch"] = Field(
         default="through",

@@ -21,17 +21,18 @@ from trader.errors import ConfigError
 from trader.feeds.feed import data_hashes
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep import record, verdict
+from trader.jobs.sweep.market import market_key, put_market
 from trader.jobs.sweep.record import SweepFolder
 from trader.jobs.sweep.sampling import Sampler, sampler_of
 from trader.jobs.sweep.space import Space, space_of
 from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.jobs.sweep.trial import Outcome, Sweepable, market_key
+from trader.jobs.sweep.trial import Outcome, Sweepable
 from trader.jobs.sweep.workers import Crew, Workers, with_cores
 from trader.report.folder import create_live
 from trader.report.html.page import REPORT, sweep_page, write_page
 from trader.report.provenance import code_sha256
 from trader.user_code.own_files import own_files
-from trader.wiring import NOTHING, InMemory, load_bars, search_paths
+from trader.wiring import NOTHING, InMemory, search_paths
 
 FORMAT = 1
 Progress = Callable[[str, int, int], None]
@@ -156,9 +157,7 @@ def _job(order: SweepOrder, folder: SweepFolder) -> Sweepable:
     store = ArrayStore(folder.work)
     key = market_key(config)
     if not store.has(f"bars-{key}"):
-        history = load_bars(config, order.given)
-        store.put(f"sessions-{key}", history.sessions)
-        store.put(f"bars-{key}", history.bar_set.bars)
+        put_market(store, config, order.plan.params, order.given)
     files = tuple(str(Path(file).resolve()) for file in order.config_files)
     given = InMemory(model=order.given.model)  # the frame is in the folder
     tree = _without_sweep(order.loaded)

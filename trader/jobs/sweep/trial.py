@@ -19,7 +19,7 @@ from trader.config.load import LoadedConfig, checked_tree
 from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
-from trader.core.book import Inputs, Rules
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import CashflowKind
 from trader.engine.in_turn import answers_in_turn
 from trader.errors import ConfigError, TraderError
@@ -28,6 +28,7 @@ from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord, LeanRunner
+from trader.jobs.sweep.market import Market, market_key, opened_market, put_market
 from trader.jobs.sweep.recent import Recent
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore, key_of
@@ -48,7 +49,6 @@ from trader.wiring import (
     build_rules,
     check_drivers,
     history_model,
-    load_bars,
     search_paths,
 )
 
@@ -85,15 +85,6 @@ class Outcome:
     span: tuple[float, float] = (0.0, 0.0)  # monotonic seconds: when it began and ended
 
 
-@dataclass(frozen=True)
-class Market:
-    """The bars of a trial, shared by all that read the same."""
-
-    key: str
-    bars: np.ndarray
-    sessions: np.ndarray
-
-
 class Workshop:
     """Runs trials of one sweep, one after another, in this process."""
 
@@ -128,11 +119,12 @@ class Workshop:
         config = checked_tree(self.job.tree, []).config
         self.fix_market(self.job.varied)
         market = self.market(config)
-        few = Market(market.key, market.bars[:WARM_ROWS].copy(), market.sessions)
+        bars, detail = market.bars[:WARM_ROWS].copy(), market.detail.rows(0, WARM_ROWS)
+        few = Market(market.key, bars, market.sessions, detail)
         actions, reasons = np.zeros(len(few.bars), np.int8), np.zeros(len(few.bars), np.int16)
         try:
             build_features(config, few.sessions, self._paths).batch(few.bars)
-            inputs = Inputs(few.bars, actions, reasons)
+            inputs = Inputs(few.bars, actions, reasons, NO_REQUESTS, *few.detail)
             record = self._runner.run(build_rules(config, few.sessions), inputs)
             self._numbers(config, few, record)
         except TraderError:
@@ -159,13 +151,10 @@ class Workshop:
 
     def _open_market(self, key: str, config: Config) -> Market:
         def load() -> None:
-            history = load_bars(config, self.job.given)
-            self.store.put(f"sessions-{key}", np.array(history.sessions))
-            self.store.put(f"bars-{key}", history.bar_set.bars)
+            put_market(self.store, config, self.job.varied, self.job.given)
 
         self.store.ensure(f"bars-{key}", load)
-        bars, sessions = self.store.open(f"bars-{key}"), self.store.open(f"sessions-{key}")
-        return Market(key, bars, sessions)
+        return opened_market(self.store, key)
 
     def _run(self, config: Config) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
         market = self.market(config)
@@ -176,7 +165,7 @@ class Workshop:
             said = self._said_in_turn(config, market, rules)
         else:
             said = self._prediction(config, market)
-        record = self._runner.run(rules, Inputs(market.bars, *said))
+        record = self._runner.run(rules, Inputs(market.bars, *said, *market.detail))
         return self._numbers(config, market, record)
 
     def _prediction(self, config: Config, market: Market) -> Prediction:
@@ -194,7 +183,9 @@ class Workshop:
         """What a model says that is told its position, bar by bar."""
         model, _, matrix = self._asked(config, market)
         rows = HistoryRows(shape_of(config), market.bars, matrix)
-        return answers_in_turn(rules, model, market.bars, rows)
+        nothing = np.zeros(len(market.bars), np.int8), np.zeros(len(market.bars), np.int16)
+        inputs = Inputs(market.bars, *nothing, NO_REQUESTS, *market.detail)
+        return answers_in_turn(rules, model, inputs, rows)
 
     def _asked(self, config: Config, market: Market) -> tuple[Model, np.ndarray, np.ndarray]:
         """The model, the bars as features see them, and the features."""
@@ -288,9 +279,3 @@ def _reads_another(config: Config) -> bool:
 def _finite(value: float | None) -> float | None:
     """As in metrics.json: what is no finite number is None."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def market_key(config: Config) -> str:
-    """Equal for two configs that read the same bars and the same trading hours."""
-    about = config.model_dump(include={"instruments", "feed", "bar_period_seconds"}, mode="json")
-    return key_of(about, config.risk.market_hours)

@@ -17,6 +17,7 @@ import math
 from typing import Any
 
 from trader.core.schema import CashflowKind, TradingAction
+from trader.journal.audit.finer import finer_fault
 from trader.journal.audit.orders import EXIT, TOLERANCE, OrderFold
 from trader.journal.audit.refusals import (
     CAPS_UNDER,
@@ -88,12 +89,12 @@ class Meaning:
         self._start = data
         self.run_id = data["run_id"]
         self._symbols = data["symbols"]
-        rows = data.get("symbol_limits") or [data["limits"]] * len(self._symbols)
+        layouts, rows = data["layouts"], data.get("symbol_limits")
+        rows = rows or [data["limits"]] * len(self._symbols)
         self._limits = [dict(zip(row, map(number, row.values()), strict=True)) for row in rows]
-        layouts = data["layouts"]
         self._column = {field[0]: place for place, field in enumerate(layouts["DECISION"])}
-        flows = layouts.get("CASHFLOW", [])
-        self._flow_column = {field[0]: place for place, field in enumerate(flows)}
+        flows = enumerate(layouts.get("CASHFLOW", []))
+        self._flow_column = {field[0]: place for place, field in flows}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
         self.fold.financed = financed_symbols(data)
@@ -130,7 +131,7 @@ class Meaning:
             if not 0 <= symbol < len(self._symbols):
                 return f"a bar of the unknown symbol {symbol!r}"
             self._bar_symbols.append(symbol)
-        return None
+        return finer_fault(data, self._start["layouts"]["BAR"])
 
     def _action(self, stamp: Stamp, data: Data) -> str | None:
         symbols = [row[0] for row in data["rows"]]
@@ -138,8 +139,7 @@ class Meaning:
             return "actions for a slice whose bars are not recorded"
         if symbols != self._bar_symbols:
             return "actions for other symbols than the slice has bars of"
-        self._actions = {row[0]: row[1] for row in data["rows"]}
-        self._bar_symbols = []
+        self._actions, self._bar_symbols = {row[0]: row[1] for row in data["rows"]}, []
         if len(self._actions) != len(symbols):
             return "two bars of one symbol in a slice"
         return None
