@@ -9,8 +9,6 @@ import pytest
 from tests.core.test_naive import read_real
 from tests.core_kit import run
 
-backtesting = pytest.importorskip("backtesting")
-
 CASH = 10_000_000.0
 FILES = [
     ("BITFINEX_BTCUSD_1m.parquet", 60_000),
@@ -21,6 +19,7 @@ FILES = [
 
 def run_backtesting_py(bars: np.ndarray, actions: np.ndarray, size: int, bps: float):
     """The same actions in backtesting.py: long `size`, short `size`, or leave it."""
+    backtesting = pytest.importorskip("backtesting")
 
     class Follow(backtesting.Strategy):
         def init(self):

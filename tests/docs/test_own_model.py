@@ -27,11 +27,19 @@ def words_of(command: str) -> list[str]:
     return made.stdout.split("\0")[:-1]
 
 
+def shorten(first: str, end: str) -> None:
+    """Keep the bundled bars from `first` to `end`: a row takes the forest milliseconds."""
+    bars = Path("data/acme.csv")
+    head, *rows = bars.read_text().splitlines(keepends=True)
+    bars.write_text(head + "".join(row for row in rows if first <= row < end))
+
+
 @pytest.mark.process
 def test_the_five_steps_run_as_they_stand(tmp_path, monkeypatch):
     home = tmp_path / "demo"
     assert app.run(["init", str(home)]) == 0
     monkeypatch.chdir(home)
+    shorten("2024-03-08", "2024-03-13")
     (code,), (layer,) = blocks("python"), blocks("yaml")
     Path("configs/my_features.py").write_text(code)
     Path("configs/mine.yaml").write_text(layer)
@@ -42,6 +50,8 @@ def test_the_five_steps_run_as_they_stand(tmp_path, monkeypatch):
     for command in commands:
         program, *words = words_of(command)
         assert program == "trader"
+        if words[0] == "backtest":  # some bars the model has learned from, and some it has not
+            shorten("2024-03-11T18:00", "2024-03-12T16:00")
         done = warm.run(words, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         told += done.stdout

@@ -3,27 +3,27 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness import warm
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
+
+
+def from_the_root(*words: str) -> "subprocess.CompletedProcess[str]":
+    done = warm.run(words, cwd=ROOT, env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 @pytest.mark.process
 def test_the_output_shown_is_the_output(tmp_path):
     shown = re.search(r"```text\n(.*?)\n```", TEXT, re.DOTALL)
     assert shown is not None
-    done = subprocess.run(
-        [sys.executable, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--out", tmp_path],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = from_the_root("backtest", "-c", "configs/demo.yaml", "--out", str(tmp_path))
     printed = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
     assert printed[1:] == shown[1].splitlines()[1:], "run the demo and paste its output"
 
@@ -49,14 +49,6 @@ def test_the_example_of_the_python_page_runs_and_answers_as_shown():
 @pytest.mark.process
 def test_what_the_readme_says_of_the_trained_model_is_what_it_prints(tmp_path):
     (shown,) = re.findall(r"```\n(WARNING: in sample.*?)\n```", TEXT, re.DOTALL)
-    words = ["backtest", "-c", "configs/demo_sklearn.yaml", "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "trader", *words],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = from_the_root("backtest", "-c", "configs/demo_sklearn.yaml", "--out", str(tmp_path))
     printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
     assert shown in printed, "run it and paste what it says"

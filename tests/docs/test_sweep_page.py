@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import warm
+from trader.cli import app
+
 PAGE = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text("utf-8")
 
 
@@ -15,14 +18,16 @@ def test_the_first_command_and_the_python_of_the_page_run(tmp_path: Path):
     first = re.findall(r"```\n(trader .*?)```", PAGE, re.DOTALL)[0]
     (python,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     words = first.replace("\\\n", " ").split()[1:]
-    lines = [["-m", "trader", "init", "demo"], ["-m", "trader", *words], ["-c", python]]
-    folder = tmp_path
-    for line in lines:
-        done = subprocess.run(
-            [sys.executable, *line], cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        folder = tmp_path / "demo"
-        if "sweep" in line:
-            assert "9 trials" in done.stdout
+    assert app.run(["init", str(tmp_path / "demo")]) == 0
+    done = warm.run(words, cwd=tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert "9 trials" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", python],
+        cwd=tmp_path / "demo",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     assert "trials" in done.stdout

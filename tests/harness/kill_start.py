@@ -13,6 +13,7 @@ import collections
 import json
 import random
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +33,10 @@ REFUSED, OPENED, TRADING, OVER = "before it armed", "while it opened", "while it
 
 class StartingRun(Desk):
     """A desk, and what its run and its state folder tell of a kill."""
+
+    def paper_cold(self) -> "subprocess.Popen[str]":
+        """`trader paper`, the whole of its start included."""
+        return self.start_cold("paper", "-c", "crash.yaml", "--pace", PACE, "--json")
 
     def sent_ns(self) -> list[int]:
         """When each order left, on the monotonic clock; empty before there is a journal."""
@@ -61,7 +66,7 @@ def undisturbed_s(folder: Path) -> tuple[float, float, float]:
     """Seconds from Enter until a run that nobody kills takes its folder; to first, last order."""
     run = made(folder)
     began_ns = time.monotonic_ns()
-    process = run.paper(PACE)
+    process = run.paper_cold()
     while not list(folder.glob("runs/*-paper-*")) and process.poll() is None:
         time.sleep(0.002)
     taken_ns = time.monotonic_ns()
@@ -76,9 +81,9 @@ def undisturbed_s(folder: Path) -> tuple[float, float, float]:
 def trial(folder: Path, delay_s: float) -> tuple[str, list[str]]:
     """What a kill after `delay_s` met, and what was wrong."""
     run, wrong = made(folder), []
-    process = run.paper(PACE)
+    process = run.paper_cold()
     time.sleep(delay_s)
-    code, out, err = run.run("kill", "--reason", "kill-start", "--json")
+    code, out, err = run.end(run.start_cold("kill", "--reason", "kill-start", "--json"))
     sent_before = run.sent_ns()
     if code != 0:
         wrong.append(f"kill exits {code}: {out}{err}")

@@ -29,7 +29,8 @@ from trader.engine.sliceengine import warm_up  # noqa: E402
 IMPORTED = """
 trader.cli.app trader.jobs.backtest trader.jobs.verify trader.jobs.paper.session
 trader.report.paperview trader.report.ratios trader.cli.paperscreen trader.models.training
-exchange_calendars
+trader.models.rule_model trader.feeds.replay_source trader.safety.kill trader.user_code.pandas_later
+exchange_calendars pyarrow.dataset argparse shlex
 """
 OF_LIBRARIES = {"jemalloc_bg_thd"}  # threads that see to forks themselves
 
@@ -70,6 +71,8 @@ def load() -> None:
     """What every start of `trader` would load."""
     for name in IMPORTED.split():
         __import__(name)
+    for path in (ROOT / "trader" / "cli").glob("[a-z]*.py"):
+        __import__(f"trader.cli.{path.stem}")
     bars = core_kit.random_bars(1, 9, 1)
     core_kit.run(bars, np.zeros(len(bars), np.int8))
     warm_up(core_kit.make_rules(core_kit.always_open(0, 10**9), 1))

@@ -1,6 +1,7 @@
 """Names are the words every other project uses: no participles for classes, no coined modules."""
 
 import ast
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "trader"
@@ -27,6 +28,7 @@ NOUNS |= {"Threshold"}
 FUNCTIONS = {"utils", "helpers", "do_it", "handle", "process_data"}
 
 
+@functools.cache
 def names():
     """Names of modules and folders, of classes and of functions of the package."""
     modules, classes, functions = set(), set(), set()
@@ -40,9 +42,6 @@ def names():
     return modules, classes, functions
 
 
-MODULES, CLASSES, FUNCTION_NAMES = names()
-
-
 def is_participle(name):
     """Whether a class is called by what was done to it, and by nothing else: `Held`, `_Stored`."""
     bare = name.lstrip("_")
@@ -51,15 +50,18 @@ def is_participle(name):
 
 
 def test_no_module_has_a_coined_name():
-    assert not COINED_MODULES & MODULES
+    modules, _, _ = names()
+    assert not COINED_MODULES & modules
 
 
 def test_no_class_is_named_by_a_participle():
-    assert {name for name in CLASSES if is_participle(name)} == set()
+    _, classes, _ = names()
+    assert {name for name in classes if is_participle(name)} == set()
 
 
 def test_no_function_says_nothing():
-    assert not FUNCTIONS & FUNCTION_NAMES
+    _, _, functions = names()
+    assert not FUNCTIONS & functions
 
 
 def test_the_rule_knows_a_participle_from_a_noun():

@@ -4,7 +4,6 @@ import contextlib
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.harness import desk
 from tests.harness.disks import run_mount, why_no_mount
+from tests.harness.warm import Process
 from tests.tiers import cases
 
 pytestmark = pytest.mark.process
@@ -24,14 +24,14 @@ SLOW = "6000"  # times real time: the 60 bars take 0.6 s
 class Desk(desk.Desk):
     """One whose run is followed over several lives."""
 
-    def begun(self, process: "subprocess.Popen[str]") -> None:
+    def begun(self, process: Process) -> None:
         """Wait until the run has a journal, and a moment more."""
         deadline = time.monotonic() + 60
         while not list(self.folder.glob("runs/*/journal.sqlite")) and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
-    def registered(self, process: "subprocess.Popen[str]") -> None:
+    def registered(self, process: Process) -> None:
         """Wait until this process holds the run: before, Python may not see to signals yet."""
         deadline = time.monotonic() + 60
         while process.poll() is None:

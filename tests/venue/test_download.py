@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
 
+from tests.harness import warm
 from tests.venue.binance import options
 from tests.venue.kit import write_config
 
@@ -37,14 +38,8 @@ def venue_process(*args, name="binance"):
 
 
 def trader(*args, cwd, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "trader", *args],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TRADER_HOME": str(cwd / "home")},
-        check=False,
-    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TRADER_HOME": str(cwd / "home")}
+    done = warm.run(args, cwd=cwd, env=environ)
     assert done.returncode == code, done.stderr
     return done
 
