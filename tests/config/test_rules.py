@@ -6,7 +6,18 @@ from tests.config_demo import DEMO, demo, load, write
 from trader.config.schema import Config
 from trader.errors import ConfigError
 
+LIVE = ["feed.type=ccxt", "feed.path=none", "feed.exchange=binance"]
 BROKEN = [  # overrides, key, message
+    (
+        [*LIVE, "bar_period_seconds=month"],
+        "bar_period_seconds",
+        "is longer than a day, which no market streams: set feed.period_seconds",
+    ),
+    (
+        [*LIVE, "bar_period_seconds=day", "risk.market_hours=XNYS"],
+        "bar_period_seconds",
+        "a market ends at midnight UTC and XNYS does not",
+    ),
     (["instruments=[A, B, A]"], "instruments.2.symbol", "A is listed twice; got 'A'"),
     (["feed.path=none"], "feed.path", "is required for type csv"),
     (["feed.type=stdin"], "feed.path", "has no meaning for type stdin"),

@@ -88,11 +88,16 @@ def test_a_successor_proves_nothing_where_the_exchange_flags():
     assert of_kind(made.on(Row(0, bar(4, 1.0), False), at(4, 0.5)), Final) == []
 
 
-def test_a_fresh_successor_on_the_same_stream_makes_a_bar_final():
+def test_the_bar_in_which_a_line_comes_up_is_confirmed_by_rest_and_the_next_by_its_successor():
     made = begun(Finality.SUCCESSOR)
     made.on(Row(0, bar(3)), at(3, 30))
-    (final,) = made.on(Row(0, bar(4, 1.0)), at(4, 0.5))
-    assert final == Final(0, bar(3), BarProof.SUCCESSOR, False)
+    assert of_kind(made.on(Row(0, bar(4, 1.0)), at(4, 0.5)), Final) == []
+    (ask,) = of_kind(made.on(TICK, at(4, 1)), Ask)
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, [bar(3)], at(4, 1)), at(4, 1.2))
+    assert of_kind(outs, Final) == [Final(0, bar(3), BarProof.REST, False)]
+    made.on(Row(0, bar(4)), at(4, 59))
+    (final,) = made.on(Row(0, bar(5, 1.0)), at(5, 0.5))
+    assert final == Final(0, bar(4), BarProof.SUCCESSOR, False)
 
 
 def test_a_bar_known_from_the_snapshot_alone_is_asked_for():
@@ -223,11 +228,14 @@ def test_what_was_final_stays_and_a_correction_is_told():
 def test_old_forming_rows_and_repeated_rows_are_no_news():
     made = begun(Finality.SUCCESSOR)
     made.on(Row(0, bar(3)), at(3, 30))
-    made.on(Row(0, bar(3, 4.0)), at(3, 31))  # behind what was seen
-    (final,) = made.on(Row(0, bar(4, 1.0)), at(4, 0.5))
-    assert final.bar == bar(3)
-    assert made.on(Row(0, bar(3)), at(4, 1)) == []
-    assert made.on(Row(0, bar(3, 4.0)), at(4, 1)) == []
+    made.on(Row(0, bar(4, 1.0)), at(4, 0.5))
+    made.on(Page(0, at(3), at(4), [bar(3)], at(4, 1)), at(4, 1.2))
+    made.on(Row(0, bar(4)), at(4, 30))
+    made.on(Row(0, bar(4, 4.0)), at(4, 31))  # behind what was seen
+    (final,) = made.on(Row(0, bar(5, 1.0)), at(5, 0.5))
+    assert final.bar == bar(4)
+    assert made.on(Row(0, bar(4)), at(5, 1)) == []
+    assert made.on(Row(0, bar(4, 4.0)), at(5, 1)) == []
 
 
 def test_a_bar_that_comes_after_its_gap_is_late():

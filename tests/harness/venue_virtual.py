@@ -1,4 +1,4 @@
-"""Hours beside the loopback Binance and Kraken in made-up time: the real ccxt, the real feed.
+"""Hours beside the loopback exchanges in made-up time: the real clients, the real feed.
 
     python tests/harness/venue_virtual.py [--hours 500] [--minutes 15] [--first SEED]
 
@@ -12,16 +12,20 @@ does not hold.
 import argparse
 import asyncio
 import json
+import os
 import random
 import resource
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+from aiohttp import web  # noqa: E402
 
 from tests.harness.virtualtime import VirtualLoop  # noqa: E402
 
@@ -46,33 +50,76 @@ class MadeUpTime:
 MADE_UP = MadeUpTime()
 time.time, time.time_ns = MADE_UP.time, MADE_UP.time_ns  # before ccxt takes them
 
-from tests.venue import binance, kraken  # noqa: E402
-from tests.venue.faults import SWITCHES, play, script  # noqa: E402
+from tests.venue import alpaca, binance, kraken  # noqa: E402
+from tests.venue.faults import FREEZE, SWITCHES, play, script  # noqa: E402
 from tests.venue.kit import listening, truth, write_config  # noqa: E402
 from tests.venue.market import Market  # noqa: E402
 
 VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
     "kraken": (kraken.Kraken, kraken.options, "BTC/USD, ETH/USD"),
+    "alpaca": (alpaca.Alpaca, alpaca.options, "AAPL, MSFT"),
 }
+KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 OLDEST_S = 5 * PERIOD_S  # execution.queue_max_age_seconds: what is older is history
+LINES, MOST_LINES = ("/ws/0", "/v2", "/stream"), 200  # an hour of refusals: about one a minute
 MOMENTS = ("drop", "close", "revise", "half")
 
 
-def steps_of(seed):
+def steps_of(name, seed):
     """([(at_s, fault, value)], how long it goes)."""
-    if seed % 10:
-        return script(seed, HOUR_S, (*SWITCHES, *MOMENTS), CALM_S), HOUR_S
-    return [(400.0, "maintenance", True), (400.0 + HOUR_S, "maintenance", False)], 1.5 * HOUR_S
+    if seed % 10 == 0:
+        return [(400.0, "maintenance", True), (400.0 + HOUR_S, "maintenance", False)], 1.5 * HOUR_S
+    more = () if name == "alpaca" else (FREEZE,)  # which a blocking client would wait for
+    steps = script(seed, HOUR_S, (*SWITCHES, *MOMENTS, *more), CALM_S)
+    chance = random.Random(seed)
+    steps += [(at_s, "clock", chance.uniform(-0.5, 0.5)) for at_s in (900.0, 2700.0)]
+    if seed % 7 == 0:
+        steps.append((0.6 * HOUR_S, "delist", VENUES[name][0].delistable))
+    return sorted(steps), HOUR_S
+
+
+class RestThread:
+    """Pages of a venue served from another thread: a client that blocks stops the loop's time."""
+
+    def __init__(self, venue):
+        self._venue, self._loop = venue, asyncio.new_event_loop()
+        self.port = 0
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
+        self._thread.start()
+        ready.wait()
+
+    def _serve(self, ready):
+        async def begin():
+            runner = web.AppRunner(self._venue.application(), shutdown_timeout=0.1)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            self.port = site._server.sockets[0].getsockname()[1]
+            return runner
+
+        runner = self._loop.run_until_complete(begin())
+        ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    def stop(self):
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
 
 async def hour(name, seed, folder):
     """What one feed gave in one hour, beside its venue."""
     make, options, symbols = VENUES[name]
     venue = await make(Market(seed, PERIOD_S)).start()
-    given = {**options(venue.port), "enableRateLimit": False}
-    path = write_config(folder, given, symbols=symbols, exchange=name, period=PERIOD_S)
-    steps, length_s = steps_of(seed)
+    given, more, rest = {**options(venue.port), "enableRateLimit": False}, {}, None
+    if name == "alpaca":
+        rest, more = RestThread(venue), {"type": "alpaca"}
+        given = {**options(venue.port), "url_override": f"http://127.0.0.1:{rest.port}"}
+    path = write_config(folder, given, symbols=symbols, exchange=name, period=PERIOD_S, **more)
+    steps, length_s = steps_of(name, seed)
     try:
         async with listening(path) as got:
             playing = asyncio.ensure_future(play(steps, venue.do))
@@ -81,6 +128,8 @@ async def hour(name, seed, folder):
             wrong = judged(got, venue)
     finally:
         await venue.stop()
+        if rest is not None:
+            rest.stop()
     return got, wrong
 
 
@@ -91,10 +140,13 @@ def judged(got, venue):
         wrong.append(f"the feed ended: {got.reading.exception()!r}")
     if got.oldest_live_s > OLDEST_S:
         wrong.append(f"a bar was live {got.oldest_live_s:.1f} s after its close")
+    lines = sum(venue.counts[path] for path in LINES)
+    if lines > MOST_LINES:
+        wrong.append(f"{lines} lines were asked for")
     corrected = {(int(bar["symbol"]), int(bar["ts_ns"])): bar for bar in got.again}
     for symbol, name in enumerate(venue.symbols):
         mine = got.values(symbol, PERIOD_S)
-        if len(mine) < 20:
+        if len(mine) < 20 or not (name in venue.delisted or is_whole_hour(mine, venue)):
             wrong.append(f"{name}: only {len(mine)} bars")
             continue
         opens = [row[0] for row in mine]
@@ -112,6 +164,12 @@ def judged(got, venue):
         if late:
             wrong.append(f"{name}: bars of a hole are live: {late[:3]}")
     return wrong
+
+
+def is_whole_hour(mine, venue):
+    """Whether the newest bar is of the end of the time: nothing stands still for ever."""
+    is_down = any("maintenance" in one for one in venue.faults.on if venue.faults.on[one])
+    return is_down or venue.market.now_s() - mine[-1][0] < 6 * PERIOD_S
 
 
 def holes(venue):
@@ -135,6 +193,10 @@ def run_hour(name, seed, folder):
     try:
         return loop.run_until_complete(hour(name, seed, folder))
     finally:
+        left = asyncio.all_tasks(loop)  # requests that are never answered
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         MADE_UP.loop = None
         asyncio.set_event_loop(None)
         loop.close()
@@ -147,6 +209,7 @@ def main():
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--venues", default=",".join(VENUES))
     told = parser.parse_args()
+    os.environ.update(KEYS)
     names, until_s = told.venues.split(","), time.monotonic() + told.minutes * 60
     totals, faulty, done, memory = Counter(), [], 0, []
     for seed in range(told.first, told.first + told.hours):

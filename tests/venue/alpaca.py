@@ -15,15 +15,42 @@ from tests.venue.server import Venue, main
 
 class Alpaca(Venue):
     name = "alpaca"
+    delistable = "MSFT"
     symbols = ("AAPL", "MSFT")
     keys = ("key-id", "key-secret")
+
+    def __init__(self, market, faults=None):
+        super().__init__(market, faults)
+        self.actions = {}  # kind -> rows
 
     def routes(self):
         return [
             web.get("/v2/stocks/bars/latest", self.latest),
             web.get("/v2/stocks/bars", self.bars),
+            web.get("/v1/corporate-actions", self.corporate_actions),
             web.get("/stream", self.socket),
         ]
+
+    async def corporate_actions(self, request):
+        """By process date, which of a split is its ex-date."""
+        query, found = request.query, {}
+        wanted, types = query["symbols"].split(","), query["types"].split(",")
+        for kind, rows in self.actions.items():
+            if kind.removesuffix("s") in types:
+                found[kind] = [
+                    row for row in rows
+                    if row["symbol"] in wanted
+                    and query["start"] <= row["process_date"] <= query["end"]
+                ]  # fmt: skip
+        return self.told(request, {"corporate_actions": found, "next_page_token": None})
+
+    def split(self, symbol, day, new=2, old=1):
+        """Announce a split; prices of its day and after are of the new units."""
+        kind = "forward_splits" if new > old else "reverse_splits"
+        row = {"symbol": symbol, "cusip": "0", "new_rate": new, "old_rate": old,
+               "process_date": day, "ex_date": day, "record_date": day}  # fmt: skip
+        self.actions.setdefault(kind, []).append(row)
+        self.market.splits.append((symbol, seconds(f"{day}T00:00:00+00:00"), new / old))
 
     def told(self, request, document):
         given = request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
@@ -46,6 +73,8 @@ class Alpaca(Venue):
         symbol, query = request.query["symbols"], request.query
         start_s, end_s = (seconds(query[name]) for name in ("start", "end"))
         opens = self.market.opens(start_s, min(end_s + 0.001, self.market.now_s()))
+        gone_s = self.delisted.get(symbol, 2.0**62)
+        opens = [at for at in opens if at + self.market.period_s <= gone_s]
         opens = [at for at in opens if self.market.has_trades(symbol, at)]
         first = int(query.get("page_token", 0))
         page = opens[first : first + 3]  # small pages: they have to be followed
@@ -61,6 +90,9 @@ class Alpaca(Venue):
         stamp = msgpack.Timestamp(open_s)
         row = dict(zip("ohlcv", values, strict=True))
         return [{"T": kind, "S": symbol, "t": stamp, **row, "n": 12, "vw": values[3]}]
+
+    async def put_half(self, line):
+        await line.socket.send_bytes(msgpack.packb([{"T": "b", "S": "AAPL"}])[:-3])
 
     async def put(self, line, frame):
         await line.socket.send_bytes(msgpack.packb(frame))

@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, web
 
 from tests.venue.server import Venue, main
 
-INTERVALS = {"1s": 1, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
+INTERVALS = {"1s": 1, "10s": 10, "1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
 NAMES = {"BTCUSDT": ("BTC", "USDT"), "ETHUSDT": ("ETH", "USDT"), "SOLUSDT": ("SOL", "USDT")}
 
 
@@ -19,6 +19,7 @@ def text(number, places=8):
 
 class Binance(Venue):
     name = "binance"
+    delistable = "ETHUSDT"
 
     def __init__(self, market, faults=None, symbols=("BTCUSDT", "ETHUSDT")):
         super().__init__(market, faults)

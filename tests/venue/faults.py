@@ -14,6 +14,7 @@ SWITCHES = (
     "418",
     "503",
 )
+FREEZE = "freeze"  # REST takes a request and does not answer for two minutes
 # set by hand only: "tick" (another tick size), "revoked" (no key is taken any more)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock")
 
@@ -50,7 +51,7 @@ def script(seed, length_s, faults=(*SWITCHES, "drop", "close", "revise", "half")
     while at_s < length_s - 2 * calm_s:
         name = random.choice(faults)
         steps.append((at_s, name, True))
-        if name in SWITCHES:
+        if name in (*SWITCHES, FREEZE):
             at_s += random.uniform(1.0, calm_s)
             steps.append((at_s, name, False))
         at_s += random.uniform(calm_s / 2, calm_s)

@@ -18,6 +18,7 @@ ALT = {"XXBTZUSD": ("XBTUSD", "XXBT"), "XETHZUSD": ("ETHUSD", "XETH")}
 
 class Kraken(Venue):
     name = "kraken"
+    delistable = "ETH/USD"
     symbols = tuple(PAIRS)
 
     def shown(self, share):

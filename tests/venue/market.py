@@ -13,6 +13,7 @@ class Market:
     def __init__(self, seed=7, period_s=1, empty=0.0, offset_s=0.0):
         self.seed, self.period_s, self.empty, self.offset_s = seed, period_s, empty, offset_s
         self.revised = {}  # (symbol, open_s) -> close
+        self.splits = []  # (symbol, from when, new units for one old)
 
     def now_s(self):
         """The venue's clock."""
@@ -25,7 +26,8 @@ class Market:
         index = open_s // self.period_s
         shift = Random(f"{self.seed}/{symbol}").uniform(0, 100)
         noise = Random(f"{self.seed}/{symbol}/{open_s}").uniform(-0.2, 0.2)
-        return round(100.0 + 5.0 * math.sin(index / 40.0 + shift) + noise, 2)
+        units = math.prod(n for name, at, n in self.splits if name == symbol and at <= open_s)
+        return round((100.0 + 5.0 * math.sin(index / 40.0 + shift) + noise) / units, 2)
 
     def bar(self, symbol, open_s, share=1.0):
         """(open, high, low, close, volume) when `share` of the bar's time has passed."""

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, web
 from tests.venue.faults import Faults, play, script
 from tests.venue.market import Market
 
+FROZEN_S = 120.0
 UPDATES = (0.3, 0.6, 0.9)  # of a bar's time, when the line shows it forming
 
 
@@ -39,7 +40,7 @@ class Venue:
 
     def __init__(self, market, faults=None):
         self.market, self.faults = market, faults or Faults()
-        self.lines, self.counts, self.delisted = [], Counter(), set()
+        self.lines, self.counts, self.delisted = [], Counter(), {}
         self.port = 0
 
     # what a subclass says
@@ -61,7 +62,8 @@ class Venue:
 
     # running
 
-    async def start(self, port=0):
+    def application(self):
+        """Its pages and its lines."""
         app = web.Application(middlewares=[self._watched])
         app.add_routes(
             [
@@ -72,7 +74,10 @@ class Venue:
                 *self.routes(),
             ]
         )
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        return app
+
+    async def start(self, port=0):
+        self._runner = web.AppRunner(self.application(), shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
@@ -90,6 +95,8 @@ class Venue:
     async def _watched(self, request, handler):
         if not request.path.startswith("/_"):
             self.counts[request.path] += 1
+            if "freeze" in self.faults and not self.is_line(request):
+                await asyncio.sleep(FROZEN_S)
             bad = self.faults.status()
             if bad is not None and (
                 (bad[0] == 503 and "maintenance" in self.faults) or not self.is_line(request)
@@ -131,10 +138,10 @@ class Venue:
         elif name == "clock":
             self.market.offset_s = float(value)
         elif name == "delist":
-            self.delisted.add(value)
+            self.delisted[value] = self.market.now_s()
         elif name == "half":
             for line in list(self.lines):
-                await line.socket.send_str('{"stream": "btcusdt@kline_1s", "da')
+                await self.put_half(line)
         elif name == "revise":
             await self._revise()
         else:
@@ -146,6 +153,8 @@ class Venue:
         open_s = int(self.market.now_s()) // self.market.period_s * self.market.period_s
         open_s -= 2 * self.market.period_s
         for symbol in self.symbols:
+            if symbol in self.delisted:
+                continue
             self.market.revise(symbol, open_s)
             self.faults.note("revise", (symbol, open_s))
             for frame in self.frames_closed(symbol, open_s):
@@ -193,6 +202,10 @@ class Venue:
     def wrapped(self, line, symbol, frame):
         """A frame as this line wants it."""
         return frame
+
+    async def put_half(self, line):
+        """The beginning of a frame."""
+        await line.socket.send_str('{"stream": "btcusdt@kline_1s", "da')
 
     async def put(self, line, frame):
         await line.socket.send_str(json.dumps(frame))

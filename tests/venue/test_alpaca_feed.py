@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +14,9 @@ from tests.venue.kit import Clock, Got, is_whole, truth, until, write_config
 from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
+from trader.feeds import alpaca_source, market_watch
 from trader.feeds.alpaca_source import AlpacaSource
+from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.registry import open_source
 from trader.feeds.venue_feed import VenueFeed
@@ -53,9 +56,10 @@ async def listening(path, environ):
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 
 
-def run(tmp_path, test, keys=KEYS, **market):
+def run(tmp_path, test, keys=KEYS, before=lambda venue: None, **market):
     async def whole():
         venue = await Alpaca(Market(17, **market)).start()
+        before(venue)
         path = write_config(tmp_path, options(venue.port), symbols="AAPL, MSFT", exchange="none",
                             type="alpaca")  # fmt: skip
         try:
@@ -92,6 +96,44 @@ def test_a_dropped_line_is_filled_and_a_correction_is_told(tmp_path):
         revised = {at for _, at in venue.market.revised}
         assert {int(bar["ts_ns"]) // 10**9 - 1 for bar in got.again} == revised
         assert {"FEED_DOWN", "FEED_UP"} <= set(got.kinds())
+
+    run(tmp_path, test)
+
+
+def test_a_split_is_known_at_the_start_and_one_that_is_announced_later_ends_the_feed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(market_watch, "FACTS_EVERY_S", 0.3)
+    today = datetime.now(UTC).date()
+    days = [(today + timedelta(ahead)).isoformat() for ahead in (1, 2, 90)]
+
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 1)
+        assert got.feed.actions == [CorporateAction(days[0], "AAPL", "split", "4:1")]
+        venue.split("MSFT", days[2], 3)  # beyond what matters yet
+        await asyncio.sleep(0.5)
+        assert not got.reading.done()
+        venue.split("MSFT", days[1], 1, 10)
+        await got.reading
+        assert got.kinds()[-1] == "FEED_RESTARTS"
+        assert got.notices[-1].text == f"alpaca: new: MSFT: split of 1:10 on {days[1]}"
+        assert got.feed.end == FeedEnd.LOST
+
+    run(tmp_path, test, before=lambda venue: venue.split("AAPL", days[0], 4))
+
+
+def test_a_request_that_is_never_answered_is_given_up_and_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(alpaca_source, "ANSWER_S", 0.5)
+
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 2)
+        venue.faults.set("freeze")
+        await venue.do("drop")
+        await until(got, lambda: "FEED_REFUSES" in got.kinds())
+        venue.faults.set("freeze", False)
+        count = len(got.live(0))
+        await until(got, lambda: len(got.live(0)) >= count + 2)
+        assert is_whole(got.values(0))
 
     run(tmp_path, test)
 

@@ -98,9 +98,18 @@ def _watched(
 
 def _print(report: dict[str, Any]) -> None:
     for key, value in report.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             typer.echo(f"{key}:")
             for name, one in value.items():
-                typer.echo(f"  {name}: {one}")
+                typer.echo(f"  {name}: {_words(one)}")
         else:
-            typer.echo(f"{key}: {value}")
+            typer.echo(f"{key}: {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    """A value of a report on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "none"
+    return "none" if value is None else str(value)

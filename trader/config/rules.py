@@ -101,6 +101,23 @@ def _resampling(config: "Config") -> Iterator[Found]:
         )
 
 
+def _market_bars(config: "Config") -> Iterator[Found]:
+    source_s = config.feed.period_seconds or config.bar_period_seconds
+    if not config.feed.is_market or source_s < SECONDS_PER_DAY:
+        return
+    shorter = (
+        "set feed.period_seconds to a length that it has, 3600 say, and they are made of those"
+    )
+    if source_s > SECONDS_PER_DAY:
+        yield "bar_period_seconds", f"is longer than a day, which no market streams: {shorter}"
+    elif config.risk.market_hours != ALWAYS_OPEN:
+        hours = config.risk.market_hours
+        yield (
+            "bar_period_seconds",
+            f"is a day, which a market ends at midnight UTC and {hours} does not: {shorter}",
+        )
+
+
 def _hours(config: "Config") -> Iterator[Found]:
     hours, period_s = config.risk.market_hours, config.bar_period_seconds
     if period_s < SECONDS_PER_DAY:
@@ -241,6 +258,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),
+    (("bar_period_seconds", "feed", "risk"), _market_bars),
     (("features",), _features),
     (("model", "train"), model_contradictions),
     (("train", "feed"), _train),

@@ -141,19 +141,20 @@ class Rebuild:
         self.pending.requests = readback.requests_of(record)
 
     def _resume(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        self.take_hours(record)
+        self.take_calendar(record)
 
-    def take_hours(self, record: Record) -> None:
-        """The trading hours that a RUN_RESUME brings."""
+    def take_calendar(self, record: Record) -> None:
+        """The trading hours and the corporate actions that a RUN_RESUME brings."""
         rules = recorded_rules(record)
         if rules is not None:
-            self.use_hours(rules.sessions)
+            self.use_calendar(rules)
 
-    def use_hours(self, sessions: np.ndarray) -> None:
-        """Trading hours as another process of the run knew them."""
-        if sessions.tobytes() != self.engine.rules.sessions.tobytes():
-            self.engine.rules = self.engine.rules._replace(sessions=sessions)
+    def use_calendar(self, rules: Rules) -> None:
+        """Trading hours and corporate actions as another process of the run knew them."""
+        if rules.sessions.tobytes() != self.engine.rules.sessions.tobytes():
+            self.engine.rules = self.engine.rules._replace(sessions=rules.sessions)
             self.engine.book.account[0]["session_cursor"] = 0
+        self.engine.use_adjustments(rules.adjustments)
 
     def _kill(self, data: dict[str, Any], record: Record, where: Where) -> None:
         reason = Reason(int(data.get(KILLED_BY, Reason.KILLED)))

@@ -89,7 +89,7 @@ def _begins_at(fold: Replayer, snapshot: Record, before: Sequence[Record]) -> bo
         return False
     for record in before:
         if record.type == "RUN_RESUME":
-            fold.take_hours(record)
+            fold.take_calendar(record)
     return True
 
 

@@ -54,15 +54,22 @@ class SliceEngine:
         self.book = new_book(rules) if book is None else book
         self._keeper = keeper
         self._symbols = len(rules.instruments)
-        adjustments = len(rules.adjustments)
-        self._out = new_out(
-            self._symbols, max(3, ROWS_PER_PORTION // self._symbols), 2 * adjustments
-        )
+        self._last_ns = -(2**63)
+        self.slices = 0
+        self._make_room(len(rules.adjustments))
+
+    def _make_room(self, adjustments: int) -> None:
+        """Room for the rows of a portion of slices."""
+        self._adjustments = adjustments
+        portion = max(3, ROWS_PER_PORTION // self._symbols)
+        self._out = new_out(self._symbols, portion, 2 * adjustments)
         self._most = most_rows(self._symbols, adjustments)
         self._before = np.zeros(len(self._out.counts), np.int64)
-        self._last_ns = -(2**63)
         self._peek: Out | None = None  # rows of a slice that is looked at and not taken
-        self.slices = 0
+
+    def use_adjustments(self, adjustments: np.ndarray) -> None:
+        """Corporate actions as they are known by now; those that have acted are the same."""
+        self.rules = self.rules._replace(adjustments=adjustments)
 
     def take(self, inputs: Inputs) -> None:
         """BAR records (n,) of one instant in symbol order, with an action and a reason each.
@@ -81,6 +88,9 @@ class SliceEngine:
         inputs = Inputs(*map(_writeable, inputs))
         if not self._has_room(len(bars)):
             self._hand_over()
+        if len(self.rules.adjustments) != self._adjustments:
+            self._hand_over()
+            self._make_room(len(self.rules.adjustments))
         self._last_ns = ts_ns
         self._before[:] = self._out.counts
         on_slice(self.book, self.rules, inputs, 0, len(bars), self._out)

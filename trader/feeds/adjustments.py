@@ -70,6 +70,11 @@ def load_adjustments(config: Config, sessions: np.ndarray, is_told: bool = True)
     return adjustments[np.argsort(adjustments["ts_ns"], kind="stable")]
 
 
+def adjustment_rows(timed: TimedRows, config: Config, sessions: np.ndarray) -> np.ndarray:
+    """ADJUSTMENT records of rows that a market told."""
+    return _rows(timed, config, sessions, load_renames(config))
+
+
 def _rows(timed: TimedRows, config: Config, sessions: np.ndarray, renames: Renames) -> np.ndarray:
     """ADJUSTMENT rows of one file, as in the file; `DataError` where none is of our symbols."""
     numbers = {name: index for index, name in enumerate(config.symbols)}

@@ -9,14 +9,17 @@ a deadline, and its keys stand in no message.
 
 import asyncio
 import contextlib
+import functools
 import random
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import date, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from trader.errors import ConfigError
 from trader.feeds.alpaca_options import AlpacaOptions
+from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339
+from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.source import (
     Abilities,
     Event,
@@ -34,9 +37,10 @@ from trader.feeds.source import (
     redacted,
 )
 
-ANSWER_S = 20.0  # for one request
+CONNECT_S, ANSWER_S = 5.0, 20.0  # for one request
 FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S = 1.0, 60.0, 30.0
 PAGE = 10_000
+ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
 INSTALL = "it needs alpaca-py: pip install 'trader[alpaca]'"
 
 
@@ -89,6 +93,8 @@ class AlpacaSource:
         )
         client._retry = 0  # no silent tries: ours are counted and told
         client._session.hooks["response"].append(self._dated)
+        send = client._session.request
+        client._session.request = functools.partial(send, timeout=(CONNECT_S, ANSWER_S))
         return client
 
     def _dated(self, response: Any, *rest: Any, **more: Any) -> None:
@@ -113,8 +119,8 @@ class AlpacaSource:
         query = {
             "symbols": name,
             "timeframe": f"{minutes}Min",
-            "start": _rfc3339(start_ns),
-            "end": _rfc3339(end_ns - 1),
+            "start": rfc3339(start_ns),
+            "end": rfc3339(end_ns - 1),
             "limit": PAGE,
             "adjustment": "raw",
             "feed": self._options.feed,
@@ -122,16 +128,36 @@ class AlpacaSource:
         while True:
             told = await self._asked("/stocks/bars", query) or {}
             for row in (told.get("bars") or {}).get(name, ()):
-                bar = _rest_bar(row)
+                bar = rest_bar(row)
                 if start_ns <= bar.open_ns < end_ns:
                     found[bar.open_ns] = bar
             if not told.get("next_page_token"):
                 return [found[at] for at in sorted(found)]
             query["page_token"] = told["next_page_token"]
 
-    async def _asked(self, path: str, query: dict[str, Any]) -> Any:
+    async def actions(self, first_day: str, last_day: str) -> Sequence[CorporateAction]:
+        """See `ActionSource`."""
+        last = date.fromisoformat(last_day) + timedelta(ANNOUNCED_DAYS)
+        query: dict[str, Any] = {
+            "symbols": ",".join(self._terms.symbols),
+            "types": ",".join(ACTION_TYPES),
+            "start": first_day,
+            "end": last.isoformat(),
+            "limit": 1000,
+        }
+        found: list[CorporateAction] = []
+        while True:
+            told = await self._asked("/corporate-actions", query, "v1") or {}
+            found += actions_of(told.get("corporate_actions") or {})
+            if not told.get("next_page_token"):
+                break
+            query["page_token"] = told["next_page_token"]
+        return sorted(one for one in found if first_day <= one.day <= last_day)
+
+    async def _asked(self, path: str, query: dict[str, Any], version: str = "v2") -> Any:
         try:
-            work = asyncio.to_thread(self._client.get, path, dict(query))
+            get = self._client.get
+            work = asyncio.to_thread(get, path, dict(query), api_version=version)
             return await asyncio.wait_for(work, ANSWER_S)
         except Exception as error:  # requests, urllib3 and alpaca-py: anything
             raise self._error(error) from None
@@ -249,14 +275,3 @@ class AlpacaSource:
         if status == 422:
             return SourceError(text[:200], Remedy.NEVER)
         return SourceError(text[:200] if status is None else f"HTTP {status}: {text[:200]}")
-
-
-def _rfc3339(ts_ns: int) -> str:
-    return datetime.fromtimestamp(ts_ns / 1e9, UTC).isoformat()
-
-
-def _rest_bar(row: dict[str, Any]) -> RawBar:
-    moment = datetime.fromisoformat(str(row["t"]).replace("Z", "+00:00"))
-    return RawBar(
-        round(moment.timestamp()) * 1_000_000_000, *(float(row[name]) for name in "ohlcv")
-    )

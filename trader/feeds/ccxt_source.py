@@ -97,12 +97,14 @@ class CcxtSource:
         return exchange
 
     def _options(self) -> dict[str, Any]:
-        """The user's, and for spot markets of Binance one request for markets instead of three."""
-        options = dict(self._terms.options)
-        inner = dict(options.get("options") or {})  # type: ignore[call-overload]
-        is_spot = not any(":" in symbol for symbol in self._terms.symbols)
-        if self.name == "binance" and is_spot and "fetchMarkets" not in inner:
-            options["options"] = {"fetchMarkets": {"types": ["spot"]}, **inner}
+        """The user's. Of Binance only what bars need: one request for markets instead of three,
+        and none of those that keys would sign."""
+        options: dict[str, Any] = dict(self._terms.options)
+        if self.name.startswith("binance"):
+            wanted: dict[str, Any] = {"fetchCurrencies": False, "fetchMargins": False}
+            if self.name == "binance" and not any(":" in name for name in self._terms.symbols):
+                wanted["fetchMarkets"] = {"types": ["spot"]}
+            options["options"] = wanted | dict(options.get("options") or {})
         return options
 
     def _finality(self, exchange: Any) -> Finality:

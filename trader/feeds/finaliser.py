@@ -8,8 +8,8 @@ place. What was final stays: a later word against it is a Revision. A bar that c
 line was down is history.
 
 How a bar is proven, best first: the exchange's own flag; the first row of the next bar on the
-same unbroken stream, which has also shown the bar change since it began; the bar as REST gives it
-when asked a grace after the close.
+same unbroken stream, which was there when the bar began; the bar as REST gives it when asked a
+grace after the close.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ from trader.feeds.finality import (
     Page,
     Revision,
     Stale,
+    Standing,
     Terms,
     Tick,
     is_behind,
@@ -49,23 +50,21 @@ class BarFinaliser:
         self._now_ns = 0
         opens = [self._in_hours(self._aligned(start_ns[i])) for i in range(symbols)]
         self._lines = [Line(open_ns) for open_ns in opens]
+        self._standing = Standing(self._lines)
 
     @property
     def is_catching_up(self) -> bool:
         """Whether a symbol still waits for the history before its stream."""
-        return any(line.is_catching_up for line in self._lines)
+        return bool(self._standing.catching_up)
 
     @property
     def is_down(self) -> bool:
         """Whether the stream of a symbol is not there, so that its history is still to come."""
-        if self._terms.finality == Finality.POLL:
-            return False
-        return any(line.up_ns is None and not line.is_gone for line in self._lines)
+        return self._terms.finality != Finality.POLL and bool(self._standing.down)
 
     def owed_ns(self) -> int:
         """The open of the oldest bar that REST has just been asked for."""
-        asked = (line for line in self._lines if line.is_asked and not line.wait_ns)
-        return min((line.next_ns for line in asked if not line.is_gone), default=2**63 - 1)
+        return min((line.next_ns for line in self._standing.asked.values()), default=2**63 - 1)
 
     def on(self, event: Input, now_ns: int) -> list[Output]:
         """Take one event at the market's time `now_ns`; what follows from it, in order.
@@ -89,8 +88,9 @@ class BarFinaliser:
             line.up_ns = None
         else:
             line.is_gone, line.is_catching_up = True, False
-        outs += self._leaving(event.symbol, line, now_ns)
-        return outs + self._questions(event.symbol, now_ns)
+        outs += [*self._leaving(event.symbol, line, now_ns), *self._questions(event.symbol, now_ns)]
+        self._standing.note(event.symbol, line)
+        return outs
 
     def _aligned(self, ts_ns: int) -> int:
         return ts_ns // self._terms.period_ns * self._terms.period_ns
@@ -135,10 +135,13 @@ class BarFinaliser:
         return []
 
     def _prove_before(self, open_ns: int, line: Line) -> None:
-        """A fresh row of a later bar: what the same stream showed of earlier ones is final."""
+        """A fresh row of a later bar: what the same stream showed of earlier ones is final.
+
+        Not of a bar that had begun before the line was up, or came back: REST confirms that one.
+        """
         for at, held in line.seen.items():
-            proven = held.session == line.session and not held.is_primed
-            if self._after(at) == open_ns and held.proof is None and proven:
+            proven = held.session == line.session and at >= (line.up_ns or 0)
+            if self._after(at) == open_ns and held.proof is None and proven and not held.is_primed:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
     def _after_the_fact(self, row: Row, line: Line) -> list[Output]:
@@ -215,10 +218,8 @@ class BarFinaliser:
             return []
         final = line.finals.get(bar.open_ns) if bar.open_ns < line.next_ns else None
         if final is not None:
-            if final == bar:
-                return []
             line.finals[bar.open_ns] = bar
-            return [Revision(symbol, final, bar)]
+            return [] if final == bar else [Revision(symbol, final, bar)]
         if bar.open_ns < line.next_ns:
             return []
         line.seen[bar.open_ns] = MarketReport(bar, BarProof.REST, self._owed(bar, held), False)
@@ -290,7 +291,9 @@ class BarFinaliser:
         end_ns = self._aligned(now_ns)
         if line.next_ns >= end_ns and line.is_catching_up:  # nothing has closed since
             line.is_catching_up = False
+            self._standing.note(symbol, line)
             return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
         line.is_asked = True
+        self._standing.note(symbol, line)
         overlap_ns = next(reversed(line.finals), line.next_ns)
         return [Ask(symbol, overlap_ns, end_ns)]

@@ -160,6 +160,32 @@ class Line:
     is_gone: bool = False
 
 
+class Standing:
+    """Which lines others wait for, kept up to date so that no event asks all of them."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.catching_up: set[int] = set()
+        self.down: set[int] = set()
+        self.asked: dict[int, Line] = {}  # REST has just been asked for the bar that leaves next
+        for symbol, line in enumerate(lines):
+            self.note(symbol, line)
+
+    def note(self, symbol: int, line: Line) -> None:
+        """A line is as it is now."""
+        for members, is_one in (
+            (self.catching_up, line.is_catching_up),
+            (self.down, line.up_ns is None and not line.is_gone),
+        ):
+            if is_one:
+                members.add(symbol)
+            else:
+                members.discard(symbol)
+        if line.is_asked and not line.wait_ns and not line.is_gone:
+            self.asked[symbol] = line
+        else:
+            self.asked.pop(symbol, None)
+
+
 def is_behind(bar: RawBar, later: RawBar) -> bool:
     """Whether `bar` is an older state of the same bar: highs and volume only grow, lows fall."""
     return bar.volume < later.volume or bar.high < later.high or bar.low > later.low

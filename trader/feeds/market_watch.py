@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
+from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.source import BarSource, InstrumentFacts, Notice, Remedy, SourceError
 from trader.feeds.venue_clock import VenueClock
 
@@ -15,6 +16,11 @@ FACTS_EVERY_S = 900.0
 STEPS = ("tick_size", "lot_size", "min_qty", "min_notional")
 
 Put = Callable[[Notice | SourceError], None]
+ActionDays = Callable[[], tuple[str, str]]  # the first and the last day that matter now
+
+
+class Renewal(SourceError):
+    """The run has to start again with what has become known."""
 
 
 async def watch_clock(time: VenueClock, put: Put) -> None:
@@ -49,6 +55,23 @@ async def watch_facts(source: BarSource, began: Sequence[InstrumentFacts], put: 
                 put(Notice("SYMBOL_HALTED", f"{fact.symbol} is not traded at present"))
             elif fact.is_trading:
                 trading.add(fact.symbol)
+
+
+async def watch_actions(
+    source: ActionSource, days: ActionDays, began: Sequence[CorporateAction], put: Put
+) -> None:
+    """Ask for ever for the corporate actions of the days to come. One that was not known when the
+    feed began ends it, so that the run goes on with it: rules change at a start only."""
+    known = set(began)
+    while True:
+        await asyncio.sleep(FACTS_EVERY_S)
+        try:
+            told = await source.actions(*days())
+        except SourceError:
+            continue
+        if fresh := [one for one in told if one not in known]:
+            put(Renewal(f"new: {'; '.join(map(str, fresh))}"))
+            return
 
 
 def changed_facts(before: Sequence[InstrumentFacts], after: Sequence[InstrumentFacts]) -> str:

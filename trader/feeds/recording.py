@@ -32,6 +32,7 @@ class RecordingTerms(NamedTuple):
     grace_ns: int
     late_ns: int
     market_hours: str
+    instruments: list[dict[str, Any]] = []  # noqa: RUF012 - a tuple's default, never changed
 
     def terms(self, hours: Any) -> Terms:
         """For a finaliser."""

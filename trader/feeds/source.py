@@ -7,11 +7,15 @@ finaliser alone decides (`trader.feeds.finaliser`). Whatever a library raises le
 a `SourceError` that says what to do about it, and holds no secret.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+SIGNED = re.compile(r"((?:signature|sign|token|api_?key|secret)=)[^&\s]+", re.IGNORECASE)
 
 
 class Finality(IntEnum):
@@ -167,8 +171,8 @@ class BarSource(Protocol):
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of the secrets."""
+    """`text` without any of the secrets, and without what was signed with one."""
     for secret in secrets:
         if secret:
-            text = text.replace(secret, "***")
-    return text
+            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+    return SIGNED.sub(r"\1***", text)

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.errors import DataError
+from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.feed import BarSet
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finality import (
@@ -38,8 +37,9 @@ from trader.feeds.finality import (
     Terms,
 )
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
-from trader.feeds.market_watch import watch_clock, watch_facts
+from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.receipts import Receipts
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
     BarSource,
@@ -52,11 +52,10 @@ from trader.feeds.source import (
     Up,
 )
 from trader.feeds.venue_clock import VenueClock
+from trader.feeds.venue_terms import action_days, first_open_ns, hours_of, late_ns
 from trader.feeds.waiting_line import WaitingLine
-from trader.hours.tables import is_always_open, last_known_ns, session_table
 from trader.moments import iso_utc
 
-HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS
 TICK_S = 0.1
 OPEN_TRIES = 4
 
@@ -80,8 +79,12 @@ class VenueFeed:
         self.untraded = 0  # bars of before the start and of holes
         self.end = FeedEnd.LOST
         self.facts: Sequence[InstrumentFacts] = ()
+        self.actions: Sequence[CorporateAction] | None = None  # None: it tells none
+        self.hours: Hours | None = None  # of the market, once connected
+        self._start_ns = 0
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
+        self.receipts = Receipts(len(config.symbols))
         self._config, self._source, self._clock = config, source, clock
         self._after_ns = after_ns
         self._tell = tell or (lambda line: None)
@@ -120,6 +123,9 @@ class VenueFeed:
                     await self._source.open()
                     await self._time.measure()
                     self.facts = await self._source.facts()
+                    self._take_start()
+                    if isinstance(self._source, ActionSource):
+                        self.actions = await self._source.actions(*self._action_days())
                     break
                 except SourceError as error:
                     tries += 1
@@ -134,6 +140,11 @@ class VenueFeed:
             raise
         return self.facts
 
+    def _take_start(self) -> None:
+        config, now_ns = self._config, self._time.now_ns()
+        self.hours = hours_of(config, now_ns, self._after_ns)
+        self._start_ns = first_open_ns(config, self.hours, now_ns, self._after_ns)
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         if not self.facts:
             await self.connect()
@@ -144,8 +155,10 @@ class VenueFeed:
             while not self._is_closed:
                 event = await self._event()
                 if isinstance(event, SourceError):
-                    self.end = FeedEnd.REFUSED
-                    yield FeedNotice("FEED_REFUSED", f"{self._source.name}: {event.text}")
+                    is_renewed = isinstance(event, Renewal)
+                    self.end = FeedEnd.LOST if is_renewed else FeedEnd.REFUSED
+                    kind = "FEED_RESTARTS" if is_renewed else "FEED_REFUSED"
+                    yield FeedNotice(kind, f"{self._source.name}: {event.text}")
                     return
                 for notice in self._notices(event):
                     yield notice
@@ -181,46 +194,23 @@ class VenueFeed:
         await self._source.close()
 
     def _begun(self) -> BarFinaliser:
-        config, period_ns = self._config, self._config.period_ns
-        start_ns = self._after_ns
-        if start_ns is None:
-            start_ns = config.feed.start_ns
-        hours = self._hours()
-        if start_ns is None:
-            start_ns = self._time.now_ns() - config.feed.warmup_bars * period_ns
-            if hours is not None:
-                start_ns = hours.back_ns(self._time.now_ns(), config.feed.warmup_bars * period_ns)
-        finality = self._source.can.finality
+        config, hours = self._config, self.hours
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
-        terms = Terms(period_ns, finality, grace_ns, self._late_ns(), hours)
+        finality = self._source.can.finality
+        terms = Terms(config.period_ns, finality, grace_ns, late_ns(config), hours)
         if self.on_terms is not None:
-            self.on_terms(start_ns, terms)
+            self.on_terms(self._start_ns, terms)
         symbols = len(config.symbols)
         self._spawn(self._listen())
         put = self._queue.put_nowait
         self._spawn(watch_clock(self._time, put))
         self._spawn(watch_facts(self._source, self.facts, put))
-        return BarFinaliser(symbols, [start_ns] * symbols, terms)
+        if isinstance(self._source, ActionSource):
+            self._spawn(watch_actions(self._source, self._action_days, self.actions or (), put))
+        return BarFinaliser(symbols, [self._start_ns] * symbols, terms)
 
-    def _late_ns(self) -> int:
-        """Age from which a bar is history: it would be denied as stale, or end the run as one that
-        waited too long."""
-        config = self._config
-        waits_s = config.execution.queue_max_age_seconds
-        waits_s = QUEUE_PERIODS * config.bar_period_seconds if waits_s is None else waits_s
-        stale_s = config.feed.max_age_bars * config.bar_period_seconds
-        return round(min(stale_s, waits_s) * NS_PER_SECOND)
-
-    def _hours(self) -> Hours | None:
-        """Trading hours, from well before now to about a year ahead; None for around the clock."""
-        market_hours = self._config.risk.market_hours
-        if is_always_open(market_hours):
-            return None
-        now_ns = self._time.now_ns()
-        since_ns = self._after_ns or self._config.feed.start_ns or now_ns - HOURS_BEFORE_NS
-        ahead_ns = min(now_ns + HOURS_AHEAD_NS, last_known_ns(market_hours, now_ns))
-        table = session_table(market_hours, min(since_ns, now_ns), ahead_ns)
-        return Hours(table["open_ns"].tolist(), table["close_ns"].tolist())
+    def _action_days(self) -> tuple[str, str]:
+        return action_days(self._start_ns, self._time.now_ns())
 
     # what goes on beside
 
@@ -271,6 +261,7 @@ class VenueFeed:
             self._spawn(self._source.reconnect(out.symbol, out.why))
         elif isinstance(out, Gap):
             self.gaps += out.bars
+            yield from self._counted(out.symbol, False, out.bars)
             text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
             yield FeedNotice("FEED_GAP", text, out.symbol)
         elif isinstance(out, Odd):
@@ -287,10 +278,16 @@ class VenueFeed:
             else:
                 self.proofs[out.proof.name] = self.proofs.get(out.proof.name, 0) + 1
                 age_ns = self._time.now_ns() - out.bar.open_ns - self._config.period_ns
-                is_history = out.is_history or age_ns > self._late_ns()
+                is_history = out.is_history or age_ns > late_ns(self._config)
                 self.untraded += is_history
+                yield from self._counted(out.symbol, not is_history)
                 flags = int(out.proof) | (BAR_HISTORY if is_history else 0)
                 yield self._live(out.symbol, out.bar, flags)
+
+    def _counted(self, symbol: int, is_received: bool, bars: int = 1) -> Iterator[FeedNotice]:
+        """Bars that were due; a notice where too few come."""
+        if low := self.receipts.note(symbol, is_received, bars):
+            yield FeedNotice("FEED_INCOMPLETE", low, symbol)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns

@@ -5,6 +5,7 @@ the history of a start, then for what a broken line missed, then for a question 
 A revision never overtakes the bar that it revises, nor a late bar the older ones.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -30,42 +31,46 @@ Leaving = Final | Revision | Late
 
 
 class Waiting(NamedTuple):
-    """A bar that has not gone out yet, or a word about one."""
+    """A bar that has not gone out yet, or a word about one; in the order of the line."""
 
-    out: Leaving
+    open_ns: int
+    symbol: int
+    number: int  # what came first goes first among equals
     since_s: float
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Where it stands in the line; what came first goes first among equals."""
-        bar = self.out.new if isinstance(self.out, Revision) else self.out.bar
-        return bar.open_ns, self.out.symbol
+    out: Leaving
 
 
 class WaitingLine:
     """The bars that wait."""
 
     def __init__(self) -> None:
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Waiting] = []  # sorted
+        self._number = 0
+        self._oldest_s = 0.0  # since when the first that came has waited
         self._since_s: float | None = None  # since when symbols are caught up with
         self._is_begun = False  # whether the history of the start is in
 
     def put(self, out: Leaving, now_s: float) -> None:
         """One more."""
-        self._waiting.append(Waiting(out, now_s))
+        bar = out.new if isinstance(out, Revision) else out.bar
+        if not self._waiting:
+            self._oldest_s = now_s
+        self._number += 1
+        insort(self._waiting, Waiting(bar.open_ns, out.symbol, self._number, now_s, out))
 
     def ready(self, lines: Lines, now_s: float) -> Iterator[Leaving]:
         """Those that may go, in order of time and symbol."""
         if not self._waiting or not self._may_go(lines, now_s):
             return
-        owed_ns = lines.owed_ns()
-        waiting = sorted(self._waiting, key=lambda one: one.place)
-        self._waiting = []
-        for one in waiting:
-            if one.place[0] >= owed_ns and now_s - one.since_s < OWED_S:
-                self._waiting.append(one)
-            else:
-                yield one.out
+        free = bisect_left(self._waiting, (lines.owed_ns(),))
+        going, left = self._waiting[:free], self._waiting[free:]
+        if left and now_s - self._oldest_s >= OWED_S:
+            going += [one for one in left if now_s - one.since_s >= OWED_S]
+            left = [one for one in left if now_s - one.since_s < OWED_S]
+            self._oldest_s = min((one.since_s for one in left), default=now_s)
+        self._waiting = left
+        for one in going:
+            yield one.out
 
     def _may_go(self, lines: Lines, now_s: float) -> bool:
         lacks_history = lines.is_catching_up

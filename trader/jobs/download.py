@@ -6,7 +6,7 @@ fetched passes the data gate before it is called done. Each page is durable befo
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from trader.core.schema import NS_PER_SECOND
 from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.checking import check_config
+from trader.feeds.corporate_actions import ActionSource, CorporateAction, actions_text
 from trader.feeds.registry import open_source
 from trader.feeds.rest_asker import longer_wait
 from trader.feeds.source import BarSource, InstrumentFacts, RawBar, Remedy, SourceError
+from trader.feeds.venue_terms import day_of
+from trader.jobs.history_layer import LAYER, instrument_keys, layer_text
 from trader.jobs.history_store import HistoryStore
 from trader.moments import iso_utc
 
 DEFAULT_DAYS = 30
 CHUNK_BARS = 5_000  # asked for, written and noted together
 TRIES = 8  # of one page
-LAYER = "history.yaml"
+ACTIONS = "adjustments.csv"
 
 Progress = Callable[[str, int, int | None], None]
 Say = Callable[[str], None]
@@ -76,6 +79,7 @@ class _Downloader:
         self._config, self._source, self._wanted, self._progress = config, source, wanted, progress
         self.root = wanted.parent / source.name
         self.fetched = 0
+        self.actions: Sequence[CorporateAction] = ()
 
     def store(self, symbol: str) -> HistoryStore:
         return HistoryStore(self.root / symbol / f"{self._config.bar_period_seconds:g}s")
@@ -88,6 +92,10 @@ class _Downloader:
             start_ns, end_ns = await self._span()
             for index, symbol in enumerate(self._config.symbols):
                 await self._symbol(index, symbol, (start_ns, end_ns))
+            source = self._source
+            if isinstance(source, ActionSource):
+                days = day_of(start_ns), day_of(end_ns)
+                self.actions = await self._answered(lambda: source.actions(*days))
         finally:
             await self._source.close()
         return start_ns, end_ns, facts
@@ -162,33 +170,24 @@ def download(
         raise DataError(f"{job.root.name} has no bars of {', '.join(empty)} in that time")
     path = str(job.root / "{symbol}" / f"{config.bar_period_seconds:g}s")
     layer = job.root / LAYER
-    layer.write_text(_layer(config, path, facts))
+    adjustments = config.feed.adjustments
+    if job.actions and adjustments is None:
+        adjustments = str(job.root / ACTIONS)
+        Path(adjustments).write_text(actions_text(job.actions))
+    layer.write_text(layer_text(instrument_keys(config, facts), path, adjustments))
     say(f"checking {sum(rows.values()):,} bars")
     feed = config.feed.model_copy(
-        update={"type": "parquet", "path": path, "timestamp": "open", "start": None, "end": None}
+        update={
+            "type": "parquet",
+            "path": path,
+            "timestamp": "open",
+            "start": None,
+            "end": None,
+            "adjustments": adjustments,
+        }
     )
     checked = check_config(config.model_copy(update={"feed": feed})).document()
     failures = checked.get("failures", ())
     if failures:
         raise DataError("\n".join(failures))
     return DownloadSummary(path, layer, start_ns, end_ns, job.fetched, seconds, rows, checked)
-
-
-def _layer(config: Config, path: str, facts: list[InstrumentFacts]) -> str:
-    """YAML that turns the config of the market into one of its history."""
-    lines = ["# laid over the config of the market: trader backtest -c CONFIG -c THIS"]
-    lines.append("instruments:")
-    for instrument, fact in zip(config.instruments, facts, strict=True):
-        fields = [f"symbol: {_quoted(instrument.symbol)}"]
-        for name in ("tick_size", "lot_size", "min_notional"):
-            value = getattr(instrument, name)
-            if name not in instrument.model_fields_set and getattr(fact, name) is not None:
-                value = getattr(fact, name)
-            fields.append(f"{name}: {value:f}")
-        lines.append(f"  - {{{', '.join(fields)}}}")
-    lines += ["feed:", "  type: parquet", f"  path: {_quoted(path)}", "  timestamp: open"]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

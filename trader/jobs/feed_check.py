@@ -25,6 +25,7 @@ from trader.feeds.recording import PORT, TERMS, RecordingTerms, encoded
 from trader.feeds.registry import open_source
 from trader.feeds.source import BarSource, SourceError
 from trader.feeds.venue_feed import VenueFeed
+from trader.jobs.history_layer import instrument_keys
 from trader.jobs.paper.clock import RealClock
 from trader.moments import iso_utc
 
@@ -49,6 +50,7 @@ class FrameFile:
     """Raw frames as JSON lines: {"t_ns", "channel", "direction", "raw"}; gzipped by its name."""
 
     def __init__(self, path: Path) -> None:
+        self._path, self._is_empty = path, True
         try:
             self._file: IO[str] = (
                 gzip.open(path, "xt") if path.suffix == ".gz" else path.open("x")  # noqa: SIM115
@@ -62,6 +64,7 @@ class FrameFile:
         """Keep one frame."""
         line = {"t_ns": time.time_ns(), "channel": channel, "direction": "in", **more, "raw": raw}
         self._file.write(json.dumps(line, default=str) + "\n")
+        self._is_empty = False
 
     def hear(self, config: Config, feed: VenueFeed) -> None:
         """Keep all that the feed's finaliser gets, so that the recording replays."""
@@ -70,6 +73,7 @@ class FrameFile:
             told = RecordingTerms(
                 feed.name, list(config.symbols), start_ns, terms.period_ns, int(terms.finality),
                 terms.grace_ns, terms.late_ns, config.risk.market_hours,
+                instrument_keys(config, feed.facts),
             )  # fmt: skip
             self(TERMS, told._asdict())
 
@@ -80,7 +84,10 @@ class FrameFile:
         feed.on_terms, feed.on_input = begun, came
 
     def close(self) -> None:
+        """A file that got nothing is gone again: the next try may have its name."""
         self._file.close()
+        if self._is_empty:
+            self._path.unlink()
 
 
 def watch(config: Config, seconds: float, say: Say, out: Path | None = None) -> dict[str, Any]:
@@ -113,9 +120,9 @@ async def _watched(
     feed = VenueFeed(config, source, clock, tell=say)
     if frames is not None:
         frames.hear(config, feed)
-    began_ns = clock.now_ns()
     try:
         await feed.connect()
+        began_ns = clock.now_ns()
         say(f"watching {source.name} for {seconds:g} s; Ctrl-C ends it early")
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(_collected(feed, seen), seconds)
@@ -200,6 +207,7 @@ def _report(
         "clock_offset_ms": round(feed.clock_offset_ms, 1),
         "frames": seen.frames,
         "bars": len(seen.bars),
+        "received_of_expected": _received(config, feed, seen, span),
         "closed_known_by": dict(proofs),
         "lateness_ms": {} if not ms else dict(_histogram(ms)),
         "lateness_p50_ms": round(ms[len(ms) // 2], 1) if ms else None,
@@ -211,6 +219,25 @@ def _report(
         "rest": differences,
         "facts": {fact.symbol: fact.document() for fact in feed.facts},
     }
+
+
+def _received(
+    config: Config, feed: VenueFeed, seen: MarketReport, span: tuple[int, int]
+) -> dict[str, str]:
+    """Of each symbol: bars that came as they closed, of the closes while it was watched."""
+    period_ns = config.period_ns
+    grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
+    offset_ns = round(feed.clock_offset_ms * 1e6)
+    last_ns = span[1] + offset_ns - grace_ns
+    seen_ns = (int(bar["ts_ns"]) - period_ns for bar in seen.bars)
+    first_ns = min(seen_ns, default=span[0] + offset_ns)  # the line takes a while to come up
+    opens = range(first_ns // period_ns * period_ns, last_ns - period_ns + 1, period_ns)
+    wanted = {at + period_ns for at in opens if feed.hours is None or feed.hours.hold(at)}
+    found = {}
+    for index, symbol in enumerate(config.symbols):
+        got = {int(bar["ts_ns"]) for bar in seen.bars if bar["symbol"] == index} & wanted
+        found[symbol] = f"{len(got)} of {len(wanted)}"
+    return found
 
 
 def _histogram(ms: list[float]) -> Iterator[tuple[str, int]]:

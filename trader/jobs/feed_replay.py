@@ -16,9 +16,8 @@ from trader.feeds.finality import Final, Gap, Hours, Odd, Revision
 from trader.feeds.recording import RecordingTerms, read_recording
 from trader.feeds.source import RawBar
 from trader.hours.tables import is_always_open, session_table
+from trader.jobs.history_layer import LAYER, layer_text
 from trader.jobs.history_store import HistoryStore
-
-LAYER = "history.yaml"
 
 
 def replay(path: Path, out: Path | None = None) -> dict[str, Any]:
@@ -67,9 +66,5 @@ def _written(told: RecordingTerms, bars: dict[int, list[RawBar]], out: Path) -> 
             span = rows[0].open_ns, rows[-1].open_ns + told.period_ns
             HistoryStore(root / symbol / period).put(rows, span)
     pattern, layer = root / "{symbol}" / period, root / LAYER
-    text = (
-        "# laid over the config of the market: trader backtest -c CONFIG -c THIS\n"
-        f"feed:\n  type: parquet\n  path: '{pattern}'\n  timestamp: open\n"
-    )
-    layer.write_text(text)
+    layer.write_text(layer_text(told.instruments, str(pattern)))
     return {"path": str(pattern), "config": str(layer)}

@@ -51,7 +51,7 @@ def parity_run(text: str, parent: Path, history: Path | None = None) -> Document
 
     def check(path: Path, start: Record) -> Document:
         config = _config(path, start).config
-        rules = recorded_rules(start) or _config_rules(path, start)
+        rules = _with_all_actions(path, recorded_rules(start) or _config_rules(path, start))
         recorded = start.data.get("search_paths") or []
         paths = (*map(Path, recorded), *search_paths([path.parent / CONFIG]))
         features = build_features(config, rules.sessions, paths, rules.adjustments)
@@ -100,6 +100,15 @@ def _config(path: Path, start: Record) -> LoadedConfig:
             f"the journal says {start.data['config_sha'][:12]}…"
         )
     return loaded
+
+
+def _with_all_actions(path: Path, rules: Rules) -> Rules:
+    """Rules with the corporate actions as the last process of a run knew them."""
+    for record in read_records(path, types=("RUN_RESUME",)):
+        later = recorded_rules(record)
+        if later is not None:
+            rules = rules._replace(adjustments=later.adjustments)
+    return rules
 
 
 def _config_rules(path: Path, start: Record) -> Rules:

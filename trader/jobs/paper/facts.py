@@ -14,6 +14,8 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.errors import ConfigError, UsageError
+from trader.feeds.adjustments import load_adjustments
+from trader.feeds.corporate_actions import still_to_come, with_actions
 from trader.feeds.source import InstrumentFacts
 
 if TYPE_CHECKING:
@@ -24,12 +26,28 @@ TAKEN = (*STEPS, "min_notional")
 
 
 def rules_with_facts(rules: Rules, begun: "Start") -> Rules:
-    """The rules of a new run, with the market's steps where the config names none."""
+    """The rules of a new run, with the market's steps where the config names none, and with its
+    corporate actions."""
     if not begun.market:
         return rules
     instruments = with_facts(rules.instruments, begun.config, begun.market)
     begun.notes += told(begun.config, begun.market)
-    return rules._replace(instruments=instruments)
+    actions = begun.actions or ()
+    begun.notes += [f"{action}, as the market says" for action in actions]
+    adjustments = with_actions(rules.adjustments, actions, begun.config, rules.sessions)
+    return rules._replace(instruments=instruments, adjustments=adjustments)
+
+
+def rules_to_come(begun: "Start") -> Rules:
+    """The rules of a run that goes on, with the corporate actions that are known by now."""
+    rules, sessions = begun.rules, begun.rules.sessions
+    if begun.actions is None or begun.fold is None:
+        return rules
+    of_files = load_adjustments(begun.config, sessions, is_told=False)
+    now = with_actions(of_files, begun.actions, begun.config, sessions)
+    acted = rules.adjustments[: int(begun.fold.engine.book.carry[0]["adjustments"])]
+    opened_ns = (begun.facts.last_ns or 0) - begun.config.period_ns
+    return rules._replace(adjustments=still_to_come(acted, now, opened_ns))
 
 
 def with_facts(

@@ -216,7 +216,7 @@ def _engine(begun: Start) -> SliceEngine:
     """The engine at the end of the journal, under the rules of this process."""
     if begun.fold is None:
         return SliceEngine(begun.rules, begun.keeper)
-    begun.fold.use_hours(begun.rules.sessions)
+    begun.fold.use_calendar(begun.rules)
     return begun.fold.engine
 
 

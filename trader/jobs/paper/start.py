@@ -18,6 +18,7 @@ from trader.engine.replay import Replayer
 from trader.engine.ruleset import build_rules
 from trader.engine.run_facts import RunFacts
 from trader.errors import DataError
+from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
     BadBar,
@@ -34,7 +35,7 @@ from trader.feeds.venue_feed import VenueFeed
 from trader.hours.tables import last_known_ns, session_table
 from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
-from trader.jobs.paper.facts import require_same_facts, rules_with_facts
+from trader.jobs.paper.facts import require_same_facts, rules_to_come, rules_with_facts
 from trader.jobs.paper.resume import HeldRows, fold_journal, take_bars
 from trader.jobs.paper.sameness import ModelHash, model_hash
 from trader.wiring import check_drivers
@@ -72,6 +73,7 @@ class Start:
     seen: np.ndarray | None = None  # every BAR traded on so far, until features have seen them
     first_ns: int = 0  # close of the run's first bar
     market: Sequence[InstrumentFacts] = ()  # what a market says of the instruments
+    actions: Sequence[CorporateAction] | None = None  # None: of a market that tells none
     notes: list[str] = field(default_factory=list)  # what the user should know
 
     @property
@@ -130,8 +132,10 @@ async def first_bar(begun: Start) -> None:
     market = getattr(begun.feed, "inner", begun.feed)  # behind a feed that resamples
     if isinstance(market, VenueFeed):
         begun.market = await market.connect()
+        begun.actions = market.actions
     if begun.has_traded:
         require_same_facts(begun)
+        begun.rules = rules_to_come(begun)
         return
     begun.feed, first = await _with_first_bar(begun.feed)
     begun.first_ns = int(first.bar["ts_ns"])

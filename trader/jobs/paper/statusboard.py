@@ -31,6 +31,7 @@ class StatusBoard:
 
     def __init__(self, begun: Start, opened: OpenRun, parts: "Parts") -> None:
         self._begun, self._opened, self._parts = begun, opened, parts
+        self._symbols = begun.config.symbols
         self._limits = begun.rules.limits[0]
         self._limits_of = partial(limits_of, begun.rules)
         self._looks = 0
@@ -150,10 +151,6 @@ class StatusBoard:
             }
             for index in np.flatnonzero(positions["qty"]).tolist()
         ]
-
-    @property
-    def _symbols(self) -> tuple[str, ...]:
-        return self._begun.config.symbols
 
 
 def _unrealized(positions: np.ndarray) -> np.ndarray:
