@@ -124,4 +124,4 @@ def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert {line["direction"] for line in lines} == {"in"}
     assert any(line["raw"].get("e") == "kline" for line in lines)
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr

@@ -41,7 +41,7 @@ NO_EXITS = np.zeros(1, EXITS)
 NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
-FILLS_PER_BAR = 8 * MAX_WORKING_ORDERS  # an exit that waits again after an entry can fill again
+FILLS_PER_BAR = 2 * MAX_WORKING_ORDERS  # more do not happen: what is left fills in the next bar
 EVENTS_PER_SLICE = 12  # account-wide events one slice can cause, beside those per order
 
 
