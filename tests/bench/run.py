@@ -181,6 +181,7 @@ def pipeline(run, loaded):
     from trader.models.model import predict_actions
     from trader.report.curve import curve_facts, session_ends, session_equity
     from trader.report.metrics import EquityFacts, market_facts, performance
+    from trader.report.ratios import daily_returns
     from trader.report.roundtrips import round_trips
     from trader.report.tally import DecisionTally
 
@@ -194,7 +195,8 @@ def pipeline(run, loaded):
     start = float(record.book.account[0]["start_equity"])
     ends = session_ends(record.equity["ts_ns"], sessions, loaded.config.period_ns)
     by_session = session_equity(record.equity, ends)
-    facts = EquityFacts(start, curve_facts(record.equity, start), by_session)
+    returns = daily_returns(by_session, start)
+    facts = EquityFacts(start, curve_facts(record.equity, start), returns)
     trips = round_trips(record.fills, np.ones(1))
     performance(facts, record.fills, trips, market_facts(bars, 1, 365.25))
     return record.digest
