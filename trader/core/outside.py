@@ -9,19 +9,10 @@ Law: such an order fills and ends by these alone, never by a bar. An order that 
 table is left at that: the caller has to know it.
 """
 
-from trader.core import accounting, orders
-from trader.core.jit import jit
+from trader.core import ledger, orders
 from trader.core.rows import write_fill, write_order_event
 from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
-
-INTENT = int(OrderStatus.INTENT)
-UNKNOWN = int(OrderStatus.UNKNOWN)
-AT_BROKER = int(OrderStatus.AT_BROKER)
-KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_FLATTEN = int(OrderKind.FLATTEN)
-EVENT_CANCELLED = int(EventKind.ORDER_CANCELLED)
-NONE = int(Reason.NONE)
-NO_DECISION = -1
+from trader.jit import jit
 
 
 @jit
@@ -30,9 +21,9 @@ def hand_over(book, symbol, order_id):
     position = book.positions[symbol]
     for index in range(position["working_orders"]):
         order = book.orders[symbol][index]
-        is_known = order["order_id"] == order_id
-        if is_known and (order["status"] == INTENT or order["status"] == UNKNOWN):
-            order["status"] = AT_BROKER
+        is_new = order["status"] == OrderStatus.INTENT or order["status"] == OrderStatus.UNKNOWN
+        if order["order_id"] == order_id and is_new:
+            order["status"] = OrderStatus.AT_BROKER
             position["resting"] += 1  # no bar fills it
 
 
@@ -44,56 +35,49 @@ def execute(book, rules, symbol, order_id, terms, out):
     """
     account = book.account[0]
     position = book.positions[symbol]
-    table = book.orders[symbol]
     lot_size = rules.instruments[symbol]["lot_size"]
     qty, price, commission = terms
     for index in range(position["working_orders"]):
-        order = table[index]
+        order = book.orders[symbol][index]
         if order["order_id"] != order_id:
             continue
         held = position["qty"]
-        realized = accounting.apply_fill(account, position, qty, price, commission, lot_size)
+        realized = ledger.apply_fill(account, position, qty, price, commission, lot_size)
         order["filled_qty"] += qty
         order["filled_notional"] += abs(qty * price * position["unit_value"])
         order["commission"] += commission
         basis = (order["reference"], account["ts_ns"], position["volume"])
         fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
         if order["closing"] != 0.0 and held * qty >= 0.0:
-            fill["kind"] = KIND_ENTRY  # the rest of a reversal
+            fill["kind"] = OrderKind.ENTRY  # the rest of a reversal
         if orders.unfilled_qty(order, lot_size) == 0.0:
-            order["reason"] = NONE  # a cancellation that was asked for came too late
-    orders.recount(account, position, table, lot_size, out)
-    accounting.mark_to_market(account, book.positions)
+            order["reason"] = Reason.NONE  # a cancellation that was asked for came too late
+    orders.recount(book, rules, symbol, out)
+    ledger.mark_to_market(account, book.positions)
 
 
 @jit
 def end_outside(book, rules, symbol, order_id, how, out):
     """The broker ended the rest of an order; `how` is (OrderStatus, Reason)."""
     account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    for index in range(position["working_orders"]):
-        order = table[index]
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
         if order["order_id"] == order_id:
             order["status"], order["reason"] = how
-            write_order_event(account, order, EVENT_CANCELLED, order["reason"], out)
+            write_order_event(account, order, EventKind.ORDER_CANCELLED, order["reason"], out)
             order["ended_qty"] += order["qty"] - order["filled_qty"]
             order["qty"] = order["filled_qty"]
-    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
-    accounting.mark_to_market(account, book.positions)
+    orders.recount(book, rules, symbol, out)
+    ledger.mark_to_market(account, book.positions)
 
 
 @jit
 def place_closing(book, rules, symbol, out):
     """Put the order that takes a position to zero into the table; it has left. No-op if flat."""
-    account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    qty = 0.0 - position["qty"]
+    qty = 0.0 - book.positions[symbol]["qty"]
     if qty != 0.0:
-        order = orders.place_order(account, position, table, qty, NO_DECISION)
-        order["symbol"] = symbol
-        order["kind"] = KIND_FLATTEN
+        order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
+        order["kind"] = OrderKind.FLATTEN
         order["closing"] = qty
-        order["status"] = AT_BROKER
-        orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+        order["status"] = OrderStatus.AT_BROKER
+        orders.recount(book, rules, symbol, out)
