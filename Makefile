@@ -40,7 +40,7 @@ demo: $(STAMP) ## run a backtest of the bundled trained model: what it learned, 
 	$(RUN) backtest -c configs/demo_sklearn.yaml
 
 quick: $(STAMP) ## the tests that start no process, P=room for one folder; the inner loop
-	TRADER_TEST_TIER=quick $(PYTEST) -q -m "not process and not trials" $(if $(P),tests/$(P),tests)
+	TRADER_TEST_TIER=quick $(PYTEST) -q -m "not (process or long or trials)" $(if $(P),tests/$(P),tests)
 
 test: $(STAMP) ## run the tests; under six minutes on two cores
 	$(PYTEST)

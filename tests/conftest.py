@@ -1,12 +1,13 @@
 """What every test gets: its own TRADER_HOME, no settings from the caller's shell, real data.
 
-Three tiers: `make quick` (nothing here starts a process or waits for one), `make test` (all but
-the long harnesses), `make trials` (everything). A test that tries many cases takes `cases(n)` of
-`tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose tests start
-processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts one without
-it fails.
+Three tiers: `make quick` (nothing here starts a process, waits for one or takes a second),
+`make test` (all but the long harnesses), `make trials` (everything). A test that tries many cases
+takes `cases(n)` of `tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose
+tests start processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts
+one without it fails.
 """
 
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -49,15 +50,22 @@ def pytest_sessionstart(session):
     """Compile a core that is new before workers start: all at once, they would all compile it,
     and the first tests that wait for it would run out of their time."""
     is_worker = hasattr(session.config, "workerinput")
-    if is_worker or QUICK or not getattr(session.config.option, "numprocesses", 0):
-        return
-    compile_all()
+    if not is_worker and getattr(session.config.option, "numprocesses", 0):
+        compile_all()
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory):
+    """Folders for `trader_home`; `mktemp` for each would look through thousands to count on."""
+    root = tmp_path_factory.mktemp("homes")
+    return (root / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def trader_home(tmp_path_factory, monkeypatch):
+def trader_home(homes, monkeypatch):
     """A TRADER_HOME of the test's own, so that no test sees another's kills or runs."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(homes)
+    home.mkdir()
     for name in list(os.environ):
         if name.startswith(("TRADER__", "TRADER_DEBUG")) or name in ("NO_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)

@@ -135,6 +135,7 @@ def test_a_broken_off_sweep_goes_on_with_what_it_has(demo, capsys):
     assert Path(command(capsys, demo, *OPTIONS, "--jobs", "1")["run_dir"]) != folder
 
 
+@pytest.mark.long
 def test_bars_and_a_model_from_memory_and_nothing_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = acme(900)

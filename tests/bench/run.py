@@ -142,7 +142,7 @@ def prepared(config: Path):
 def bench_core(run) -> float:
     """Every check on; buffers handed out and taken back, nothing else."""
     from trader.core.batch import run_slices
-    from trader.core.book import new_book, new_out
+    from trader.core.book import NO_TRACE, new_book, new_out
 
     out = new_out(1, 16_384)
     inputs, rules = run.inputs, run.rules
@@ -151,7 +151,7 @@ def bench_core(run) -> float:
         book, start = new_book(rules), 0
         while start < len(inputs.bars):
             out.counts[:] = 0
-            start = run_slices(book, rules, inputs, start, out)
+            start = run_slices(book, rules, inputs, start, out, NO_TRACE)
 
     once()
     each = best_of(5, once) / len(inputs.bars) * 1e9
@@ -333,11 +333,11 @@ COMPILE = """
 import time
 from tests.core_kit import flat_bars, make_inputs, make_rules, always_open
 from trader.core.batch import run_slices
-from trader.core.book import new_book, new_out
+from trader.core.book import NO_TRACE, new_book, new_out
 bars = flat_bars([100.0, 101.0])
 rules = make_rules(always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])))
 began = time.perf_counter()
-run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4))
+run_slices(new_book(rules), rules, make_inputs(bars, "B."), 0, new_out(1, 4), NO_TRACE)
 print(time.perf_counter() - began)
 """
 

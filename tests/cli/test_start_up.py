@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_NEEDED = {"pandas", "scipy.linalg", "sklearn", "empyrical", "exchange_calendars", "skops"}
+NOT_NEEDED = {
+    "pandas",
+    "scipy.linalg",
+    "sklearn",
+    "empyrical",
+    "exchange_calendars",
+    "skops",
+    "asyncio",
+}
+SWEEPS = "trader.jobs.sweep"
 
 OWN_CODE = """
 import sys
@@ -43,6 +52,7 @@ def test_a_rule_model_over_a_csv_loads_no_library_it_has_no_use_for(tmp_path):
     lines = [line.rsplit("|", 1) for line in done.stderr.splitlines() if line.count("|") == 2]
     loaded = {name.strip() for times, name in lines if "import time" in times}
     assert "trader.jobs.backtest" in loaded
+    assert not any(name.startswith(SWEEPS) for name in loaded)
     # an import that is tried and refused has a line too, but loads nothing below it
     assert {name for name in NOT_NEEDED if any(n.startswith(f"{name}.") for n in loaded)} == set()
 

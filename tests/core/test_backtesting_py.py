@@ -57,6 +57,7 @@ def market_actions(bars: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "rows"), FILES)
 @pytest.mark.parametrize("bps", [0.0, 2.0])
+@pytest.mark.long
 def test_final_equity_and_fills_equal_backtesting_py(real_data, name, rows, bps):
     bars = read_real(real_data / name, rows)
     actions = market_actions(bars)

@@ -166,3 +166,14 @@ def test_each_order_type_and_exit_fills_in_the_comparison(entry):
     assert {"ENTRY", "STOP_LOSS", "TAKE_PROFIT", "TRAILING_STOP", "SIGNAL"} <= kinds
     assert len(result.fills) == len(desk.fills) > 40
     assert abs(D(float(result.account["cash"])) - desk.cash) < D("1e-6")
+
+
+def test_a_target_does_nothing_where_a_stop_has_closed_a_part_of_what_the_bar_entered():
+    """Found by drawing: 10 entered inside, the stop got 2, volume was gone; the target bought."""
+    calm = [tuple(map(D, (94, 94, 94, 94, 0)))]
+    wide = [(D(94), D("99.5"), D(94), D("99.5"), D(120))]
+    chosen = Terms(entry="stop", offset_bps=D(100), stop=D("0.5"), target=D("0.5"))
+    chosen.participation = D("0.1")
+    result, desk = both([calm, wide, calm], [1, 0, 0], chosen)
+    assert result.fills["qty"].tolist() == [10.0, -2.0] == [float(one[2]) for one in desk.fills]
+    assert float(result.positions[0]["qty"]) == 8.0

@@ -8,7 +8,15 @@ from tests.core_kit import Run, always_open, make_inputs, make_rules, random_bar
 from tests.tiers import cases
 from trader.core import throttle
 from trader.core.batch import run_slices
-from trader.core.book import DECISIONS, Inputs, new_book, new_out, restore, snapshot
+from trader.core.book import (
+    DECISIONS,
+    NO_TRACE,
+    Inputs,
+    new_book,
+    new_out,
+    restore,
+    snapshot,
+)
 from trader.core.schema import OnBreach, SizingMode, TimeInForce, TradingState
 from trader.engine.batch import RowKeeper, run_history
 
@@ -128,10 +136,10 @@ def test_a_restored_snapshot_goes_on_as_if_nothing_had_happened(seed, cut, chang
     end = int(np.searchsorted(bars["ts_ns"], bars["ts_ns"][cut], "right"))
     book, out = new_book(rules), new_out(2, 10 * COUNT)
     first = Inputs(*(array[:end] for array in inputs))
-    assert run_slices(book, rules, first, 0, out) == end
+    assert run_slices(book, rules, first, 0, out, NO_TRACE) == end
     again = new_book(rules)
     restore(again, snapshot(book))
-    assert run_slices(again, rules, inputs, end, out) == len(bars)
+    assert run_slices(again, rules, inputs, end, out, NO_TRACE) == len(bars)
     whole = Run(rules, inputs)
     assert snapshot(again) == snapshot(whole.record.book)
     assert out.decisions[: out.counts[DECISIONS]].tobytes() == whole.decisions.tobytes()

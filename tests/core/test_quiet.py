@@ -1,4 +1,6 @@
-"""A stretch in which nothing happens leaves what slice after slice leaves, bit for bit."""
+"""A stretch in which nothing happens leaves what slice after slice leaves, bit for bit; with a
+trace in place of rows, too.
+"""
 
 import math
 
@@ -11,12 +13,35 @@ from tests.core_kit import MINUTE, START, always_open, make_rules
 from tests.tiers import cases
 from trader.core.apply import on_slice, submit_intents
 from trader.core.batch import run_slices
-from trader.core.book import Inputs, new_book, new_out, snapshot
+from trader.core.book import (
+    CASHFLOWS,
+    DECISIONS,
+    EQUITIES,
+    FILLS,
+    NO_TRACE,
+    Inputs,
+    new_book,
+    new_out,
+    snapshot,
+)
 from trader.core.quiet import take_quiet
-from trader.core.schema import BAR, OnBreach, Reason
+from trader.core.schema import (
+    BAR,
+    CASHFLOW,
+    DECISION,
+    EQUITY,
+    EVENT,
+    FILL,
+    ORDER,
+    THROTTLE,
+    OnBreach,
+    Reason,
+)
 from trader.core.tradingstate import is_bankrupt
+from trader.core.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.engine.digest import RunDigest
 
-RINGS = ("volumes", "returns")
+KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
 
 
 def market(seed: int, count: int, step: float) -> Inputs:
@@ -45,7 +70,7 @@ def by_stretches(rules, inputs, slices):
     out = new_out(1, slices)
     while start < len(inputs.bars):
         out.counts[:] = 0
-        after = run_slices(book, rules, inputs, start, out)
+        after = run_slices(book, rules, inputs, start, out, NO_TRACE)
         assert after > start
         start = after
         rows.append(taken(out))
@@ -64,6 +89,30 @@ def by_slices(rules, inputs):
         if is_bankrupt(book.account[0]):
             break
     return book, joined(rows)
+
+
+def by_trace(rules, inputs, requests):
+    """What a trial leaves, its requests taken away `requests` at a time."""
+    book, out = new_book(rules), new_out(1, 40)
+    trace = new_trace(len(inputs.bars), requests)
+    closes, spreads = seen_of(inputs.bars)
+    trace = trace._replace(closes=closes, spreads=spreads)
+    asked, fills, flows, start = [], [], [], 0
+    while start < len(inputs.bars):
+        after = run_slices(book, rules, inputs, start, out, trace)
+        assert after > start
+        start = after
+        asked.append(trace.requests[: trace.counts[REQUESTED]].copy())
+        fills.append(out.fills[: out.counts[FILLS]].copy())
+        flows.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
+        out.counts[:] = 0
+        trace.counts[REQUESTED] = 0
+    outcomes = trace.outcomes[: trace.counts[TRACED]]
+    equity = trace.equity[: trace.counts[VALUED]]
+    digest = RunDigest(is_threaded=False)
+    digest.add_requests(np.concatenate(asked))
+    digest.add_trace(outcomes, np.concatenate(fills), equity)
+    return book, digest.hexdigest(), np.concatenate(flows).tobytes(), equity
 
 
 def taken(out):
@@ -94,7 +143,7 @@ def joined(rows):
             "max_executions_without_review": st.sampled_from([3.0, 20.0]),
             "max_fill_participation": st.sampled_from([0.01, 0.2]),
             "max_volume_participation": st.sampled_from([0.05]),
-            "kill_volatility": st.sampled_from([0.01, 0.5]),
+            "kill_volatility": st.sampled_from([0.002, 0.01, 0.5]),
             "time_in_force": st.sampled_from([0, 1, 2]),
             "commission_value": st.just(2.0),
             "cash": st.sampled_from([1_000.0, 100_000.0]),
@@ -115,6 +164,13 @@ def test_stretches_leave_what_slices_leave(seed, step, rules, slices):
     slow, slow_rows = by_slices(made, inputs)
     assert fast_rows == slow_rows
     assert snapshot(fast) == snapshot(slow)
+    lean, digest, flows, equity = by_trace(made, inputs, min(slices, 50))
+    rows = [np.frombuffer(rows, kind) for rows, kind in zip(slow_rows, KINDS, strict=True)]
+    plain = RunDigest(is_threaded=False)
+    plain.add(rows[DECISIONS], rows[FILLS], rows[EQUITIES])
+    assert snapshot(lean) == snapshot(slow)
+    assert (digest, flows) == (plain.hexdigest(), slow_rows[CASHFLOWS])
+    assert equity.tobytes() == rows[EQUITIES]["equity"].tobytes()
 
 
 @pytest.mark.parametrize("held", [0.0, 10.0])
@@ -139,4 +195,4 @@ def test_a_stretch_takes_all_that_is_quiet_and_stops_before_what_is_not(held):
 
 def taken_quietly(book, rules, inputs, out, start=1):
     """`take_quiet` alone; compiled code calls it inside of `run_slices`."""
-    return take_quiet(book, rules, inputs, start, out)
+    return take_quiet(book, rules, inputs, start, out, NO_TRACE)

@@ -250,7 +250,7 @@ def test_no_limit_but_size_and_hours_blocks_or_shrinks_a_closing_order(changes):
     """The position is opened without the limit; the same book then meets it."""
     from tests.core_kit import always_open, make_inputs, make_rules
     from trader.core.batch import run_slices
-    from trader.core.book import new_book, new_out
+    from trader.core.book import NO_TRACE, new_book, new_out
 
     prices = [100, 101, 99, 100, 102, 100]
     bars = bars_from([(p, p, p, p, 1e6, p - 1, p + 1) for p in prices])
@@ -258,11 +258,11 @@ def test_no_limit_but_size_and_hours_blocks_or_shrinks_a_closing_order(changes):
     free, limited = make_rules(sessions), make_rules(sessions, allow_short=0, **changes)
     if "max_position_size" in changes:  # a position above the size limit halts: drop the tripwire
         limited.limits["max_position_size"] = 10.0
-    book, out = new_book(free), new_out(1, 16)
+    book, out = new_book(limited), new_out(1, 16)  # its windows are those of the limits
     inputs = make_inputs(bars, "B...S.")
     half = make_inputs(bars[:4], "B...")
-    assert run_slices(book, free, half, 0, out) == 4
-    run_slices(book, limited, inputs, 4, out)
+    assert run_slices(book, free, half, 0, out, NO_TRACE) == 4
+    run_slices(book, limited, inputs, 4, out, NO_TRACE)
     assert out.decisions[4]["approved_qty"] == -10.0
     assert book.positions[0]["qty"] == 0.0
 
@@ -278,15 +278,15 @@ def test_reversal_whose_opening_part_is_refused_still_closes():
 def test_a_closing_order_larger_than_the_order_size_limit_goes_out_in_pieces():
     from tests.core_kit import always_open, make_inputs, make_rules
     from trader.core.batch import run_slices
-    from trader.core.book import new_book, new_out
+    from trader.core.book import NO_TRACE, new_book, new_out
 
     bars = flat_bars([100] * 6)
     sessions = always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))
     book, out = new_book(make_rules(sessions)), new_out(1, 16)
     inputs = make_inputs(bars, "B.SSSS")
-    run_slices(book, make_rules(sessions), make_inputs(bars[:2], "B."), 0, out)
+    run_slices(book, make_rules(sessions), make_inputs(bars[:2], "B."), 0, out, NO_TRACE)
     limited = make_rules(sessions, max_order_size=4.0, allow_short=0)
-    run_slices(book, limited, inputs, 2, out)
+    run_slices(book, limited, inputs, 2, out, NO_TRACE)
     assert out.decisions["approved_qty"][2:6].tolist() == [-4.0, -4.0, -2.0, 0.0]
     assert book.positions[0]["qty"] == 0.0
 

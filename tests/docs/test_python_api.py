@@ -47,7 +47,7 @@ def test_the_backtest_of_the_page_runs(tmp_path: Path):
     assert int(said(tmp_path / "demo", "page.py")) > 0
 
 
-def test_the_stop_of_the_page_stops_and_tells_both_callbacks(tmp_path: Path):
+def test_the_stop_of_the_page_stops_and_the_callback_is_told(tmp_path: Path):
     (block,) = [code for code in BLOCKS if "RiskEventHandler" in code]
     (tmp_path / "page.py").write_text(block)
     shown = block.splitlines()[-1].removeprefix("# ")

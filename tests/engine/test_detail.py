@@ -3,6 +3,7 @@
 Law: what the fills should be is traced here bar by bar, by nothing of the core.
 """
 
+import asyncio
 import signal
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,8 @@ from trader.engine.replay import replay
 from trader.errors import ConfigError
 from trader.feeds.feed import frame_history
 from trader.feeds.live import LiveBar
+from trader.feeds.replay_source import ReplayFeed
+from trader.jobs.paper.clock import RealClock
 from trader.journal.audit.verify import verify_here
 from trader.models.model import no_requests
 
@@ -112,6 +115,22 @@ def test_a_history_and_a_live_feed_bring_the_same_finer_bars(tmp_path):
         assert (part["symbol"] == bar["symbol"]).all()
         made = part["open"][0], part["high"].max(), part["low"].min(), part["close"][-1]
         assert made == tuple(bar[["open", "high", "low", "close"]].tolist())
+
+
+def test_a_replay_of_files_brings_the_finer_bars_from_the_first_and_from_any_bar_on(tmp_path):
+    config = config_of(tmp_path, "broker.intrabar=detail").config
+    whole = frame_history(config, minutes(60))
+
+    async def given(after_ns):
+        feed = ReplayFeed(whole, RealClock(), None, after_ns)
+        return [one async for one in feed]
+
+    for first in (0, 5):
+        after_ns = int(whole.bars["ts_ns"][first - 1]) if first else None
+        items = asyncio.run(given(after_ns))
+        assert len(items) == 12 - first
+        for item, part in zip(items, whole.detail.parts()[first:], strict=True):
+            assert item.finer.tobytes() == part.tobytes()
 
 
 def test_a_sweep_over_the_rule_gives_the_digests_of_single_runs(tmp_path):

@@ -81,6 +81,7 @@ def as_batch(run: RecordedRun, inputs: Inputs) -> RunRecord:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.long
 def test_every_path_gives_the_fills_and_the_digest_of_the_batch(tmp_path: Path, name: str) -> None:
     overrides, kinds = CASES[name]
     bars = wide_bars(7)

@@ -104,6 +104,7 @@ def test_one_digest_three_ways_on_made_up_markets(seed, symbols, short, loss, pa
 
 
 @pytest.mark.parametrize(("name", "kind", "start", "end"), REAL)
+@pytest.mark.long
 def test_one_digest_three_ways_on_real_slices(real_data, name, kind, start, end):
     overrides = real_overrides(real_data, name, kind, (start, end))
     files = [ROOT / "configs" / "demo.yaml"]

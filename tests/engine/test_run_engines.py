@@ -98,6 +98,7 @@ def real_overrides(folder: Path, name: str, kind: str, between: tuple[str, str])
 
 
 @pytest.mark.parametrize(("name", "kind", "start", "end"), REAL)
+@pytest.mark.long
 def test_one_digest_on_real_slices(real_data, tmp_path, name, kind, start, end):
     overrides = real_overrides(real_data, name, kind, (start, end))
     files = [ROOT / "configs" / "demo.yaml"]

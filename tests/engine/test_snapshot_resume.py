@@ -123,6 +123,7 @@ def from_the_snapshot(path: Path) -> Replayer:
 
 @given(seed=st.integers(0, 2**32), until=st.integers(20, 60))
 @settings(max_examples=12)
+@pytest.mark.long
 def test_snapshot_and_tail_are_the_fold_from_the_start(tmp_path_factory, seed, until):
     path = tmp_path_factory.mktemp("run") / "journal.sqlite"
     written(path, seed, until)
@@ -134,6 +135,7 @@ def test_snapshot_and_tail_are_the_fold_from_the_start(tmp_path_factory, seed, u
 
 @given(seed=st.integers(0, 2**32), cut=st.integers(1, 12))
 @settings(max_examples=8)
+@pytest.mark.long
 def test_what_a_crash_left_is_finished_the_same_from_both(tmp_path_factory, seed, cut):
     """The records of the last moments are gone, as a crash keeps them from the disk."""
     whole = tmp_path_factory.mktemp("run") / "journal.sqlite"

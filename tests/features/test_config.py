@@ -148,7 +148,7 @@ def talib_outputs(name: str) -> tuple[str, ...]:
         ({}, "features.x", ["needs a type"]),
         ({"type": "smaa"}, "features.x.type", ["'smaa'", "did you mean sma?"]),
         ({"type": "cdldoji"}, "features.x.type", ["did you mean CDLDOJI?"]),
-        ({"type": "zzzzz"}, "features.x.type", ["unknown feature type", "docs/features.md"]),
+        ({"type": "zzzzz"}, "features.x.type", ["unknown feature type", "docs/feature-types.md"]),
         (
             {"type": "RSI", "timeperod": 5},
             "features.x.timeperod",

@@ -1,4 +1,4 @@
-"""docs/features.md and docs/talib.md name every type, its parameters, inputs and outputs."""
+"""docs/feature-types.md names every type, its parameters, inputs and outputs."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from trader.features.friendly_names import FRIENDLY
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "features.md"
-TYPES_TEXT = PAGE.read_text("utf-8") + (DOCS / "talib.md").read_text("utf-8")
+TYPES_TEXT = (DOCS / "feature-types.md").read_text("utf-8")
 
 
 def row(kind: FeatureType) -> str:
@@ -29,11 +29,11 @@ def row(kind: FeatureType) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(set(TYPES) - {PYTHON, FRAME}))
-def test_every_type_is_on_a_page_as_it_is(name):
+def test_every_type_is_on_the_page_as_it_is(name):
     assert row(TYPES[name]) in TYPES_TEXT.splitlines()
 
 
-def test_the_pages_name_no_type_that_does_not_exist():
+def test_the_page_names_no_type_that_does_not_exist():
     rows = re.findall(r"^\| `(\w+)` \|", TYPES_TEXT, re.MULTILINE)
     assert sorted(rows) == sorted(set(TYPES) - {PYTHON, FRAME})
     assert set(FRIENDLY) < set(rows)

@@ -153,6 +153,7 @@ def test_columns_stand_in_config_order_whatever_computes_them():
         assert same(matrix[:, column], alone[:, 0]).all()
 
 
+@pytest.mark.long
 def test_batch_leaves_the_bars_as_they_were_and_takes_a_read_only_view():
     bars = PAIR.copy()
     bars.flags.writeable = False
@@ -204,6 +205,7 @@ def test_a_symbol_outside_the_config_is_refused_not_mixed_in(symbol):
         features.stream().update(bars[1])
 
 
+@pytest.mark.long
 def test_every_type_is_equal_on_real_bars_with_quotes_missing_for_days(real_data):
     bars = real_bars(real_data / "COINBASE_BTCUSD_1m.csv", 3_000)
     assert np.isnan(bars["bid"]).any()

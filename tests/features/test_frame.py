@@ -45,12 +45,14 @@ def make(df, span=8):
 GOOD = "import pandas as pd\n" + GOOD
 
 
+@pytest.mark.long
 def test_history_and_stream_give_the_same_bits_for_every_symbol(folder):
     features = make(folder, GOOD, window=200, others={"fast": {"type": "sma", "period": 3}})
     assert features.names == ("change", "trend", "noise", "hour", "fast")
     assert same(features.batch(PAIR), streamed(features, PAIR)).all()
 
 
+@pytest.mark.long
 def test_a_stream_over_several_blocks_gives_the_bits_of_the_history(folder):
     bars = walk_bars(SHORTEST_BLOCK + 260, seed=3)
     features = make(folder, GOOD, bars=bars, window=150)

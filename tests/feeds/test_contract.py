@@ -309,7 +309,7 @@ BAD_LINES = [
     (line(volume=10**400), "volume is not finite"),
     (line(close=0).replace(b'"close": 0', b'"close": ' + b"9" * 5000), "not one JSON object"),
     (line(bid="x"), "bid is 'x'"),
-    (line().replace(b'"open"', b'"close"'), "a key stands twice"),
+    (line().replace(b'"open"', b'"close"'), "a key appears twice"),
     (line(timestamp=17), "timestamp 17 is a number that does not say its unit; set feed.time_unit"),
     (line(timestamp=True), "no ISO-8601 time"),
     (line(timestamp=-1), "timestamp is -1, no time"),

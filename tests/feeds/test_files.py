@@ -67,7 +67,7 @@ def test_harmless_form_gives_the_same_bars(tmp_path, content):
         (GOOD.removeprefix(HEADER), ["line 1", "no header", "timestamp,open,high"]),
         (GOOD.replace("\n", "\r"), ["CR alone", "LF or CRLF"]),
         (GOOD.replace("volume", "Volum"), ["missing column 'volume'", "'Volum'", "feed.columns"]),
-        (GOOD.replace("volume", "close"), ["line 1", "'close' stands twice"]),
+        (GOOD.replace("volume", "close"), ["line 1", "'close' appears twice"]),
         (f"{LONG}\n1\n", ["missing column 'timestamp'"]),
         (GOOD[:-8], ["line 5", "the last line is cut off (4 of 6 cells)"]),
         (GOOD + f"{LATE}1,2,1,1,5,6\n", ["line 6", "7 cells where the header has 6"]),
@@ -171,7 +171,7 @@ def test_parquet_stamps_of_any_unit_in_a_column_or_the_index(tmp_path, unit, as_
         ({"low": [1.0, np.nan, 1.0]}, ["row 1", "low=nan", "price"]),
         (
             {"timestamp": pd.to_datetime(["1600-01-01"] * 3, utc=True).as_unit("us")},
-            ["row 0", "the year 1600 is out of reach"],
+            ["row 0", "the year 1600 is outside 1679 to 2260"],
         ),
     ],
 )
@@ -251,5 +251,5 @@ def test_parquet_column_that_stands_twice_is_refused(tmp_path):
     table = pa.Table.from_pandas(frame(), preserve_index=False)
     doubled = pa.table([*table.columns, table["close"]], names=[*table.column_names, "close"])
     pq.write_table(doubled, tmp_path / "bars.parquet")
-    with pytest.raises(DataError, match=r"bars\.parquet: column 'close' stands twice"):
+    with pytest.raises(DataError, match=r"bars\.parquet: column 'close' appears twice"):
         load_history(config_of(tmp_path / "bars.parquet"))

@@ -190,7 +190,7 @@ def test_edit_of_equal_size_with_its_time_put_back_is_seen(tmp_path, monkeypatch
 
 def test_file_that_goes_away_is_a_data_error(tmp_path, monkeypatch):
     message = changed_between(tmp_path, monkeypatch, lambda path: path.unlink())
-    assert "bars.csv went away while it was being read" in message
+    assert "bars.csv disappeared while it was being read" in message
 
 
 # --- what the report says ---

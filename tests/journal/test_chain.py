@@ -109,6 +109,7 @@ def damaged_rows(row):
             yield (*row[:place], flipped, *row[place + 1 :])
 
 
+@pytest.mark.long
 def test_every_single_bit_flip_of_every_column_of_a_hundred_records_is_seen(hundred):
     seen = 0
     prev, seq = GENESIS, 0

@@ -73,6 +73,7 @@ def test_the_report_survives_json(original):
 @pytest.mark.parametrize(
     "column", ["wall_ns", "mono_ns", "event_ns", "cause", "type", "prev", "hash", "payload"]
 )
+@pytest.mark.long
 def test_an_edited_column_of_every_record_is_found_at_that_record(path, column):
     records = records_of(path)
     for record in records:
@@ -96,6 +97,7 @@ def test_each_deleted_record_is_a_gap(path):
         assert first_problem(path) == (record.seq, "gap")
 
 
+@pytest.mark.long
 def test_each_deleted_record_with_the_rest_renumbered_is_a_gap(path):
     records = records_of(path)
     for index in range(len(records) - 1):
@@ -104,6 +106,7 @@ def test_each_deleted_record_with_the_rest_renumbered_is_a_gap(path):
         assert first_problem(path) == (index + 1, "gap")
 
 
+@pytest.mark.long
 def test_each_pair_of_swapped_neighbours_is_out_of_order(path):
     records = records_of(path)
     for index in range(len(records) - 1):
@@ -120,6 +123,7 @@ def test_two_distant_records_swapped_are_out_of_order(path):
     assert first_problem(path) == (10, "order")
 
 
+@pytest.mark.long
 def test_each_duplicated_record_is_a_duplicate(path):
     records = records_of(path)
     for index in range(len(records)):
@@ -145,6 +149,7 @@ def test_an_edit_with_its_own_hash_made_anew_shows_at_the_next_record(path):
     assert first_problem(path) == (31, "splice")
 
 
+@pytest.mark.long
 def test_a_cut_tail_shows_with_an_anchor_and_is_not_claimed_clean_without(original, path):
     records = records_of(path)
     for kept in range(1, len(records)):
@@ -272,6 +277,7 @@ def test_anything_else_in_the_file_is_reported(path, statement):
     assert first_problem(path)[1] == "storage"
 
 
+@pytest.mark.long
 def test_single_bit_flips_of_the_raw_file_are_seen_or_change_nothing(original, tmp_path):
     path = tmp_path / "journal.sqlite"
     raw = original.path.read_bytes()

@@ -87,6 +87,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.long
 def test_batch_and_loop_give_one_digest(folder, monkeypatch, kind):
     monkeypatch.chdir(folder)
     batch = trader.backtest(f"{kind}.yaml")

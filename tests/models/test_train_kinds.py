@@ -1,14 +1,9 @@
 """Every kind of estimator that `trader train` takes: fitted, saved, pinned, loaded, asked."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT
 from tests.model_kit import make_bars, make_config, make_features
 from trader.core.schema import TradingAction
 from trader.errors import ConfigError, ModelError
@@ -107,6 +102,7 @@ def test_a_meta_model_tells_where_the_rule_is_right():
     assert trained.facts["in_sample"]["accuracy"] > 0.95  # right where b is above 0
 
 
+@pytest.mark.long
 def test_calibration_is_fitted_on_later_rows_and_saved_with_the_model(tmp_path):
     for method in ("sigmoid", "isotonic"):
         config = config_for("LogisticRegression", calibration=method)
@@ -155,36 +151,24 @@ def test_steps_stand_between_scaler_and_estimator():
     assert trained.estimator[-1].coef_.shape[1] == 1
 
 
-SCRIPT = """
-import hashlib, sys
-from tests.models.test_train_kinds import BOOSTERS, config_for, fitted
-jobs = int(sys.argv[1])
-more = {"sklearn": ("RandomForestClassifier", {"n_estimators": 6}),
-        "hist": ("HistGradientBoostingClassifier", {"max_iter": 5})}
-for kind, (estimator, params) in {**BOOSTERS, **more}.items():
-    threads = {} if kind == "hist" else {"n_jobs": jobs}
-    config = config_for(estimator, params={**params, **threads})
-    print(kind, hashlib.sha256(fitted(config, rows=1500).data).hexdigest())
-"""
-
-
-@pytest.mark.process
+@pytest.mark.long
 def test_training_gives_the_same_bytes_on_any_number_of_threads():
-    told = set()
-    for threads in ("1", "4"):
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, threads],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        )
-        told.add(done.stdout)
-    assert len(told) == 1
-    assert len(told.pop().splitlines()) == 4
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    more = {
+        "sklearn": ("RandomForestClassifier", {"n_estimators": 6}),
+        "hist": ("HistGradientBoostingClassifier", {"max_iter": 5}),
+    }
+    for kind, (estimator, params) in {**BOOSTERS, **more}.items():
+        trained = set()
+        for threads in (1, 4):
+            jobs = {} if kind == "hist" else {"n_jobs": threads}
+            config = config_for(estimator, params={**params, **jobs})
+            with threadpoolctl.threadpool_limits(threads):
+                trained.add(fitted(config, rows=1500).data)
+        assert len(trained) == 1, kind
 
 
+@pytest.mark.long
 def test_the_matrix_has_the_label_that_is_learned(tmp_path):
     import trader
 

@@ -190,6 +190,17 @@ def test_warnings_of_the_fit_are_kept():
     assert any("ConvergenceWarning" in note for note in trained.facts["warnings"])
 
 
+def test_labels_by_stop_and_target_say_that_they_see_no_finer_bars():
+    finer = {"feed": {"type": "csv", "path": "bars.csv", "period_seconds": 30}}
+    finer["broker"] = {"cash": 1000, "intrabar": "detail"}
+    label = {"type": "triple_barrier", "horizon_bars": 3, "take_profit": {"value": 0.001}}
+    for chosen, told in ((label, True), ({"type": "horizon", "horizon_bars": 1}, False)):
+        train_section = {"estimator": "LogisticRegression", "label": chosen}
+        config = make_config({"type": "sklearn", "path": "m.skops"}, train=train_section, **finer)
+        trained = train(config=config)
+        assert any("whole bars" in note for note in trained.facts["warnings"]) == told
+
+
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
@@ -306,7 +317,7 @@ def test_what_exists_is_overwritten_only_by_force(tmp_path, monkeypatch):
     config = config_for()
     assert output_path(config, None, force=False).name == "model.skops"
     (tmp_path / "model.skops.card.json").write_text("{}")
-    with pytest.raises(UsageError, match="is there already; use --force") as caught:
+    with pytest.raises(UsageError, match="exists already; use --force") as caught:
         output_path(config, None, force=False)
     assert caught.value.exit_code == 2
     assert output_path(config, None, force=True).name == "model.skops"

@@ -103,6 +103,7 @@ def history(rows=600):
 
 @pytest.mark.parametrize("window", ["200min", None])
 @pytest.mark.parametrize("seen", [600, 477])
+@pytest.mark.long
 def test_what_a_walk_forward_says_of_a_bar_needs_no_later_bar(seen, window):
     config = config_for(label={"horizon_bars": 4}, retrain={"every": "100min", "window": window})
     bars, matrix = history()
@@ -192,6 +193,7 @@ model: {path: no/such/file.skops, sha256: none}
 """
 
 
+@pytest.mark.long
 def test_backtest_loop_and_lookahead_of_a_walk_forward_agree(tmp_path, monkeypatch, capsys):
     root = Path(__file__).resolve().parents[2]
     (tmp_path / "layer.yaml").write_text(LAYER)

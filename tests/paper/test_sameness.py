@@ -111,5 +111,5 @@ def test_a_run_whose_model_s_code_has_changed_does_not_go_on(tmp_path: Path):
     source.write_text(BUYS.replace("BUY", "SELL"))
     code, _, err = paper.start().end()
     assert code == 2, err
-    assert f"{source} (model.target) is not what it ran on" in err
+    assert f"{source} (model.target) has changed" in err
     assert "--new" in err

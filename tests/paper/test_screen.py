@@ -28,7 +28,7 @@ DENIED = {
 }  # fmt: skip
 EXAMPLES = [
     ({"event": "trading_started", "run_id": "R", "symbols": ["A", "B"], "resumed": True},
-     "R goes on: A, B"),
+     "R resumed: A, B"),
     (DENIED, "2024-03-04T14:31:00Z ACME denied BUY 100: POSITION_LIMIT "
      "(observed 1,100, limit 1,000)"),
     ({"event": "order_throttled", **AT, "requested_qty": -100.0, "approved_qty": -74.0,

@@ -113,7 +113,7 @@ def test_a_run_that_held_a_position_and_is_gone_is_never_replaced_by_fresh_cash(
     assert f"run {folder.name} was not over (held 10 ACME), and journal.sqlite is gone" in err
     code, lines, err = paper.start("--new").send(bar(7, 61), bar(8, 61)).end()
     assert code == 0, err
-    assert "it is forgotten" in err
+    assert "--new leaves it behind" in err
     assert lines[0]["resumed"] is False
     assert paper.start().send(bar(9, 61)).end()[0] == 0, "forgotten for good"
 

@@ -15,4 +15,5 @@ def test_the_deepest_fall_is_that_of_the_facts(seed, step):
     equity["ts_ns"] = np.arange(len(equity))
     equity["equity"] = 100_000.0 * np.exp(np.cumsum(rng.normal(0.0, step, len(equity))))
     for start in (100_000.0, 50_000.0, 400_000.0):
-        assert deepest_fall(equity, start) == curve_facts(equity, start).max_drawdown_frac
+        values = np.ascontiguousarray(equity["equity"])
+        assert deepest_fall(values, start) == curve_facts(equity, start).max_drawdown_frac

@@ -72,6 +72,7 @@ def test_run_without_decisions_leaves_a_readable_empty_file(tmp_path):
     assert ",".join(frame.columns) == DECISION_COLUMNS
 
 
+@pytest.mark.long
 def test_equity_parquet_adds_the_drawdown_across_groups(tmp_path):
     rng = np.random.default_rng(3)
     rows = np.zeros(ROWS_PER_GROUP + 500, EQUITY)

@@ -76,6 +76,7 @@ def test_stretches_are_as_long_as_told_on_average():
     assert drawn.starts.max() < 1_000
 
 
+@pytest.mark.long
 def test_of_noise_with_a_known_sharpe_about_95_of_100_intervals_hold_it():
     true = 0.0005 / 0.01 * math.sqrt(YEAR)
     held = 0

@@ -17,7 +17,6 @@ pytest.importorskip("aiohttp")
 from tests.harness import warm
 from tests.venue.binance import options
 from tests.venue.kit import write_config
-from trader.cli import app
 
 pytestmark = pytest.mark.process
 
@@ -45,42 +44,27 @@ def trader(*args, cwd, code=0):
     return done
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """A command in this process, in the folder of the test; what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRADER_HOME", str(tmp_path / "home"))
-
-    def command(*words, code=0):
-        done = app.run(list(words))
-        said = capsys.readouterr()
-        assert done == code, said.err
-        return said
-
-    return command
-
-
 def iso(ts_s):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ts_s))
 
 
 @pytest.mark.timeout(600)  # a first backtest compiles
-def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(tmp_path, run):
+def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(tmp_path):
     with venue_process("--period", "60") as port:
         config = write_config(tmp_path, options(port), period=60)
         end_s = int(time.time()) // 60 * 60 - 3600
         start_s = end_s - 3000 * 60
         half_s = end_s - 1500 * 60
-        first = run(
+        first = trader(
             "data", "download", "-c", config.name, "--from", iso(start_s), "--to", iso(half_s),
-            "--json",
+            "--json", cwd=tmp_path,
         )  # fmt: skip
-        assert json.loads(first.out)["fetched"] == 2 * 1500
-        again = run(
+        assert json.loads(first.stdout)["fetched"] == 2 * 1500
+        again = trader(
             "data", "download", "-c", config.name, "--from", iso(start_s), "--to", iso(end_s),
-            "--json",
+            "--json", cwd=tmp_path,
         )  # fmt: skip
-    told = json.loads(again.out)
+    told = json.loads(again.stdout)
     assert told["fetched"] == 2 * 1500  # the first half is there
     assert told["rows"] == {"BTC/USDT": 3000, "ETH/USDT": 3000}
 
@@ -98,40 +82,40 @@ def test_what_is_downloaded_is_what_the_exchange_has_and_a_backtest_runs_on_it(t
     for index in range(0, 3000, 100):
         assert closes[index] == market.bar("BTCUSDT", start_s + index * 60)[3]
 
-    done = run("backtest", "-c", config.name, "-c", told["config"], "--json")
-    summary = json.loads(done.out)
+    run = trader("backtest", "-c", config.name, "-c", told["config"], "--json", cwd=tmp_path)
+    summary = json.loads(run.stdout)
     assert summary["bars"] == 6000
     assert summary["orders"] > 0  # 0.5 of a lot of 1 would be none: the steps came along
-    small = run("backtest", "-c", config.name, "-c", told["config"], "--json",
-                   "--set", "position_sizing.base_size=0.04")  # fmt: skip
-    assert json.loads(small.out)["orders"] == 0  # of 5 USDT or more, as Binance says
+    small = trader("backtest", "-c", config.name, "-c", told["config"], "--json",
+                   "--set", "position_sizing.base_size=0.04", cwd=tmp_path)  # fmt: skip
+    assert json.loads(small.stdout)["orders"] == 0  # of 5 USDT or more, as Binance says
 
 
-def test_a_feed_that_is_no_market_has_nothing_to_download(tmp_path, run):
+def test_a_feed_that_is_no_market_has_nothing_to_download(tmp_path):
     config = write_config(tmp_path, {})
     text = config.read_text().replace("type: ccxt", "type: csv\n  path: x.csv")
     config.write_text(text)
-    done = run("data", "download", "-c", config.name, code=3)
-    assert "feed.type: csv is no market to download from" in done.err
+    done = trader("data", "download", "-c", config.name, cwd=tmp_path, code=3)
+    assert "feed.type: csv is no market to download from" in done.stderr
 
 
-def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path, run):
+def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path):
     config = write_config(tmp_path, {})
-    done = run("backtest", "-c", config.name, code=3)
-    assert "trader data download" in done.err
+    done = trader("backtest", "-c", config.name, cwd=tmp_path, code=3)
+    assert "trader data download" in done.stderr
 
 
 @pytest.mark.trials
-def test_a_market_is_watched_and_its_frames_are_kept(tmp_path, run):
+def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     with venue_process() as port:
         config = write_config(tmp_path, options(port), symbols="BTC/USDT")
-        told = run(
+        told = trader(
             "feed", "check", "-c", config.name, "--minutes", "0.07", "--out", "report.json",
-            "--json",
+            "--json", cwd=tmp_path,
         )  # fmt: skip
-        run("feed", "record", "x.jsonl", "-c", config.name, "--minutes", "0.03")
-        again = run("feed", "record", "x.jsonl", "-c", config.name, code=1)
-    report = json.loads(told.out)
+        trader("feed", "record", "x.jsonl", "-c", config.name, "--minutes", "0.03", cwd=tmp_path)
+        again = trader("feed", "record", "x.jsonl", "-c", config.name, cwd=tmp_path, code=1)
+    report = json.loads(told.stdout)
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert report["bars"] > 0
     assert report["rest"]["compared"] == report["bars"]
@@ -141,4 +125,4 @@ def test_a_market_is_watched_and_its_frames_are_kept(tmp_path, run):
     assert {line["direction"] for line in lines} == {"in"}
     frames = [line["raw"] for line in lines if isinstance(line["raw"], dict)]
     assert any(frame.get("e") == "kline" for frame in frames)
-    assert "is there already" in again.err
+    assert "exists already" in again.stderr

@@ -29,7 +29,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="HEAD",
-        help="A head kept elsewhere, SEQ:HASH, or an anchor file: a cut tail shows.",
+        help="A head kept elsewhere, SEQ:HASH, or an anchor file; finds a cut tail too.",
     ),
 ]
 

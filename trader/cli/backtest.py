@@ -28,15 +28,20 @@ def command(
     config: ConfigFiles,
     overrides: Overrides = None,
     engine: Annotated[
-        Engine, typer.Option("--engine", help="batch: compiled; loop: bar by bar, as it comes.")
+        Engine,
+        typer.Option(
+            "--engine",
+            help="batch: compiled; loop: bar by bar, as `trader paper` runs. Same result.",
+        ),
     ] = Engine.batch,
     out: OutFolder = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 8 where bars are in the model's training span.")
+        bool,
+        typer.Option("--strict", help="Exit 8 if a bar lies in what the model was trained on."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a config over its history: run folder, statistics, exit code."""
+    """Run a config over history; write a run folder."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

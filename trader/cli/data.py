@@ -33,32 +33,33 @@ class Format(StrEnum):
 @app.command("check")
 def check_command(  # house: parameters - one for each option of the command
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="CSV, gzipped CSV or Parquet.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="CSV, gzipped CSV or Parquet.")
     ] = None,
     config: Annotated[
         list[Path] | None,
         typer.Option("--config", "-c", metavar="FILE", help="Check the data of this config."),
     ] = None,
     overrides: Overrides = None,
-    symbol: Annotated[
-        str | None, typer.Option("--symbol", help="The only symbol to look at in a file.")
-    ] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="Check this symbol only.")] = None,
     market_hours: Annotated[
         str, typer.Option("--market-hours", help="24x7 or a calendar such as XNYS.")
     ] = "24x7",
     period: Annotated[
         float | None,
-        typer.Option("--period", help="Length of a bar, seconds; default: what the stamps say."),
+        typer.Option(
+            "--period", help="Bar length in seconds; default: the most frequent distance of stamps."
+        ),
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="Zone of stamps that do not say theirs.")
+        str | None, typer.Option("--timezone", help="Time zone of stamps that name none.")
     ] = None,
     timestamp: Annotated[
-        Stamp, typer.Option("--timestamp", help="What a stamp marks of its bar.")
+        Stamp,
+        typer.Option("--timestamp", help="Whether a stamp is the open or the close of its bar."),
     ] = Stamp.open,
     as_json: AsJson = False,
 ) -> None:
-    """Judge files, or the data of a config, by the data gate's rules; exit 4 if they fail."""
+    """Check files, or the data of a config, as a run would. Exit 4 if a run would refuse them."""
     from trader.cli import console
 
     if bool(files) == bool(config):
@@ -125,19 +126,17 @@ def generate_command(  # house: parameters - one for each option of the command
         str, typer.Option("--symbols", metavar="A,B,…", help="Names, separated by commas.")
     ] = "ACME",
     start: Annotated[str, typer.Option("--start", help="First day, YYYY-MM-DD.")] = "2024-03-04",
-    days: Annotated[int, typer.Option("--days", min=1, help="Sessions to make.")] = 10,
-    period: Annotated[int, typer.Option("--period", min=1, help="Length of a bar, seconds.")] = 60,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many trading days.")] = 10,
+    period: Annotated[int, typer.Option("--period", min=1, help="Bar length in seconds.")] = 60,
     market_hours: Annotated[
         str, typer.Option("--market-hours", help="24x7 or a calendar such as XNYS.")
     ] = "XNYS",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 7,
-    kind: Annotated[
-        Format | None, typer.Option("--format", help="Default: what the name of --out ends in.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    kind: Annotated[Format | None, typer.Option("--format", help="Default: as --out ends.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write seeded, realistic example bars, with one stretch of missing minutes."""
+    """Write made-up bars that look like a market, some minutes missing."""
     from trader.cli import console
     from trader.feeds.generate import Recipe, write
 
@@ -155,17 +154,25 @@ def download_command(
     config: ConfigFiles,
     overrides: Overrides = None,
     since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Bars that open at or after it.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="First open, ISO time; default: feed.start, or 30 days back.",
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Bars that close at or before it.")
+        str | None,
+        typer.Option(
+            "--to", metavar="TIME", help="Last close, ISO time; default: feed.end, or now."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put it.")] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")] = Path(
         "data"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the history of a config's market into Parquet; goes on where it stopped."""
+    """Fetch the history of a config's market as Parquet. Again: go on where it stopped."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

@@ -11,12 +11,12 @@ from trader.cli.options import AsJson, ConfigFiles, Overrides
 def command(
     config: ConfigFiles,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file to write.")
+        Path, typer.Option("--out", metavar="FILE", help="File to write: .parquet or .csv.")
     ],
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the features of a history, with times, symbols and labels."""
+    """Write what the model sees to a file, with labels."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

@@ -19,11 +19,11 @@ def check_command(
     overrides: Overrides = None,
     minutes: Minutes = 10.0,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Keep the report as JSON.")
+        Path | None, typer.Option("--out", metavar="FILE", help="File for the report as JSON.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch the market of a config and say how it behaves; exit 8 if REST says otherwise."""
+    """Watch a config's market and report how it behaves. Exit 8 if REST has other bars."""
     from trader.cli import console
     from trader.errors import VerificationError
 
@@ -45,14 +45,15 @@ def check_command(
 @app.command("record")
 def record_command(
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="JSON lines; gzipped if it ends in .gz.")
+        Path,
+        typer.Argument(metavar="OUT", help="File to write: JSON lines, gzipped if it ends in .gz."),
     ],
     config: ConfigFiles,
     overrides: Overrides = None,
     minutes: Minutes = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the raw frames of the market of a config, with the time each came."""
+    """Record the raw frames of a config's market, each with its time."""
     from trader.cli import console
 
     report = _watched(config, overrides, minutes, out)
@@ -64,13 +65,15 @@ def record_command(
 
 @app.command("replay")
 def replay_command(
-    recording: Annotated[Path, typer.Argument(metavar="FILE", help="Of `trader feed record`.")],
+    recording: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of `trader feed record`.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Keep its bars as Parquet there.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for its bars as Parquet.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play a recording again, without the market: the bars that a live run would have had."""
+    """Play a recording again: the bars that a live run would have had."""
     from trader.cli import console
     from trader.jobs.feed_replay import replay
 

@@ -20,7 +20,10 @@ def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make or fill.")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Write into a folder that is not empty, over equal names."),
+        typer.Option(
+            "--force",
+            help="Write into a folder that is not empty; files of equal name are replaced.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

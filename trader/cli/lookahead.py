@@ -16,14 +16,18 @@ def command(
     config: ConfigFiles,
     overrides: Overrides = None,
     cuts: Annotated[
-        int, typer.Option("--cuts", min=1, metavar="N", help="Random points to cut at.")
+        int,
+        typer.Option(
+            "--cuts", min=1, metavar="N", help="How many random points to cut the history at."
+        ),
     ] = 24,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 8 where bars are in the model's training span.")
+        bool,
+        typer.Option("--strict", help="Exit 8 if a bar lies in what the model was trained on."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that features and actions do not use later bars."""
+    """Prove that features and actions use no later bars. Exit 8 if one does."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

@@ -14,7 +14,7 @@ def inspect(
     path: Annotated[str, typer.Argument(metavar="PATH", help="The model file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show format, inputs, outputs, classes, card and SHA-256 of a file; never runs the model."""
+    """Show what a model file holds, and the config lines to paste. Never runs the model."""
     from trader.cli.console import print_json
     from trader.models.inspection import inspect_file
 

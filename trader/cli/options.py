@@ -8,13 +8,13 @@ import typer
 ConfigFiles = Annotated[
     list[Path],
     typer.Option(
-        "--config", "-c", metavar="FILE", help="Config file; repeat it and the last one wins."
+        "--config", "-c", metavar="FILE", help="Config file; repeatable, later ones win key by key."
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="Override one config value; repeatable."
+        "--set", metavar="SECTION.KEY=VALUE", help="One config value, over the files; repeatable."
     ),
 ]
 AsJson = Annotated[

@@ -21,15 +21,24 @@ def command(
     overrides: Overrides = None,
     pace: Annotated[
         str,
-        typer.Option("--pace", metavar="N|max", help="Times real time for a replay of files."),
+        typer.Option(
+            "--pace",
+            metavar="N|max",
+            help="Speed of files: 60 is sixty times real time, max does not wait.",
+        ),
     ] = "1",
-    new: Annotated[bool, typer.Option("--new", help="Do not go on with a run cut off.")] = False,
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new", help="Begin with fresh cash instead of going on where the last run stopped."
+        ),
+    ] = False,
     out: OutFolder = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line, one for each event.")
     ] = False,
 ) -> None:
-    """Run a config on bars as they come; goes on where a run was cut off."""
+    """Run a config on bars as they come, or resume its run."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.cli.paperscreen import LineWriter, Screen

@@ -10,7 +10,11 @@ from trader.cli.replay import FAILED, Folder, Run, print_verdict
 
 History = Annotated[
     Path | None,
-    typer.Option("--history", metavar="DIR", help="A download (DIR/EXCHANGE): what has changed."),
+    typer.Option(
+        "--history",
+        metavar="DIR",
+        help="Folder of a download (data/EXCHANGE): show bars changed since.",
+    ),
 ]
 
 
@@ -20,7 +24,7 @@ def command(
     as_json: AsJson = False,
     history: History = None,
 ) -> int:
-    """Run a paper run's bars through the backtest, decision by decision. Exit 8 if one differs."""
+    """Compare a paper run with a backtest of its bars. Exit 8 at the first difference."""
     from trader.cli import console
     from trader.jobs.verify import parity_run
 

@@ -15,11 +15,11 @@ def command(
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why it is safe to trade again.")],
     root_cause: Annotated[
-        str, typer.Option("--root-cause", help="What had happened, if it is known.")
+        str, typer.Option("--root-cause", help="What caused the kill, if known.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Allow trading again after one kill. Owner only, with nothing running; it is recorded."""
+    """Allow trading again after one kill. Only the owner may, and only while nothing runs."""
     from trader.cli.console import log, print_json
     from trader.safety.rearm import rearm
     from trader.safety.records import storable

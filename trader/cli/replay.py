@@ -16,7 +16,7 @@ Folder = Annotated[Path, typer.Option("--dir", help="Folder that holds the runs.
 
 
 def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson = False) -> int:
-    """Rebuild a run from its journal and compare every record. Exit 8 at the first that differs."""
+    """Rebuild a run from its journal, and compare. Exit 8 at the first record that differs."""
     from trader.cli import console
     from trader.jobs.verify import replay_run
 

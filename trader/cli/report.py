@@ -10,18 +10,18 @@ from trader.cli.runs import DEFAULT_FOLDER, MEANS_A_RUN, Folder
 
 
 def command(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN [RUN...]", help=MEANS_A_RUN)],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help=MEANS_A_RUN)],
     folder: Folder = DEFAULT_FOLDER,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Where to write; default: report.html in the run folder, or, of several, here.",
+            help="File to write; default: report.html, in the run folder or, of several, here.",
         ),
     ] = None,
 ) -> None:
-    """Write report.html of a run, several side by side, or a sweep: a file that opens offline."""
+    """Write report.html of runs or a sweep. Several runs stand side by side; it opens offline."""
     from trader.jobs.report import stored_report, stored_sweep
     from trader.report.html.page import REPORT, write_page
     from trader.report.runs import find_run

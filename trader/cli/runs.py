@@ -46,11 +46,11 @@ def show_command(
 
 @app.command("compare")
 def compare_command(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help=MEANS_A_RUN)],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help=MEANS_A_RUN)],
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs with the first one: metrics, config, digest, first divergence."""
+    """Compare runs with the first: figures, config, where they part."""
     from trader.errors import UsageError
     from trader.report.compare import comparison
     from trader.report.runs import find_run

@@ -11,13 +11,13 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
 def command(
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
     interval: Annotated[
-        float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")
+        float, typer.Option("--interval", min=0.1, help="Seconds between refreshes.")
     ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show live runs, kills in force, why, since when, and how to clear them."""
+    """Show live runs and kills, and how to clear them."""
     from trader.cli.console import out, print_json
     from trader.safety.status import collect, render
 

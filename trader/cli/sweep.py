@@ -30,41 +30,47 @@ class Objective(StrEnum):
     max_drawdown = "max_drawdown"
 
 
+Varied = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="KEY=VALUES",
+        help="Parameter to try: 5:50:5 is a range without its stop, 1,2,3 a list; repeatable.",
+    ),
+]
+
+
 # house: parameters - the options of one command are its parameters
 def command(
     config: ConfigFiles,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            metavar="KEY=VALUES",
-            help="Parameter to try: 5:50:5 is Python's range, 1,2,3 a list; repeatable.",
-        ),
-    ] = None,
+    param: Varied = None,
     overrides: Overrides = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=0, help="Worker processes; 0: one a core.")
+        int, typer.Option("--jobs", min=0, help="Worker processes; 0: one for each core.")
     ] = 0,
     sampler: Annotated[
-        Sampler | None, typer.Option("--sampler", help="grid: all; random, tpe: --trials of them.")
+        Sampler | None,
+        typer.Option("--sampler", help="grid: every combination; random, tpe: --trials of them."),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="Trials of random and tpe.")
+        int | None, typer.Option("--trials", min=1, help="How many trials random and tpe run.")
     ] = None,
     objective: Annotated[
-        Objective | None, typer.Option("--objective", help="What the best has most of.")
+        Objective | None,
+        typer.Option("--objective", help="Figure to rank by; of max_drawdown the least."),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Parts to check out of sample.")
+        int | None,
+        typer.Option("--folds", min=2, help="Parts of the history to try the choice on."),
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option("--cluster", metavar="URL", help="A dask scheduler: tcp://host:port."),
+        typer.Option("--cluster", metavar="URL", help="Dask scheduler to use: tcp://host:port."),
     ] = None,
     out: OutFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try parameters of a config: a table of all trials, the best, and how far to trust it."""
+    """Run many backtests over parameters, and rank them."""
     from trader.cli import console
     from trader.cli.backtest import end_in_order
     from trader.cli.outcome import explaining

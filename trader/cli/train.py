@@ -42,12 +42,14 @@ def train(
     overrides: Overrides = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE", help="Where the model goes; default: model.path."),
+        typer.Option("--out", metavar="FILE", help="File for the model; default: model.path."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model file that exists.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the model a config names on its own features, and write it with its card."""
+    """Fit the model of a config; write it with its card."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

@@ -31,14 +31,24 @@ KINDS = {
 
 
 def reference() -> str:
-    """One Markdown table a section, in the order of the file."""
+    """One Markdown table a section, in the order of the file. A key that an earlier type of the
+    same section has with equal meaning is named below the table, not described again."""
     tables: dict[tuple[str, SectionType], list[str]] = {}
+    again: dict[tuple[str, SectionType], list[str]] = {}
+    described: dict[tuple[str, str], SectionType] = {}
     schema = json_schema()
     for entry in entries():
         parent, _, name = entry.key.rpartition(".")
         group = (parent, entry.section)
         rows = tables.setdefault(group, [*_heading(parent, entry.section), *TABLE_HEAD])
-        rows.append(_row(name, entry, _property(schema, entry.section, name)))
+        row = _row(name, entry, _property(schema, entry.section, name))
+        if described.setdefault((parent, row), entry.section) is not entry.section:
+            names = again.setdefault(group, [])
+            names += [f"`{name}`"] if f"`{name}`" not in names else []
+        elif row not in rows:
+            rows.append(row)
+    for group, names in again.items():
+        tables[group] += ["", f"Also, as above: {', '.join(names)}."]
     return "\n\n".join("\n".join(rows) for rows in tables.values()) + "\n"
 
 

@@ -153,15 +153,24 @@ def mark_to_market(account, positions):
     account["equity"] = equity
     account["gross_exposure"] = exposure
     account["worst_exposure"] = worst
-    if equity > account["peak_equity"]:
-        account["peak_equity"] = equity
-    loss = account["session_open_equity"] - equity
-    if loss > account["worst_daily_loss"] and loss > money_noise(account["session_open_equity"]):
-        account["worst_daily_loss"] = loss
-    fall = account["peak_equity"] - equity
-    if fall > account["worst_drawdown_frac"] * account["peak_equity"]:
-        if fall > money_noise(account["peak_equity"]):
-            account["worst_drawdown_frac"] = fall / account["peak_equity"]
+    seen = account["peak_equity"], account["worst_daily_loss"], account["worst_drawdown_frac"]
+    seen = worst_seen(equity, account["session_open_equity"], seen)
+    account["peak_equity"], account["worst_daily_loss"], account["worst_drawdown_frac"] = seen
+
+
+@inlined
+def worst_seen(equity, session_open_equity, before):
+    """(peak equity, worst daily loss, worst drawdown) with one more equity; `before`: without."""
+    peak, worst_loss, worst_fall = before
+    if equity > peak:
+        peak = equity
+    loss = session_open_equity - equity
+    if loss > worst_loss and loss > money_noise(session_open_equity):
+        worst_loss = loss
+    fall = peak - equity
+    if fall > worst_fall * peak and fall > money_noise(peak):
+        worst_fall = fall / peak
+    return peak, worst_loss, worst_fall
 
 
 @inlined

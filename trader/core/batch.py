@@ -22,6 +22,7 @@ from trader.core.jit import inlined, jit
 from trader.core.quiet import take_quiet
 from trader.core.schema import MAX_WORKING_ORDERS
 from trader.core.tradingstate import is_bankrupt
+from trader.core.trial import has_trace_room, is_traced, trace_slice
 
 
 @inlined
@@ -42,20 +43,21 @@ def has_room(out, bars, symbols, adjustments):
 
 
 @jit
-def run_slices(book, rules, inputs, start, out):
+def run_slices(book, rules, inputs, start, out, trace):
     """Run slices from row `start` until the bars end or a buffer is full; returns the next row.
 
     A bankrupt account takes none: the row after the last is then returned at once.
 
     The caller takes the rows in `out` away and calls again. Buffers come from `new_out`; if the
-    row returned is `start`, they do not hold a single slice.
+    row returned is `start`, they do not hold a single slice. With a `trace` (`NO_TRACE` is none)
+    that is written instead of all rows but fills and cash flows.
     """
     bars = inputs.bars
     count = len(bars)
     symbols = len(rules.instruments)
     while start < count:
         if symbols == 1:
-            start = take_quiet(book, rules, inputs, start, out)
+            start = take_quiet(book, rules, inputs, start, out, trace)
             if start == count:
                 break
         stop = start + 1
@@ -63,10 +65,14 @@ def run_slices(book, rules, inputs, start, out):
             stop += 1
         if not has_room(out, stop - start, symbols, len(rules.adjustments)):
             break
+        if is_traced(trace) and not has_trace_room(trace, stop - start):
+            break
         take_slice(book, rules, inputs, start, stop, out)
         for index in range(start, stop):
             symbol = bars[index]["symbol"]
             if book.positions[symbol]["working_orders"] > 0:
                 submit_intents(book, symbol)
+        if is_traced(trace):
+            trace_slice(out, trace)
         start = count if is_bankrupt(book.account[0]) else stop
     return start

@@ -27,6 +27,7 @@ from trader.core.schema import (
     POSITION,
     REQUEST,
     THROTTLE,
+    SizingMode,
     TradingState,
 )
 
@@ -40,7 +41,7 @@ NO_EXITS = np.zeros(1, EXITS)
 NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
-FILLS_PER_BAR = 8 * MAX_WORKING_ORDERS  # an exit that waits again after an entry can fill again
+FILLS_PER_BAR = 2 * MAX_WORKING_ORDERS  # more do not happen: what is left fills in the next bar
 EVENTS_PER_SLICE = 12  # account-wide events one slice can cause, beside those per order
 
 
@@ -114,6 +115,27 @@ class Detail(NamedTuple):
 NO_DETAIL = Detail()
 
 
+class Trace(NamedTuple):
+    """What a digest takes of a whole history, where nobody wants rows; see `core/trial.py`."""
+
+    closes: np.ndarray  # f8 (bars,), an input: those of the bars side by side
+    spreads: np.ndarray  # f8 (bars,), an input: ask − bid; (0,) where no bar has a quote
+    outcomes: np.ndarray  # i2 (bars,): action and reason of every decision; (0,): rows are wanted
+    equity: np.ndarray  # f8 (bars,): of every slice
+    requests: np.ndarray  # DECISION (any number): those that asked for an order
+    counts: np.ndarray  # i8 (3,): of outcomes, equity, requests
+
+
+NO_TRACE = Trace(
+    np.empty(0),
+    np.empty(0),
+    np.empty(0, np.int16),
+    np.empty(0),
+    np.empty(0, DECISION),
+    np.zeros(3, np.int64),
+)
+
+
 class Out(NamedTuple):
     """Row buffers and how many rows of each are used."""
 
@@ -134,8 +156,8 @@ def new_book(rules: Rules) -> Book:
         account=np.zeros(1, ACCOUNT),
         positions=np.zeros(symbols, POSITION),
         orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
-        volumes=np.zeros((symbols, ring_length(int(rules.limits[0]["volume_window"])))),
-        returns=np.zeros((symbols, ring_length(longest_volatility_window(rules)))),
+        volumes=np.zeros((symbols, ring_length(volume_window(rules)))),
+        returns=np.zeros((symbols, ring_length(volatility_window(rules)))),
         ranges=np.zeros((symbols, 3)),
         carry=np.zeros(1, CARRY),
     )
@@ -158,10 +180,21 @@ def new_book(rules: Rules) -> Book:
     return book
 
 
-def longest_volatility_window(rules: Rules) -> int:
-    """Bars of returns the book must remember for throttle and sizing."""
-    windows = rules.limits[0]["volatility_window"], rules.sizing[0]["volatility_window"]
-    return int(max(windows))
+def volume_window(rules: Rules) -> int:
+    """Bars of volume the book must remember for the throttle."""
+    is_asked = (rules.limits["max_volume_participation"] < np.inf).any()
+    return int(rules.limits[0]["volume_window"]) if is_asked else 1
+
+
+def volatility_window(rules: Rules) -> int:
+    """Bars of returns the book must remember for throttle, kill and sizing."""
+    limits, sizing = rules.limits, rules.sizing[0]
+    windows = [1]
+    if (limits["max_volatility"] < np.inf).any() or (limits["kill_volatility"] < np.inf).any():
+        windows.append(int(limits[0]["volatility_window"]))
+    if sizing["mode"] == SizingMode.VOLATILITY_TARGET:
+        windows.append(int(sizing["volatility_window"]))
+    return max(windows)
 
 
 def ring_length(window: int) -> int:

@@ -13,6 +13,7 @@ from trader.core.book import DECISIONS, EQUITIES
 from trader.core.jit import inlined
 from trader.core.limits import limits_of
 from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
+from trader.core.trial import TRACED, VALUED, is_traced, outcome_code
 
 BUY = int(TradingAction.BUY)
 SELL = int(TradingAction.SELL)
@@ -21,6 +22,7 @@ ACTIVE = int(TradingState.ACTIVE)
 TARGET = int(SizingMode.TARGET)
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 NOT_QUIET = -1
+MOST_AT_ONCE = 1_024  # bars of a stretch
 
 
 @inlined
@@ -52,7 +54,10 @@ def can_be_quiet(book, rules, inputs):
         and position["working_orders"] == 0
         and position["bars"] > 0
         and account["trading_state"] == ACTIVE
-        and not (limits["kill_volatility"] < math.inf)
+        and (
+            not (limits["kill_volatility"] < math.inf)
+            or position["quiet_bars"] >= limits["volatility_window"]
+        )
         and account["executions"] < limits["max_executions_without_review"]
         and abs(position["qty"]) <= limits_of(rules, 0)["max_position_size"]
         and account["session_cursor"] < len(rules.sessions)
@@ -67,7 +72,7 @@ def can_be_quiet(book, rules, inputs):
 
 
 @inlined
-def take_quiet(book, rules, inputs, start, out):
+def take_quiet(book, rules, inputs, start, out, trace):
     """Take the bars from `start` on which nothing happens; returns the first that is left."""
     if not can_be_quiet(book, rules, inputs):
         return start
@@ -77,35 +82,138 @@ def take_quiet(book, rules, inputs, start, out):
         reason = quiet_reason(book, rules, action)
         if reason == NOT_QUIET:
             return start
-    account, limits = book.account[0], rules.limits[0]
-    position = book.positions[0]
-    session = rules.sessions[account["session_cursor"]]
-    if session["session"] != account["session"]:
-        return start
-    first_ns = session["open_ns"] + rules.broker[0]["period_ns"]
-    bars = inputs.bars
-    stop = min(
-        len(bars),
+    stop = min(room_until(inputs, start, out, trace), start + MOST_AT_ONCE)
+    stop = last_of_action(inputs.actions, action, start, stop)
+    stop = last_of_session(book, rules, inputs.bars, start, stop)
+    if is_traced(trace):
+        place = trace.counts[VALUED]
+        values = trace.equity[place : place + stop - start]
+        stop = start + mark_stretch(book, rules, trace.closes[start:stop], values)
+        place = trace.counts[TRACED]
+        for index in range(start, stop):
+            known = inputs.reasons[index] if action == HOLD else reason
+            trace.outcomes[place + index - start] = outcome_code(action, known)
+        trace.counts[TRACED] += stop - start
+        trace.counts[VALUED] += stop - start
+    else:
+        place = out.counts[EQUITIES]
+        values = out.equity["equity"][place : place + stop - start]
+        stop = start + mark_stretch(book, rules, inputs.bars["close"][start:stop], values)
+        write_quiet(book, inputs, (start, stop), reason, out)
+    if stop > start:
+        remember(book, inputs.bars, start, stop, trace)
+    return stop
+
+
+@inlined
+def room_until(inputs, start, out, trace):
+    """The first bar from `start` on for which there may be no room."""
+    if is_traced(trace):
+        return len(inputs.bars)
+    return min(
+        len(inputs.bars),
         start + len(out.decisions) - out.counts[DECISIONS],
         start + len(out.equity) - out.counts[EQUITIES],
     )
-    held, mark = position["qty"], position["mark"]
-    decision_row, equity_row = out.counts[DECISIONS], out.counts[EQUITIES]
-    cash = account["cash"]
+
+
+@inlined
+def last_of_action(actions, action, start, stop):
+    """The first bar after `start` with another action, at most `stop`."""
     index = start
-    while index < stop and inputs.actions[index] == action:
-        ts_ns = bars[index]["ts_ns"]
-        if ts_ns > session["close_ns"] or ts_ns < first_ns:
-            break
-        if held != 0.0:
-            position["mark"] = bars[index]["close"]
-            accounting.mark_to_market(account, book.positions)
+    while index < stop and actions[index] == action:
+        index += 1
+    return index
+
+
+@inlined
+def last_of_session(book, rules, bars, start, stop):
+    """The first bar from `start` on that is not of the session that is open, at most `stop`."""
+    account = book.account[0]
+    session = rules.sessions[account["session_cursor"]]
+    if session["session"] != account["session"]:
+        return start
+    if bars[start]["ts_ns"] < session["open_ns"] + rules.broker[0]["period_ns"]:
+        return start
+    close_ns = session["close_ns"]
+    if start == stop or bars[stop - 1]["ts_ns"] <= close_ns:
+        return stop
+    low, high = start, stop - 1  # the first bar after the close lies in [low, high]
+    while low < high:
+        middle = (low + high) // 2
+        if bars[middle]["ts_ns"] <= close_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inlined
+def mark_stretch(book, rules, closes, values):
+    """Equity at each of `closes` into `values`, up to the first that a limit does not let pass.
+
+    Returns how many passed; the account is marked at the last of them.
+    """
+    account, limits, position = book.account[0], rules.limits[0], book.positions[0]
+    count = calm_bars(position, limits, closes)
+    held = position["qty"]
+    if held == 0.0:
+        values[:count] = account["equity"]
+    else:
+        cash, unit_value = account["cash"], position["unit_value"]
+        most_loss, most_fall = limits["max_daily_loss"], limits["max_drawdown_frac"]
+        opened = account["session_open_equity"]
+        seen = account["peak_equity"], account["worst_daily_loss"], account["worst_drawdown_frac"]
+        for index in range(count):
+            equity = cash + (0.0 + held * closes[index] * unit_value)
+            after = accounting.worst_seen(equity, opened, seen)
             if not (
-                risk.is_within_daily_loss(account, limits["max_daily_loss"])
-                and risk.is_within_drawdown(account, limits["max_drawdown_frac"])
-                and account["equity"] > 0.0
+                risk.is_loss_within(equity, opened, most_loss)
+                and risk.is_fall_within(equity, after[0], most_fall)
+                and equity > 0.0
             ):
+                count = index
                 break
+            seen = after
+            values[index] = equity
+        if count > 0:
+            account["peak_equity"], account["worst_daily_loss"] = seen[0], seen[1]
+            account["worst_drawdown_frac"] = seen[2]
+            mark = position["mark"]
+            position["mark"] = closes[count - 1]
+            accounting.mark_to_market(account, book.positions)
+            position["mark"] = mark
+    if limits["kill_volatility"] < math.inf and count > 0:
+        position["quiet_bars"] += count
+        position["volatile_bars"] = 0
+    return count
+
+
+@inlined
+def calm_bars(position, limits, closes):
+    """How many of `closes` move so little that `watch.watch_volatility` computes nothing."""
+    if not (limits["kill_volatility"] < math.inf):
+        return len(closes)
+    most = limits["kill_volatility"] / 4.0
+    before = position["mark"]
+    for index in range(len(closes)):
+        close = closes[index]
+        if not (before > 0.0 and close > 0.0 and abs(close / before - 1.0) < most):
+            return index
+        before = close
+    return len(closes)
+
+
+@inlined
+def write_quiet(book, inputs, stretch, reason, out):
+    """DECISION and EQUITY rows of a stretch (start, stop) whose equities are written already."""
+    start, stop = stretch
+    account, position = book.account[0], book.positions[0]
+    decision_row, equity_row = out.counts[DECISIONS], out.counts[EQUITIES]
+    held, unit_value, cash = position["qty"], position["unit_value"], account["cash"]
+    for index in range(start, stop):
+        ts_ns = inputs.bars[index]["ts_ns"]
+        action = inputs.actions[index]
         decision = out.decisions[decision_row]
         decision_row += 1
         decision["ts_ns"] = ts_ns
@@ -120,20 +228,14 @@ def take_quiet(book, rules, inputs, start, out):
         equity = out.equity[equity_row]
         equity_row += 1
         equity["ts_ns"] = ts_ns
-        equity["equity"] = account["equity"]
         equity["cash"] = cash
-        equity["gross_exposure"] = account["gross_exposure"]
+        equity["gross_exposure"] = abs(held * inputs.bars[index]["close"] * unit_value)
         equity["trading_state"] = ACTIVE
-        index += 1
-    position["mark"] = mark
     out.counts[DECISIONS], out.counts[EQUITIES] = decision_row, equity_row
-    if index > start:
-        remember(book, bars, start, index)
-    return index
 
 
 @inlined
-def remember(book, bars, start, stop):
+def remember(book, bars, start, stop, trace):
     """Take the bars of a stretch into the market memory; its rings forget what is too old."""
     account, position = book.account[0], book.positions[0]
     volumes, returns = book.volumes[0], book.returns[0]
@@ -145,9 +247,23 @@ def remember(book, bars, start, stop):
         position["bars"] += first - start
         position["mark"] = bars[first - 1]["close"]
         position["volume"] = bars[first - 1]["volume"]
-        for index in range(start, first):
-            spread = bars[index]["ask"] - bars[index]["bid"]
-            if spread >= 0.0 and spread < math.inf:
-                position["spread"] = spread
+        if is_traced(trace):
+            if len(trace.spreads) > 0:
+                position["spread"] = last_spread(trace.spreads[start:first], position["spread"])
+        else:
+            for index in range(first - 1, start - 1, -1):
+                spread = bars[index]["ask"] - bars[index]["bid"]
+                if spread >= 0.0 and spread < math.inf:
+                    position["spread"] = spread
+                    break
     for index in range(first, stop):
         accounting.mark_position(position, bars[index], volumes, returns)
+
+
+@inlined
+def last_spread(spreads, before):
+    """The last spread that is one; `before` where none is."""
+    for index in range(len(spreads) - 1, -1, -1):
+        if spreads[index] >= 0.0 and spreads[index] < math.inf:
+            return spreads[index]
+    return before

@@ -6,6 +6,7 @@ finer ones is its own only part. All parts share the volume of the bar.
 """
 
 from trader.core import accounting, execution, exits, orders, venue
+from trader.core.book import FILLS, FILLS_PER_BAR
 from trader.core.jit import inlined, outlined
 from trader.core.limits import limits_of
 from trader.core.rounding import lots_down
@@ -66,6 +67,7 @@ def meet_bar(book, rules, bar, parts, market, out):
     for index in range(position["working_orders"]):
         if has_expired(table[index], session):
             orders.end_order(account, table[index], TIME_IN_FORCE, out)
+    most = out.counts[FILLS] + FILLS_PER_BAR
     for place in range(len(parts)):
         part = parts[place]
         entered = 0.0
@@ -76,7 +78,7 @@ def meet_bar(book, rules, bar, parts, market, out):
                 open_ns = bar_open_ns(part, rules.broker[0]["detail_period_ns"])
                 reference = (part["open"], max(open_ns, basis[1]), basis[2])
             capacity, entered = meet_part(
-                book, rules, (bar, part, edge), (reference, capacity), out
+                book, rules, (bar, part, edge), (reference, capacity, most), out
             )
             if edge[1]:
                 end_of_orders(account, position, table, out)
@@ -91,12 +93,12 @@ def meet_bar(book, rules, bar, parts, market, out):
 def meet_part(book, rules, when, market, out):
     """The prices of a bar, or of a part of it, meet the table.
 
-    `when` is (bar, part, (is it the first, is it the last)), `market` (basis, capacity). Returns
-    (capacity left, size entered inside).
+    `when` is (bar, part, (is it the first, is it the last)), `market` (basis, capacity, row of
+    fills to stop before). Returns (capacity left, size entered inside).
     """
     bar, part, edge = when
     is_first, is_last = edge
-    basis, capacity = market
+    basis, capacity, most = market
     symbol = bar["symbol"]
     account = book.account[0]
     position = book.positions[symbol]
@@ -117,6 +119,8 @@ def meet_part(book, rules, when, market, out):
             place, price = next_execution((account, position, table), part, terms, basis)
             if place < 0 or not (account["executions"] < executions_allowed):
                 break  # also where the review is due: `watch` halts on this slice
+            if out.counts[FILLS] >= most:
+                break
             start = price
             order = table[place]
             order["met_ns"] = bar["ts_ns"] if is_auction(order) else part["ts_ns"]
@@ -132,7 +136,7 @@ def meet_part(book, rules, when, market, out):
             held = position["qty"]
             room = capacity
             if is_worst and order["type"] == LIMIT and orders.is_exit(order):
-                room = min(capacity, abs(held) - entered)
+                room = min(capacity, max(abs(held) - entered, 0.0))
             filled = execute(book, rules, order, (reference, room, is_inside, kinder), out)
             capacity -= filled
             if is_inside and not orders.is_exit(order) and filled > 0.0:

@@ -85,20 +85,31 @@ def drawdown_frac(account):
 @inlined
 def is_within_drawdown(account, most):
     """Whether the fall from the peak is at most the fraction `most` of it; no division."""
+    return is_fall_within(account["equity"], account["peak_equity"], most)
+
+
+@inlined
+def is_fall_within(equity, peak, most):
+    """Whether `equity` is at most the fraction `most` below its peak."""
     if most == math.inf:
         return True
-    peak = account["peak_equity"]
     if not (peak > 0.0):
         return False
-    fall = peak - account["equity"]
+    fall = peak - equity
     return fall <= most * peak or fall <= most * peak + money_noise(peak)
 
 
 @inlined
 def is_within_daily_loss(account, most):
     """Whether the loss since the session opened is at most `most`, on what there was then."""
-    loss = daily_loss(account)
-    return loss <= most or loss <= most + money_noise(account["session_open_equity"])
+    return is_loss_within(account["equity"], account["session_open_equity"], most)
+
+
+@inlined
+def is_loss_within(equity, session_open_equity, most):
+    """Whether `equity` is at most `most` below that at which the session opened."""
+    loss = session_open_equity - equity
+    return loss <= most or loss <= most + money_noise(session_open_equity)
 
 
 @inlined

@@ -18,6 +18,7 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
+    NO_TRACE,
     ORDERS,
     THROTTLES,
     Book,
@@ -158,7 +159,7 @@ def run_history(
     while start < len(inputs.bars):
         out = keeper.with_equity_room(buffers, slices)
         out.counts[:] = 0
-        after = run_slices(book, rules, inputs, start, out)
+        after = run_slices(book, rules, inputs, start, out, NO_TRACE)
         assert after > start, "buffers hold at least one slice"
         start = after
         slices += int(out.counts[EQUITIES])

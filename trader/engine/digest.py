@@ -16,12 +16,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from trader.core.jit import jit
-from trader.core.schema import CORE_VERSION, DECISION, FILL, TradingAction
+from trader.core.schema import CORE_VERSION, DECISION, FILL
+from trader.core.trial import outcome_code
 
 STREAMS = ("requests", "outcomes", "fills", "equity")
-ACTIONS = len(TradingAction)
 ROWS_WORTH_A_THREAD = 4_096
-DIGESTED_FILL = np.dtype([field for field in FILL.descr if field[0] != "unit_value"])
+DIGESTED_FILL = np.dtype(FILL.descr[:-1])  # the unit value comes last
 
 
 @jit
@@ -31,13 +31,19 @@ def pack(decisions, equity, room):  # type: ignore[no-untyped-def]
     count = 0
     for index in range(len(decisions)):
         decision = decisions[index]
-        outcomes[index] = decision["reason"] * ACTIONS + decision["action"]
+        outcomes[index] = outcome_code(decision["action"], decision["reason"])
         if decision["requested_qty"] != 0.0:
             requests[count] = decision
             count += 1
     for index in range(len(equity)):
         values[index] = equity[index]["equity"]
     return count
+
+
+def digested_fills(fills: np.ndarray) -> np.ndarray:
+    """The bytes of FILL rows but for their last field, one row a fill."""
+    packed = np.ascontiguousarray(fills).view(np.uint8).reshape(len(fills), FILL.itemsize)
+    return np.ascontiguousarray(packed[:, : DIGESTED_FILL.itemsize])
 
 
 class DigestRoom:
@@ -47,15 +53,13 @@ class DigestRoom:
         self.requests = np.empty(rows, DECISION)
         self.outcomes = np.empty(rows, np.int16)
         self.values = np.empty(rows, np.float64)
-        self.fills = np.empty(0, DIGESTED_FILL)
+        self.fills = np.empty(0, np.uint8)
         self.used = (0, 0, 0)
 
     def take(self, decisions: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
         """Copy what is digested of the rows."""
         count = pack(decisions, equity, (self.requests, self.outcomes, self.values))
-        self.fills = np.empty(len(fills), DIGESTED_FILL)
-        for name in DIGESTED_FILL.names or ():
-            self.fills[name] = fills[name]
+        self.fills = digested_fills(fills)
         self.used = (count, len(decisions), len(equity))
 
 
@@ -90,6 +94,16 @@ class RunDigest:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._hashing = self._thread.submit(self._update, packed)
         self._turn = 1 - self._turn
+
+    def add_requests(self, requests: np.ndarray) -> None:
+        """Take in the DECISION rows that asked for an order; `add_trace` takes the rest."""
+        self._streams["requests"].update(requests.data)
+
+    def add_trace(self, outcomes: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
+        """Take in what a history left as a trace (`core/trial.py`), and its FILL rows."""
+        self._streams["outcomes"].update(outcomes.data)
+        self._streams["fills"].update(digested_fills(fills).data)
+        self._streams["equity"].update(equity.data)
 
     def _update(self, packed: DigestRoom) -> None:
         requests, outcomes, values = packed.used

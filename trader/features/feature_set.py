@@ -216,4 +216,4 @@ def _check_names(names: Sequence[str], frames: Sequence[tuple[FrameFunction, int
 def _no_type(params: Params) -> str:
     known = [*(kind.name for kind in feature_types()), *FEATURES.names()]
     near = did_you_mean(params.kind, known)
-    return f"unknown feature type {params.kind!r}{near} (docs/features.md, docs/talib.md)"
+    return f"unknown feature type {params.kind!r}{near} (docs/feature-types.md lists them)"

@@ -1,7 +1,7 @@
 """Every feature type that a config can name, with its parameters, inputs and outputs.
 
 Law: generated from the tables the features are made from, so it cannot fall behind them. The
-tables of docs/features.md and talib.md are this list, and a test compares them.
+tables of docs/feature-types.md are this list, and a test compares them.
 """
 
 from collections.abc import Iterator, Mapping

@@ -115,7 +115,7 @@ def read_files(config: Config) -> Files:
                 parts.append(oldest_first(reader(file, config)))
                 sources.append(watched.source(len(parts[-1])))
             except OSError as error:
-                raise DataError(f"{file} went away while it was being read: {error}") from error
+                raise DataError(f"{file} disappeared while it was being read: {error}") from error
         raw = joined(parts, path) if path.is_dir() else parts[0]
         if raw.recognised:
             _log.info("%s", raw.recognised)

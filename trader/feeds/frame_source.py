@@ -86,7 +86,7 @@ def _found_columns(flat: "pd.DataFrame", config: Config, notes: Notes) -> _Frame
     flat.columns = _as_the_config_names_them(flat, config.feed.columns)
     twice = next((name for name in flat.columns if list(flat.columns).count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{NAME}: column {twice!r} stands twice; keep one of them")
+        raise DataError(f"{NAME}: column {twice!r} appears twice; keep one of them")
     return _FrameColumns(
         flat, plan_columns(NAME, list(flat.columns), wanted_columns(config), notes)
     )

@@ -227,7 +227,7 @@ def _no_constant(name: str) -> float:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise NoBar("a key stands twice")
+        raise NoBar("a key appears twice")
     return fields
 
 

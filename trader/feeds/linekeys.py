@@ -74,7 +74,7 @@ class Counter:
             unit = found
         stamp_ns = int(count * UNITS[unit])
         if not FIRST_NS <= stamp_ns <= LAST_NS:
-            raise DataError(f"{count} is out of reach (1679 to 2260)")
+            raise DataError(f"{count} is outside the years 1679 to 2260")
         if self._unit == AUTO:
             self._unit = unit
             notes = Notes(STDIN)

@@ -14,7 +14,6 @@ from trader.config.load import LoadedConfig
 from trader.core import jit
 from trader.core.schema import TradingState
 from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
-from trader.engine.loop import run_history_with_loop
 from trader.errors import HaltedError
 from trader.feeds.benchmark import Prices, file_prices, session_closes, symbol_prices
 from trader.feeds.sessions import sessions_per_year
@@ -150,6 +149,8 @@ def _run(
     keeper = RowKeeper(rows, (tally.add, *sinks))
     report = None if progress is None else (lambda done: progress("backtest", done, rows))
     if _engine(order, begun) == "loop":
+        from trader.engine.loop import run_history_with_loop  # and asyncio with it
+
         record = run_history_with_loop(
             prepared.rules, prepared.inputs, prepared.features, prepared.model, keeper, report
         )

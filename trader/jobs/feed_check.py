@@ -56,7 +56,7 @@ class FrameFile:
                 gzip.open(path, "xt") if path.suffix == ".gz" else path.open("x")  # noqa: SIM115
             )
         except FileExistsError:
-            raise TraderError(f"{path} is there already; name another file") from None
+            raise TraderError(f"{path} exists already; name another file") from None
         except OSError as error:
             raise TraderError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -72,7 +72,9 @@ class HistoryStore:
                 [(int(since), int(until)) for since, until in json.loads(path.read_text())]
             )
         except (ValueError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}); remove it to ask for all anew") from None
+            raise DataError(
+                f"{path} is damaged ({error}); remove it, and the download fetches it again"
+            ) from None
 
     def _write(self, path: Path, bars: Iterable[RawBar]) -> None:
         import pyarrow as pa

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from trader.config.load import load_config
 from trader.errors import TraderError, UsageError
-from trader.jobs.sweep.record import TABLE, about_sweep
 from trader.report.artifacts import CONFIG
 from trader.report.html.page import REPORT, run_page, runs_page, sweep_page, write_page
 from trader.report.html.source import (
@@ -51,6 +50,8 @@ def stored_report(runs: Sequence[StoredRun]) -> str:
 
 def stored_sweep(path: Path) -> str | None:
     """The page of a sweep's folder again; None where it is no folder of a finished sweep."""
+    from trader.jobs.sweep.record import TABLE, about_sweep  # and all that runs trials
+
     about = about_sweep(path)
     if about is None:
         return None

@@ -176,7 +176,7 @@ def _run(course: _Course, part: slice, said: Prediction) -> dict[str, Any]:
     detail = bar_set.detail.rows(part.start, part.stop)
     record = course.runner.run(rules, Inputs(bar_set.bars[part], *said, *detail))
     start = float(record.book.account[0]["start_equity"])
-    final = float(record.equity["equity"][-1]) if len(record.equity) else start
+    final = float(record.equity[-1]) if len(record.equity) else start
     lots = np.array([instrument.lot_size for instrument in config.instruments])
     splits = record.cashflows[record.cashflows["kind"] == CashflowKind.SPLIT]
     trades = round_trips(with_splits(record.fills, splits), lots).closed

@@ -175,7 +175,7 @@ class PredictorModel:
             alone = self._decided(sample[row : row + 1], row)
             if alone.actions[0] != together.actions[row]:
                 raise ModelError(
-                    f"{self.path}: the model answers a row alone otherwise than among others "
+                    f"{self.path}: the model gives a row another answer alone than among others "
                     f"(score {alone.scores[0]!r}, {numbers[row]!r}); such a model cannot be the "
                     "same in backtest and paper"
                 )
@@ -254,7 +254,7 @@ def _of_second_class(predictor: Predictor, path: str) -> Predictor:
         shown = ", ".join(map(str, signature.labels or ()))
         raise ModelError(
             f"model.path {path}: {signature.format} has the classes {shown}, and model.decide is "
-            "for one number out; use model.classes and model.threshold"
+            "for a model that answers one number; use model.classes and model.threshold"
         )
     return SecondClass(predictor)
 

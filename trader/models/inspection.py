@@ -36,7 +36,7 @@ def inspect_file(path: str) -> Document:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{path}: is not read after {TIMEOUT_S:g} s") from None
+        raise ModelError(f"{path}: could not be read within {TIMEOUT_S:g} s") from None
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     try:
         found: Document = json.loads(lines[-1])

@@ -68,7 +68,7 @@ def output_path(config: Config, out: str | None, force: bool) -> Path:
     for there in (path, card_path(path)):
         if there.is_dir() or (there.exists() and not force):
             remedy = "name a file" if there.is_dir() else "use --force to replace it"
-            raise UsageError(f"{there} is there already; {remedy}, or another --out")
+            raise UsageError(f"{there} exists already; {remedy}, or another --out")
     return path
 
 

@@ -35,18 +35,26 @@ class RuleModel:
 
     def predict(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
         """int8 actions (n,) of BAR records (n,) and float64 features (n, k)."""
+        return self.predict_columns(bars, features.T)
+
+    def predict_columns(
+        self, bars: np.ndarray, columns: Sequence[np.ndarray] | np.ndarray
+    ) -> np.ndarray:
+        """`predict` of features that lie side by side: k arrays float64 (n,)."""
         actions = np.empty(len(bars), np.int8)
         with np.errstate(all="ignore"):
             for start in range(0, len(bars), BLOCK_ROWS):
                 block = slice(start, start + BLOCK_ROWS)
-                self._fill(actions[block], bars[block], features[block])
+                used = {
+                    name: np.ascontiguousarray(
+                        bars[name][block] if index < 0 else columns[index][block]
+                    )
+                    for name, index in self._columns.items()
+                }
+                self._fill(actions[block], used)
         return actions
 
-    def _fill(self, actions: np.ndarray, bars: np.ndarray, features: np.ndarray) -> None:
-        columns = {
-            name: np.ascontiguousarray(bars[name] if index < 0 else features[:, index])
-            for name, index in self._columns.items()
-        }
+    def _fill(self, actions: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         buy, sell = holds(self._buy, columns), holds(self._sell, columns)
         # booleans as 0 and 1: BUY = 1 where buy, SELL = 2 where sell and not buy
         np.multiply(np.greater(sell, buy), np.int8(2), out=actions)

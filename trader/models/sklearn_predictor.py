@@ -142,8 +142,8 @@ def _question(
     if decides:
         if len(labels) != 2:
             raise ModelError(
-                f"model.path {path}: has {len(labels)} classes, and model.decide is for one number "
-                "out; use model.classes and model.threshold"
+                f"model.path {path}: has {len(labels)} classes, and model.decide is for a model "
+                "that answers one number; use model.classes and model.threshold"
             )
         if callable(proba):
             return lambda asked: np.asarray(proba(asked))[:, 1], "number"

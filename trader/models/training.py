@@ -113,9 +113,20 @@ def train_on(config: Config, known: TrainingRows) -> TrainedModel:
         "rows": counts,
         "classes": class_counts(lesson),
         "in_sample": fitted.score,
-        "warnings": list(fitted.notes),
+        "warnings": [*fitted.notes, *_of_whole_bars(config)],
     }
     return TrainedModel(fitted, lesson.class_names, facts)
+
+
+def _of_whole_bars(config: Config) -> list[str]:
+    """What labels by stop and target do not see of finer bars."""
+    train = config.train
+    if not config.has_detail or train is None or train.label.type == "horizon":
+        return []
+    return [
+        f"labels ({train.label.type}) look at whole bars, not at those of feed.period_seconds: "
+        "where one holds stop and target, the stop counts"
+    ]
 
 
 def training_rows(

@@ -92,11 +92,11 @@ def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
 
 @jit
 def deepest_fall(equity, start_equity):  # type: ignore[no-untyped-def]
-    """`max_drawdown_frac` of `curve_facts` and nothing else, for those who read many curves."""
+    """`max_drawdown_frac` of `curve_facts` from equities (f8), for those who read many curves."""
     peak, worst = start_equity, 0.0
     noise = money_noise(peak)
     for index in range(len(equity)):
-        value = equity[index]["equity"]
+        value = equity[index]
         if value > peak:
             peak = value
             noise = money_noise(peak)

@@ -77,7 +77,7 @@ def _finite(value: Any) -> Any:
 
 
 def _started(details: Details) -> str:
-    what = "goes on" if details.get("resumed") else "started"
+    what = "resumed" if details.get("resumed") else "started"
     symbols = list(details.get("symbols", ()))
     more = f" and {len(symbols) - 5} more" if len(symbols) > 5 else ""
     return f"{details.get('run_id', 'run')} {what}: {', '.join(map(str, symbols[:5]))}{more}"

@@ -23,23 +23,17 @@ MOMENTS = ("n", "r1", "r2", "r3", "r4", "down2", "log")
 
 def moments(returns: np.ndarray, blocks: int) -> np.ndarray:
     """float64 (blocks, len(MOMENTS)) of daily returns, cut into stretches of nearly one length."""
-    cuts = [len(returns) * block // max(blocks, 1) for block in range(blocks + 1)]
-    sums = np.zeros((blocks, len(MOMENTS)))
+    if blocks == 0:
+        return np.zeros((0, len(MOMENTS)))
+    cuts = np.arange(blocks + 1) * len(returns) // blocks
+    of_day = np.zeros((len(MOMENTS), len(returns) + 1))  # and a row of nothing, for empty stretches
     with np.errstate(all="ignore"):
-        logs = np.log1p(returns)
-        for block, (first, last) in enumerate(itertools.pairwise(cuts)):
-            part = returns[first:last]
-            square = part * part
-            falls = np.minimum(part, 0.0)
-            sums[block] = (
-                len(part),
-                part.sum(),
-                square.sum(),
-                (square * part).sum(),
-                (square * square).sum(),
-                (falls * falls).sum(),
-                logs[first:last].sum(),
-            )
+        square, falls = returns * returns, np.minimum(returns, 0.0)
+        powers = (1.0, returns, square, square * returns, square * square, falls * falls)
+        for row, values in zip(of_day, (*powers, np.log1p(returns)), strict=True):
+            row[:-1] = values
+        sums = np.add.reduceat(of_day, cuts[:-1], axis=1).T
+    sums[cuts[:-1] == cuts[1:]] = 0.0
     return sums
 
 

@@ -6,7 +6,7 @@ between session ends; the year has as many sessions as the calendar in use (abou
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -44,15 +44,15 @@ def short_span_warning(sessions: int, sessions_per_year: float) -> str:
 
 
 def annual_ratios(
-    returns: np.ndarray, sessions_per_year: float
+    returns: np.ndarray, sessions_per_year: float, names: Sequence[str] = ANNUAL
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """CAGR, volatility, Sharpe and Sortino, and why those without a value have none."""
-    undefined = {name: reason for name in ANNUAL if (reason := _why_undefined(name, returns))}
-    values: dict[str, float | None] = dict.fromkeys(ANNUAL)
-    for name, formula in FORMULAS.items():
+    undefined = {name: reason for name in names if (reason := _why_undefined(name, returns))}
+    values: dict[str, float | None] = dict.fromkeys(names)
+    for name in names:
         if name in undefined:
             continue
-        value = _finite(formula, returns, sessions_per_year)
+        value = _finite(FORMULAS[name], returns, sessions_per_year)
         values[name] = value
         if value is None:
             undefined[name] = NOT_A_NUMBER

@@ -72,6 +72,11 @@ def round_trips(fills: np.ndarray, lot_sizes: np.ndarray) -> RoundTrips:
     return RoundTrips(closed[order], int(np.count_nonzero(working["lots"])))
 
 
+def closed_trips(fills: np.ndarray, lot_sizes: np.ndarray, room: np.ndarray) -> int:
+    """How many `round_trips` are closed. `room`: ROUND_TRIP records to work in, one a fill."""
+    return int(fold_fills(fills, lot_sizes, np.zeros(len(lot_sizes), OPEN_TRADE), room))
+
+
 def with_splits(fills: np.ndarray, splits: np.ndarray) -> np.ndarray:
     """FILL rows with a row for every split (CASHFLOW) between the fills that it lies between."""
     if not len(splits):

@@ -58,8 +58,8 @@ def from_counts(counts: np.ndarray, of: StampColumn) -> np.ndarray:
     if beyond.any():
         row = int(np.argmax(beyond))
         raise DataError(
-            f"{of.places.at(row)}: timestamp {counts[row]} is out of reach (1679 to 2260) in the "
-            "unit of its column"
+            f"{of.places.at(row)}: timestamp {counts[row]} is outside the years 1679 to 2260 in "
+            "the unit of its column"
         )
     return within_reach(counts.astype(np.int64) * scale, of.places)
 
@@ -70,7 +70,9 @@ def from_fractions(counts: list[Decimal], of: StampColumn) -> np.ndarray:
     scale = _scale(floors, of)
     if not (np.abs(floors) < LAST_NS / scale).all():
         row = int(np.argmin(np.abs(floors) < LAST_NS / scale))
-        raise DataError(f"{of.places.at(row)}: timestamp {counts[row]} is out of reach")
+        raise DataError(
+            f"{of.places.at(row)}: timestamp {counts[row]} is outside the years 1679 to 2260"
+        )
     stamps = np.array([round(count * scale) for count in counts], np.int64)
     return within_reach(stamps, of.places)
 
@@ -84,7 +86,9 @@ def from_floats(counts: np.ndarray, of: StampColumn) -> np.ndarray:
     scale = _scale(counts, of)
     if not (np.abs(counts) < LAST_NS / scale).all():
         row = int(np.argmin(np.abs(counts) < LAST_NS / scale))
-        raise DataError(f"{of.places.at(row)}: timestamp {counts[row]} is out of reach")
+        raise DataError(
+            f"{of.places.at(row)}: timestamp {counts[row]} is outside the years 1679 to 2260"
+        )
     whole = np.floor(counts).astype(np.int64)
     micros = np.rint((counts - whole) * (scale / 1e3)).astype(np.int64)
     return within_reach(whole * scale + micros * 1_000, of.places)

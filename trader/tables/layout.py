@@ -221,10 +221,10 @@ def _check_format(path: Path, dialect: Dialect, notes: Notes) -> None:
 
 
 def _check_names(path: Path, names: list[str], line: int) -> None:
-    """A name that stands twice is refused; blanks are told apart."""
+    """A name that appears twice is refused; blanks are told apart."""
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
-        raise DataError(f"{path} line {line}: column {doubled[0]!r} stands twice")
+        raise DataError(f"{path} line {line}: column {doubled[0]!r} appears twice")
     for index, name in enumerate(names):
         if not name and index:
             names[index] = f"column {index + 1}"

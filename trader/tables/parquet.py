@@ -1,6 +1,6 @@
 """Parquet files: opened, and the index of times that pandas stored in one.
 
-Law: a damaged file and a column that stands twice are a `DataError` that names them.
+Law: a damaged file and a column that appears twice are a `DataError` that names them.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def open_parquet(path: Path) -> "pq.ParquetFile":
         raise DataError(f"{path}: not a whole Parquet file ({error})") from error
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{path}: column {twice!r} stands twice; keep one of them")
+        raise DataError(f"{path}: column {twice!r} appears twice; keep one of them")
     return file
 
 

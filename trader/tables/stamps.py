@@ -207,4 +207,4 @@ def within_reach(stamps_ns: np.ndarray, places: Places) -> np.ndarray:
 
 
 def _out_of_reach(year: int, places: Places, row: int) -> DataError:
-    return DataError(f"{places.at(row)}: the year {year} is out of reach (1679 to 2260)")
+    return DataError(f"{places.at(row)}: the year {year} is outside 1679 to 2260")

@@ -225,9 +225,9 @@ class Feed(Section):
     )
     trade_history: OrNone[Switch] = Field(
         default=None,
-        description="Paper: decide on bars of a live feed that closed before the run or its line "
-        "was up; false: they warm features; none: false, but a pipe whose first bar is more than "
-        "30 days (and 400 bars) old is a recording, played back and traded.",
+        description="Paper: whether to decide on bars that closed before the run, or its line, "
+        "began; else they warm features. none: no, but a pipe whose first bar is over 30 days "
+        "(and 400 bars) old is a recording, and traded.",
     )
     clock_tolerance_seconds: SecondsOrZero = Field(
         default=2.0,

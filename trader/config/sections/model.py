@@ -124,8 +124,8 @@ class Position(Section):
 
     needs_position: Switch = Field(
         default=False,
-        description="Whether position_side, position_qty, position_return and position_bars stand "
-        "behind the features: what is held when it is asked, bar by bar.",
+        description="Whether it also gets position_side, position_qty, position_return and "
+        "position_bars; it is then asked bar by bar.",
     )
 
 
@@ -155,8 +155,8 @@ class PythonModel(OutputRules, Position, Window, Scope, Filtering):
     params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
     files: tuple[Text, ...] = Field(
         default=(),
-        description="Files that the callable reads (weights): hashed, so that a run that goes on "
-        "goes on with the same.",
+        description="Files that the callable reads (weights): hashed, so that a resumed run "
+        "uses the same.",
     )
 
 

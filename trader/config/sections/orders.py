@@ -27,8 +27,7 @@ class PositionSizing(Section):
     )
     floor: ShareOrZero = Field(
         default=0.0,
-        description="score: part of base_size at a score of 0; in between, the size grows with "
-        "the score, up to all of it at 1. A score below 0 counts by its size.",
+        description="score: part of base_size at a score of 0, growing to all of it at 1 or -1.",
     )
     allow_short: Switch = Field(default=False, description="Whether SELL may go below zero.")
     percent: OrNone[Positive] = Field(

@@ -69,14 +69,14 @@ def fold_journal(begun: "Start", path: Path) -> Rules:
     lives = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
     if lives[0].data["config_sha"] != order.loaded.sha256:
         raise UsageError(
-            f"{name} was cut off and would go on, but the config is not the one it ran on"
-            f"{_changes(path, order)}: bring the old config back, or start fresh with --new"
+            f"{name} would be resumed, but its config has changed"
+            f"{_changes(path, order)}: restore it, or start fresh with --new"
         )
     changed = difference(lives[0], begun.model)
     if changed is not None:
         raise UsageError(
-            f"{name} was cut off and would go on, but {changed} is not what it ran on: "
-            "bring that back, or start fresh with --new"
+            f"{name} would be resumed, but {changed} has changed: "
+            "restore it, or start fresh with --new"
         )
     try:
         found = resumed(path, snapshot, begun.keeper)
@@ -137,8 +137,8 @@ def take_bars(begun: "Start") -> None:
         is_same = bars[count : count + len(had)].tobytes() == had.tobytes()
         if not is_same or (begun.snapshot_seq and not facts.show_earlier(bars[:count])):
             raise UsageError(
-                "the data files are not the ones the run that was cut off has traded on: bring "
-                "them back, or start fresh with --new"
+                "the run would be resumed, but the data files are not the ones it has traded on: "
+                "restore them, or start fresh with --new"
             )
         begun.seen = bars[: facts.traded]
         return

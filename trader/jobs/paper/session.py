@@ -107,7 +107,7 @@ async def _paper(
             if asked.new and cut is not None:
                 forget(held.lease.home, cut.parent.name)
             for one in missed:
-                say(f"{one}; it is forgotten")
+                say(f"{one}; --new leaves it behind")
                 forget(held.lease.home, one.run_id)
             ended = await _run(begun, opened, held, (hooks, watcher, say))
         finally:

@@ -1,7 +1,8 @@
-"""One backtest without what only a run folder needs: no rows of decisions are kept.
+"""One backtest without what only a run folder needs: the core leaves a trace, and no rows.
 
-Law: the core, the chunks and the digest are those of `run_history`; what is left out is only never
-copied. The buffers are made once for a worker, so that a trial asks the system for no memory.
+Law: the core and the digest are those of `run_history`; what is left out is only never written
+(`trader/core/trial.py`). The buffers are made once for a worker, so that a trial asks the system
+for no memory.
 """
 
 from dataclasses import dataclass
@@ -11,28 +12,32 @@ import numpy as np
 from trader.core.batch import run_slices
 from trader.core.book import (
     CASHFLOWS,
-    DECISIONS,
-    EQUITIES,
     FILLS,
     Book,
     Inputs,
     Out,
     Rules,
+    Trace,
     new_book,
     new_out,
 )
-from trader.core.schema import CASHFLOW, EQUITY, FILL
-from trader.engine.batch import ROWS_PER_CHUNK
+from trader.core.schema import CASHFLOW
+from trader.core.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
 from trader.engine.digest import RunDigest
+
+ROWS = 65_536  # fills and requests until they are taken away; what is not used costs nothing
 
 
 @dataclass
 class LeanRecord:
-    """What a lean run left. `equity` is the runner's own buffer: read it before the next run."""
+    """What a lean run left.
+
+    `fills` and `equity` may be the runner's own buffers: read them before the next run.
+    """
 
     book: Book
     fills: np.ndarray  # FILL
-    equity: np.ndarray  # EQUITY, one row a slice
+    equity: np.ndarray  # f8, one a slice
     digest: str
     cashflows: np.ndarray  # CASHFLOW
 
@@ -41,39 +46,50 @@ class LeanRunner:
     """Runs one set of inputs after another in the same buffers."""
 
     def __init__(self) -> None:
-        self._equity = np.empty(0, EQUITY)
+        self._trace = new_trace(0, ROWS)
         self._buffers: dict[tuple[int, int], Out] = {}
 
-    def run(self, rules: Rules, inputs: Inputs) -> LeanRecord:
-        """Run all of `inputs` from a fresh book."""
-        book = new_book(rules)
+    def run(
+        self, rules: Rules, inputs: Inputs, seen: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> LeanRecord:
+        """Run all of `inputs` from a fresh book; `seen` is `core.trial.seen_of` their bars."""
+        seen = seen or seen_of(inputs.bars)
+        book, out = new_book(rules), self._out(rules)
+        trace = self._room(len(inputs.bars), len(rules.instruments))
+        trace = trace._replace(closes=seen[0], spreads=seen[1])
+        digest = RunDigest(is_threaded=False)
+        fills: list[np.ndarray] = []
+        moved = [np.empty(0, CASHFLOW)]
+        start = 0
+        trace.counts[:] = 0
+        out.counts[:] = 0
+        while start < len(inputs.bars):
+            after = run_slices(book, rules, inputs, start, out, trace)
+            assert after > start, "buffers hold at least one slice"
+            start = after
+            digest.add_requests(trace.requests[: trace.counts[REQUESTED]])
+            filled = out.fills[: out.counts[FILLS]]
+            fills.append(filled.copy() if start < len(inputs.bars) else filled)
+            if out.counts[CASHFLOWS]:
+                moved.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
+            out.counts[:] = 0
+            trace.counts[REQUESTED] = 0
+        joined = fills[0] if len(fills) == 1 else np.concatenate([out.fills[:0], *fills])
+        equity = trace.equity[: trace.counts[VALUED]]
+        digest.add_trace(trace.outcomes[: trace.counts[TRACED]], joined, equity)
+        return LeanRecord(book, joined, equity, digest.hexdigest(), np.concatenate(moved))
+
+    def _out(self, rules: Rules) -> Out:
+        """Buffers for rules of this shape."""
         symbols = len(rules.instruments)
         sizes = symbols, len(rules.adjustments)
         if sizes not in self._buffers:
-            slices = max(1, ROWS_PER_CHUNK // symbols)
-            self._buffers = {sizes: new_out(symbols, slices, len(rules.adjustments))}
-        if len(self._equity) < len(inputs.bars):
-            self._equity = np.empty(len(inputs.bars), EQUITY)
-        buffers, digest = self._buffers[sizes], RunDigest(is_threaded=False)
-        fills: list[np.ndarray] = []
-        moved = [np.empty(0, CASHFLOW)]
-        start, slices = 0, 0
-        while start < len(inputs.bars):
-            equity = self._equity[slices : slices + len(buffers.decisions)]
-            out = buffers._replace(equity=equity)
-            out.counts[:] = 0
-            after = run_slices(book, rules, inputs, start, out)
-            assert after > start, "buffers hold at least one slice"
-            start = after
-            rows = int(out.counts[EQUITIES])
-            slices += rows
-            filled = out.fills[: out.counts[FILLS]]
-            digest.add(out.decisions[: out.counts[DECISIONS]], filled, equity[:rows])
-            if len(filled):
-                fills.append(filled.copy())
-            if out.counts[CASHFLOWS]:
-                moved.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
-        joined = np.concatenate(fills) if fills else np.empty(0, FILL)
-        return LeanRecord(
-            book, joined, self._equity[:slices], digest.hexdigest(), np.concatenate(moved)
-        )
+            out = new_out(symbols, max(1, ROWS // symbols), len(rules.adjustments))
+            self._buffers = {sizes: out}
+        return self._buffers[sizes]
+
+    def _room(self, bars: int, symbols: int) -> Trace:
+        """A trace with room for so many bars, and the requests of a slice at least."""
+        if len(self._trace.outcomes) < bars or len(self._trace.requests) < symbols:
+            self._trace = new_trace(bars, max(ROWS, symbols))
+        return self._trace

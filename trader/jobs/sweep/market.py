@@ -5,11 +5,13 @@ Law: two configs with one key read the same bars, trading hours and finer bars.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from trader.config.schema import Config
 from trader.core.book import NO_DETAIL, Detail
+from trader.core.trial import seen_of
 from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.wiring import InMemory, load_bars
 
@@ -22,6 +24,11 @@ class Market:
     bars: np.ndarray
     sessions: np.ndarray
     detail: Detail = NO_DETAIL
+
+    @cached_property
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a trace needs of the bars: `core.trial.seen_of`."""
+        return seen_of(self.bars)
 
 
 def put_market(store: ArrayStore, config: Config, varied: Iterable[str], given: InMemory) -> None:

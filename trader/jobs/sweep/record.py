@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from trader.errors import UsageError
+from trader.jobs.sweep.figures import NUMBERS
 from trader.jobs.sweep.space import Parameter
-from trader.jobs.sweep.trial import NUMBERS, Outcome
+from trader.jobs.sweep.trial import Outcome
 from trader.report.folder import cannot_write, write_file
 
 ABOUT, LINES, TABLE, LOCK, WORK = "sweep.json", "trials.jsonl", "trials.parquet", ".lock", ".work"

@@ -1,60 +1,57 @@
-"""One trial: the config with its parameters, run over the shared bars, and what came of it.
+"""Trials: the config with its parameters, run over the shared bars, and what came of it.
 
 Law: a trial is the config run alone: the same loading, the same checks, features, model, rules and
 core, so that its digest is that of `trader backtest --set …`. Whatever is wrong with a combination
-is its result, not the end of the sweep.
+is its result, not the end of the sweep. Some trials are run together, a step of all of them after
+the other: what a step needs is then still in the processor's caches.
 """
 
-import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from trader.config.layers import merged
 from trader.config.load import LoadedConfig, checked_tree
 from trader.config.python_values import python_layer
 from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
-from trader.core.book import NO_REQUESTS, Inputs
-from trader.core.schema import CashflowKind
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.errors import ConfigError, TraderError
-from trader.features.feature import INPUT_FIELDS
-from trader.features.forward_prices import ForwardPrices
-from trader.feeds.adjustments import load_adjustments
-from trader.feeds.sessions import sessions_per_year
-from trader.jobs.sweep.lean import LeanRecord, LeanRunner
+from trader.jobs.sweep.figures import Traded, TradedReader, figures, last_slices
+from trader.jobs.sweep.lean import LeanRunner
 from trader.jobs.sweep.market import Market, market_key, opened_market, put_market
+from trader.jobs.sweep.predictions import Predictions, Recent, prediction_key
 from trader.jobs.sweep.space import Assignment
-from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.models.model import CHUNK_ROWS, Prediction, predict_actions
-from trader.report.curve import deepest_fall, session_ends
-from trader.report.metrics import profit_of
-from trader.report.overfitting import blocks_for, moments
-from trader.report.ratios import annual_ratios, daily_returns
-from trader.report.risk import state_name
-from trader.report.roundtrips import round_trips, with_splits
+from trader.jobs.sweep.store import ArrayStore
 from trader.wiring import (
     NOTHING,
     InMemory,
-    actions_depend_on,
     build_features,
     build_rules,
     check_drivers,
-    history_model,
     search_paths,
 )
 
-Made = TypeVar("Made")
-COLUMNS_KEPT = 64  # maps of feature columns a worker holds open
 WARM_ROWS = 64
 BARS_DEPEND_ON = ("feed", "instruments", "bar_period_seconds", "risk.market_hours")
-NUMBERS = ("final_equity", "total_return", "sharpe", "sortino", "max_drawdown")  # of the table
-PREDICTIONS_KEPT = 2  # of the trials before: the next one often differs in exits or limits only
+RULES_DEPEND_ON = (
+    "feed",
+    "instruments",
+    "bar_period_seconds",
+    "position_sizing",
+    "orders",
+    "exits",
+    "risk",
+    "throttle",
+    "broker",
+)
+Task = tuple[int, Assignment]
 
 
 @dataclass(frozen=True)
@@ -83,53 +80,52 @@ class Outcome:
     span: tuple[float, float] = (0.0, 0.0)  # monotonic seconds: when it began and ended
 
 
-class Recent:
-    """The last few things made, by key."""
+@dataclass
+class Trial:
+    """One trial on its way."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, Any] = OrderedDict()
-
-    def get(self, key: str, make: Callable[[], Made]) -> Made:
-        """What was made for `key`, or is made now."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        else:
-            self._kept[key] = make()
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        made: Made = self._kept[key]
-        return made
+    number: int
+    params: Assignment
+    loaded: LoadedConfig | None = None
+    market: Market | None = None
+    rules: Rules | None = None
+    prediction: str = ""  # its key
+    traded: Traded | None = None
+    error: TraderError | None = None
 
 
 class Workshop:
-    """Runs trials of one sweep, one after another, in this process."""
+    """Runs trials of one sweep, some at a time, in this process."""
 
     def __init__(self, job: Sweepable) -> None:
         self.job = job
         self.store = ArrayStore(Path(job.folder))
         self._paths = search_paths([Path(file) for file in job.files])
-        self._runner = LeanRunner()
+        self._predictions = Predictions(self.store, self._paths, job.given)
+        self._runner, self._reader = LeanRunner(), TradedReader()
         self._markets, self._checked, self._ends = Recent(2), Recent(64), Recent(4)
-        self._known: dict[str, tuple[str, ...]] = {}  # definition of a feature: its columns
+        self._base: Config | None = None
         self._fixed: Market | None = None  # where no parameter names what bars depend on
-        self._columns, self._said = Recent(COLUMNS_KEPT), Recent(PREDICTIONS_KEPT)
+        self._rules: tuple[Market, Config, Rules] | None = None  # the last that were made
 
-    def run(self, number: int, params: Assignment) -> Outcome:
-        """Run one trial; a `TraderError` is its outcome."""
+    def run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """Run some trials; a `TraderError` is an outcome."""
         began = time.monotonic()
-        loaded: LoadedConfig | None = None
-        try:
-            loaded = self.config(params)
-            values, sums, folds = self._run(loaded.config)
-        except TraderError as error:
-            told = str(error)
-            if isinstance(error, ConfigError) and loaded is not None:
-                told = loaded.explain(error)
-            span = (began, time.monotonic())
-            return Outcome(number, params, "failed", told, span=span)
-        span = (began, time.monotonic())
-        return Outcome(number, params, "done", "", values, sums, folds, span)
+        trials = [Trial(number, params) for number, params in tasks]
+        for step in (self._prepare, self._trade):
+            for trial in trials:
+                if trial.error is None:
+                    try:
+                        step(trial)
+                    except TraderError as error:
+                        trial.error = error
+        done = [self._outcome(trial) for trial in trials]
+        each = (time.monotonic() - began) / max(len(trials), 1)
+        spans = [began + each * place for place in range(len(trials) + 1)]
+        return [
+            Outcome(trial.number, trial.params, *outcome, (spans[place], spans[place + 1]))
+            for place, (trial, outcome) in enumerate(zip(trials, done, strict=True))
+        ]
 
     def warm_up(self) -> None:
         """Load compiled code and libraries by a run over the first few bars."""
@@ -142,17 +138,35 @@ class Workshop:
         try:
             build_features(config, few.sessions, self._paths).batch(few.bars)
             inputs = Inputs(few.bars, actions, reasons, NO_REQUESTS, *few.detail)
-            record = self._runner.run(build_rules(config, few.sessions), inputs)
-            self._numbers(config, few, record)
+            record = self._runner.run(build_rules(config, few.sessions), inputs, few.seen)
+            ends = last_slices(few, len(record.equity), config.period_ns)
+            figures(config, self._reader.read(config, record, ends), self.job.folds)
         except TraderError:
             return  # the trials tell
-        annual_ratios(np.array([0.01, -0.01, 0.02]), 250.0)
 
     def config(self, params: Assignment) -> LoadedConfig:
-        """The config of one combination, checked as a config of its own."""
+        """The config of one combination, checked as a config of its own.
+
+        A section that no parameter names has been checked already, and is taken as it is.
+        """
         layer, problems = python_layer(params)
         tree = self.job.tree if layer is None else merged(self.job.tree, layer)
+        if self._base is None:
+            with suppress(ConfigError):
+                self._base = checked_tree(self.job.tree, []).config
+        if self._base is not None and not problems:
+            varied = {key.partition(".")[0] for key in params}
+            raw = {
+                name: node.raw if name in varied else self._section(name, node)
+                for name, node in tree.children
+            }
+            with suppress(ValidationError):  # of which the whole config tells
+                return LoadedConfig(Config.model_validate(raw), tree)
         return checked_tree(tree, problems)
+
+    def _section(self, name: str, node: Node) -> Any:
+        value = getattr(self._base, name, None)
+        return value if isinstance(value, BaseModel) else node.raw
 
     def market(self, config: Config) -> Market:
         """The bars that a config reads, from the shared folder."""
@@ -173,111 +187,53 @@ class Workshop:
         self.store.ensure(f"bars-{key}", load)
         return opened_market(self.store, key)
 
-    def _run(self, config: Config) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
-        market = self.market(config)
+    def _prepare(self, trial: Trial) -> None:
+        """Check the config, find its bars, make its rules."""
+        trial.loaded = self.config(trial.params)
+        config = trial.loaded.config
+        market = trial.market = self.market(config)
         drivers = config.throttle.model_dump_json() + config.broker.model_dump_json()
         self._checked.get(market.key + drivers, lambda: check_drivers(config, market.bars))
-        said = self._prediction(config, market)
+        trial.prediction = prediction_key(config, market)
+        trial.rules = self._rules_of(config, market)
+
+    def _rules_of(self, config: Config, market: Market) -> Rules:
+        if self._rules is not None:
+            known, last, rules = self._rules
+            if known is market and all(_same(config, last, name) for name in RULES_DEPEND_ON):
+                return rules
         rules = build_rules(config, market.sessions)
-        record = self._runner.run(rules, Inputs(market.bars, *said, *market.detail))
-        return self._numbers(config, market, record)
+        self._rules = (market, config, rules)
+        return rules
 
-    def _prediction(self, config: Config, market: Market) -> Prediction:
-        about = config.model_dump(include=actions_depend_on(config), mode="json")
-        key = key_of(market.key, list(about["features"].items()), about)
-
-        def ask() -> Prediction:
-            matrix = self._matrix(config, market)
-            names = self._names(config, market)
-            rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
-            adjustments = load_adjustments(config, market.sessions)
-            seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
-            model = history_model(config, names, self._paths, self.job.given, (seen, matrix))
-            return predict_actions(model, seen, matrix, rows)
-
-        return self._said.get(key, ask)
-
-    def _names(self, config: Config, market: Market) -> tuple[str, ...]:
-        """Columns of the features; each definition is checked when it is first seen."""
-        if _reads_another(config) or not all(
-            self._definition(market, name, config) for name in config.features
-        ):
-            return build_features(config, market.sessions, self._paths).names
-        return tuple(config.features)
-
-    def _definition(self, market: Market, name: str, config: Config) -> bool:
-        """Whether a feature is one column, of its own name."""
-        spec = config.features[name]
-        key = f"{market.key} {name} {spec!r}"
-        if key not in self._known:
-            alone = config.model_copy(update={"features": {name: spec}})
-            self._known[key] = build_features(alone, market.sessions, self._paths).names
-        return self._known[key] == (name,)
-
-    def _matrix(self, config: Config, market: Market) -> np.ndarray:
-        """The features of a trial, each column out of the shared folder."""
-        is_single = not _reads_another(config)
-        if not is_single or self._names(config, market) != tuple(config.features):
-            return build_features(config, market.sessions, self._paths).proved_batch(market.bars)
-        matrix = np.empty((len(market.bars), len(config.features)), order="F")
-        for column, name in enumerate(config.features):
-            matrix[:, column] = self._column(config, market, name)
-        return matrix
-
-    def _column(self, config: Config, market: Market, name: str) -> np.ndarray:
-        """One feature, computed the first time that any worker asks for its definition."""
-        spec = config.features[name]
-        key = f"feature-{key_of(market.key, spec.type, dict(spec.params))}"
-
-        def compute() -> None:
-            alone = config.model_copy(update={"features": {name: spec}})
-            made = build_features(alone, market.sessions, self._paths)
-            self.store.put(key, np.ascontiguousarray(made.batch(market.bars)[:, 0]))
-
-        def opened() -> np.ndarray:
-            self.store.ensure(key, compute)
-            return self.store.open(key)
-
-        return self._columns.get(key, opened)
-
-    def _numbers(
-        self, config: Config, market: Market, record: LeanRecord
-    ) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
-        account = record.book.account[0]
-        start = float(account["start_equity"])
-        final = float(record.equity["equity"][-1]) if len(record.equity) else start
-        ends = self._ends.get(
-            f"{market.key} {len(record.equity)}",
-            lambda: session_ends(record.equity["ts_ns"], market.sessions, config.period_ns).rows,
+    def _trade(self, trial: Trial) -> None:
+        """Ask the model, and run the core."""
+        assert trial.loaded is not None
+        assert trial.market is not None
+        assert trial.rules is not None
+        config, market = trial.loaded.config, trial.market
+        said = self._predictions.get(config, market, trial.prediction)
+        record = self._runner.run(
+            trial.rules, Inputs(market.bars, *said, *market.detail), market.seen
         )
-        returns = daily_returns(record.equity["equity"][ends], start)
-        ratios, _ = annual_ratios(returns, sessions_per_year(config.risk.market_hours))
-        found = {
-            "final_equity": final,
-            "total_return": profit_of(final, start) / start,
-            "sharpe": ratios["sharpe"],
-            "sortino": ratios["sortino"],
-            "max_drawdown": float(deepest_fall(record.equity, start)),
-        }
-        lots = np.array([instrument.lot_size for instrument in config.instruments])
-        splits = record.cashflows[record.cashflows["kind"] == CashflowKind.SPLIT]
-        values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
-        values |= {
-            "trades": len(round_trips(with_splits(record.fills, splits), lots).closed),
-            "digest": record.digest,
-            "trading_state": state_name(account),
-        }
-        sums = moments(returns, blocks_for(len(returns))).tolist()
-        folds = moments(returns, self.job.folds).tolist() if self.job.folds else []
-        return values, sums, folds
+        slices = len(record.equity)
+        ends = self._ends.get(
+            (market.key, slices), lambda: last_slices(market, slices, config.period_ns)
+        )
+        trial.traded = self._reader.read(config, record, ends)
+
+    def _outcome(self, trial: Trial) -> tuple[str, str, dict[str, Any], list[Any], list[Any]]:
+        """(state, error, numbers, moments, moments of folds) of a trial."""
+        if trial.error is not None:
+            told = str(trial.error)
+            if isinstance(trial.error, ConfigError) and trial.loaded is not None:
+                told = trial.loaded.explain(trial.error)
+            return "failed", told, {}, [], []
+        assert trial.loaded is not None
+        assert trial.traded is not None
+        return "done", "", *figures(trial.loaded.config, trial.traded, self.job.folds)
 
 
-def _reads_another(config: Config) -> bool:
-    """Whether a feature is the input of another, so that none can be computed alone."""
-    inputs = (spec.params.get("input") for spec in config.features.values())
-    return any(isinstance(name, str) and name not in INPUT_FIELDS for name in inputs)
-
-
-def _finite(value: float | None) -> float | None:
-    """As in metrics.json: what is no finite number is None."""
-    return value if value is not None and math.isfinite(value) else None
+def _same(config: Config, other: Config, name: str) -> bool:
+    mine, theirs = getattr(config, name), getattr(other, name)
+    return mine is theirs or mine == theirs

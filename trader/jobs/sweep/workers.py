@@ -18,9 +18,8 @@ from typing import Any
 from trader.core import jit
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Assignment
-from trader.jobs.sweep.trial import Outcome, Sweepable, Workshop
+from trader.jobs.sweep.trial import Outcome, Sweepable, Task, Workshop
 
-Task = tuple[int, Assignment]
 CHUNK_S = 0.2  # work sent to a worker at once: more only delays, less costs messages
 MOST_AT_ONCE = 64
 DEATHS = 3
@@ -48,7 +47,7 @@ def run_chunk(job: Sweepable, tasks: Sequence[Task]) -> list[Outcome]:
             )
         _shops.clear()
         shop = _shops[job.folder] = Workshop(job)
-    return [shop.run(number, params) for number, params in tasks]
+    return shop.run(tasks)
 
 
 def get_ready(job: Sweepable, place: int, everybody: int) -> None:
@@ -80,7 +79,8 @@ class Pace:
         if self._trials == 0:
             return 1
         each = max(self._seconds / self._trials, 1e-6)
-        return max(1, min(MOST_AT_ONCE, int(CHUNK_S / each), left // (2 * jobs)))
+        share = left if jobs == 1 else left // (2 * jobs)
+        return max(1, min(MOST_AT_ONCE, int(CHUNK_S / each), share))
 
 
 class Workers:
@@ -113,8 +113,14 @@ class Workers:
         """Run `tasks`; `take` is called with each outcome as soon as it is known."""
         if self._crew.cluster is None and self._crew.jobs == 1:
             shop = _shops[self._job.folder]
-            for number, params in tasks:
-                take(shop.run(number, params))
+            place = 0
+            while place < len(tasks):
+                part = tasks[place : place + self._pace.size(len(tasks) - place, 1)]
+                place += len(part)
+                outcomes = shop.run(part)
+                self._pace.note(outcomes)
+                for outcome in outcomes:
+                    take(outcome)
             return
         left = dict(tasks)
         deaths: Counter[int] = Counter()
