@@ -17,7 +17,8 @@ from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.jobs.verify import CONFIG
 from trader.journal import entries as build
-from trader.models.model import Prediction, load_model, predict_rows
+from trader.models.model import load_model, predict_rows
+from trader.models.prediction import Prediction
 from trader.wiring import build_features
 
 SYMBOLS = ("ACME", "BTC/USD")

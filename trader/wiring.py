@@ -26,15 +26,9 @@ from trader.features.feature_types import FRAME
 from trader.feeds.adjustments import load_adjustments
 from trader.feeds.feed import BarSet, frame_history, load_history
 from trader.models.child_model import StartedProcess
-from trader.models.model import (
-    Model,
-    Prediction,
-    finished,
-    open_model,
-    predict_actions,
-    start_early,
-)
+from trader.models.model import Model, finished, open_model, predict_actions, start_early
 from trader.models.model_rows import shape_of, shape_of_model
+from trader.models.prediction import Prediction
 from trader.models.signals_file import SignalsModel
 from trader.user_code.chance import Chance
 from trader.user_code.hooks import load_hooks

@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,14 +146,16 @@ def torch_model(features: pd.DataFrame, labels: np.ndarray, folder: Path) -> dic
         loss.backward()
         optimiser.step()
     whole = torch.nn.Sequential(net, torch.nn.Softmax(dim=1)).eval()
-    torch.onnx.export(
-        whole,
-        (rows[:4],),
-        str(folder / "model.onnx"),
-        input_names=["rows"],
-        dynamic_axes={"rows": {0: "n"}},
-        dynamo=False,
-    )
+    if importlib.util.find_spec("onnxscript") is not None:  # PyTorch's own way since 2.9
+        any_number = ({0: torch.export.Dim.DYNAMIC},)
+        options = {"dynamic_shapes": any_number, "external_data": False, "verbose": False}
+    else:
+        options = {"dynamic_axes": {"rows": {0: "n"}}, "dynamo": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporters
+        torch.onnx.export(
+            whole, (rows[:4],), str(folder / "model.onnx"), input_names=["rows"], **options
+        )
     classes = {0: "SELL", 1: "HOLD", 2: "BUY"}
     return {"type": "onnx", "path": "model.onnx", "classes": classes}
 

@@ -16,7 +16,7 @@ from tests.core.test_backtesting_py import CASH, FILES
 from tests.core.test_naive import read_real
 from tests.core_kit import run
 from trader.core.schema import FillFlag, OrderKind
-from trader.models.model import no_requests
+from trader.models.prediction import no_requests
 
 backtesting = pytest.importorskip("backtesting")
 

@@ -20,7 +20,7 @@ from tests.core.test_naive import read_real
 from tests.core_kit import run
 from tests.tiers import cases
 from trader.core.schema import FillFlag, OrderKind
-from trader.models.model import no_requests
+from trader.models.prediction import no_requests
 
 backtesting = pytest.importorskip("backtesting")
 ASKED, LENGTH = 2, 120

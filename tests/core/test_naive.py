@@ -13,7 +13,7 @@ from tests.naive import Ledger, Most, Terms, number, run_ledger
 from tests.tiers import cases
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import SizingMode
-from trader.models.model import no_requests
+from trader.models.prediction import no_requests
 
 
 def assert_same(result, ledger: Ledger) -> None:

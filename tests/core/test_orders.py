@@ -228,7 +228,7 @@ def test_market_on_open_waits_for_the_next_session_and_market_on_close_for_the_e
 
 
 def test_a_size_or_price_that_is_none_asks_for_nothing():
-    from trader.models.model import no_requests
+    from trader.models.prediction import no_requests
 
     for name, value in (("size", -1.0), ("limit_price", math.inf)):
         requests = no_requests(2)

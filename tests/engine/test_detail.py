@@ -40,7 +40,7 @@ from trader.feeds.live import LiveBar
 from trader.feeds.replay_source import ReplayFeed
 from trader.jobs.paper.clock import RealClock
 from trader.journal.audit.verify import verify_here
-from trader.models.model import no_requests
+from trader.models.prediction import no_requests
 
 HOW = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
 BRACKET = {

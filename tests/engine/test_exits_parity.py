@@ -19,7 +19,7 @@ from trader.engine.batch import RowKeeper, RunRecord, run_history
 from trader.engine.replay import replay
 from trader.journal.audit.verify import verify_here
 from trader.journal.store import read_records
-from trader.models.model import no_requests
+from trader.models.prediction import no_requests
 
 LEVELS = (
     "exits.stop_loss={type: percent, value: 0.15}",

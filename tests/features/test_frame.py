@@ -9,7 +9,7 @@ import pytest
 from tests.features_kit import PERIOD, feature_set, same, streamed, walk_bars
 from trader.errors import ConfigError
 from trader.features.frame_features import SHORTEST_BLOCK
-from trader.features.python_feature import FeatureError
+from trader.features.python_feature import FeatureError, FutureUsed
 from trader.moments import iso_utc
 
 PAIR = walk_bars(300, symbols=2)
@@ -124,9 +124,12 @@ FUTURE = {
 @pytest.mark.parametrize("body", FUTURE.values(), ids=FUTURE)
 def test_the_future_is_told_with_column_time_and_both_values(folder, body):
     features = make(folder, body)
-    with pytest.raises(FeatureError, match="The future was used") as caught:
+    with pytest.raises(FutureUsed, match="The future was used") as caught:
         features.proved_batch(PAIR)
-    told = str(caught.value)
+    told, seen = str(caught.value), caught.value.seen
+    assert seen.column == "x"
+    assert seen.time in told
+    assert seen.over_history != seen.as_newest
     assert "column x of symbol" in told
     assert any(iso_utc(int(ts)) in told for ts in PAIR["ts_ns"])
     assert "over a history," in told

@@ -9,6 +9,7 @@ import pytest
 from tests.model_files import FORMATS, NAMES, lightgbm_booster, make_file, section_of, training_data
 from tests.model_kit import make_bars, make_config, make_features
 from trader.errors import ConfigError, ModelError
+from trader.models import child_model
 from trader.models.model import load_model, open_model, predict_actions
 
 FRAME, _ = training_data()
@@ -71,3 +72,12 @@ def test_process_ends_with_its_model(tmp_path):
     del model
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_process_that_never_answers_is_told_after_the_first_few_rows(tmp_path, monkeypatch):
+    model = opened(make_file("lightgbm", tmp_path))
+    monkeypatch.setattr(child_model, "TRY_TIMEOUT_S", 0.2)
+    os.kill(model._started.process.pid, signal.SIGSTOP)
+    with pytest.raises(ModelError, match=r"model\.txt: gives no answer about 16 rows"):
+        predict_actions(model, BARS, FEATURES)
+    assert model._started.process._closed

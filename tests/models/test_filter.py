@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,10 +123,14 @@ broker: {cash: 100000, commission: {type: bps, value: 1.0}, slippage: {type: bps
 execution: {model_timeout_seconds: 60}
 report: false
 """
+TRAIN = """
+feed: {end: "2024-03-04T04:00"}
+train: {estimator: LogisticRegression, label: {type: meta, horizon_bars: 5}}
+"""
 
 
 @pytest.mark.process
-def test_a_rule_behind_a_file_trades_alike_in_backtest_and_paper(tmp_path, monkeypatch):
+def test_a_rule_behind_a_trained_file_trades_alike_in_backtest_and_paper(tmp_path, monkeypatch):
     """The filter is loaded in processes of its own: beside the rule, and with it in paper's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRADER_HOME", str(tmp_path / "home"))
@@ -134,9 +139,13 @@ def test_a_rule_behind_a_file_trades_alike_in_backtest_and_paper(tmp_path, monke
     frame = pd.DataFrame({"timestamp": stamps, "open": close, "close": close, "volume": 1000.0})
     frame["high"], frame["low"] = close * 1.001, close * 0.999
     frame.to_csv("bars.csv", index=False)
-    second = {**meta_file(tmp_path / "meta.skops"), "keep_above": 0.5, "shrink": True}
-    text = CONFIG.replace("FILTER", json.dumps(second))
-    (tmp_path / "run.yaml").write_text(text)
+    (tmp_path / "rule.yaml").write_text(CONFIG.replace("FILTER", "none"))
+    (tmp_path / "train.yaml").write_text(TRAIN)
+    done = warm.run(["train", "-c", "rule.yaml", "-c", "train.yaml", "--out", "meta.skops"])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.partition("`model.filter:` in the config:")[2]
+    second = yaml.safe_load(lines) | {"keep_above": 0.5, "shrink": True}
+    (tmp_path / "run.yaml").write_text(CONFIG.replace("FILTER", json.dumps(second)))
     batch = trader.backtest("run.yaml")
     assert batch.digest != trader.backtest("run.yaml", set={"model.filter": None}).digest
     assert (batch.decisions["reason"] == "FILTERED").sum() > 8
@@ -168,6 +177,11 @@ def test_a_filter_of_other_features_or_a_changed_file_is_refused(tmp_path):
             {"type": "python", "target": "a:b", "shrink": True},
             {"position_sizing": {"mode": "percent_equity", "percent": 0.5}},
             "percent_equity has none",
+        ),
+        (
+            {"type": "python", "target": "a:b"},
+            {"train": {"estimator": "LogisticRegression", "retrain": {"every": "1d"}}},
+            "beside train.retrain",
         ),
     ],
 )

@@ -1,5 +1,8 @@
 """Model files of every format: the library's own answers, one row as a million, refusals."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -276,3 +279,26 @@ def test_missing_extra_is_named(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"pip install 'trader\[lightgbm\]'") as caught:
         answers(section)
     assert caught.value.key == "model.type"
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "number", "said"),
+    [
+        ("left_child", 0, "0", "its nodes are no tree"),
+        ("left_child", -1, "-99", "its leaves are not each met once"),
+        ("split_feature", 0, "3", "features that are none of the 3"),
+        ("left_child", 0, "--1", "invalid literal"),
+    ],
+)
+def test_a_damaged_tree_of_lightgbm_is_no_endless_question(tmp_path, field, at, number, said):
+    """LightGBM itself loads it, and goes round in circles or reads what is not its own."""
+    section = make_file("lightgbm", tmp_path)
+    path = Path(section["path"])
+    head, found, rest = path.read_text().partition(f"\n{field}=")
+    line, end, rest = rest.partition("\n")
+    values = line.split()
+    values[at] = number
+    text = f"{head}{found}{' '.join(values)}{end}{rest}"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=f"is damaged: tree 0: .*{said}"):
+        make_model({**section, "sha256": hashlib.sha256(text.encode()).hexdigest()}, NAMES)

@@ -14,7 +14,7 @@ from tests.model_files import section_of
 from tests.model_kit import make_bars, make_features, make_model
 from trader.errors import ConfigError, ModelError
 from trader.models.model import predict_actions
-from trader.models.model_rows import POSITION_COLUMNS, HistoryWindows, RowMemory, RowShape
+from trader.models.model_rows import POSITION_COLUMNS, HistoryRows, RowMemory, RowShape
 
 CODE = '''
 import numpy as np
@@ -40,6 +40,27 @@ def best(frame):
     rank = frame["move"].rank(method="first")
     score = (rank - 1) / max(len(frame) - 1, 1)
     return score.sample(frac=1, random_state=1)       # by name, in whatever order
+
+class Remembers:
+    """A window and what is held: enters on a rise over the window, leaves after three bars."""
+    def predict(self, rows):
+        assert rows.shape[1:] == (7, 6), rows.shape
+        assert (rows[:, :, 2:] == rows[:, -1:, 2:]).all(), "what is held now, at each bar"
+        close, side, bars = rows[:, :, 0], rows[:, -1, 2], rows[:, -1, 5]
+        rises = close[:, -1] > close.mean(axis=1)
+        return np.where(side == 0, np.where(rises, 1, 2), np.where(bars >= 3, 3, 0))
+
+def steadiest(frame):
+    """A ranking by the window: long the symbol that moved least in seven bars."""
+    assert frame.index.names == ["symbol", "bar"] and frame.index[6][1] == 0
+    moved = frame["move"].abs().groupby(level="symbol").mean()
+    assert len(frame) == 7 * len(moved)
+    return (moved.rank(method="first", ascending=False) - 1) / max(len(moved) - 1, 1)
+
+def on_rises(rows):
+    """A filter: wants what rose."""
+    assert rows.shape[1] == 2, rows.shape
+    return (rows[:, 1] > 0).astype(float)
 '''
 CONFIG = """
 name: rows
@@ -64,6 +85,15 @@ MODELS = {
     "position": "{type: python, target: 'rows_code:Patient', needs_position: true}",
     "slice": "{type: python, target: 'rows_code:best', scope: slice, "
     "decide: {buy_above: 0.9, sell_below: 0.1}}",
+    "window of positions": "{type: python, target: 'rows_code:Remembers', window: 7, "
+    "needs_position: true}",
+    "slice of windows": "{type: python, target: 'rows_code:steadiest', scope: slice, window: 7, "
+    "decide: {buy_above: 0.9, sell_below: 0.1}}",
+    "filtered slice": "{type: python, target: 'rows_code:best', scope: slice, "
+    "decide: {buy_above: 0.9, sell_below: 0.1}, "
+    "filter: {type: python, target: 'rows_code:on_rises', keep_above: 0.5}}",
+    "filtered window": "{type: python, target: 'rows_code:Remembers', window: 7, "
+    "needs_position: true, filter: {type: python, target: 'rows_code:on_rises', keep_above: 0.5}}",
 }
 
 
@@ -119,14 +149,17 @@ def test_what_is_held_counts_the_fills_of_the_bar(folder, monkeypatch):
 @pytest.mark.process
 @pytest.mark.parametrize(
     "kind",
-    ["position", *(pytest.param(kind, marks=pytest.mark.trials) for kind in ("window", "slice"))],
+    [
+        "window of positions",
+        *(pytest.param(kind, marks=pytest.mark.trials) for kind in [*MODELS][:3] + [*MODELS][4:]),
+    ],
 )
 def test_paper_gives_the_digest_of_the_backtest_and_parity_passes(folder, monkeypatch, kind):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("TRADER_HOME", str(folder / "home"))
-    done = warm.run(["paper", "-c", f"{kind}.yaml", "--pace", "max", "--out", f"{kind}-runs"])
+    done = warm.run(["paper", "-c", f"{kind}.yaml", "--pace", "max", "--out", f"{kind} runs"])
     assert done.returncode == 0, done.stderr
-    run = next(Path(f"{kind}-runs").glob("*-paper-*"))
+    run = next(Path(f"{kind} runs").glob("*-paper-*"))
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["digest"] == trader.backtest(f"{kind}.yaml").digest
     done = warm.run(["parity", str(run)])
@@ -137,7 +170,7 @@ def test_windows_of_a_history_are_those_of_a_stream():
     bars, features = make_bars(200, symbols=3), make_features(200)
     bars = bars[np.random.default_rng(2).random(200) > 0.2]
     features = features[: len(bars)]
-    windows = HistoryWindows(bars, features, 5)
+    windows = HistoryRows(RowShape(window=5), bars, features)
     memory = RowMemory(RowShape(window=5), 3, 2)
     streamed = np.array(
         [memory.take(bars[i : i + 1], features[i : i + 1])[0] for i in range(len(bars))]
@@ -145,7 +178,8 @@ def test_windows_of_a_history_are_those_of_a_stream():
     whole = windows.rows(slice(0, len(bars)))
     np.testing.assert_array_equal(whole, streamed)
     some = np.array([3, 50, 120])
-    np.testing.assert_array_equal(windows.rows(some), whole[some])
+    chosen = HistoryRows(RowShape(window=5), bars, features, some)
+    np.testing.assert_array_equal(chosen.rows(slice(1, 3)), whole[some[1:]])
     again = RowMemory(RowShape(window=5), 3, 2)
     first = again.needed_from(bars[:100])
     again.take(bars[first:100], features[first:100])
@@ -190,11 +224,13 @@ def test_who_cannot_know_the_position_says_so(tmp_path):
         predict_actions(model, make_bars(5), make_features(5))
 
 
-@pytest.mark.parametrize("other", [{"needs_position": True}, {"scope": "slice"}])
-def test_what_does_not_go_together_is_refused(other):
-    section = {"type": "python", "target": "a:f", "window": 5, **other}
-    with pytest.raises(ValueError, match=r"beside model\.window"):
-        make_model(section)
+@pytest.mark.parametrize("kind", ["position", "window of positions"])
+def test_a_sweep_trades_what_a_backtest_of_the_same_keys_does(folder, monkeypatch, kind):
+    monkeypatch.chdir(folder)
+    table = trader.sweep(f"{kind}.yaml", {"position_sizing.base_size": [10, 30]}, jobs=1)
+    for size, digest in zip(table["position_sizing.base_size"], table["digest"], strict=True):
+        alone = trader.backtest(f"{kind}.yaml", set={"position_sizing.base_size": int(size)})
+        assert digest == alone.digest
 
 
 def windowed_graph(path, length):
@@ -227,7 +263,7 @@ def test_a_sequence_network_gets_rows_bars_features(tmp_path, length):
     model = make_model({**section, "window": 7})
     bars, features = make_bars(60, symbols=2), make_features(60)
     said = predict_actions(model, bars, features)
-    x = HistoryWindows(bars, features, 7).rows(slice(12, 60)).reshape(48, 7, 2)
+    x = HistoryRows(RowShape(window=7), bars, features).rows(slice(12, 60)).reshape(48, 7, 2)
     taps = x[:, :-1] @ [0.5, 1.0] + x[:, 1:] @ [-0.2, 0.3]
     np.testing.assert_allclose(said.requests["score"][12:], taps.mean(axis=1), rtol=1e-4, atol=1e-6)
     assert (said.reasons[:12] == 1).all()

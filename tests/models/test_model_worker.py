@@ -19,7 +19,6 @@ from tests import hostile_models
 from trader.core.schema import BAR, Reason
 from trader.errors import ModelError
 from trader.models.child import Status, pack
-from trader.models.model import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess
 from trader.models.thread_model import ThreadModel
 from trader.models.worker import AskedModel, ModelWorker, nonsense_in
@@ -350,12 +349,10 @@ def test_model_worker_noise_in_the_pipe_is_recognised(noise: bytes) -> None:
 
 def test_model_worker_answers_are_checked_again_on_our_side() -> None:
     good = np.array([0, 1, 2], np.int8), np.array([0, 1, 0], np.int16)
-    assert nonsense_in(Prediction(*good)) is None
-    assert nonsense_in(Prediction(np.array([4], np.int8), np.zeros(1, np.int16))) is not None
-    assert (
-        nonsense_in(Prediction(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)))
-        is not None
-    )
+    assert nonsense_in(*good) is None
+    for action in (4, -1):
+        assert nonsense_in(np.array([0, action], np.int8), np.zeros(2, np.int16)) is not None
+    assert nonsense_in(np.zeros(1, np.int8), np.array([Reason.KILLED], np.int16)) is not None
 
 
 @pytest.mark.parametrize(("deed", "said"), [("fail", "luck"), ("leave", "SystemExit")])

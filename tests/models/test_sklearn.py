@@ -27,13 +27,15 @@ from tests.model_kit import make_bars, make_config, make_features, make_model, p
 from trader.core.schema import Reason
 from trader.errors import ConfigError, ModelError
 from trader.models import pinned as pinned_file
-from trader.models import skops_file
+from trader.models import sklearn_predictor, skops_file
 from trader.models.model import predict_actions
+from trader.models.sklearn_predictor import SklearnPredictor
 from trader.models.skops_file import dump_skops, load_skops
 
 NAMES = ("a", "b", "c")
 ROWS = 600
 TRAIN = {"train": {"estimator": "LogisticRegression"}}
+SECTION = {"type": "sklearn", "path": "m.skops", "sha256": "0" * 64}
 
 
 def training_data(labels=(0, 1, 2)):
@@ -494,3 +496,46 @@ def test_renumbered_file_is_what_skops_itself_loads():
 def test_config_of_the_kit_pins_what_it_saves(tmp_path):
     section = save_skops(tmp_path / "m.skops", fitted())
     assert make_config(section).model.sha256 == section["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "is_array"),
+    [
+        (make_pipeline(StandardScaler(), LogisticRegression()), True),
+        (RandomForestClassifier(4, random_state=0), True),
+        (
+            make_pipeline(
+                ColumnTransformer([("scaled", StandardScaler(), ["b", "a"])]), LogisticRegression()
+            ),
+            False,
+        ),
+        (make_pipeline(FunctionTransformer(np.tanh), LogisticRegression()), False),
+        (
+            make_pipeline(StandardScaler().set_output(transform="pandas"), LogisticRegression()),
+            False,
+        ),
+        (VotingClassifier([("one", LogisticRegression())]), False),
+    ],
+)
+def test_model_with_names_is_asked_with_an_array_only_where_names_change_nothing(
+    estimator, is_array
+):
+    frame, labels = training_data()
+    model = estimator.fit(frame, labels)
+    predictor = SklearnPredictor(model, make_config(SECTION).model, "m.skops")
+    rows = frame.to_numpy()
+    asked_as_frame = predictor.predict(rows)
+    predictor.prove(rows[:16])
+    assert (predictor._of_arrays is not None) is is_array
+    assert predictor.predict(rows).tobytes() == asked_as_frame.tobytes()
+    assert model.feature_names_in_.tolist() == list(NAMES)  # the model itself is left as it was
+
+
+def test_answers_that_differ_without_names_are_asked_with_names(monkeypatch):
+    frame, labels = training_data()
+    model = LogisticRegression().fit(frame, labels)
+    predictor = SklearnPredictor(model, make_config(SECTION).model, "m.skops")
+    other = LogisticRegression(C=0.01).fit(frame.to_numpy(), labels)
+    monkeypatch.setattr(sklearn_predictor, "without_names", lambda _: other)
+    predictor.prove(frame.to_numpy()[:16])
+    assert predictor._of_arrays is None

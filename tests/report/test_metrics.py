@@ -47,7 +47,9 @@ def metrics_of(by_day, fills=None, start=100.0, **facts):
     by_session = session_equity(rows, ends)
     curve = curve_facts(rows, start) if len(rows) else None
     trips = round_trips(fills, np.array([1.0]))
-    return performance(EquityFacts(start, curve, by_session), fills, trips, market(**facts))
+    return performance(
+        EquityFacts(start, curve, daily_returns(by_session, start)), fills, trips, market(**facts)
+    )
 
 
 def test_ratios_equal_their_formulas():

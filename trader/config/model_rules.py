@@ -24,11 +24,6 @@ def model_contradictions(config: "Config") -> Iterator[Found]:
         yield from _output(model)
     if getattr(model, "filter", None) is not None:
         yield from _filter(config)
-    if getattr(model, "window", 1) > 1:
-        if getattr(model, "needs_position", False):
-            yield "model.needs_position", "has no meaning beside model.window: leave one out"
-        if getattr(model, "scope", "row") == "slice":
-            yield "model.scope", "slice has no meaning beside model.window: leave one out"
 
 
 def _filter(config: "Config") -> Iterator[Found]:
@@ -48,8 +43,6 @@ def _filter(config: "Config") -> Iterator[Found]:
             "model.filter.shrink",
             f"shrinks base_size, and {config.position_sizing.mode} has none: leave it out",
         )
-    if getattr(config.model, "scope", "row") == "slice":
-        yield "model.filter", "has no meaning beside model.scope: slice; leave one out"
     if config.train is not None and config.train.retrain is not None:
         yield "model.filter", "has no meaning beside train.retrain: leave one out"
 

@@ -20,8 +20,9 @@ from trader.core.book import NO_REQUESTS
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND, Reason, TradingAction
 from trader.engine.slices import Slice
 from trader.features.feature_set import FeatureSet, FeatureStream
-from trader.models.model import Model, Prediction, predict_rows
+from trader.models.model import Model, predict_rows
 from trader.models.model_rows import PLAIN, RowMemory, shape_of_model
+from trader.models.prediction import Prediction
 from trader.models.worker import AskedModel
 
 NEVER_ASKED = 0

@@ -8,16 +8,18 @@ import itertools
 
 import numpy as np
 
-from trader.core.book import Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.engine.batch import RowKeeper
 from trader.engine.sliceengine import SliceEngine
-from trader.models.model import Model, Prediction, no_requests, predict_rows
-from trader.models.model_rows import with_positions
+from trader.finer_bars import Detail
+from trader.models.model import Model, predict_rows
+from trader.models.model_rows import HistoryRows
+from trader.models.prediction import Prediction, no_requests
 
 
-def answers_in_turn(rules: Rules, model: Model, inputs: Inputs, features: np.ndarray) -> Prediction:
-    """What the model says of the bars. Of `inputs`, what is recorded of them, rows whose reason
-    is not 0 are as they are."""
+def answers_in_turn(rules: Rules, model: Model, inputs: Inputs, rows: HistoryRows) -> Prediction:
+    """What the model says of the bars, whose rows those are. Of `inputs`, what is recorded of
+    them, rows whose reason is not 0 are as they are."""
     bars, recorded = inputs.bars, Prediction(inputs.actions, inputs.reasons, inputs.requests)
     detail = Detail(inputs.finer, inputs.edges)
     engine = SliceEngine(rules, RowKeeper(len(bars)))
@@ -25,15 +27,17 @@ def answers_in_turn(rules: Rules, model: Model, inputs: Inputs, features: np.nda
     requests = no_requests(len(bars))
     edges = [0, *(np.flatnonzero(np.diff(bars["ts_ns"])) + 1).tolist(), len(bars)]
     for first, last in itertools.pairwise(edges):
-        rows, finer = slice(first, last), detail.rows(first, last)
-        asked = with_positions(features[rows], engine.held_at(bars[rows], finer))
-        said = predict_rows(model, bars[rows], asked, first)
-        outside = recorded.reasons[rows] != 0
-        actions[rows] = np.where(outside, recorded.actions[rows], said.actions)
-        reasons[rows] = np.where(outside, recorded.reasons[rows], said.reasons)
+        part, finer = slice(first, last), detail.rows(first, last)
+        asked = rows.rows(part, engine.held_at(bars[part], finer))
+        said = predict_rows(model, bars[part], asked, first)
+        actions[part], reasons[part] = said.actions, said.reasons
         if len(said.requests):
-            requests[rows] = said.requests
-        requests[rows][outside] = recorded.requests[rows][outside]
-        engine.take(Inputs(bars[rows], actions[rows], reasons[rows], requests[rows], *finer))
+            requests[part] = said.requests
+        outside = first + np.flatnonzero(recorded.reasons[part])
+        if len(outside):
+            actions[outside] = recorded.actions[outside]
+            reasons[outside] = recorded.reasons[outside]
+            requests[outside] = recorded.requests[outside]
+        engine.take(Inputs(bars[part], actions[part], reasons[part], requests[part], *finer))
         engine.pass_gate()
     return Prediction(actions, reasons, requests)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.core.schema import (
     BAR,
     DECISION,
@@ -29,12 +29,14 @@ from trader.engine.in_turn import answers_in_turn
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Divergence, DivergenceError, Where
 from trader.features.forward_prices import ForwardPrices
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW
 from trader.journal.store import read_records
-from trader.models.model import Model, Prediction, no_requests, predict_actions
-from trader.models.model_rows import shape_of_model
+from trader.models.model import Model, predict_actions
+from trader.models.model_rows import HistoryRows, shape_of_model
+from trader.models.prediction import Prediction, no_requests
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 # reasons that come out of the batch path itself
@@ -225,10 +227,12 @@ def _answers(
     present = zip(seen["ts_ns"].tolist(), seen["symbol"].tolist(), strict=True)
     traded = np.array([key in keys for key in present], bool)
     model, prices, rules = asked
-    if shape_of_model(model).needs_position:
+    shape = shape_of_model(model)
+    questions = HistoryRows(shape, seen, matrix, np.flatnonzero(traded))
+    if shape.needs_position:
         recorded = known._replace(requests=_joined(run.requests, REQUEST))
-        return answers_in_turn(rules, model, recorded, matrix[traded])
-    return predict_actions(model, prices.take(seen)[traded], matrix[traded])
+        return answers_in_turn(rules, model, recorded, questions)
+    return predict_actions(model, prices.take(seen)[traded], questions)
 
 
 def _compare_actions(run: RecordedSlices, answers: Prediction, symbols: tuple[str, ...]) -> None:

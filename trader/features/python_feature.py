@@ -31,6 +31,24 @@ class FeatureError(ModelError):
     """A user's feature failed, or returned what is no number."""
 
 
+class FutureUsed(FeatureError):
+    """A column has another value once later bars are there."""
+
+    def __init__(self, text: str, seen: "SeenTwice") -> None:
+        super().__init__(text)
+        self.seen = seen
+
+
+class SeenTwice(NamedTuple):
+    """A value of a bar, over a history and as the newest there was."""
+
+    column: str
+    symbol: str
+    time: str  # the bar's close
+    over_history: float
+    as_newest: float
+
+
 class FeatureBar(NamedTuple):
     """A closed bar as a user's feature gets it: `bar.close` or `bar["close"]`."""
 

@@ -129,10 +129,11 @@ def open_feed(
     pipe's lines. Raises `ConfigError` and `DataError` as `load_history` does.
     """
     if config.is_resampled and not config.feed.is_file:
-        from trader.feeds.resampled_feed import ResampledFeed
+        from trader.feeds.resampled_feed import ResampledFeed, source_config
 
-        short: LiveFeed = open_feed(config.at_source, clock, pace, resumed, tell)
-        return ResampledFeed(config, short)
+        short: LiveFeed = open_feed(source_config(config), clock, pace, resumed, tell)
+        begins = resumed.after_ns if resumed.after_ns is not None else config.feed.start_ns
+        return ResampledFeed(config, short, is_cut=config.feed.is_market and begins is None)
     if config.feed.type == "stdin":
         from trader.feeds.stdin_source import StdinFeed
 

@@ -5,7 +5,8 @@
 Law: a long bar is given once, when a bar that closes at its end or later has come; never before.
 Where a symbol's last bars are missing, its long bar goes out with those of the others: when one
 of them is a bar further, or after half the grace of a slice. What the gate refuses is handed on
-as a `BadBar`, and a long bar that lacks bars is told.
+as a `BadBar`, and a long bar that lacks bars is told. A market's history that begins inside a long
+bar begins with the next.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY
-from trader.core.sessions import DAY_NS
 from trader.feeds.bargate import BarGate
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
 from trader.feeds.pipe_history import FeedEnd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 AHEAD_NS = 60 * DAY_NS
 SHOWN = 200
+NEVER_NS = -(2**63)
 
 
 class _Last(NamedTuple):
@@ -40,21 +42,32 @@ class _Last(NamedTuple):
     spans: LongSpans
 
 
+def source_config(config: Config) -> Config:
+    """The config of the short bars: as much history as the long ones need, and one long bar more,
+    as the first may be cut."""
+    source = config.at_source
+    bars = -(-(config.feed.warmup_bars + 1) * config.period_ns // source.period_ns)
+    feed = config.feed.model_copy(update={"warmup_bars": bars})
+    return source.model_copy(update={"feed": feed})
+
+
 class ResampledFeed:
     """Long bars of a live feed. Iterated once."""
 
-    def __init__(self, config: Config, inner: LiveFeed) -> None:
+    def __init__(self, config: Config, inner: LiveFeed, is_cut: bool = False) -> None:
+        """`is_cut`: whether the feed may begin inside a long bar."""
         self.inner = inner
+        self._cut_ns = None if is_cut else NEVER_NS  # the end of the long bar that is not whole
         self.history: BarSet | None = None
         self._config, self._grid = config, LongGrid(config)
         self._sessions = np.empty(0)
-        self._known_to_ns = -(2**63)
+        self._known_to_ns = NEVER_NS
         self._gate: BarGate | None = None
         self._long = FormingBars(len(config.symbols))
         self._last: list[_Last | None] = [None] * len(config.symbols)
         self._finer: list[list[np.void]] = [[] for _ in config.symbols]  # of the bar that forms
-        self._given_ns = [-(2**63)] * len(config.symbols)
-        self._newest_ns = -(2**63)
+        self._given_ns = [NEVER_NS] * len(config.symbols)
+        self._newest_ns = NEVER_NS
         self._ready: deque[LiveBar | BadBar | FeedNotice] = deque()
 
     @property
@@ -126,6 +139,11 @@ class ResampledFeed:
         one = np.array([bar], bar.dtype)
         spans, inside = self._grid.spans(one, self._sessions)
         end_ns = int(spans.close_ns[0])
+        if self._cut_ns is None:
+            first_ns = int(bar["ts_ns"]) - self._config.at_source.period_ns
+            self._cut_ns = end_ns if first_ns > spans.open_ns[0] else NEVER_NS
+        if end_ns <= self._cut_ns:
+            return
         why = verdict.detail if not verdict.is_accepted else ""
         if not why and end_ns <= self._given_ns[symbol]:
             why = f"late: its bar of {self._config.bar_period_seconds:g} s has closed"

@@ -19,10 +19,11 @@ from trader.config.schema import Config
 from trader.config.sections.model import FileModel
 from trader.core.schema import TradingAction
 from trader.features.feature_set import FeatureSet
+from trader.features.python_feature import FutureUsed
 from trader.hours.long_periods import long_ends
 from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
-from trader.models.model_rows import history_rows, shape_of, shape_of_model
+from trader.models.model_rows import HistoryRows, shape_of, shape_of_model
 from trader.moments import iso_utc
 from trader.wiring import (
     Progress,
@@ -114,7 +115,12 @@ def lookahead(
         if progress is not None:
             progress("lookahead", done + 1, len(places))
     if not found:
-        features.prove(bars)  # a window that is too short: `FeatureError`
+        try:
+            features.prove(bars)  # a window that is too short: `FeatureError`
+        except FutureUsed as error:  # at a bar that no cut was at
+            column, symbol, time, whole_value, prefix_value = error.seen
+            values = _value(column, whole_value), _value(column, prefix_value)
+            found[column] = Leak(column, symbol, time, *values, time)
     notes = []
     if config.model.type == "signals":
         notes.append(
@@ -153,12 +159,11 @@ class _Pipeline:
         begin = (cut - 1) // chunk * chunk if self._is_file and cut else 0
         actions, scores = np.zeros(rows - begin), np.full(rows - begin, np.nan)
         shape = shape_of_model(model)
-        stop = begin
+        asked, stop = HistoryRows(shape, bars, matrix), begin
         while stop < rows and not shape.needs_position:
             start, stop = stop, chunk_end(bars, stop + chunk, shape)
             part = slice(start, stop)
-            asked = history_rows(shape, bars, matrix, np.arange(start, stop))
-            said = predict_rows(model, bars[part], asked, start)
+            said = predict_rows(model, bars[part], asked.rows(part), start)
             place = slice(part.start - begin, part.stop - begin)
             actions[place] = said.actions
             if len(said.requests):

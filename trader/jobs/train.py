@@ -21,9 +21,10 @@ from trader.models.file_model import at_least_four
 from trader.models.fitting import fit
 from trader.models.folds import FoldRows, folds_of
 from trader.models.label_kinds import META
-from trader.models.model import Prediction, predict_actions
+from trader.models.model import predict_actions
 from trader.models.model_card import Origin, write_model
 from trader.models.model_in_memory import ModelInMemory, answers_of_meta, predictor_of, rules_of
+from trader.models.prediction import Prediction
 from trader.models.scores import class_scores, number_scores, reliability
 from trader.models.training import TrainingRows, train_on, training_rows
 from trader.moments import iso_utc

@@ -17,7 +17,7 @@ from trader.core.schema import TradingAction
 from trader.engine.ruleset import build_rules
 from trader.feeds.sessions import session_table
 from trader.models.model import open_model, predict_rows
-from trader.models.model_rows import history_rows, shape_of_model
+from trader.models.model_rows import HistoryRows, shape_of_model
 from trader.models.signals_file import SignalsModel
 from trader.user_code.hooks import load_hooks
 from trader.wiring import (
@@ -70,7 +70,7 @@ def validate(loaded: LoadedConfig, config_files: Sequence[Path]) -> Validation:
     if isinstance(primary, SignalsModel):
         primary.tell_held(bars[np.isnan(matrix).any(axis=1)])
     rows = warm[:: max(1, len(warm) // SAMPLE_ROWS)]
-    asked = history_rows(shape_of_model(model), bars, matrix, rows)
+    asked = HistoryRows(shape_of_model(model), bars, matrix, rows).rows(slice(None))
     actions = predict_rows(model, features.forward(bars)[rows], asked).actions
     document = {
         "config_sha256": loaded.sha256,

@@ -10,13 +10,20 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from trader.core.schema import TradingAction
+from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
 from trader.moments import iso_utc
 
 ALLOWED = "use 0, 1, 2, 3 or HOLD, BUY, SELL, CLOSE"
 LARGEST = max(TradingAction)
 MAX_SPELLINGS = 12  # of names in a string array, before it is read value by value
+OWN_REASONS = (
+    Reason.NONE,
+    Reason.WARMUP,
+    Reason.BELOW_THRESHOLD,
+    Reason.FILTERED,
+    Reason.MODEL_INVALID,
+)
 _NAMES = {action.name: int(action) for action in TradingAction}
 
 
@@ -154,3 +161,15 @@ def bar_label(bars: np.ndarray, row: int, symbols: Sequence[str]) -> str:
     symbol = int(bar["symbol"])
     name = symbols[symbol] if 0 <= symbol < len(symbols) else f"symbol {symbol}"
     return f"{name}, bar closing {iso_utc(int(bar['ts_ns']))}"
+
+
+def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
+    """What is wrong with int8 actions and int16 reasons that came from another process, if any."""
+    if len(actions) and int(actions.view(np.uint8).max()) > LARGEST:
+        return "an answer that is no action"
+    is_known = reasons == Reason.NONE
+    for reason in OWN_REASONS[1:]:
+        if is_known.all():
+            break
+        is_known |= reasons == reason
+    return None if is_known.all() else "a reason that is not a model's"

@@ -41,7 +41,7 @@ class Status(IntEnum):
     FAILED = 2  # it raised
     NONSENSE = 3  # it answered what is no action
     NOT_LOADED = 4
-    SCORED = 5  # actions, each with its score and nothing else beside it
+    SHARED = 5  # actions, reasons and scores are in the shared memory, behind the rows
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Setup:
     folder: str  # the parent's working directory
     memory_bytes: int | None  # address space on top of what Python itself takes
     suicide_s: float  # after this long a question kills the process
-    shared_fd: int | None = None  # of `SharedRows`, where the parent has some
+    shared_fds: tuple[int, ...] = ()  # of `SharedRows`, where the parent has some
 
 
 def pack(number: int, status: Status, body: bytes = b"", rows: int = 0) -> bytes:
@@ -127,21 +127,22 @@ def _ask(model: Any, setup: Setup) -> Callable[[Any], Any]:
     from trader.models.model import predict_rows
     from trader.models.shared_rows import SharedMatrix, SharedRows
 
-    shared = None if setup.shared_fd is None else SharedRows(setup.shared_fd)
+    shared = [SharedRows(descriptor) for descriptor in setup.shared_fds]
     nothing = np.empty(0, BAR)
 
     def ask(what: Any) -> Any:
-        if isinstance(what, SharedMatrix):
-            assert shared is not None, "who asks about shared rows has shared them"
-            return model.predict(nothing, shared.get(what))
-        return predict_rows(model, *what)
+        if not isinstance(what, SharedMatrix):
+            return predict_rows(model, *what)
+        memory = shared[what.file]
+        memory.put_answer(what, model.predict(nothing, memory.get(what)))
+        return what
 
     return ask
 
 
 def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
     from trader.models.actions import AnswerError
-    from trader.models.decisions import ModelActions
+    from trader.models.shared_rows import SharedMatrix
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -154,9 +155,9 @@ def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
             row = cause.row + 1 if is_plain and cause.row is not None else 0
             return pack(number, Status.NONSENSE, text[:LONGEST_TEXT] or text_of(error), row)
         return pack(number, Status.FAILED, text_of(error))
+    if isinstance(said, SharedMatrix):
+        return pack(number, Status.SHARED, rows=said.rows)
     body = said.actions.astype(np.int8).tobytes() + said.reasons.astype(np.int16).tobytes()
-    if isinstance(said, ModelActions):
-        return pack(number, Status.SCORED, body + said.scores.tobytes(), len(said.actions))
     return pack(number, Status.ACTIONS, body + said.requests.tobytes(), len(said.actions))
 
 

@@ -90,6 +90,7 @@ class Classes:
     def __init__(self, path: str, rules: OutputRules, labels: Sequence[Any]) -> None:
         self._path = path
         self._actions = class_actions(path, rules, labels)
+        self._meant = sorted(set(self._actions.tolist()))  # the rows of a table of actions
         self._codes = {
             to_label(label): int(a) for label, a in zip(labels, self._actions, strict=True)
         }
@@ -140,6 +141,11 @@ class Classes:
                 f"the model answered with shape {values.shape} for {rows} rows; it has "
                 f"{len(self._actions)} classes"
             )
+        with np.errstate(invalid="ignore"):  # what is not finite is told by its reason
+            return self._of_finite(values, are_checked)
+
+    def _of_finite(self, values: np.ndarray, are_checked: bool) -> ModelActions:
+        rows = len(values)
         finite = np.ones(rows, bool)
         if not np.isfinite(values.sum()):  # one number tells of all rows, as nearly all are
             finite = np.isfinite(values.sum(axis=1))
@@ -150,44 +156,55 @@ class Classes:
         return _without_nonsense(decided, finite)
 
     def _by_action(self, values: np.ndarray) -> np.ndarray:
-        """float64 (actions, n): the probability of each action; −inf where no class means it."""
-        table = np.full((len(TradingAction), len(values)), -np.inf)
-        for action in set(self._actions.tolist()):
+        """float64 (actions meant, n): the probability of each action."""
+        table = np.empty((len(self._meant), len(values)))
+        for row, action in zip(table, self._meant, strict=True):
             columns = np.flatnonzero(self._actions == action)
-            table[action] = values[:, columns[0]]
+            row[:] = values[:, columns[0]]
             for column in columns[1:]:
-                table[action] += values[:, column]
+                np.add(row, values[:, column], out=row)
         return table
 
     def _likeliest(self, table: np.ndarray) -> ModelActions:
         top = table.max(axis=0)
-        actions = _first_of(table, top)
-        reasons = np.zeros(len(actions), np.int16)
-        is_sure = (table == top).sum(axis=0) == 1
+        is_top = table == top
+        is_sure = _count(is_top) == 1
         if self._margin is not None:
-            is_sure &= (actions == HOLD) | (top - _next(table, actions) >= self._margin)
-        actions[~is_sure], reasons[~is_sure] = HOLD, Reason.BELOW_THRESHOLD
-        return ModelActions(actions, reasons, top)
+            leads = top - _next(table, is_top) >= self._margin
+            is_sure &= leads | self._row_of(HOLD, is_top)
+        return ModelActions(self._of_places(is_top, is_sure), _below(~is_sure), top)
 
     def _by_threshold(self, table: np.ndarray) -> ModelActions:
         top = table.max(axis=0)
-        is_single = (table == top).sum(axis=0) == 1
-        reached = np.full(table.shape, -np.inf)
-        for action, least in self._least.items():
-            is_likeliest = (table[action] == top) & is_single
-            meets = is_likeliest if least is None else table[action] >= least
-            reached[action] = np.where(meets, table[action], -np.inf)
+        is_top = table == top
+        is_single = _count(is_top) == 1
+        wants = np.zeros(table.shape, bool)
+        for row, action in enumerate(self._meant):
+            least = self._least.get(action)
+            if action != HOLD:
+                wants[row] = is_top[row] & is_single if least is None else table[row] >= least
+        reached = np.where(wants, table, -np.inf)
         best = reached.max(axis=0)
-        actions = _first_of(reached, best)
-        is_sure = np.isfinite(best) & ((reached == best).sum(axis=0) == 1)
+        wants &= reached == best
+        found = _count(wants)
+        is_sure = found == 1
         if self._margin is not None:
-            is_sure &= best - _next(table, actions) >= self._margin
-        is_hold = (table[HOLD] == top) & is_single & ~np.isfinite(best)
-        reasons = np.where(
-            is_sure | is_hold, np.int16(Reason.NONE), np.int16(Reason.BELOW_THRESHOLD)
-        )
-        actions[~is_sure] = HOLD
-        return ModelActions(actions, reasons, np.where(np.isfinite(best), best, top))
+            is_sure &= best - _next(table, wants) >= self._margin
+        is_hold = self._row_of(HOLD, is_top) & is_single & (found == 0)
+        scores = np.where(found > 0, best, top)
+        return ModelActions(self._of_places(wants, is_sure), _below(~(is_sure | is_hold)), scores)
+
+    def _row_of(self, action: int, table: np.ndarray) -> np.ndarray:
+        """What is so of an action; nothing where no class means it."""
+        is_meant = action in self._meant
+        return table[self._meant.index(action)] if is_meant else np.zeros(table.shape[1], bool)
+
+    def _of_places(self, places: np.ndarray, is_sure: np.ndarray) -> np.ndarray:
+        """int8 (n,): the one action that `places` marks; HOLD where that is not sure."""
+        actions = np.zeros(places.shape[1], np.int8)
+        for row, action in zip(places, self._meant, strict=True):
+            actions += row.view(np.int8) * np.int8(action)
+        return actions * is_sure.view(np.int8)
 
 
 def by_number(rules: OutputRules, values: np.ndarray) -> ModelActions:
@@ -203,19 +220,21 @@ def by_number(rules: OutputRules, values: np.ndarray) -> ModelActions:
     return _without_nonsense(ModelActions(actions, reasons, values), np.isfinite(values))
 
 
-def _first_of(table: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """int8: the first action of each column that has the largest value; `argmax`, but faster."""
-    actions = np.zeros(table.shape[1], np.int8)
-    for action in range(len(table) - 1, -1, -1):
-        np.copyto(actions, np.int8(action), where=table[action] == top)
-    return actions
+def _count(marks: np.ndarray) -> np.ndarray:
+    """int8 (n,): how many are marked in each column."""
+    return np.add.reduce(marks.view(np.int8), axis=0, dtype=np.int8)
 
 
-def _next(table: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """The largest probability of the other actions of each row."""
-    others = table.copy()
-    others[actions, np.arange(table.shape[1])] = -np.inf
-    return np.maximum(others.max(axis=0), 0.0)
+def _below(is_below: np.ndarray) -> np.ndarray:
+    """int16 (n,): why these are HOLD."""
+    reasons = np.zeros(len(is_below), np.int16)
+    reasons[is_below] = Reason.BELOW_THRESHOLD
+    return reasons
+
+
+def _next(table: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The largest probability of the actions that are not chosen; 0 where there are none."""
+    return np.maximum(np.where(chosen, -np.inf, table).max(axis=0), 0.0)
 
 
 def _without_nonsense(decided: ModelActions, finite: np.ndarray) -> ModelActions:

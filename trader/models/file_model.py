@@ -34,11 +34,10 @@ from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
 from trader.models.model_card import needs_classes, read_card
 from trader.models.pinned import read_pinned
-from trader.models.predictor import Predictor
+from trader.models.predictor import Predictor, ProvedPredictor, sample
 from trader.user_code.targets import what_failed
 
 MIN_ROWS = 4
-PROVED_ROWS = 16
 
 
 def at_least_four(features: np.ndarray) -> np.ndarray:
@@ -162,17 +161,18 @@ class PredictorModel:
 
     def _prove(self, features: np.ndarray) -> None:
         """The first real rows, alone and together: `ModelError` where the answers differ."""
-        rows = len(features)
-        sample = features[:: max(1, rows // PROVED_ROWS)][:PROVED_ROWS]
-        together = self._decided(sample, 0)
+        few = sample(features)
+        if isinstance(self._predictor, ProvedPredictor):
+            self._predictor.prove(at_least_four(few))
+        together = self._decided(few, 0)
         numbers = together.scores
-        if len(sample) >= MIN_ROWS and (together.reasons == Reason.MODEL_INVALID).all():
+        if len(few) >= MIN_ROWS and (together.reasons == Reason.MODEL_INVALID).all():
             raise ModelError(
                 f"{self.path}: the model answers no number (NaN or infinite) for any of the first "
-                f"{len(sample)} rows it was asked about"
+                f"{len(few)} rows it was asked about"
             )
-        for row in range(len(sample)):
-            alone = self._decided(sample[row : row + 1], row)
+        for row in range(len(few)):
+            alone = self._decided(few[row : row + 1], row)
             if alone.actions[0] != together.actions[row]:
                 raise ModelError(
                     f"{self.path}: the model gives a row another answer alone than among others "

@@ -16,8 +16,9 @@ from trader.config.schema import Config
 from trader.core.schema import Reason, TradingAction
 from trader.models.actions import AnswerError
 from trader.models.decisions import ModelActions
-from trader.models.model import CHUNK_ROWS, Model, Rich, load_model, no_requests, open_model
+from trader.models.model import CHUNK_ROWS, Model, load_model, open_model
 from trader.models.model_rows import shape_of
+from trader.models.prediction import Rich, no_requests
 
 if TYPE_CHECKING:
     from trader.config.sections.model import Filter
@@ -89,7 +90,7 @@ class FilteredModel:
     def _judge(self, said: Rich, asked: np.ndarray, bars: np.ndarray, features: np.ndarray) -> None:
         """Make HOLD, or smaller, what the filter does not want, among the rows `asked`."""
         width = len(self._second.feature_names)
-        first = (self._window - 1) * width  # the newest bar of a window; all but what is held
+        first = (self._window - 1) * len(self.feature_names)  # the newest bar of a window
         own = np.ascontiguousarray(features[asked, first : first + width])
         about = bars[asked] if len(bars) else bars
         try:

@@ -7,26 +7,24 @@ anyone acts on it. One file per format implements `Model`; the registry knows th
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.book import NO_REQUESTS
-from trader.core.schema import REQUEST, Reason
 from trader.errors import ConfigError, ModelError
-from trader.models.actions import AnswerError, bar_label, to_actions
 from trader.models.decisions import ModelActions
 from trader.models.model_rows import (
     MOST_VALUES,
     PLAIN,
-    HistoryWindows,
+    HistoryRows,
     RowShape,
     shape_of,
     shape_of_model,
 )
+from trader.models.prediction import Answers, Prediction, Rich
 from trader.models.registry import MODELS
 from trader.user_code.seeds import seed_generators
 
@@ -35,22 +33,6 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 65_536
 MODEL_NAMES = ("feature_names", "symbols", "predict", "check_history")  # what a `Model` has
-
-
-class Prediction(NamedTuple):
-    """What is said of some bars, row by row: the actions, and what comes beside them."""
-
-    actions: np.ndarray  # i1, TradingAction
-    reasons: np.ndarray  # i2, Reason: why a HOLD is not the model's own
-    requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
-
-
-class Rich(NamedTuple):
-    """A model's answer that says more than actions."""
-
-    actions: np.ndarray  # i1 (n,), as checked by `to_actions`
-    requests: np.ndarray  # REQUEST (n,)
-    reasons: np.ndarray | None = None  # i2 (n,); None: every HOLD is the model's own
 
 
 class Model(Protocol):
@@ -106,6 +88,7 @@ def finished(
 
     `in_child`: a filter in a file gets a process of its own.
     """
+    model = with_shape(model, shape_of(config))
     if getattr(config.model, "filter", None) is not None:
         from trader.models.filtering import with_filter
 
@@ -163,11 +146,12 @@ def open_model(
 def predict_actions(
     model: Model,
     bars: np.ndarray,
-    features: np.ndarray,
+    features: np.ndarray | HistoryRows,
     chunk_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Prediction:
-    """What the model says of a whole history.
+    """What the model says of a whole history, of which `features` are those of each bar, or the
+    rows to ask it.
 
     `progress` is called with the number of rows done after each chunk. What the model prints
     goes to stderr: stdout carries results. `ModelError` names the first row at fault, counted
@@ -182,28 +166,21 @@ def predict_actions(
         )
     if chunk_rows is None:  # a model in a file has its own, from the config
         chunk_rows = int(getattr(model, "chunk_rows", CHUNK_ROWS))
-    windows = None
+    asked = HistoryRows(shape, bars, features) if isinstance(features, np.ndarray) else features
     if shape.window > 1:
-        windows = HistoryWindows(bars, features, shape.window)
-        most = MOST_VALUES // (shape.window * features.shape[1])
-        chunk_rows = max(min(chunk_rows, most), 1)
-    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
-    requests = NO_REQUESTS
+        chunk_rows = max(min(chunk_rows, MOST_VALUES // asked.width), 1)
+    answers = Answers(model, bars)
     with contextlib.redirect_stdout(sys.stderr):
         model.check_history(bars)
         stop = 0
         while stop < rows:
             start, stop = stop, chunk_end(bars, stop + chunk_rows, shape)
             chunk = slice(start, stop)
-            asked = features[chunk] if windows is None else windows.rows(chunk)
-            said = predict_rows(model, bars[chunk], asked, start)
-            actions[chunk], reasons[chunk] = said.actions, said.reasons
-            if len(said.requests):
-                requests = requests if len(requests) else no_requests(rows)
-                requests[chunk] = said.requests
+            answers.ask(chunk, asked.rows(chunk))
             if progress is not None:
                 progress(chunk.stop)
-    return Prediction(actions, reasons, requests)
+        answers.finish()
+    return answers.prediction
 
 
 def chunk_end(bars: np.ndarray, stop: int, shape: RowShape) -> int:
@@ -211,11 +188,6 @@ def chunk_end(bars: np.ndarray, stop: int, shape: RowShape) -> int:
     if stop >= len(bars) or not shape.by_slice:
         return min(stop, len(bars))
     return int(np.searchsorted(bars["ts_ns"], bars["ts_ns"][stop - 1], side="right"))
-
-
-def no_requests(rows: int) -> np.ndarray:
-    """REQUEST records (rows,) that ask for nothing."""
-    return np.full(rows * len(REQUEST.names or ()), np.nan).view(REQUEST)
 
 
 def predict_rows(
@@ -230,52 +202,7 @@ def predict_rows(
         raise ModelError(
             f"the model takes {width} features of {rows} bars; it was given {features.shape}"
         )
-    actions, reasons = np.zeros(rows, np.int8), np.zeros(rows, np.int16)
-    requests = NO_REQUESTS
-    for asked in _warm_parts(features, reasons):
-        try:
-            answer = model.predict(bars[asked], features[asked])
-            if isinstance(answer, ModelActions):
-                actions[asked], reasons[asked] = answer.actions, answer.reasons
-                if not np.isnan(answer.scores).all():
-                    requests = no_requests(rows)
-                    requests["score"][asked] = answer.scores
-                continue
-            if isinstance(answer, Rich):
-                requests = no_requests(rows)
-                requests[asked] = answer.requests
-                if answer.reasons is not None:
-                    reasons[asked] = answer.reasons
-                answer = answer.actions
-            actions[asked] = to_actions(answer, len(bars[asked]))
-        except AnswerError as error:
-            if error.row is None:
-                raise ModelError(error.complaint) from error
-            row = int(np.arange(rows)[asked][error.row])
-            where = bar_label(bars, row, model.symbols)
-            raise ModelError(
-                f"row {first_row + row} (from 0; {where}): {error.complaint}"
-            ) from error
-    return Prediction(actions, reasons, requests)
-
-
-def _warm_parts(features: np.ndarray, reasons: np.ndarray) -> Iterator[slice | np.ndarray]:
-    """Mark rows with an undefined feature as WARMUP; yield the rows left to ask about, if any.
-
-    `min` is NaN if any value is: one fast pass tells that a chunk is warm, as nearly all are.
-    """
-    rows = len(features)
-    if features.size == 0 or not np.isnan(features.min()):
-        yield slice(0, rows)
-        return
-    cold = np.isnan(features[:, 0])
-    for column in range(1, features.shape[1]):
-        cold |= np.isnan(features[:, column])
-    reasons[cold] = Reason.WARMUP
-    warm = np.flatnonzero(~cold)
-    if len(warm) == 0:
-        return
-    if warm[-1] - warm[0] + 1 == len(warm):  # one run, as after the start: a view will do
-        yield slice(int(warm[0]), int(warm[-1]) + 1)
-    else:
-        yield warm
+    answers = Answers(model, bars, first_row)
+    answers.ask(slice(0, rows), features)
+    answers.finish()
+    return answers.prediction

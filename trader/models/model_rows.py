@@ -1,7 +1,7 @@
 """What one row of a question is made of: one bar's features, or more.
 
     window: 60         the features of the last 60 bars of the symbol, this one included
-    needs_position     beside the features, what is held of the symbol when it is asked
+    needs_position     beside the features of each bar, what is held of the symbol when it is asked
     scope: slice       all symbols of an instant are asked about at once
 
 Law: a history and a stream make equal rows, bit for bit. A row in which anything is undefined is
@@ -49,24 +49,44 @@ def shape_of_model(model: object) -> RowShape:
     return getattr(model, "row_shape", PLAIN)
 
 
-class HistoryWindows:
-    """The last `window` rows of each symbol, for every row of a history."""
+class HistoryRows:
+    """The rows that a model is asked, of a history and its features; nothing is held."""
 
-    def __init__(self, bars: np.ndarray, features: np.ndarray, window: int) -> None:
-        """BAR (n,) in order of time and their features (n, k)."""
-        self._features, self._window = features, window
-        symbols = bars["symbol"]
-        self._order = np.argsort(symbols, kind="stable")
-        self._place = np.empty(len(bars), np.int64)  # of a row, among those sorted by symbol
-        self._place[self._order] = np.arange(len(bars))
-        firsts = np.searchsorted(symbols, np.arange(symbols.max(initial=0) + 1), sorter=self._order)
-        self._first = firsts[symbols] if len(bars) else self._place
+    def __init__(
+        self,
+        shape: RowShape,
+        bars: np.ndarray,
+        features: np.ndarray,
+        chosen: np.ndarray | None = None,
+    ) -> None:
+        """BAR (n,) in order of time, their features (n, k), and which of them are asked about:
+        all where it is not said."""
+        self._shape, self._features, self._chosen = shape, features, chosen
+        self.width = shape.window * (features.shape[1] + len(shape.extra))
+        if shape.window > 1:
+            symbols = bars["symbol"]
+            self._order = np.argsort(symbols, kind="stable")
+            self._place = np.empty(len(bars), np.int64)  # of a row, among those sorted by symbol
+            self._place[self._order] = np.arange(len(bars))
+            known = np.arange(symbols.max(initial=0) + 1)
+            firsts = np.searchsorted(symbols, known, sorter=self._order)
+            self._first = firsts[symbols] if len(bars) else self._place
 
-    def rows(self, chosen: slice | np.ndarray) -> np.ndarray:
-        """float64 (m, window × k); NaN before the first bar of a symbol."""
-        back = np.arange(1 - self._window, 1)
-        places = self._place[chosen][:, None] + back
-        is_there = places >= self._first[chosen][:, None]
+    def rows(self, part: slice, positions: np.ndarray | None = None) -> np.ndarray:
+        """float64 (m, window × k), the rows `part` of those asked about; NaN before the first bar
+        of a symbol. POSITION (m,): what is held, where a model needs it."""
+        rows = part if self._chosen is None else self._chosen[part]
+        features = self._features[rows] if self._shape.window == 1 else self._windows(rows)
+        if not self._shape.needs_position:
+            return features
+        if positions is None:
+            return _beside(features, np.zeros((len(features), len(POSITION_COLUMNS))), self._shape)
+        return with_positions(features, positions, self._shape)
+
+    def _windows(self, rows: slice | np.ndarray) -> np.ndarray:
+        back = np.arange(1 - self._shape.window, 1)
+        places = self._place[rows][:, None] + back
+        is_there = places >= self._first[rows][:, None]
         found = self._features[self._order[np.maximum(places, 0)]]
         found[~is_there] = np.nan
         return found.reshape(len(found), -1)
@@ -83,9 +103,14 @@ class RowMemory:
         self, bars: np.ndarray, features: np.ndarray, positions: np.ndarray | None = None
     ) -> np.ndarray:
         """The rows of BAR (n,) and their features (n, k); POSITION (n,) where they are needed."""
-        if self.shape.needs_position:
-            assert positions is not None, "who asks such a model knows what is held"
-            return with_positions(features, positions)
+        rows = self.note(bars, features)
+        if not self.shape.needs_position:
+            return rows
+        assert positions is not None, "who asks such a model knows what is held"
+        return with_positions(rows, positions, self.shape)
+
+    def note(self, bars: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Keep the features of BAR (n,); their rows without what is held."""
         if self._last is None:
             return features
         rows = np.empty((len(bars), self.shape.window * features.shape[1]))
@@ -107,27 +132,23 @@ class RowMemory:
         return first
 
 
-def with_positions(features: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Features (n, k) with POSITION_COLUMNS behind them, of POSITION (n,)."""
+def with_positions(rows: np.ndarray, positions: np.ndarray, shape: RowShape) -> np.ndarray:
+    """Rows with POSITION_COLUMNS of POSITION (n,): behind the features of each bar of a window
+    stands the same, what is held when the model is asked."""
     qty, average = positions["qty"], positions["avg_price"]
     side = np.sign(qty)
     is_held = side != 0.0
     moved = np.divide(positions["mark"], average, out=np.ones(len(qty)), where=is_held) - 1.0
     since = np.where(is_held, positions["bars"] - positions["entry_bar"], 0)
-    return np.column_stack([features, side, qty, side * moved, since.astype(np.float64)])
+    held = np.column_stack([side, qty, side * moved, since.astype(np.float64)])
+    return _beside(rows, held, shape)
 
 
-def flat_rows(features: np.ndarray) -> np.ndarray:
-    """Features with POSITION_COLUMNS of nothing held."""
-    return np.column_stack([features, np.zeros((len(features), len(POSITION_COLUMNS)))])
-
-
-def history_rows(
-    shape: RowShape, bars: np.ndarray, features: np.ndarray, chosen: np.ndarray
-) -> np.ndarray:
-    """The questions about some rows of a history, as if nothing were held."""
-    if shape.needs_position:
-        return flat_rows(features[chosen])
-    if shape.window > 1:
-        return HistoryWindows(bars, features, shape.window).rows(chosen)
-    return features[chosen]
+def _beside(rows: np.ndarray, held: np.ndarray, shape: RowShape) -> np.ndarray:
+    """float64 (n, window × (k + 4)) of rows (n, window × k) and what is held (n, 4)."""
+    if shape.window == 1:
+        return np.column_stack([rows, held])
+    count = len(rows)
+    bars = rows.reshape(count, shape.window, rows.shape[1] // shape.window)
+    again = np.broadcast_to(held[:, None, :], (count, shape.window, held.shape[1]))
+    return np.concatenate([bars, again], axis=2).reshape(count, -1)

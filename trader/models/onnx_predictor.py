@@ -89,7 +89,8 @@ def checked_graph(data: bytes, path: str) -> Graph:
         names = ", ".join(repr(name) for name in graph.external[:3])
         raise ModelError(
             f"model.path {path}: keeps data outside the file ({names}), and only what its SHA-256 "
-            "covers is loaded; save it as one file (onnx.save_model, save_as_external_data=False)"
+            "covers is loaded; save it as one file (torch.onnx.export: external_data=False; "
+            "onnx.save_model: save_as_external_data=False)"
         )
     foreign = sorted(domain for domain in graph.domains if domain not in DOMAINS)
     if foreign:

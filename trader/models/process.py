@@ -21,14 +21,11 @@ import numpy as np
 from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError, TraderError
 from trader.models.child import HEADER, LENGTH, LONGEST_TEXT, Setup, Status
-from trader.models.decisions import ModelActions
-from trader.models.model import Prediction
-from trader.models.shared_rows import SharedMatrix
+from trader.models.prediction import Prediction
 
 MODULE = "trader.models.child"
 READ_BLOCK = 1 << 16
 BYTES_PER_ROW = 3  # action i1, reason i2
-SCORED_PER_ROW = BYTES_PER_ROW + 8  # and score f8
 MOST_PER_ROW = BYTES_PER_ROW + REQUEST.itemsize
 MOST_ROWS = 1 << 20  # of one answer
 _LONGEST = max(LONGEST_TEXT * 4, MOST_PER_ROW * MOST_ROWS)
@@ -76,16 +73,6 @@ class Answer:
     def row(self) -> int | None:
         """The row that an answer NONSENSE is about."""
         return self.rows - 1 if self.rows else None
-
-    @property
-    def decided(self) -> ModelActions:
-        """The arrays of an answer SCORED."""
-        rows = self.rows
-        return ModelActions(
-            np.frombuffer(self.body, np.int8, rows),
-            np.frombuffer(self.body, np.int16, rows, offset=rows),
-            np.frombuffer(self.body, np.float64, rows, offset=BYTES_PER_ROW * rows),
-        )
 
     @property
     def prediction(self) -> Prediction:
@@ -159,14 +146,15 @@ class ModelProcess:
 
     def ask(self, number: int, bars: np.ndarray, features: np.ndarray, deadline_s: float) -> Answer:
         """The answer to this question; answers to others are thrown away."""
-        return self._asked(number, (bars, features), deadline_s)
+        self.send(number, (bars, features), deadline_s)
+        return self.answer_to(number, deadline_s)
 
-    def ask_shared(self, number: int, where: SharedMatrix, deadline_s: float) -> Answer:
-        """The same about rows in shared memory."""
-        return self._asked(number, where, deadline_s)
-
-    def _asked(self, number: int, what: object, deadline_s: float) -> Answer:
+    def send(self, number: int, what: object, deadline_s: float) -> None:
+        """Ask, and do not wait."""
         self._write(pickle.dumps((number, what), protocol=5), deadline_s)
+
+    def answer_to(self, number: int, deadline_s: float) -> Answer:
+        """The answer to a question that was sent."""
         while True:
             answer = self._read(deadline_s)
             if answer.number == number:
@@ -231,7 +219,7 @@ class ModelProcess:
         body = message[HEADER.size :]
         lengths = {
             Status.ACTIONS: (rows * BYTES_PER_ROW, rows * MOST_PER_ROW),
-            Status.SCORED: (rows * SCORED_PER_ROW,),
+            Status.SHARED: (0,),
         }
         known = status in Status.__members__.values()
         if not known or len(body) not in lengths.get(Status(status), (len(body),)):

@@ -20,9 +20,9 @@ from trader.errors import ConfigError, ModelError
 from trader.models.actions import AnswerError, to_actions
 from trader.models.answer_rules import answer_rules
 from trader.models.decisions import ModelActions
-from trader.models.model import Rich, no_requests
 from trader.models.model_rows import shape_of_model
-from trader.models.slice_frames import by_symbol, slice_frames
+from trader.models.prediction import Rich, no_requests
+from trader.models.slice_frames import by_symbol, slice_frames, symbols_of
 from trader.user_code.targets import load_target, what_failed
 
 
@@ -76,10 +76,11 @@ class PythonModel:
         """The answers about each instant, one after the other."""
         actions, reasons = np.zeros(len(bars), np.int8), np.zeros(len(bars), np.int16)
         requests, is_rich = no_requests(len(bars)), False
-        for rows, frame in slice_frames(bars, features, self.feature_names, self.symbols):
-            count = len(frame)
+        window = shape_of_model(self).window
+        for rows, frame in slice_frames(bars, features, self.feature_names, self.symbols, window):
+            known = symbols_of(frame)
             try:
-                said = self._judged(by_symbol(self._answer(frame), frame), count)
+                said = self._judged(by_symbol(self._answer(frame), known), len(known))
             except AnswerError as error:
                 row = None if error.row is None else rows.start + error.row
                 raise AnswerError(error.complaint, row) from error

@@ -14,7 +14,7 @@ from trader.models.rule_parse import parse_rule
 from trader.models.rule_tokens import RuleText
 from trader.models.rule_tree import without_not
 
-BLOCK_ROWS = 16_384  # a block's columns and results stay in the cache
+BLOCK_ROWS = 32_768  # a block's columns and results stay in the cache
 
 
 class RuleModel:

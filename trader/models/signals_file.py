@@ -15,7 +15,7 @@ from trader.config.sections.model import SignalsModel as SignalsConfig
 from trader.core.schema import TradingAction
 from trader.errors import ModelError
 from trader.hours.periods import bar_clock, stamp_zone
-from trader.models.model import Rich, no_requests
+from trader.models.prediction import Rich, no_requests
 from trader.models.signals_table import SignalRows, read_signals
 from trader.moments import iso_utc
 from trader.tables.dialect import Dialect

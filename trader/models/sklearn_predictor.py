@@ -4,7 +4,9 @@ Law: a model is asked with what it was fitted on: a DataFrame with its names whe
 else an array. One job, one thread of linear algebra, one layout.
 """
 
+import copy
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,22 @@ from trader.models.skops_file import load_skops
 # their `predict` is not the likeliest class of their `predict_proba`
 OWN_PREDICT = ("SVC", "NuSVC", "FixedThresholdClassifier", "TunedThresholdClassifierCV")
 OWN_LIBRARIES = ("sklearn", "lightgbm", "xgboost", "catboost")
+
+
+PLAIN_ROOMS = (
+    "decomposition",
+    "discriminant_analysis",
+    "ensemble",
+    "feature_selection",
+    "linear_model",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "preprocessing",
+    "svm",
+    "tree",
+)
+HAND_ON = ("FunctionTransformer", "StackingClassifier", "StackingRegressor", "VotingClassifier")
 
 
 class SklearnPredictor:
@@ -40,6 +58,8 @@ class SklearnPredictor:
         self._names = None if names is None else [str(name) for name in names]
         count = getattr(model, "n_features_in_", None)
         labels = _labels(model, path)
+        self._rules, self._labels, self._path = rules, labels, path
+        self._of_arrays: Any = None
         self._ask, answer = _question(model, rules, labels, path)
         self.signature = Signature(
             f"a {_described(model)}",
@@ -52,18 +72,43 @@ class SklearnPredictor:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """See `Predictor`."""
         asked: Any = np.asfortranarray(features)  # one layout, one path through BLAS
-        if self._names is not None:
-            import pandas as pd
-
-            asked = pd.DataFrame(asked, columns=self._names, copy=False)
-        if _settled:
-            answer = np.asarray(self._ask(asked))
+        if self._names is None:
+            answer = self._limited(self._ask, asked)
+        elif self._of_arrays is not None:
+            answer = self._limited(self._of_arrays, asked)
         else:
-            with self._blas.limit(limits=1):
-                answer = np.asarray(self._ask(asked))
+            answer = self._limited(self._ask, self._frame(asked))
         if self.signature.answer == "number" and answer.ndim == 2 and answer.shape[1] == 1:
             answer = answer[:, 0]
         return answer
+
+    def prove(self, features: np.ndarray) -> None:
+        """Ask for the same rows as a DataFrame and as an array, where names are all that a
+        DataFrame would add: arrays from now on if the bits of the answers are equal."""
+        if self._names is None or not takes_arrays(self._model):
+            return
+        asked = np.asfortranarray(features)
+        ask = _question(without_names(self._model), self._rules, self._labels, self._path)[0]
+        try:
+            with_names = self._limited(self._ask, self._frame(asked))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                plain = self._limited(ask, asked)
+        except Exception:  # names do matter, or the rows are such that no way answers
+            return
+        if with_names.dtype == plain.dtype and with_names.tobytes() == plain.tobytes():
+            self._of_arrays = ask
+
+    def _frame(self, asked: np.ndarray) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame(asked, columns=self._names, copy=False)
+
+    def _limited(self, ask: Any, asked: Any) -> np.ndarray:
+        if _settled:
+            return np.asarray(ask(asked))
+        with self._blas.limit(limits=1):
+            return np.asarray(ask(asked))
 
 
 _settled: list[Any] = []  # the limit of a process that has one thread for good
@@ -175,6 +220,42 @@ def _final(model: Any) -> Any:
             model = model.best_estimator_
         else:
             return model
+
+
+def _steps(model: Any) -> list[Any]:
+    """The parts of a pipeline, pipelines inside it taken apart; of another estimator, itself."""
+    if not hasattr(model, "steps"):
+        return [model]
+    return [part for _, step in model.steps for part in _steps(step)]
+
+
+def takes_arrays(model: Any) -> bool:
+    """Whether all that this does with the names of a DataFrame is to look if they are its own.
+
+    So it is for the estimators of scikit-learn itself, alone or in a row. Those that hold other
+    estimators, choose columns by name or call a function hand the DataFrame on.
+    """
+    for step in _steps(model):
+        kind = type(step)
+        package, _, room = kind.__module__.partition(".")
+        if package != "sklearn" or room.partition(".")[0] not in PLAIN_ROOMS:
+            return False
+        if kind.__name__ in HAND_ON or hasattr(step, "_sklearn_output_config"):
+            return False
+        parameters = step.get_params(deep=False).values()
+        if any(hasattr(value, "get_params") or callable(value) for value in parameters):
+            return False
+    return True
+
+
+def without_names(model: Any) -> Any:
+    """The same fitted estimator, as if it had been fitted on an array. Nothing is copied but it."""
+    alone = copy.copy(model)
+    if hasattr(model, "steps"):
+        alone.steps = [(name, without_names(step)) for name, step in model.steps]
+    else:
+        vars(alone).pop("feature_names_in_", None)
+    return alone
 
 
 def _described(model: Any) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 from trader.core.schema import Reason
 from trader.models.actions import AnswerError
 from trader.models.child import text_of
-from trader.models.model import Model, Prediction, predict_rows
+from trader.models.model import Model, predict_rows
+from trader.models.prediction import Prediction
 from trader.models.worker import Health, Question, cold_rows, held
 
 

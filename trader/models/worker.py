@@ -23,20 +23,14 @@ import numpy as np
 
 from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
+from trader.models.actions import nonsense_in
 from trader.models.child import Setup, Status
 from trader.models.memory import half_the_memory
-from trader.models.model import Model, Prediction
+from trader.models.model import Model
+from trader.models.prediction import Prediction
 from trader.models.process import Answer, ChildGone, ModelProcess, TooLate
 
 LOAD_TIMEOUT_S = 120.0
-ACTIONS = tuple(int(action) for action in TradingAction)
-OWN_REASONS = (
-    int(Reason.NONE),
-    int(Reason.WARMUP),
-    int(Reason.BELOW_THRESHOLD),
-    int(Reason.FILTERED),
-    int(Reason.MODEL_INVALID),
-)
 _log = logging.getLogger(__name__)
 SUICIDE_FACTOR, SUICIDE_LEAST_S = 3.0, 5.0
 CLOSE_S = 5.0  # for a thread that asks to notice that the child is gone
@@ -229,7 +223,7 @@ class ModelWorker:
     def _judged(self, answer: Answer, cold: np.ndarray) -> Prediction:
         if answer.status == Status.ACTIONS and answer.rows == len(cold):
             said = answer.prediction
-            fault = nonsense_in(said)
+            fault = nonsense_in(said.actions, said.reasons)
             if fault is None:
                 self.health.note_answer(said)
                 return said
@@ -254,10 +248,3 @@ def held(cold: np.ndarray, reason: Reason) -> Prediction:
     """HOLD for every bar: WARMUP where it is, `reason` elsewhere."""
     reasons = np.where(cold == Reason.NONE, np.int16(reason), cold)
     return Prediction(np.full(len(cold), TradingAction.HOLD, np.int8), reasons)
-
-
-def nonsense_in(said: Prediction) -> str | None:
-    """What is wrong with an answer that came through the pipe; None if nothing is."""
-    if not np.isin(said.actions, ACTIONS).all():
-        return "an answer that is no action"
-    return None if np.isin(said.reasons, OWN_REASONS).all() else "a reason that is not a model's"

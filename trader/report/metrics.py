@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.rounding import money_noise
 from trader.core.schema import FillFlag, OrderKind
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
-from trader.report.ratios import NOT_A_NUMBER, annual_ratios, daily_returns, short_span_warning
+from trader.report.ratios import NOT_A_NUMBER, annual_ratios, short_span_warning
 from trader.report.roundtrips import RoundTrips
+from trader.rounding import money_noise
 
 NO_TRADES = "no round trip was closed"
 NO_SLICES = "no bars were run"
@@ -57,7 +57,7 @@ class EquityFacts:
 
     start: float
     curve: CurveFacts | None  # None if there was no slice
-    by_session: np.ndarray  # float64, `session_equity`
+    returns: np.ndarray  # float64, `daily_returns`
 
 
 Values = dict[str, Any]
@@ -98,8 +98,7 @@ def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str,
     curve = equity.curve
     final = curve.final_equity if curve else equity.start
     profit = profit_of(final, equity.start)
-    returns = daily_returns(equity.by_session, equity.start)
-    ratios, why = annual_ratios(returns, sessions_per_year)
+    ratios, why = annual_ratios(equity.returns, sessions_per_year)
     undefined |= why
     drawdown = curve.max_drawdown_frac if curve else 0.0
     calmar = None
@@ -126,7 +125,7 @@ def _returns(equity: EquityFacts, sessions_per_year: float, undefined: dict[str,
         "exposure": curve.exposed_slices / curve.slices if curve else None,
         "first_slice": iso_utc(curve.first_ns) if curve else None,
         "last_slice": iso_utc(curve.last_ns) if curve else None,
-        "trading_days": len(equity.by_session),
+        "trading_days": len(equity.returns),
         "sessions_per_year": float(sessions_per_year),
     }
 

@@ -111,24 +111,23 @@ class RunResult:
     def metrics(self) -> dict[str, Any]:
         """Every statistic: see `metrics.performance`, and what belongs to it."""
         by_session = session_equity(self.equity, self.session_ends)
-        facts = EquityFacts(self.start_equity, self.curve, by_session)
+        returns = daily_returns(by_session, self.start_equity)
+        facts = EquityFacts(self.start_equity, self.curve, returns)
         found = performance(facts, self.fills, self.trips, self.market)
         found |= exit_facts(self.fills, self.trips)
         found["annualised_by"] = dict.fromkeys(ANNUALISED, float(self.market.sessions_per_year))
-        found["intervals"] = self._intervals(by_session)
+        found["intervals"] = self._intervals(returns)
         found["by_group"] = by_group(self.trips.closed, self.symbols)
         found["by_period"] = by_period(self.session_ends.dates, by_session, self.start_equity)
         if self.benchmark is not None:
-            returns = daily_returns(by_session, self.start_equity)
             year = self.market.sessions_per_year
             found["benchmark"] = against(self.benchmark, self.session_ends.dates, returns, year)
         elif self.config.benchmark is not None:
             found["undefined"]["benchmark"] = f"{self.command} compares with none"
         return found
 
-    def _intervals(self, by_session: np.ndarray) -> dict[str, Any]:
+    def _intervals(self, returns: np.ndarray) -> dict[str, Any]:
         seed, year = self.config.seed, self.market.sessions_per_year
-        returns = daily_returns(by_session, self.start_equity)
         moves = session_moves(self.equity, self.session_ends.rows, self.start_equity, returns)
         found = session_intervals(returns, moves, year, seed)
         found |= trade_intervals(self.trips.closed["pnl"], seed)

@@ -47,6 +47,7 @@ from trader.journal import readback
 from trader.journal.records import Entry, RecordType
 from trader.journal.spool import ingest_spool
 from trader.journal.store import read_records
+from trader.models.model_card import card_of
 from trader.report.artifacts import write_run
 from trader.report.breach import breach_text
 from trader.report.html.source import Market
@@ -289,4 +290,5 @@ def _result(
         sessions=begun.rules.sessions,
         market=_market(begun, opened, record),
         timing={},
+        model_card=card_of(begun.config),
     )

@@ -99,8 +99,7 @@ async def made(begun: Start, opened: OpenRun, hooks: Hooks) -> AsyncIterator[Par
     if seen is not None:
         needed = memory.needed_from(seen)
         stream.warm_up(seen[:needed])
-        if not memory.shape.needs_position:
-            memory.take(seen[needed:], feature_rows(stream, seen[needed:]))
+        memory.note(seen[needed:], feature_rows(stream, seen[needed:]))
     _show(gate, begun, seen)
     last_ns = None if seen is None else int(seen[-1]["ts_ns"])
     begun.seen = seen = None  # a year of bars, and nobody needs them any more

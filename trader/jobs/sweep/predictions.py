@@ -15,13 +15,17 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.config.sections.model import RuleModel as RuleConfig
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import Reason
+from trader.engine.in_turn import answers_in_turn
 from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
 from trader.jobs.sweep.market import Market
 from trader.jobs.sweep.store import ArrayStore, key_of
-from trader.models.model import CHUNK_ROWS, Prediction, predict_actions
+from trader.models.model import CHUNK_ROWS, Model, predict_actions
+from trader.models.model_rows import HistoryRows, shape_of
+from trader.models.prediction import Prediction
 from trader.models.rule_model import RuleModel
 from trader.wiring import InMemory, actions_depend_on, build_features, history_model, is_retrained
 
@@ -83,13 +87,25 @@ class Predictions:
         by_rule = self._by_rule(config, market)
         if by_rule is not None:
             return by_rule
-        matrix = self._matrix(config, market)
-        names = self._names(config, market)
         rows = config.model.chunk_rows if config.model.type == "sklearn" else CHUNK_ROWS
+        model, seen, matrix = self._opened(config, market)
+        return predict_actions(model, seen, matrix, rows)
+
+    def in_turn(self, config: Config, market: Market, rules: Rules) -> Prediction:
+        """What a model says that is told its position, bar by bar."""
+        model, _, matrix = self._opened(config, market)
+        rows = HistoryRows(shape_of(config), market.bars, matrix)
+        nothing = np.zeros(len(market.bars), np.int8), np.zeros(len(market.bars), np.int16)
+        inputs = Inputs(market.bars, *nothing, NO_REQUESTS, *market.detail)
+        return answers_in_turn(rules, model, inputs, rows)
+
+    def _opened(self, config: Config, market: Market) -> tuple[Model, np.ndarray, np.ndarray]:
+        """The model, the bars as features see them, and the features."""
+        matrix, names = self._matrix(config, market), self._names(config, market)
         adjustments = load_adjustments(config, market.sessions)
         seen = ForwardPrices(adjustments, config.period_ns).take(market.bars)
         model = history_model(config, names, self._paths, self._given, (seen, matrix))
-        return predict_actions(model, seen, matrix, rows)
+        return model, seen, matrix
 
     def _by_rule(self, config: Config, market: Market) -> Prediction | None:
         """What a rule says of columns as they lie; None where it is not as simple as that."""

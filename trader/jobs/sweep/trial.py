@@ -29,6 +29,7 @@ from trader.jobs.sweep.market import Market, market_key, opened_market, put_mark
 from trader.jobs.sweep.predictions import Predictions, Recent, prediction_key
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.store import ArrayStore
+from trader.models.model_rows import shape_of
 from trader.wiring import (
     NOTHING,
     InMemory,
@@ -212,7 +213,10 @@ class Workshop:
         assert trial.market is not None
         assert trial.rules is not None
         config, market = trial.loaded.config, trial.market
-        said = self._predictions.get(config, market, trial.prediction)
+        if shape_of(config).needs_position:  # what it says depends on every key
+            said = self._predictions.in_turn(config, market, trial.rules)
+        else:
+            said = self._predictions.get(config, market, trial.prediction)
         record = self._runner.run(
             trial.rules, Inputs(market.bars, *said, *market.detail), market.seen
         )

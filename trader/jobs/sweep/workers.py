@@ -6,6 +6,7 @@ worker three times is a failed trial.
 """
 
 import contextlib
+import gc
 import os
 import time
 import warnings
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trader.core import jit
+from trader import jit
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.trial import Outcome, Sweepable, Task, Workshop
@@ -54,6 +55,7 @@ def get_ready(job: Sweepable, place: int, everybody: int) -> None:
     """Load everything, and wait until all workers have: a worker takes one such task only."""
     shop = _shops[job.folder] = Workshop(job)
     shop.warm_up()
+    gc.freeze()  # what is loaded stays: no collection looks at it again
     store = shop.store.folder
     (store / f".ready-{place}").touch()
     until = time.monotonic() + READY_WAIT_S
