@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import (
     BAR,
     BROKER,
@@ -24,6 +24,7 @@ from trader.core.schema import (
     TradingAction,
 )
 from trader.engine.batch import RowKeeper, RunRecord, run_history
+from trader.finer_bars import NO_DETAIL, Detail
 
 MINUTE = 60 * NS_PER_SECOND
 DAY = 86_400 * NS_PER_SECOND

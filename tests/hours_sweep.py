@@ -11,8 +11,8 @@ from tests.hours_kit import (
     schedule_hours,
     walk,
 )
-from trader.core.sessions import session_dates
 from trader.feeds.sessions import session_table
+from trader.hours.bar_sessions import session_dates
 
 MINUTE = 60 * 10**9
 HOUR = 60 * MINUTE

@@ -16,10 +16,8 @@ from trader.core.book import (
     DECISIONS,
     EVENTS,
     FILLS,
-    NO_DETAIL,
     NO_REQUESTS,
     THROTTLES,
-    Detail,
     Inputs,
     Rules,
     new_book,
@@ -27,6 +25,7 @@ from trader.core.book import (
     snapshot,
 )
 from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import entries as build
 from trader.journal.chain import record_hash
 from trader.journal.log import Journal

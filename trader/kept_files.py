@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from trader.core.jit import cache_parents
+from trader.cache_folders import cache_parents
 
 DIGEST_BYTES = 32
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from trader.core import risk, sizing, throttle
 from trader.core.book import Book, Rules, new_book
-from trader.core.exposure import sum_exposure
+from trader.core.exposure import worst_exposure
+from trader.core.market import spread_bps
 from trader.core.schema import (
     BROKER,
     INSTRUMENT,
@@ -234,7 +235,7 @@ def throttle_size(
         return ThrottledOrder(order, 0.0, original, (), wrong)
     size, closing = original, min(held, original) if 0.0 < held < math.inf else 0.0
     lot_size, least = real(limits.lot_size), float(record["min_order_size"])
-    spread = throttle.spread_bps({"bid": real(market.bid), "ask": real(market.ask)})
+    spread = spread_bps({"bid": real(market.bid), "ask": real(market.ask)})
     drivers = (real(market.mean_volume), float(spread), real(market.volatility), 0.0)
     steps = []
     for stage, name in enumerate(STAGES):
@@ -307,3 +308,13 @@ def _set_clock(book: Book, rules: Rules, now: datetime) -> None:
     account["ts_ns"] = seconds * 10**9 + now.microsecond * 1_000
     later = rules.sessions["close_ns"] >= account["ts_ns"]
     account["session_cursor"] = int(np.argmax(later)) if later.any() else len(rules.sessions)
+
+
+def sum_exposure(book: Book) -> None:
+    """Write the worst cases of a book that was filled in by hand."""
+    total = 0.0
+    with np.errstate(invalid="ignore"):  # an unknown price is NaN, which denies
+        for position in book.positions:
+            position["exposure"] = worst_exposure(position)
+            total += position["exposure"]
+    book.account[0]["worst_exposure"] = total

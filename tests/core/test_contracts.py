@@ -15,9 +15,9 @@ from tests.core_kit import (
     random_bars,
     run,
 )
-from trader.core import exposure
 from trader.core.book import new_book
 from trader.core.schema import LIMITS, REQUEST, CommissionType, Reason, SizingMode
+from trader.risk import sum_exposure
 
 LONG_SHORT = bars_from([(100, 101, 99, 100, 1e6), (101, 104, 100, 103, 1e6), (98, 99, 95, 96, 1e6)])
 
@@ -135,7 +135,7 @@ def test_the_running_exposure_is_the_sum_over_all_symbols():
     book = found.record.book
     kept = book.account[0]["worst_exposure"]
     each = book.positions["exposure"].copy()
-    exposure.sum_exposure(book)
+    sum_exposure(book)
     assert len(found.fills) > 50
     assert kept == pytest.approx(book.account[0]["worst_exposure"], rel=1e-12)
     assert each == pytest.approx(book.positions["exposure"], rel=1e-12)

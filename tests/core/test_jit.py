@@ -17,7 +17,7 @@ if "absent" in sys.argv:
     sys.modules["numba"] = None
 import numpy as np
 from tests.core_kit import MINUTE, START, random_bars, random_detail, run
-from trader.core import jit
+from trader import jit
 assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
 digests = []
 for seed, changes in enumerate([
@@ -78,7 +78,7 @@ def test_three_modes_give_one_digest():
 
 CALLER = """
 from trader.core.callee import twice
-from trader.core.jit import jit
+from trader.jit import jit
 
 
 @jit
@@ -86,7 +86,7 @@ def answer(number):
     return twice(number)
 """
 CALLEE = """
-from trader.core.jit import inlined
+from trader.jit import inlined
 
 
 @inlined
@@ -134,7 +134,7 @@ def test_an_edit_in_a_called_file_alone_is_not_run_from_the_old_cache(tmp_path):
 def test_cache_folder_falls_back_when_the_first_cannot_be_written(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    program = "from trader.core import jit; print(jit.CACHE_FOLDER)"
+    program = "from trader import jit; print(jit.CACHE_FOLDER)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

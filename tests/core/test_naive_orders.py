@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.core_kit import MINUTE, bars_from, detail_of, run, whole_bar
 from tests.naive_orders import Bar, Desk, Terms
 from tests.tiers import cases
-from trader.core.book import NO_DETAIL
 from trader.core.schema import OrderKind
+from trader.finer_bars import NO_DETAIL
 
 D = Decimal
 ENTRY_TYPES = {"market": 0, "limit": 1, "stop": 2, "stop_limit": 3}

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.core_kit import MINUTE, START, always_open, make_rules
 from tests.tiers import cases
 from trader.core.apply import on_slice, submit_intents
-from trader.core.batch import run_slices
 from trader.core.book import (
     CASHFLOWS,
     DECISIONS,
@@ -24,7 +23,6 @@ from trader.core.book import (
     new_out,
     snapshot,
 )
-from trader.core.quiet import take_quiet
 from trader.core.schema import (
     BAR,
     CASHFLOW,
@@ -38,8 +36,10 @@ from trader.core.schema import (
     Reason,
 )
 from trader.core.tradingstate import is_bankrupt
-from trader.core.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
+from trader.engine.quiet import take_quiet
+from trader.engine.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
 
 KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
 

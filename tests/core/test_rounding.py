@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.core_kit import flat_bars, make_rules, run
 from tests.tiers import cases
-from trader.core import accounting, rounding
+from trader import rounding
+from trader.core import ledger
 from trader.core.book import new_book
 from trader.core.schema import SESSION
 
@@ -122,7 +123,7 @@ def test_a_trade_at_one_price_makes_exactly_nothing(lots, lot, price):
     for sign in (1, -1):
         for count in lots:
             qty = float(sign * count * unit)
-            accounting.apply_fill(account, position, qty, float(price), 0.0, lot_size)
+            ledger.apply_fill(account, position, qty, float(price), 0.0, lot_size)
             if position["qty"] != 0.0:
                 assert position["avg_price"] == float(price)
     assert position["qty"] == 0.0
@@ -146,8 +147,8 @@ def test_a_trade_sold_at_its_average_made_nothing_and_a_tick_more_is_a_profit(lo
         book = new_book(make_rules(np.zeros(1, SESSION), cash=1e6))
         account, position = book.account[0], book.positions[0]
         for count, at in bought:
-            accounting.apply_fill(account, position, float(count), float(at * step), 0.0, 1.0)
-        accounting.apply_fill(account, position, float(-size), float(ticks * step), 0.0, 1.0)
+            ledger.apply_fill(account, position, float(count), float(at * step), 0.0, 1.0)
+        ledger.apply_fill(account, position, float(-size), float(ticks * step), 0.0, 1.0)
         assert position["realized_pnl"] == pytest.approx(float(profit), rel=1e-6, abs=0.0)
 
 

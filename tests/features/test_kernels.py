@@ -279,7 +279,7 @@ if "absent" in sys.argv:
 import hashlib
 import numpy as np
 from tests.features_kit import feature_set, walk_bars, same
-from trader.core import jit
+from trader import jit
 from trader.features.kernel_features import TYPES
 assert jit.COMPILED == ("compiled" in sys.argv), sys.argv
 bars = walk_bars(700, symbols=2, seed=4)

@@ -11,12 +11,12 @@ from tests import config_demo
 from tests.tiers import cases
 from trader.config.schema import Config
 from trader.core.schema import ADJUSTMENT, BAR, AdjustmentKind
-from trader.core.sessions import bar_open_ns
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.bars import DataGate
 from trader.feeds.raw import RawRows
 from trader.feeds.sessions import session_table
 from trader.feeds.splits import DeclaredSplits
+from trader.session_rows import bar_open_ns
 
 MINUTE = 60 * 10**9
 START = 1_709_562_600 * 10**9  # 2024-03-04T14:30:00Z, the XNYS open

@@ -11,11 +11,11 @@ from tests import config_demo
 from tests.loop_kit import ListFeed
 from tests.paper_kit import START_NS, Paper, bar
 from trader.core.schema import BAR, NS_PER_SECOND
-from trader.core.sessions import bar_opens
 from trader.errors import ConfigError
 from trader.feeds.feed import frame_history
 from trader.feeds.live import BadBar, FeedNotice, LiveBar
 from trader.feeds.resampled_feed import ResampledFeed
+from trader.hours.bar_sessions import bar_opens
 
 MINUTE = 60 * NS_PER_SECOND
 VALUES = ("ts_ns", "open", "high", "low", "close", "volume", "flags", "symbol")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trader.core.sessions import DAY_NS
+from trader.codes import DAY_NS
 from trader.errors import ConfigError
 from trader.feeds.sessions import bars_per_year, session_table, sessions_per_year
 from trader.hours import calendars

@@ -8,12 +8,12 @@ import pytest
 
 from tests.feeds_kit import VALUES, config_of, csv_text
 from trader.core.schema import BAR
-from trader.core.sessions import bar_opens
 from trader.errors import ConfigError, DataError
 from trader.feeds.checking import FileTerms, check_file
 from trader.feeds.feed import load_history
 from trader.feeds.jsonbar import BarParser
 from trader.feeds.live import BadBar
+from trader.hours.bar_sessions import bar_opens
 
 DAYS = pd.DatetimeIndex(list(pd.bdate_range("2024-03-01", "2024-03-28")))  # clocks change
 NAMES = ("open", "high", "low", "close", "volume")

@@ -21,6 +21,7 @@ from trader.core.schema import (
     SlippageType,
     TradingState,
 )
+from trader.risk import sum_exposure
 
 NOW = 20_000 * DAY + 3_600 * NS_PER_SECOND
 OPENS, CLOSES = NOW - 600, NOW + 600
@@ -45,7 +46,7 @@ def desk(position=None, other=None, account=None, sessions=((OPENS, CLOSES),), *
     ):  # fmt: skip
         for name, value in (values or {}).items():
             record[name] = value
-    exposure.sum_exposure(book)
+    sum_exposure(book)
     return book, rules
 
 
@@ -123,7 +124,7 @@ def test_exposure_of_others_adds_every_symbol_up():
     book = new_book(rules)
     for index, place in enumerate(book.positions):
         place["qty"], place["mark"] = 10.0, 10.0**index
-    exposure.sum_exposure(book)
+    sum_exposure(book)
     assert exposure.exposure_of_others(book, 1) == 10.0 + 1_000.0 + 10_000.0
 
 

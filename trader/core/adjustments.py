@@ -6,28 +6,15 @@ part of a lot that it leaves is paid out at the last close. A dividend goes to w
 instant and is paid by who is short. Orders that fill at the open of that bar get none.
 """
 
-from trader.core import accounting, orders
-from trader.core.jit import inlined, jit
+from trader.core import orders
+from trader.core.ledger import apply_fill, move_cash, split_position
+from trader.core.market import rescale
 from trader.core.orders import closing_rest, is_exit
-from trader.core.rounding import is_lot_multiple, lots_down, tick_against
 from trader.core.rows import write_cashflow, write_fill
 from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
-from trader.core.sessions import bar_open_ns
-
-SPLIT = int(AdjustmentKind.SPLIT)
-DIVIDEND = int(AdjustmentKind.DIVIDEND)
-FUNDING = int(AdjustmentKind.FUNDING)
-FLOW_SPLIT = int(CashflowKind.SPLIT)
-FLOW_DIVIDEND = int(CashflowKind.DIVIDEND)
-FLOW_CASH_IN_LIEU = int(CashflowKind.CASH_IN_LIEU)
-FLOW_TAX = int(CashflowKind.TAX)
-FLOW_FUNDING = int(CashflowKind.FUNDING)
-FLOW_DELISTED = int(CashflowKind.DELISTED)
-DISTANCE = int(LevelUnit.DISTANCE)
-KIND_DELISTED = int(OrderKind.DELISTED)
-DELISTED = int(Reason.DELISTED)
-SPLIT_TO_ZERO = int(Reason.SPLIT_TO_ZERO)
-NO_DECISION = -1
+from trader.jit import inlined, jit
+from trader.rounding import lots_down, tick_against
+from trader.session_rows import bar_open_ns
 
 
 @jit
@@ -40,12 +27,12 @@ def adjust_book(book, rules, bar, out):
         if adjustment["ts_ns"] > open_ns:
             break
         carry["adjustments"] += 1
-        if adjustment["kind"] == SPLIT:
+        if adjustment["kind"] == AdjustmentKind.SPLIT:
             if book.positions[adjustment["symbol"]]["bars"] > 0:  # else: prices know nothing else
                 split(book, rules, adjustment, out)
-        elif adjustment["kind"] == DIVIDEND:
+        elif adjustment["kind"] == AdjustmentKind.DIVIDEND:
             pay_dividend(book, rules, adjustment, out)
-        elif adjustment["kind"] == FUNDING:
+        elif adjustment["kind"] == AdjustmentKind.FUNDING:
             pay_funding(book, adjustment, out)
         else:
             delist(book, rules, adjustment, out)
@@ -59,14 +46,13 @@ def pay_dividend(book, rules, adjustment, out):
     if held != 0.0:
         account = book.account[0]
         amount = held * adjustment["value"] * book.positions[symbol]["unit_value"]
-        account["cash"] += amount
-        what = (adjustment["ts_ns"], symbol, FLOW_DIVIDEND)
-        write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
+        what = (adjustment["ts_ns"], symbol, CashflowKind.DIVIDEND)
+        move_cash(account, what, amount, adjustment["value"], out)
         rate = rules.broker[0]["dividend_tax"]
         if rate > 0.0 and amount > 0.0:
             tax = 0.0 - amount * rate
-            account["cash"] += tax
-            write_cashflow(account, (adjustment["ts_ns"], symbol, FLOW_TAX), tax, 0.0, rate, out)
+            what = (adjustment["ts_ns"], symbol, CashflowKind.TAX)
+            move_cash(account, what, tax, rate, out)
 
 
 @inlined
@@ -78,54 +64,19 @@ def pay_funding(book, adjustment, out):
         account = book.account[0]
         worth = position["qty"] * position["mark"] * position["unit_value"]
         amount = 0.0 - worth * adjustment["value"]
-        account["cash"] += amount
-        what = (adjustment["ts_ns"], symbol, FLOW_FUNDING)
-        write_cashflow(account, what, amount, 0.0, adjustment["value"], out)
+        what = (adjustment["ts_ns"], symbol, CashflowKind.FUNDING)
+        move_cash(account, what, amount, adjustment["value"], out)
 
 
 @inlined
 def split(book, rules, adjustment, out):
-    """`value` new units for one old: position, market memory and orders of a symbol."""
+    """`value` new units for one old: market memory, position and orders of a symbol."""
     symbol, ratio = adjustment["symbol"], adjustment["value"]
-    account = book.account[0]
     position = book.positions[symbol]
     lot_size = rules.instruments[symbol]["lot_size"]
-    held = position["qty"]
-    what = (adjustment["ts_ns"], symbol, FLOW_SPLIT)
-    position["mark"] /= ratio
-    position["reference"] /= ratio
-    position["bid"] /= ratio
-    position["ask"] /= ratio
-    position["spread"] /= ratio
-    position["avg_price"] /= ratio
-    position["volume"] *= ratio
-    for index in range(book.volumes.shape[1]):
-        book.volumes[symbol, index] *= ratio
-    for index in range(book.ranges.shape[1]):
-        book.ranges[symbol, index] /= ratio
-    if held != 0.0:
-        whole = held * ratio
-        kept = lots_down(whole, lot_size)
-        rest = 0.0 if is_lot_multiple(whole, lot_size) else whole - kept
-        position["qty"] = kept
-        flow = write_cashflow(account, what, 0.0, kept - held, ratio, out)
-        if rest != 0.0:
-            unit_value = position["unit_value"]
-            amount = rest * position["mark"] * unit_value
-            realized = rest * (position["mark"] - position["avg_price"]) * unit_value
-            if position["is_financed"] != 0:
-                amount = realized
-            account["cash"] += amount
-            account["realized_pnl"] += realized
-            position["realized_pnl"] += realized
-            flow["realized_pnl"] = realized
-            in_lieu = (adjustment["ts_ns"], symbol, FLOW_CASH_IN_LIEU)
-            write_cashflow(account, in_lieu, amount, 0.0, position["mark"], out)
-        if kept == 0.0:
-            position["avg_price"] = 0.0
-            position["exit_bar"] = position["bars"]
-    elif position["working_orders"] > 0:
-        write_cashflow(account, what, 0.0, 0.0, ratio, out)
+    rescale(book, symbol, ratio)
+    what = (adjustment["ts_ns"], symbol, ratio)
+    split_position(book.account[0], position, what, lot_size, out)
     if position["working_orders"] > 0:
         split_orders(book, rules, symbol, ratio, out)
 
@@ -133,17 +84,15 @@ def split(book, rules, adjustment, out):
 @inlined
 def split_orders(book, rules, symbol, ratio, out):
     """Working orders in new units and new prices; what is less than a lot ends."""
-    account = book.account[0]
     position = book.positions[symbol]
-    table = book.orders[symbol]
-    instrument = rules.instruments[symbol]
-    lot_size, tick_size = instrument["lot_size"], instrument["tick_size"]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    tick_size = rules.instruments[symbol]["tick_size"]
     left = abs(position["qty"])
     for index in range(position["working_orders"]):
-        order = table[index]
+        order = book.orders[symbol][index]
         rest = lots_down((order["qty"] - order["filled_qty"]) * ratio, lot_size)
         if rest == 0.0:
-            orders.end_order(account, order, SPLIT_TO_ZERO, out)
+            orders.end_order(book.account[0], order, Reason.SPLIT_TO_ZERO, out)
             continue
         closing = lots_down(closing_rest(order) * ratio, lot_size)
         order["filled_qty"] *= ratio
@@ -159,14 +108,13 @@ def split_orders(book, rules, symbol, ratio, out):
         order["volume"] *= ratio
         order["reference"] /= ratio
         order["best"] /= ratio
-        order["limit_price"] = tick_against(
-            order["limit_price"] / ratio, 0.0 - order["qty"], tick_size
-        )
-        order["stop_price"] = tick_against(order["stop_price"] / ratio, order["qty"], tick_size)
-        if order["unit"] == DISTANCE:
+        limit, stop, qty = order["limit_price"] / ratio, order["stop_price"] / ratio, order["qty"]
+        order["limit_price"] = tick_against(limit, 0.0 - qty, tick_size)
+        order["stop_price"] = tick_against(stop, qty, tick_size)
+        if order["unit"] == LevelUnit.DISTANCE:
             order["distance"] /= ratio
             order["activate_at"] /= ratio
-    orders.recount(account, position, table, lot_size, out)
+    orders.recount(book, rules, symbol, out)
 
 
 @inlined
@@ -178,30 +126,25 @@ def delist(book, rules, adjustment, out):
     symbol = adjustment["symbol"]
     account = book.account[0]
     position = book.positions[symbol]
-    table = book.orders[symbol]
-    lot_size = rules.instruments[symbol]["lot_size"]
     position["delisted"] = 1
     for index in range(position["working_orders"]):
-        orders.end_order(account, table[index], DELISTED, out)
-    orders.recount(account, position, table, lot_size, out)
-    held = position["qty"]
-    if held == 0.0:
+        orders.end_order(account, book.orders[symbol][index], Reason.DELISTED, out)
+    orders.recount(book, rules, symbol, out)
+    qty = 0.0 - position["qty"]
+    if qty == 0.0:
         return
     price = adjustment["value"] if adjustment["value"] >= 0.0 else position["mark"]
-    order = orders.place_order(account, position, table, 0.0 - held, NO_DECISION)
-    order["symbol"] = symbol
-    order["kind"] = KIND_DELISTED
-    order["closing"] = 0.0 - held
-    order["filled_qty"] = 0.0 - held
-    order["filled_notional"] = abs(held * price * position["unit_value"])
+    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
+    order["kind"] = OrderKind.DELISTED
+    order["closing"] = order["filled_qty"] = qty
+    order["filled_notional"] = abs(qty * price * position["unit_value"])
     basis = (price, adjustment["ts_ns"], 0.0)
-    executions = account["executions"]
-    realized = accounting.apply_fill(account, position, 0.0 - held, price, 0.0, lot_size)
-    account["executions"] = executions  # it is none of ours to be reviewed
-    what = (adjustment["ts_ns"], symbol, FLOW_DELISTED)
-    write_fill(account, position, order, basis, (0.0 - held, price, 0.0, realized), out)
-    amount = held * price * position["unit_value"]
+    lot_size = rules.instruments[symbol]["lot_size"]
+    realized = apply_fill(account, position, qty, price, 0.0, lot_size)
+    write_fill(account, position, order, basis, (qty, price, 0.0, realized), out)
+    amount = 0.0 - qty * price * position["unit_value"]
     if position["is_financed"] != 0:
         amount = realized
-    write_cashflow(account, what, amount, 0.0 - held, price, out)
-    orders.recount(account, position, table, lot_size, out)
+    what = (adjustment["ts_ns"], symbol, CashflowKind.DELISTED)
+    write_cashflow(account, what, amount, qty, price, out)
+    orders.recount(book, rules, symbol, out)

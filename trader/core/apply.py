@@ -17,23 +17,15 @@ bars of a slice are settled, then all marked, then all decided, in config order,
 of a slice sees the same equity and none sees its own fill.
 """
 
-from trader.core import accounting, execution, financing, orders, tradingstate
+from trader.core import execution, financing, ledger, market, orders, tradingstate
 from trader.core.adjustments import adjust_book
 from trader.core.book import DECISIONS
 from trader.core.decide import decide
-from trader.core.jit import inlined, jit
-from trader.core.rows import write_equity, write_fill, write_order_event, write_state_event
+from trader.core.rows import write_equity, write_order_event, write_state_event
 from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
 from trader.core.settle import settle
-from trader.core.watch import breach, watch_limits
-
-NONE = int(Reason.NONE)
-INTENT = int(OrderStatus.INTENT)
-REFUSED = int(OrderStatus.REFUSED)
-UNKNOWN = int(OrderStatus.UNKNOWN)
-KIND_FLATTEN = int(OrderKind.FLATTEN)
-NO_DECISION = -1
-EVENT_ABORTED = int(EventKind.ORDER_ABORTED)
+from trader.core.tradingstate import breach, watch_limits
+from trader.jit import inlined, jit
 
 
 @jit
@@ -51,10 +43,10 @@ def take_slice(book, rules, inputs, start, stop, out):
     account = book.account[0]
     elapsed_ns = inputs.bars[start]["ts_ns"] - account["ts_ns"]
     account["ts_ns"] += elapsed_ns
-    is_new = accounting.enter_session(account, rules.sessions, rules.broker[0]["period_ns"])
+    is_new = ledger.enter_session(account, rules.sessions, rules.broker[0]["period_ns"])
     if is_new:
         before = account["trading_state"]
-        if tradingstate.change_state(account, tradingstate.SESSION_ROLL, NONE):
+        if tradingstate.change_state(account, tradingstate.SESSION_ROLL, Reason.NONE):
             write_state_event(account, before, out)
     if financing.costs_by_time(rules.broker[0]):
         financing.charge_time(book, rules, elapsed_ns, is_new, out)
@@ -68,12 +60,12 @@ def take_slice(book, rules, inputs, start, stop, out):
         symbol = bar["symbol"]
         position = book.positions[symbol]
         if measures_range:
-            accounting.average_range(position, bar, book.ranges[symbol], rules.exits[0])
-        accounting.mark_position(position, bar, book.volumes[symbol], book.returns[symbol])
+            market.average_range(position, bar, book.ranges[symbol], rules.exits[0])
+        market.take_bar(position, bar, book.volumes[symbol], book.returns[symbol])
         position["session"] = account["session"]
     if rules.broker[0]["converts"] != 0:
-        accounting.take_rates(book, rules)
-    accounting.mark_to_market(account, book.positions)
+        ledger.take_rates(book, rules)
+    ledger.mark_to_market(account, book.positions)
     watch_limits(book, rules, inputs.bars[start:stop], out)
     if financing.is_below_maintenance(account, rules.broker[0]):
         financing.call_margin(book, rules, inputs.bars[start:stop], out)
@@ -107,44 +99,39 @@ def refuse(book, rules, symbol, order_id, reason, out):
     order that was refused. Exits of a refused entry are the caller's to refuse.
     """
     account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
     first = account["decisions"] - out.counts[DECISIONS]
-    for index in range(position["working_orders"]):
-        order = table[index]
-        if order["order_id"] == order_id and order["status"] == INTENT:
-            write_order_event(account, order, EVENT_ABORTED, reason, out)
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
+        if order["order_id"] == order_id and order["status"] == OrderStatus.INTENT:
+            write_order_event(account, order, EventKind.ORDER_ABORTED, reason, out)
             if not orders.is_exit(order):
                 decision = out.decisions[order["decision"] - first]
                 decision["approved_qty"] -= order["qty"]
                 decision["reason"] = reason
             order["ended_qty"] = order["qty"]
             order["qty"] = 0.0
-            order["status"] = REFUSED
+            order["status"] = OrderStatus.REFUSED
             order["reason"] = reason
-    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
 
 
 @jit
 def doubt(book, symbol, order_id):
     """Whether an order left is not known: it is kept, fills nothing, and blocks what opens."""
-    position = book.positions[symbol]
-    for index in range(position["working_orders"]):
+    for index in range(book.positions[symbol]["working_orders"]):
         if book.orders[symbol][index]["order_id"] == order_id:
-            book.orders[symbol][index]["status"] = UNKNOWN
-            position["resting"] += 1  # no plain market order any more
+            book.orders[symbol][index]["status"] = OrderStatus.UNKNOWN
+            book.positions[symbol]["resting"] += 1  # no plain market order any more
 
 
 @jit
 def cancel(book, rules, symbol, order_id, reason, out):
     """End one working order from outside the core; one that is not there is left at that."""
-    account = book.account[0]
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    for index in range(position["working_orders"]):
-        if table[index]["order_id"] == order_id:
-            orders.end_order(account, table[index], reason, out)
-    orders.recount(account, position, table, rules.instruments[symbol]["lot_size"], out)
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
+        if order["order_id"] == order_id:
+            orders.end_order(book.account[0], order, reason, out)
+    orders.recount(book, rules, symbol, out)
 
 
 @jit
@@ -160,22 +147,14 @@ def close_out(book, rules, symbol, out):
     qty = 0.0 - position["qty"]
     if qty == 0.0:
         return
-    instrument = rules.instruments[symbol]
-    broker = rules.broker[0]
-    table = book.orders[symbol]
-    order = orders.place_order(account, position, table, qty, NO_DECISION)
-    order["symbol"] = symbol
-    order["kind"] = KIND_FLATTEN
+    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
+    order["kind"] = OrderKind.FLATTEN
     order["closing"] = qty
     basis = (position["mark"], account["ts_ns"], position["volume"])
-    price = execution.fill_price(broker, qty, basis, position, instrument)
-    commission = execution.charge_commission(broker, order, qty, price * position["unit_value"])
-    realized = accounting.apply_fill(
-        account, position, qty, price, commission, instrument["lot_size"]
-    )
-    write_fill(account, position, order, basis, (qty, price, commission, realized), out)
-    orders.recount(account, position, table, instrument["lot_size"], out)
-    accounting.mark_to_market(account, book.positions)
+    price = execution.fill_price(rules.broker[0], qty, basis, position, rules.instruments[symbol])
+    ledger.book_execution(book, rules, order, basis, (qty, price), out)
+    orders.recount(book, rules, symbol, out)
+    ledger.mark_to_market(account, book.positions)
 
 
 @jit
@@ -192,7 +171,7 @@ def rearm(book, out):
     """
     account = book.account[0]
     before = account["trading_state"]
-    if tradingstate.change_state(account, tradingstate.REARM, NONE):
+    if tradingstate.change_state(account, tradingstate.REARM, Reason.NONE):
         write_state_event(account, before, out)
         account["executions"] = 0
         for symbol in range(len(book.positions)):

@@ -4,41 +4,22 @@ Law: a `Book` is the whole state and is nothing but flat arrays: a snapshot is t
 field order. `Rules` never change during a run. `Out` is scratch: rows are appended at `counts`.
 """
 
-import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.schema import (
-    ACCOUNT,
-    ADJUSTMENT,
-    BAR,
-    CARRY,
-    CASHFLOW,
-    DECISION,
-    ENTRY,
-    EQUITY,
-    EVENT,
-    EXITS,
-    FILL,
-    MAX_WORKING_ORDERS,
-    ORDER,
-    POSITION,
-    REQUEST,
-    THROTTLE,
-    SizingMode,
-    TradingState,
-)
+from trader.core import schema
+from trader.core.schema import MAX_WORKING_ORDERS, SizingMode, TradingState
+from trader.jit import inlined
 
 # indices into Out.counts
 DECISIONS, EQUITIES, FILLS, THROTTLES, EVENTS, ORDERS, CASHFLOWS = range(7)
-NO_FINER, NO_EDGES = np.empty(0, BAR), np.empty(0, np.int64)
-NO_REQUESTS = np.empty(0, REQUEST)  # every action comes alone
-NO_ENTRY = np.zeros(1, ENTRY)  # market orders
+NO_FINER, NO_EDGES = np.empty(0, schema.BAR), np.empty(0, np.int64)
+NO_REQUESTS = np.empty(0, schema.REQUEST)  # every action comes alone
+NO_ENTRY = np.zeros(1, schema.ENTRY)  # market orders
 NO_ENTRY["time_in_force"] = -1  # that of the broker
-NO_EXITS = np.zeros(1, EXITS)
-NO_ADJUSTMENTS = np.empty(0, ADJUSTMENT)
+NO_EXITS = np.zeros(1, schema.EXITS)
+NO_ADJUSTMENTS = np.empty(0, schema.ADJUSTMENT)
 NEVER = -(2**40)  # bars ago
 CASHFLOWS_PER_SYMBOL = 2  # that one slice can cause, beside corporate actions
 FILLS_PER_BAR = 2 * MAX_WORKING_ORDERS  # more do not happen: what is left fills in the next bar
@@ -77,46 +58,14 @@ class Inputs(NamedTuple):
     actions: np.ndarray  # i1, TradingAction
     reasons: np.ndarray  # i2, Reason: NONE, or why a HOLD is not the model's own
     requests: np.ndarray = NO_REQUESTS  # REQUEST (n,), or (0,) where every action comes alone
-    finer: np.ndarray = NO_FINER  # BAR (any number): see Detail
+    finer: np.ndarray = (
+        NO_FINER  # BAR (any number): those of bar i are `finer[edges[i] : edges[i + 1]]`
+    )
     edges: np.ndarray = NO_EDGES
 
 
-class Detail(NamedTuple):
-    """The finer bars of n bars: those of bar i are `finer[edges[i] : edges[i + 1]]`."""
-
-    finer: np.ndarray = NO_FINER  # BAR, those of one bar in order of time
-    edges: np.ndarray = NO_EDGES  # i8 (n + 1,), or (0,) where no bar has finer ones
-
-    @classmethod
-    def of(cls, parts: Sequence[np.ndarray]) -> "Detail":
-        """BAR records for each bar."""
-        edges = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        return cls(np.concatenate([NO_FINER, *parts]), edges)
-
-    def rows(self, first: int, stop: int) -> "Detail":
-        """Of the bars [first, stop)."""
-        if not len(self.edges):
-            return self
-        edges = self.edges[first : stop + 1]
-        return Detail(self.finer[edges[0] : edges[-1]], edges - edges[0])
-
-    def of_bar(self, place: int) -> np.ndarray | None:
-        """BAR records of one bar; None where no bar has any."""
-        if not len(self.edges):
-            return None
-        return self.finer[self.edges[place] : self.edges[place + 1]]
-
-    def parts(self) -> list[np.ndarray]:
-        """BAR records for each bar."""
-        edges = self.edges.tolist()
-        return [self.finer[first:stop] for first, stop in itertools.pairwise(edges)]
-
-
-NO_DETAIL = Detail()
-
-
 class Trace(NamedTuple):
-    """What a digest takes of a whole history, where nobody wants rows; see `core/trial.py`."""
+    """What a digest takes of a whole history, where nobody wants rows; see `engine/trial.py`."""
 
     closes: np.ndarray  # f8 (bars,), an input: those of the bars side by side
     spreads: np.ndarray  # f8 (bars,), an input: ask − bid; (0,) where no bar has a quote
@@ -131,7 +80,7 @@ NO_TRACE = Trace(
     np.empty(0),
     np.empty(0, np.int16),
     np.empty(0),
-    np.empty(0, DECISION),
+    np.empty(0, schema.DECISION),
     np.zeros(3, np.int64),
 )
 
@@ -153,13 +102,13 @@ def new_book(rules: Rules) -> Book:
     """The book before the first bar: all cash, flat, ACTIVE."""
     symbols = len(rules.instruments)
     book = Book(
-        account=np.zeros(1, ACCOUNT),
-        positions=np.zeros(symbols, POSITION),
-        orders=np.zeros((symbols, MAX_WORKING_ORDERS), ORDER),
+        account=np.zeros(1, schema.ACCOUNT),
+        positions=np.zeros(symbols, schema.POSITION),
+        orders=np.zeros((symbols, MAX_WORKING_ORDERS), schema.ORDER),
         volumes=np.zeros((symbols, ring_length(volume_window(rules)))),
         returns=np.zeros((symbols, ring_length(volatility_window(rules)))),
         ranges=np.zeros((symbols, 3)),
-        carry=np.zeros(1, CARRY),
+        carry=np.zeros(1, schema.CARRY),
     )
     account = book.account[0]
     cash = rules.broker[0]["cash"]
@@ -178,6 +127,12 @@ def new_book(rules: Rules) -> Book:
     values = np.where(multipliers > 0.0, multipliers, 1.0)
     book.positions["unit_value"] = np.where(in_account_currency, values, 0.0)
     return book
+
+
+@inlined
+def limits_of(rules, symbol):
+    """LIMITS of a symbol; what is judged of the whole account stands in `rules.limits[0]`."""
+    return rules.limits[symbol + 1 if len(rules.limits) > 1 else 0]
 
 
 def volume_window(rules: Rules) -> int:
@@ -211,13 +166,13 @@ def new_out(symbols: int, slices: int, adjustments: int = 0) -> Out:
     orders = symbols * MAX_WORKING_ORDERS
     fills = symbols * FILLS_PER_BAR
     return Out(
-        decisions=np.zeros(rows, DECISION),
-        equity=np.zeros(max(slices, 1), EQUITY),
-        fills=np.zeros(fills + rows, FILL),
-        throttles=np.zeros(4 * rows, THROTTLE),
-        events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, EVENT),
-        orders=np.zeros(3 * orders + rows, ORDER),
-        cashflows=np.zeros(2 * adjustments + CASHFLOWS_PER_SYMBOL * rows + 1, CASHFLOW),
+        decisions=np.zeros(rows, schema.DECISION),
+        equity=np.zeros(max(slices, 1), schema.EQUITY),
+        fills=np.zeros(fills + rows, schema.FILL),
+        throttles=np.zeros(4 * rows, schema.THROTTLE),
+        events=np.zeros(4 * orders + EVENTS_PER_SLICE + rows, schema.EVENT),
+        orders=np.zeros(3 * orders + rows, schema.ORDER),
+        cashflows=np.zeros(2 * adjustments + CASHFLOWS_PER_SYMBOL * rows + 1, schema.CASHFLOW),
         counts=np.zeros(7, np.int64),
     )
 

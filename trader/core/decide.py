@@ -11,18 +11,15 @@ from trader.core import (
     exits,
     financing,
     leastnotional,
+    market,
     orders,
     placing,
     risk,
     sizing,
     throttle,
-    throttling,
 )
-from trader.core.book import DECISIONS
-from trader.core.costs import affordable_size, quoted_price
-from trader.core.jit import inlined, outlined
-from trader.core.limits import limits_of
-from trader.core.rounding import is_size_within, lots_down
+from trader.core.book import DECISIONS, limits_of
+from trader.core.execution import affordable_size, quoted_price
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     OnBreach,
@@ -33,32 +30,8 @@ from trader.core.schema import (
     TradingAction,
     TradingState,
 )
-
-HOLD = int(TradingAction.HOLD)
-CLOSE = int(TradingAction.CLOSE)
-NONE = int(Reason.NONE)
-AT_TARGET = int(Reason.AT_TARGET)
-COOLDOWN = int(Reason.COOLDOWN)
-REQUEST_INVALID = int(Reason.REQUEST_INVALID)
-DELISTED = int(Reason.DELISTED)
-ORDER_UNKNOWN = int(Reason.ORDER_UNKNOWN)
-DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
-DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
-MAX_HOLDING = int(Reason.MAX_HOLDING)
-PRICE_COLLAR = int(Reason.PRICE_COLLAR)
-REPLACED = int(Reason.REPLACED)
-WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
-BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
-REDUCING = int(TradingState.REDUCING)
-HALTED = int(TradingState.HALTED)
-FLATTEN = int(OnBreach.FLATTEN)
-PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
-VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
-KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_FLATTEN = int(OrderKind.FLATTEN)
-KIND_MAX_HOLDING = int(OrderKind.MAX_HOLDING)
-KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
-UNKNOWN = int(OrderStatus.UNKNOWN)
+from trader.jit import inlined, outlined
+from trader.rounding import is_size_within, lots_down
 
 
 @inlined
@@ -72,19 +45,19 @@ def decide(book, rules, inputs, index, out):
     limits = rules.limits[0]
     asked = placing.asked_beside(inputs, index)
     qty = size = 0.0
-    kind = KIND_ENTRY
+    kind = OrderKind.ENTRY
     limit_price = math.nan
     if position["margin_call"] != 0:
         position["margin_call"] = 0
-        qty, kind = flattening_qty(position), KIND_LIQUIDATION
-    elif account["trading_state"] == REDUCING and is_flattening(account, limits):
-        qty, kind = flattening_qty(position), KIND_FLATTEN
+        qty, kind = sizing.flattening_qty(position), OrderKind.LIQUIDATION
+    elif account["trading_state"] == TradingState.REDUCING and is_flattening(account, limits):
+        qty, kind = sizing.flattening_qty(position), OrderKind.FLATTEN
     elif exits.is_held_too_long(position, rules.exits[0]):
-        qty, kind = flattening_qty(position), KIND_MAX_HOLDING
+        qty, kind = sizing.flattening_qty(position), OrderKind.MAX_HOLDING
         qty = within_order_size(rules, symbol, position, qty)
-    elif action != HOLD:
+    elif action != TradingAction.HOLD:
         qty, reason, size = wanted_qty(book, rules, symbol, action, asked, out)
-        limit_price = asked[1]
+        limit_price = asked["limit_price"]
     row = out.counts[DECISIONS]
     out.counts[DECISIONS] = row + 1
     decision = out.decisions[row]
@@ -97,52 +70,46 @@ def decide(book, rules, inputs, index, out):
     decision["approved_qty"] = 0.0
     decision["observed"] = 0.0
     decision["limit"] = 0.0
-    if reason == BELOW_LOT_SIZE:
+    if reason == Reason.BELOW_LOT_SIZE:
         decision["observed"] = size
         decision["limit"] = rules.instruments[symbol]["lot_size"]
     rests = position["qty"] != 0.0 and is_naked(account, position, rules.exits[0])
     if qty != 0.0:
         request(book, rules, symbol, decision, kind, out)
-        if kind != KIND_LIQUIDATION:
+        if kind != OrderKind.LIQUIDATION:
             leastnotional.deny_below(rules, symbol, position, decision, limit_price)
     approved = decision["approved_qty"]
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
     if approved != 0.0:
         parent, opening = placing.place(book, rules, symbol, approved, kind, limit_price)
-        stop, target = asked[2], asked[3]
+        stop, target = asked["stop_loss"], asked["take_profit"]
         if opening != 0.0 and exits.legs_wanted(rules, stop, target) > 0:
             terms = (account["decisions"], opening, stop, target)
             rests = True
-    if decision["reason"] == PRICE_COLLAR:
+    if decision["reason"] == Reason.PRICE_COLLAR:
         decision["limit"] = limits["price_collar"]
     if rests:
         exits.place_exits(book, rules, symbol, parent, terms, out)
-        lot_size = rules.instruments[symbol]["lot_size"]
-        orders.recount(account, position, book.orders[symbol], lot_size, out)
+        orders.recount(book, rules, symbol, out)
     account["decisions"] += 1
 
 
 @inlined
 def is_flattening(account, limits):
     """Whether the limit that is in force asks for every position to be closed."""
-    if account["state_reason"] == DAILY_LOSS_LIMIT:
-        return limits["on_daily_loss"] == FLATTEN
-    return account["state_reason"] == DRAWDOWN_LIMIT and limits["on_drawdown"] == FLATTEN
+    cause = account["state_reason"]
+    if cause == Reason.DAILY_LOSS_LIMIT:
+        return limits["on_daily_loss"] == OnBreach.FLATTEN
+    return cause == Reason.DRAWDOWN_LIMIT and limits["on_drawdown"] == OnBreach.FLATTEN
 
 
 @inlined
 def is_naked(account, position, rules):
     """Whether what is held lacks an exit: after a restart, a re-arm, a refusal by the gate."""
-    if position["exits"] >= rules["legs"] or account["trading_state"] == HALTED:
+    if position["exits"] >= rules["legs"] or account["trading_state"] == TradingState.HALTED:
         return False
     return position["working_orders"] + rules["legs"] <= MAX_WORKING_ORDERS
-
-
-@inlined
-def flattening_qty(position):
-    """Signed qty that closes what no working order is closing yet."""
-    return sizing.closing_qty(position, 0.0 - position["qty"])
 
 
 @inlined
@@ -152,11 +119,11 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     Orders of the other side are withdrawn before.
     """
     position = book.positions[symbol]
-    size, limit_price, stop, target, score = asked
+    size, limit_price = asked["size"], asked["limit_price"]
     if not (placing.is_absent_or_positive(size) and placing.is_absent_or_positive(limit_price)):
-        return 0.0, REQUEST_INVALID, 0.0
+        return 0.0, Reason.REQUEST_INVALID, 0.0
     if size != size:
-        size = wanted_size(book, rules, symbol, score)
+        size = wanted_size(book, rules, symbol, asked["score"])
     qty, reason = asked_qty(rules, symbol, action, position, size)
     if position["working_orders"] > 0 and withdraw(book, rules, symbol, action, qty, out):
         qty, reason = asked_qty(rules, symbol, action, position, size)
@@ -166,8 +133,9 @@ def wanted_qty(book, rules, symbol, action, asked, out):
     if qty != closing:
         price = placing.entry_price(rules, symbol, position, qty, limit_price)
         sign = 1.0 if qty > 0.0 else -1.0
-        refusal = entry_refusal(book, rules, symbol, sign, (price, stop, target))
-        if refusal != NONE:
+        terms = (price, asked["stop_loss"], asked["take_profit"])
+        refusal = entry_refusal(book, rules, symbol, sign, terms)
+        if refusal != Reason.NONE:
             qty, reason = closing, refusal
     return within_order_size(rules, symbol, position, qty), reason, size
 
@@ -175,9 +143,9 @@ def wanted_qty(book, rules, symbol, action, asked, out):
 @inlined
 def asked_qty(rules, symbol, action, position, size):
     """(signed qty, reason) of an action, given what is held and works."""
-    if action == CLOSE:
-        qty = flattening_qty(position)
-        return qty, NONE if qty != 0.0 else AT_TARGET
+    if action == TradingAction.CLOSE:
+        qty = sizing.flattening_qty(position)
+        return qty, Reason.NONE if qty != 0.0 else Reason.AT_TARGET
     lot_size = rules.instruments[symbol]["lot_size"]
     return sizing.requested_qty(action, rules.sizing[0], position, size, lot_size)
 
@@ -185,23 +153,20 @@ def asked_qty(rules, symbol, action, position, size):
 @outlined
 def withdraw(book, rules, symbol, action, qty, out):
     """End working orders that an action goes against; True if there was one. Exits stay."""
-    position = book.positions[symbol]
-    table = book.orders[symbol]
-    account = book.account[0]
+    held = book.positions[symbol]["qty"]
     found = False
-    for index in range(position["working_orders"]):
-        order = table[index]
-        if orders.is_exit(order) or order["status"] == UNKNOWN:
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
+        if orders.is_exit(order) or order["status"] == OrderStatus.UNKNOWN:
             continue
-        against = order["qty"] * qty < 0.0 and order["kind"] != KIND_LIQUIDATION
-        if action == CLOSE:
-            against = not (order["qty"] * position["qty"] < 0.0)
+        against = order["qty"] * qty < 0.0 and order["kind"] != OrderKind.LIQUIDATION
+        if action == TradingAction.CLOSE:
+            against = not (order["qty"] * held < 0.0)
         if against:
-            orders.end_order(account, order, REPLACED, out)
+            orders.end_order(book.account[0], order, Reason.REPLACED, out)
             found = True
     if found:
-        lot_size = rules.instruments[symbol]["lot_size"]
-        orders.recount(account, position, table, lot_size, out)
+        orders.recount(book, rules, symbol, out)
     return found
 
 
@@ -210,23 +175,23 @@ def entry_refusal(book, rules, symbol, sign, terms):
     """Why nothing may be opened now, before any check of risk; NONE if it may."""
     position = book.positions[symbol]
     if position["delisted"] != 0:
-        return DELISTED
+        return Reason.DELISTED
     rest = rules.exits[0]["cooldown_bars"]
     if rest > 0:
         is_reversal = position["qty"] * sign < 0.0
         if is_reversal or position["bars"] - position["exit_bar"] <= rest:
-            return COOLDOWN
+            return Reason.COOLDOWN
     for index in range(position["working_orders"]):
-        if book.orders[symbol][index]["status"] == UNKNOWN:
-            return ORDER_UNKNOWN
+        if book.orders[symbol][index]["status"] == OrderStatus.UNKNOWN:
+            return Reason.ORDER_UNKNOWN
     price, stop, target = terms
     collar = rules.limits[0]["price_collar"]
     if price != position["mark"] and collar < math.inf:
         if execution.is_outside_collar(price, position["mark"], collar):
-            return PRICE_COLLAR
+            return Reason.PRICE_COLLAR
     legs = exits.legs_wanted(rules, stop, target)
     if legs > 0 and position["working_orders"] + legs + 2 > MAX_WORKING_ORDERS:
-        return WORKING_ORDERS_FULL
+        return Reason.WORKING_ORDERS_FULL
     return exits.exits_refusal(book, rules, symbol, sign, terms)
 
 
@@ -236,19 +201,18 @@ def wanted_size(book, rules, symbol, score):
     settings = rules.sizing[0]
     position = book.positions[symbol]
     mode = settings["mode"]
-    if mode == sizing.SCORE:
+    if mode == SizingMode.SCORE:
         return sizing.scored_size(settings, score)
-    if mode != PERCENT_EQUITY and mode != VOLATILITY_TARGET:
+    if mode != SizingMode.PERCENT_EQUITY and mode != SizingMode.VOLATILITY_TARGET:
         return settings["base_size"]
     equity = book.account[0]["equity"]
     affordable = math.inf
     if rules.limits[0]["allow_margin"] == 0:
         affordable = affordable_size(rules.broker[0], position, (1.0, 0.0, 1.0), equity)
     value = math.nan
-    if mode == VOLATILITY_TARGET:
-        value = throttle.volatility(
-            book.returns[symbol], position["bars"], settings["volatility_window"]
-        )
+    if mode == SizingMode.VOLATILITY_TARGET:
+        window = settings["volatility_window"]
+        value = market.volatility(book.returns[symbol], position["bars"], window)
     worth = position["mark"] * position["unit_value"]  # of a unit
     return sizing.target_size(settings, equity, worth, affordable, value)
 
@@ -274,23 +238,23 @@ def within_order_size(rules, symbol, position, qty):
 @inlined
 def request(book, rules, symbol, decision, kind, out):
     """Check and throttle the decision's requested qty; the outcome goes into it."""
-    if kind == KIND_LIQUIDATION:
+    if kind == OrderKind.LIQUIDATION:
         financing.approve_liquidation(book, rules, symbol, decision)
         return
     position = book.positions[symbol]
     qty = decision["requested_qty"]
     closing = sizing.closing_qty(position, qty)
     approved, reason, observed, limit = risk.pre_trade(book, rules, symbol, qty, closing)
-    if approved != 0.0 and kind != KIND_MAX_HOLDING:
-        outcome = throttling.throttled(book, rules, symbol, (approved, closing), out)
+    if approved != 0.0 and kind != OrderKind.MAX_HOLDING:
+        outcome = throttle.throttled(book, rules, symbol, (approved, closing), out)
         approved = outcome[0]
         decision["throttle"] = outcome[1]
-        if outcome[2] != NONE:
-            if reason == NONE or approved == 0.0:
+        if outcome[2] != Reason.NONE:
+            if reason == Reason.NONE or approved == 0.0:
                 reason, observed, limit = outcome[2], outcome[3], outcome[4]
-    if reason == NONE and kind == KIND_MAX_HOLDING:
-        reason = MAX_HOLDING
-    if reason != NONE or kind != KIND_ENTRY:
+    if reason == Reason.NONE and kind == OrderKind.MAX_HOLDING:
+        reason = Reason.MAX_HOLDING
+    if reason != Reason.NONE or kind != OrderKind.ENTRY:
         decision["reason"] = reason
     decision["observed"] = observed
     decision["limit"] = limit

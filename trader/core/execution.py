@@ -1,26 +1,88 @@
-"""The price of an execution: where, moved how far, at what commission.
+"""The price of an execution, and what to expect of it: where, moved how far, at what commission.
 
 Law: an order decided at a close fills at the next bar's open (or, if asked for, at that close),
 moved against the order by slippage and rounded against it to the tick. All orders of a symbol
-share the bar's volume in the order they were sent. Nothing here touches money.
+share the bar's volume in the order they were sent. Costs are never negative, and estimates use
+only what is known at the close of the bar. Nothing here touches money.
 """
 
 import math
 
-from trader.core.costs import commission_amount, slippage_per_unit
-from trader.core.jit import inlined
-from trader.core.rounding import (
-    LAST_PLACES,
-    is_price_within,
-    lots_down,
-    nearest_lot,
-    tick_against,
-)
-from trader.core.schema import FillRule, TimeInForce
-from trader.core.sessions import bar_open_ns
+from trader.core.schema import CommissionType, FillRule, OrderKind, SlippageType, TimeInForce
+from trader.jit import inlined
+from trader.rounding import LAST_PLACES, is_price_within, lots_down, nearest_lot, tick_against
+from trader.session_rows import bar_open_ns
 
-SAME_CLOSE = int(FillRule.SAME_CLOSE)
-FOK = int(TimeInForce.FOK)
+
+@inlined
+def commission_amount(broker, size, notional):
+    """Commission in account currency of a whole order filled so far: `size` > 0 at `notional`."""
+    kind = broker["commission_type"]
+    if kind == CommissionType.BPS:
+        amount = notional * broker["commission_value"] / 10_000.0
+    elif kind == CommissionType.PER_SHARE:
+        amount = size * broker["commission_value"]
+    else:
+        amount = broker["commission_value"]
+    return max(amount, broker["commission_minimum"])
+
+
+@inlined
+def slippage_per_unit(broker, price, spread, volume_share):
+    """How far, in price units ≥ 0, a fill at `price` is moved against the order.
+
+    `volume_share` is this fill's part of the bar's volume; its square times the price impact
+    is the quadratic impact model of zipline's VolumeShareSlippage.
+    """
+    kind = broker["slippage_type"]
+    if kind == SlippageType.BPS:
+        return abs(price) * broker["slippage_value"] / 10_000.0
+    if kind == SlippageType.HALF_SPREAD:
+        return max(spread, 0.0) / 2.0 * broker["slippage_value"]
+    return abs(price) * broker["slippage_value"] * volume_share * volume_share
+
+
+@inlined
+def quoted_price(position, qty):
+    """Price an order of signed `qty` is judged at: the last, or for a buy a higher ask."""
+    price = position["mark"]
+    if qty > 0.0 and position["ask"] > price:
+        price = position["ask"]
+    return price
+
+
+@inlined
+def expected_price(broker, position, qty):
+    """Price to expect for an order of signed `qty`: the quoted one with slippage."""
+    price = quoted_price(position, qty)
+    spread = position["spread"] if position["spread"] > 0.0 else 0.0
+    return price + slippage_per_unit(broker, price, spread, 0.0)
+
+
+@inlined
+def affordable_size(broker, position, order, money):
+    """Largest position ≥ 0 that `money` holds after an order, `margin` of its worth being needed.
+
+    `order` is (its side ±1, units it closes first, margin). Slippage and the commission of the
+    whole order are paid from the money. +inf never, 0 without a price.
+    """
+    side, closed, margin = order
+    mark = abs(position["mark"]) * position["unit_value"]
+    price = abs(expected_price(broker, position, side)) * position["unit_value"]
+    fixed = max(broker["commission_minimum"], 0.0)
+    per_unit = 0.0
+    if broker["commission_type"] == CommissionType.BPS:
+        per_unit = price * broker["commission_value"] / 10_000.0
+    elif broker["commission_type"] == CommissionType.PER_SHARE:
+        per_unit = broker["commission_value"]
+    else:
+        fixed = max(fixed, broker["commission_value"])
+    if not (price > 0.0 and price + per_unit < math.inf):
+        return 0.0
+    money -= closed * abs(price - mark)  # what closes does so at a loss
+    needed = margin * price + (1.0 - margin) * abs(price - mark)
+    by_size = (money - closed * per_unit) / (needed + per_unit)
+    return max(min(by_size, (money - fixed) / needed), 0.0)
 
 
 @inlined
@@ -29,7 +91,7 @@ def fill_basis(broker, position, bar):
 
     Bars of one symbol that overlap do not fill before the close at which was decided.
     """
-    if broker["fill"] == SAME_CLOSE:
+    if broker["fill"] == FillRule.SAME_CLOSE:
         return position["mark"], position["mark_ns"], position["volume"]
     open_ns = bar_open_ns(bar, broker["period_ns"])
     return bar["open"], max(open_ns, position["mark_ns"]), bar["volume"]
@@ -44,12 +106,20 @@ def is_outside_collar(price, reference, collar):
 
 
 @inlined
+def misses_collar(order, price, limits):
+    """Whether the collar keeps an order from a fill at `price`; a liquidation knows no collar."""
+    if order["kind"] == OrderKind.LIQUIDATION:
+        return False
+    return is_outside_collar(price, order["reference"], limits["price_collar"])
+
+
+@inlined
 def fill_qty(order, capacity, lot_size):
     """Signed part of the order that `capacity` ≥ 0 units of volume let through."""
     rest = nearest_lot(order["qty"] - order["filled_qty"], lot_size)
     if abs(rest) <= capacity:
         return rest
-    if order["time_in_force"] == FOK:
+    if order["time_in_force"] == TimeInForce.FOK:
         return 0.0
     size = lots_down(capacity, lot_size)
     return size if rest > 0.0 else 0.0 - size

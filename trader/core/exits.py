@@ -8,9 +8,9 @@ only, and never back.
 
 import math
 
-from trader.core.jit import inlined, outlined
+import numpy as np
+
 from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
-from trader.core.rounding import tick_against
 from trader.core.schema import (
     ExitType,
     Leg,
@@ -20,44 +20,18 @@ from trader.core.schema import (
     OrderType,
     Reason,
 )
+from trader.jit import inlined, outlined
+from trader.rounding import tick_against
 
-NONE = int(Reason.NONE)
-EXIT_DISTANCE_UNKNOWN = int(Reason.EXIT_DISTANCE_UNKNOWN)
-EXIT_PRICE = int(Reason.EXIT_PRICE)
-POSITION_CLOSED = int(Reason.POSITION_CLOSED)
-REPLACED = int(Reason.REPLACED)
-NO_EXIT = int(ExitType.NONE)
-PERCENT = int(ExitType.PERCENT)
-ATR = int(ExitType.ATR)
-FIXED = int(LevelUnit.FIXED)
-FRACTION = int(LevelUnit.FRACTION)
-DISTANCE = int(LevelUnit.DISTANCE)
-LIMIT = int(OrderType.LIMIT)
-STOP = int(OrderType.STOP)
-TRAILING_STOP = int(OrderType.TRAILING_STOP)
-WORKING = int(OrderStatus.WORKING)
-SUBMITTED = int(OrderStatus.SUBMITTED)
-INTENT = int(OrderStatus.INTENT)
-LEG_STOP = int(Leg.STOP_LOSS)
-LEG_TARGET = int(Leg.TAKE_PROFIT)
-LEG_TRAIL = int(Leg.TRAILING_STOP)
-KIND_STOP = int(OrderKind.STOP_LOSS)
-KIND_TARGET = int(OrderKind.TAKE_PROFIT)
-KIND_TRAIL = int(OrderKind.TRAILING_STOP)
-
-
-@inlined
-def exit_unit(kind):
-    """LevelUnit of an ExitType."""
-    return FRACTION if kind == PERCENT else DISTANCE
+TYPE_OF_LEG = np.array([OrderType.MARKET, OrderType.STOP, OrderType.LIMIT, OrderType.TRAILING_STOP])
 
 
 @inlined
 def exit_distance(kind, value, true_range):
     """How far an exit lies from its entry, in its unit; NaN while the range is not known."""
-    if kind == PERCENT:
+    if kind == ExitType.PERCENT:
         return value / 100.0
-    if kind == ATR:
+    if kind == ExitType.ATR:
         return value * true_range if true_range > 0.0 else math.nan
     return value
 
@@ -73,9 +47,9 @@ def distance_of(book, rules, symbol, leg):
     """(ExitType, distance) of a leg by the config."""
     exits = rules.exits[0]
     bars = book.positions[symbol]["bars"]
-    if leg == LEG_STOP:
+    if leg == Leg.STOP_LOSS:
         kind, value, period = exits["stop_type"], exits["stop_value"], exits["stop_period"]
-    elif leg == LEG_TARGET:
+    elif leg == Leg.TAKE_PROFIT:
         kind, value, period = exits["target_type"], exits["target_value"], exits["target_period"]
     else:
         kind, value, period = exits["trail_type"], exits["trail_value"], exits["trail_period"]
@@ -90,18 +64,18 @@ def exits_refusal(book, rules, symbol, sign, terms):
     `terms` is (price it will fill at, stop_loss, take_profit), the last two NaN if not given.
     """
     price, stop, target = terms
-    for leg in range(LEG_STOP, LEG_TRAIL + 1):
-        given = stop if leg == LEG_STOP else (target if leg == LEG_TARGET else math.nan)
+    for leg in range(Leg.STOP_LOSS, Leg.TRAILING_STOP + 1):
+        given = stop if leg == Leg.STOP_LOSS else (target if leg == Leg.TAKE_PROFIT else math.nan)
         if given == given:
             gain = (given - price) * sign
-            right_side = gain < 0.0 if leg == LEG_STOP else gain > 0.0
+            right_side = gain < 0.0 if leg == Leg.STOP_LOSS else gain > 0.0
             if not (right_side and given > 0.0 and given < math.inf):
-                return EXIT_PRICE
+                return Reason.EXIT_PRICE
             continue
         kind, distance = distance_of(book, rules, symbol, leg)
-        if kind != NO_EXIT and not (distance > 0.0):
-            return EXIT_DISTANCE_UNKNOWN
-    return NONE
+        if kind != ExitType.NONE and not (distance > 0.0):
+            return Reason.EXIT_DISTANCE_UNKNOWN
+    return Reason.NONE
 
 
 @inlined
@@ -118,9 +92,9 @@ def legs_wanted(rules, stop, target):
     """How many exits an entry gets whose request gives these prices (NaN if not)."""
     exits = rules.exits[0]
     count = exits["legs"]
-    if stop == stop and exits["stop_type"] == NO_EXIT:
+    if stop == stop and exits["stop_type"] == ExitType.NONE:
         count += 1
-    if target == target and exits["target_type"] == NO_EXIT:
+    if target == target and exits["target_type"] == ExitType.NONE:
         count += 1
     return count
 
@@ -136,38 +110,37 @@ def place_exits(book, rules, symbol, parent, terms, out):
     position = book.positions[symbol]
     orders = book.orders[symbol]
     account = book.account[0]
-    for leg in range(LEG_STOP, LEG_TRAIL + 1):
-        given = stop if leg == LEG_STOP else (target if leg == LEG_TARGET else math.nan)
+    for leg in range(Leg.STOP_LOSS, Leg.TRAILING_STOP + 1):
+        given = stop if leg == Leg.STOP_LOSS else (target if leg == Leg.TAKE_PROFIT else math.nan)
         kind, distance = distance_of(book, rules, symbol, leg)
         is_given = given == given
-        if kind == NO_EXIT and not is_given:
+        if kind == ExitType.NONE and not is_given:
             continue
         is_there = False
         for index in range(position["working_orders"]):
             order = orders[index]
             if order["leg"] == leg and order["qty"] * qty < 0.0 and is_exit(order):
                 if is_given:
-                    end_order(account, order, REPLACED, out)
+                    end_order(account, order, Reason.REPLACED, out)
                 elif order["qty"] != order["filled_qty"]:
                     is_there = True
         if is_there:
             continue
         is_held = position["qty"] * qty > 0.0
         closes = position["qty"] if is_held else qty
-        order = place_order(account, position, orders, 0.0 - closes, decision)
-        order["symbol"] = symbol
+        order = place_order(book, symbol, 0.0 - closes, decision)
         order["parent"] = parent
         order["leg"] = leg
-        order["kind"] = KIND_STOP + (leg - LEG_STOP)
-        order["type"] = LIMIT if leg == LEG_TARGET else (STOP if leg == LEG_STOP else TRAILING_STOP)
-        order["unit"] = FIXED if is_given else exit_unit(kind)
+        order["kind"] = OrderKind.STOP_LOSS + (leg - Leg.STOP_LOSS)
+        order["type"] = TYPE_OF_LEG[leg]
+        unit = LevelUnit.FRACTION if kind == ExitType.PERCENT else LevelUnit.DISTANCE
+        order["unit"] = LevelUnit.FIXED if is_given else unit
         order["distance"] = 0.0 if is_given else distance
         if is_given:
             set_level(order, given, rules.instruments[symbol]["tick_size"])
-        if leg == LEG_TRAIL:
-            activate_at = rules.exits[0]["activate_at"]
+        if leg == Leg.TRAILING_STOP:
             scale = distance / rules.exits[0]["trail_value"]
-            order["activate_at"] = activate_at * scale
+            order["activate_at"] = rules.exits[0]["activate_at"] * scale
         if is_held:
             set_from_entry(order, position, rules.instruments[symbol]["tick_size"])
 
@@ -175,10 +148,18 @@ def place_exits(book, rules, symbol, parent, terms, out):
 @inlined
 def set_level(order, price, tick_size):
     """The price of an exit, on the tick that is worse for us."""
-    if order["type"] == LIMIT:
+    if order["type"] == OrderType.LIMIT:
         order["limit_price"] = tick_against(price, 0.0 - order["qty"], tick_size)
     else:
         order["stop_price"] = tick_against(price, order["qty"], tick_size)
+
+
+@inlined
+def level_from(order, price, sign):
+    """The price that lies the distance of an exit above (`sign` 1) or below (−1) `price`."""
+    if order["unit"] == LevelUnit.FRACTION:
+        return price * (1.0 + sign * order["distance"])
+    return price + sign * order["distance"]
 
 
 @inlined
@@ -186,18 +167,13 @@ def set_from_entry(order, position, tick_size):
     """The price of an exit as the average entry price makes it."""
     entry = position["avg_price"]
     sign = 1.0 if position["qty"] > 0.0 else -1.0
-    if order["type"] == TRAILING_STOP:
+    if order["type"] == OrderType.TRAILING_STOP:
         if order["best"] == 0.0:
             order["best"] = entry
         trail(order, position, tick_size)
-        return
-    if order["unit"] == FIXED:
-        return
-    direction = sign if order["type"] == LIMIT else 0.0 - sign
-    if order["unit"] == FRACTION:
-        set_level(order, entry * (1.0 + direction * order["distance"]), tick_size)
-    else:
-        set_level(order, entry + direction * order["distance"], tick_size)
+    elif order["unit"] != LevelUnit.FIXED:
+        direction = sign if order["type"] == OrderType.LIMIT else 0.0 - sign
+        set_level(order, level_from(order, entry, direction), tick_size)
 
 
 @inlined
@@ -205,17 +181,13 @@ def trail(order, position, tick_size):
     """Move a trailing stop after its best price, never back; not before its gain is reached."""
     entry = position["avg_price"]
     sign = 1.0 if position["qty"] > 0.0 else -1.0
-    best = order["best"]
-    gain = (best - entry) * sign
-    least = order["activate_at"] * entry if order["unit"] == FRACTION else order["activate_at"]
-    if order["stop_price"] == 0.0 and not (gain >= least):
-        return
-    if order["unit"] == FRACTION:
-        level = best * (1.0 - sign * order["distance"])
-    else:
-        level = best - sign * order["distance"]
+    least = order["activate_at"]
+    if order["unit"] == LevelUnit.FRACTION:
+        least *= entry
     before = order["stop_price"]
-    set_level(order, level, tick_size)
+    if before == 0.0 and not ((order["best"] - entry) * sign >= least):
+        return
+    set_level(order, level_from(order, order["best"], 0.0 - sign), tick_size)
     if before != 0.0 and (before - order["stop_price"]) * sign > 0.0:
         order["stop_price"] = before
 
@@ -224,14 +196,13 @@ def trail(order, position, tick_size):
 def ratchet(position, orders, bar, tick_size, is_entered_inside):
     """Let trailing stops follow a closed bar: its extreme, or its close where it was entered."""
     held = position["qty"]
+    extreme = bar["high"] if held > 0.0 else bar["low"]
+    if is_entered_inside:
+        extreme = bar["close"]
     for index in range(position["working_orders"]):
         order = orders[index]
-        if order["type"] == TRAILING_STOP and order["status"] != SUBMITTED:
-            if not (order["qty"] * held < 0.0):
-                continue
-            extreme = bar["high"] if held > 0.0 else bar["low"]
-            if is_entered_inside:
-                extreme = bar["close"]
+        trails = order["type"] == OrderType.TRAILING_STOP and order["qty"] * held < 0.0
+        if trails and order["status"] != OrderStatus.SUBMITTED:
             if (extreme - order["best"]) * held > 0.0:
                 order["best"] = extreme
                 trail(order, position, tick_size)
@@ -243,7 +214,7 @@ def forget_position(order):
     order["best"] = 0.0
     order["triggered"] = 0
     order["met_ns"] = 0
-    if order["type"] == TRAILING_STOP:
+    if order["type"] == OrderType.TRAILING_STOP:
         order["stop_price"] = 0.0
 
 
@@ -260,10 +231,11 @@ def follow_position(account, position, orders, tick_size, is_entry, out):
         if is_exit(order):
             if held == 0.0 and order["qty"] != order["filled_qty"]:
                 forget_position(order)  # what is entered now is another position
-            if order["qty"] * held < 0.0 and order["status"] != INTENT:
+            if order["qty"] * held < 0.0 and order["status"] != OrderStatus.INTENT:
                 if is_entry:
-                    if order["status"] == SUBMITTED or order["qty"] == order["filled_qty"]:
-                        order["status"] = WORKING
+                    is_spent = order["qty"] == order["filled_qty"]
+                    if is_spent or order["status"] == OrderStatus.SUBMITTED:
+                        order["status"] = OrderStatus.WORKING
                         forget_position(order)
                     set_from_entry(order, position, tick_size)
                 order["qty"] = order["filled_qty"] - held
@@ -276,7 +248,7 @@ def follow_position(account, position, orders, tick_size, is_entry, out):
             if kept != closing:
                 order["closing"] += kept - closing
                 if kept + opening == 0.0:
-                    end_order(account, order, POSITION_CLOSED, out)
+                    end_order(account, order, Reason.POSITION_CLOSED, out)
                 else:
                     parts = (closing + opening, kept + opening)
-                    trim_order(account, order, parts, POSITION_CLOSED, out)
+                    trim_order(account, order, parts, Reason.POSITION_CLOSED, out)

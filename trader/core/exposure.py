@@ -7,29 +7,12 @@ below zero either. With an initial margin that part of it is no more than equity
 
 import math
 
-import numpy as np
-
-from trader.core.costs import affordable_size, commission_amount, expected_price
-from trader.core.jit import inlined
-from trader.core.rounding import is_money_within, lots_down, nearest_lot
+from trader.core.execution import affordable_size, commission_amount, expected_price
 from trader.core.schema import Reason, SizingMode
+from trader.jit import inlined
+from trader.rounding import is_money_within, lots_down, nearest_lot
 
-PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
-VOLATILITY_TARGET = int(SizingMode.VOLATILITY_TARGET)
-NONE = int(Reason.NONE)
-CONCENTRATION_LIMIT = int(Reason.CONCENTRATION_LIMIT)
-GROSS_EXPOSURE_LIMIT = int(Reason.GROSS_EXPOSURE_LIMIT)
-BUYING_POWER = int(Reason.BUYING_POWER)
-
-PASSED = (NONE, 0.0, 0.0)
-
-
-@inlined
-def worst_qty(position, qty):
-    """Position if every working order of the side of `qty`, and `qty` itself, filled."""
-    if qty > 0.0:
-        return position["qty"] + position["working_buy"] + qty
-    return position["qty"] - position["working_sell"] + qty
+PASSED = (Reason.NONE, 0.0, 0.0)
 
 
 @inlined
@@ -38,6 +21,18 @@ def qty_before(position, qty):
     if qty > 0.0:
         return position["qty"] + position["working_buy"]
     return position["qty"] - position["working_sell"]
+
+
+@inlined
+def worst_qty(position, qty):
+    """Position if `qty` filled as well."""
+    return qty_before(position, qty) + qty
+
+
+@inlined
+def notional(position, size):
+    """What `size` ≥ 0 units of a position are worth at its mark, in account currency."""
+    return size * abs(position["mark"]) * position["unit_value"]
 
 
 @inlined
@@ -52,7 +47,7 @@ def worst_exposure(position):
     """Notional of a position while what works fills one side first, at its mark."""
     long_side = abs(position["qty"] + position["working_buy"])
     short_side = abs(position["qty"] - position["working_sell"])
-    return max(long_side, short_side) * abs(position["mark"]) * position["unit_value"]
+    return notional(position, max(long_side, short_side))
 
 
 @inlined
@@ -64,16 +59,6 @@ def count_exposure(account, position):
     others = account["worst_exposure"] - position["exposure"]
     position["exposure"] = worst_exposure(position)
     account["worst_exposure"] = others + position["exposure"]
-
-
-def sum_exposure(book):
-    """Write the worst cases of a book that was filled in by hand."""
-    total = 0.0
-    with np.errstate(invalid="ignore"):  # an unknown price is NaN, which denies
-        for position in book.positions:
-            position["exposure"] = worst_exposure(position)
-            total += position["exposure"]
-    book.account[0]["worst_exposure"] = total
 
 
 @inlined
@@ -97,18 +82,18 @@ def check_concentration(book, rules, symbol, qty):
     equity = book.account[0]["equity"]
     size = abs(worst_qty(position, qty))
     if not (equity > 0.0):
-        return CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
+        return Reason.CONCENTRATION_LIMIT, math.inf, limits["max_position_concentration"]
     mark = abs(position["mark"]) * position["unit_value"]
     notional = size * mark
     if not is_money_within(notional, limits["max_position_concentration"] * equity):
-        return CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
+        return Reason.CONCENTRATION_LIMIT, notional / equity, limits["max_position_concentration"]
     margin = initial_margin(limits, broker)
     if limits["max_gross_exposure"] == math.inf and margin == 0.0:
         return PASSED
     others = exposure_of_others(book, symbol)
     gross = others + notional
     if not is_money_within(gross, limits["max_gross_exposure"] * equity):
-        return GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
+        return Reason.GROSS_EXPOSURE_LIMIT, gross / equity, limits["max_gross_exposure"]
     if margin > 0.0:
         price = abs(expected_price(broker, position, qty)) * position["unit_value"]
         moved = abs(price - mark)
@@ -117,7 +102,7 @@ def check_concentration(book, rules, symbol, qty):
         needed += commission_amount(broker, abs(qty), abs(qty) * price) + closed * moved
         needed += (1.0 - margin) * (abs(qty) - closed) * moved  # what opens at a loss
         if not is_money_within(needed, equity):
-            return BUYING_POWER, needed, equity
+            return Reason.BUYING_POWER, needed, equity
     return PASSED
 
 
@@ -129,7 +114,7 @@ def is_trimmed(book, rules, symbol):
     another symbol's. A fixed size that alone is too much is not: part of it is another trade.
     """
     mode = rules.sizing[0]["mode"]
-    if mode == PERCENT_EQUITY or mode == VOLATILITY_TARGET:
+    if mode == SizingMode.PERCENT_EQUITY or mode == SizingMode.VOLATILITY_TARGET:
         return True
     now = book.account[0]["ts_ns"]
     for other in range(len(book.positions)):
@@ -154,6 +139,6 @@ def payable_qty(book, rules, symbol, qty):
         part = lots_down(size - before * side, lot_size) - spare * lot_size
         if part > 0.0 and part < abs(qty):
             part = nearest_lot(part * side, lot_size)
-            if check_concentration(book, rules, symbol, part)[0] == NONE:
+            if check_concentration(book, rules, symbol, part)[0] == Reason.NONE:
                 return part
     return 0.0

@@ -7,25 +7,21 @@ more than there is. A halted account sends nothing, liquidations included.
 """
 
 from trader.core import orders, sizing
-from trader.core.jit import inlined, outlined
-from trader.core.rounding import is_money_within
-from trader.core.rows import write_cashflow, write_event
+from trader.core.exposure import notional
+from trader.core.ledger import move_cash
+from trader.core.rows import ACCOUNT_WIDE, write_event
 from trader.core.schema import (
+    DAY_NS,
     MAX_WORKING_ORDERS,
-    NS_PER_SECOND,
     CashflowKind,
     EventKind,
     Reason,
     TradingState,
 )
+from trader.jit import inlined, outlined
+from trader.rounding import is_money_within
 
-YEAR_NS = 365.0 * 86_400.0 * NS_PER_SECOND
-FLOW_BORROW_FEE = int(CashflowKind.BORROW_FEE)
-FLOW_MARGIN_INTEREST = int(CashflowKind.MARGIN_INTEREST)
-EVENT_BREACH = int(EventKind.LIMIT_BREACH)
-MARGIN_CALL = int(Reason.MARGIN_CALL)
-HALTED = int(TradingState.HALTED)
-ACCOUNT_WIDE = -1
+YEAR_NS = 365.0 * DAY_NS
 
 
 @inlined
@@ -44,8 +40,8 @@ def charge_time(book, rules, elapsed_ns, is_new_session, out):
     for symbol in range(len(book.positions)):
         position = book.positions[symbol]
         if position["qty"] < 0.0:
-            notional = abs(position["qty"] * position["mark"]) * position["unit_value"]
-            position["borrow_due"] += notional * broker["borrow_rate"] * years
+            worth = notional(position, abs(position["qty"]))
+            position["borrow_due"] += worth * broker["borrow_rate"] * years
     if not is_new_session:
         return
     for symbol in range(len(book.positions)):
@@ -53,22 +49,20 @@ def charge_time(book, rules, elapsed_ns, is_new_session, out):
         due = position["borrow_due"]
         if due > 0.0:
             position["borrow_due"] = 0.0
-            account["cash"] -= due
-            what = (account["ts_ns"], symbol, FLOW_BORROW_FEE)
-            write_cashflow(account, what, 0.0 - due, 0.0, broker["borrow_rate"], out)
+            what = (account["ts_ns"], symbol, CashflowKind.BORROW_FEE)
+            move_cash(account, what, 0.0 - due, broker["borrow_rate"], out)
     due = carry["interest_due"]
     if due > 0.0:
         carry["interest_due"] = 0.0
-        account["cash"] -= due
-        what = (account["ts_ns"], ACCOUNT_WIDE, FLOW_MARGIN_INTEREST)
-        write_cashflow(account, what, 0.0 - due, 0.0, broker["interest_rate"], out)
+        what = (account["ts_ns"], ACCOUNT_WIDE, CashflowKind.MARGIN_INTEREST)
+        move_cash(account, what, 0.0 - due, broker["interest_rate"], out)
 
 
 @inlined
 def is_below_maintenance(account, broker):
     """Whether equity is less than the positions need; one comparison where there is no margin."""
     share = broker["maintenance_margin"]
-    if share == 0.0 or account["trading_state"] == HALTED:
+    if share == 0.0 or account["trading_state"] == TradingState.HALTED:
         return False
     return not is_money_within(share * account["gross_exposure"], account["equity"])
 
@@ -81,7 +75,8 @@ def call_margin(book, rules, bars, out):
     """
     account = book.account[0]
     share = rules.broker[0]["maintenance_margin"]
-    orders.restrain(book, rules, (orders.KEEP_MARKET_CLOSING, MARGIN_CALL, MARGIN_CALL), out)
+    keep = (orders.KEEP_MARKET_CLOSING, Reason.MARGIN_CALL, Reason.MARGIN_CALL)
+    orders.restrain(book, rules, keep, out)
     left = 0.0
     for symbol in range(len(book.positions)):
         left += unclosed_notional(book.positions[symbol])
@@ -90,16 +85,16 @@ def call_margin(book, rules, bars, out):
         most, chosen = 0.0, ACCOUNT_WIDE
         for index in range(len(bars)):
             symbol = bars[index]["symbol"]
-            notional = unclosed_notional(book.positions[symbol])
-            if notional > most and book.positions[symbol]["margin_call"] == 0:
-                most, chosen = notional, symbol
+            worth = unclosed_notional(book.positions[symbol])
+            if worth > most and book.positions[symbol]["margin_call"] == 0:
+                most, chosen = worth, symbol
         if chosen == ACCOUNT_WIDE:
             break
         book.positions[chosen]["margin_call"] = 1
         left -= most
         is_told = True
     if is_told:
-        what = (EVENT_BREACH, MARGIN_CALL, ACCOUNT_WIDE, 0)
+        what = (EventKind.LIMIT_BREACH, Reason.MARGIN_CALL, ACCOUNT_WIDE, 0)
         required = share * account["gross_exposure"]
         write_event(account, what, account["equity"], required, out)
 
@@ -108,7 +103,7 @@ def call_margin(book, rules, bars, out):
 def approve_liquidation(book, rules, symbol, decision):
     """Let the decision close all of it: it is the broker's, so none of our checks makes it less."""
     account = book.account[0]
-    decision["reason"] = MARGIN_CALL
+    decision["reason"] = Reason.MARGIN_CALL
     decision["observed"] = account["equity"]
     decision["limit"] = rules.broker[0]["maintenance_margin"] * account["gross_exposure"]
     if book.positions[symbol]["working_orders"] < MAX_WORKING_ORDERS:
@@ -118,5 +113,4 @@ def approve_liquidation(book, rules, symbol, decision):
 @inlined
 def unclosed_notional(position):
     """Worth ≥ 0 of the part of a position that no working order closes yet."""
-    size = abs(sizing.closing_qty(position, 0.0 - position["qty"]))
-    return size * abs(position["mark"]) * position["unit_value"]
+    return notional(position, abs(sizing.flattening_qty(position)))

@@ -5,11 +5,9 @@ instrument's own currency. Exits that rest beside a position and a liquidation a
 """
 
 from trader.core import placing, sizing
-from trader.core.jit import inlined
-from trader.core.rounding import is_money_within
 from trader.core.schema import Reason
-
-BELOW_MIN_NOTIONAL = int(Reason.BELOW_MIN_NOTIONAL)
+from trader.jit import inlined
+from trader.rounding import is_money_within
 
 
 @inlined
@@ -30,7 +28,7 @@ def deny_below(rules, symbol, position, decision, limit_price):
             kept, part, price = 0.0, closing, position["mark"]
     if not is_enough(instrument, part, price):
         decision["approved_qty"] = kept
-        decision["reason"] = BELOW_MIN_NOTIONAL
+        decision["reason"] = Reason.BELOW_MIN_NOTIONAL
         decision["observed"] = notional(instrument, part, price)
         decision["limit"] = least
 

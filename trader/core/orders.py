@@ -13,37 +13,23 @@ opens, and it ends when there is nothing left that it could close.
 
 import math
 
-from trader.core.exposure import count_exposure
-from trader.core.jit import inlined, outlined
-from trader.core.rounding import nearest_lot
-from trader.core.rows import write_event, write_order, write_order_event
-from trader.core.schema import EventKind, OrderKind, OrderStatus, OrderType, Reason
+import numpy as np
 
-INTENT = int(OrderStatus.INTENT)
-WORKING = int(OrderStatus.WORKING)
-SUBMITTED = int(OrderStatus.SUBMITTED)
-PARTLY_FILLED = int(OrderStatus.PARTLY_FILLED)
-FILLED = int(OrderStatus.FILLED)
-CANCELLED = int(OrderStatus.CANCELLED)
-EXPIRED = int(OrderStatus.EXPIRED)
-UNKNOWN = int(OrderStatus.UNKNOWN)
-REFUSED = int(OrderStatus.REFUSED)
-MARKET = int(OrderType.MARKET)
+from trader.core.exposure import count_exposure
+from trader.core.rows import write_event, write_order, write_order_event
+from trader.core.schema import ORDER, EventKind, OrderKind, OrderStatus, OrderType, Reason
+from trader.jit import inlined, outlined
+from trader.rounding import nearest_lot
+
+NO_ORDER = np.zeros(1, ORDER)  # INTENT, MARKET, ENTRY: every code of it is 0
+NO_DECISION = -1  # of an order that no decision sent
 KEEP_NONE, KEEP_CLOSING, KEEP_MARKET_CLOSING = range(3)  # what `restrain` leaves
-KIND_STOP_LOSS = int(OrderKind.STOP_LOSS)
-KIND_TRAILING_STOP = int(OrderKind.TRAILING_STOP)
-NONE = int(Reason.NONE)
-TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
-POSITION_CLOSED = int(Reason.POSITION_CLOSED)
-ENTRY_ENDED = int(Reason.ENTRY_ENDED)
-EVENT_CANCELLED = int(EventKind.ORDER_CANCELLED)
-EVENT_TRIMMED = int(EventKind.ORDER_TRIMMED)
 
 
 @inlined
 def is_exit(order):
     """Whether an order rests beside a position only to close it: stop, target, trailing stop."""
-    return order["kind"] >= KIND_STOP_LOSS and order["kind"] <= KIND_TRAILING_STOP
+    return order["kind"] >= OrderKind.STOP_LOSS and order["kind"] <= OrderKind.TRAILING_STOP
 
 
 @inlined
@@ -70,44 +56,26 @@ def add_working(position, qty):
 
 
 @inlined
-def place_order(account, position, orders, qty, decision):
+def place_order(book, symbol, qty, decision):
     """Enter an intent of signed `qty` for `decision` into the table; returns its order.
 
-    It is a plain market order that opens; the caller writes what else it is. What is no exit is
-    counted as working.
+    It is a plain market order that opens; the caller writes what else it is, and counts it.
     """
-    order = orders[position["working_orders"]]
+    account = book.account[0]
+    position = book.positions[symbol]
+    count = position["working_orders"]
+    book.orders[symbol][count] = NO_ORDER[0]
+    order = book.orders[symbol][count]
+    order["symbol"] = symbol
     order["order_id"] = account["next_order_id"]
     order["ts_ns"] = account["ts_ns"]
     order["decision"] = decision
     order["session"] = account["session"]
     order["qty"] = qty
-    order["filled_qty"] = 0.0
-    order["filled_notional"] = 0.0
-    order["ended_qty"] = 0.0
-    order["commission"] = 0.0
     order["reference"] = position["mark"]
     order["volume"] = position["volume"]
-    order["closing"] = 0.0
-    order["limit_price"] = 0.0
-    order["stop_price"] = 0.0
-    order["distance"] = 0.0
-    order["activate_at"] = 0.0
-    order["best"] = 0.0
-    order["parent"] = 0
-    order["bars_left"] = 0
-    order["met_ns"] = 0
-    order["ended_ns"] = 0
-    order["status"] = INTENT
-    order["type"] = MARKET
-    order["time_in_force"] = 0
-    order["kind"] = 0
-    order["leg"] = 0
-    order["unit"] = 0
-    order["reason"] = NONE
-    order["triggered"] = 0
     account["next_order_id"] += 1
-    position["working_orders"] += 1
+    position["working_orders"] = count + 1
     position["calm_low"] = math.inf  # the next bar looks at every order
     return order
 
@@ -119,11 +87,13 @@ def end_order(account, order, reason, out):
     An order of which nobody knows whether it left does not end by anything that we say.
     """
     rest = order["qty"] - order["filled_qty"]
-    if rest != 0.0 and order["status"] != REFUSED and order["status"] != UNKNOWN:
-        write_order_event(account, order, EVENT_CANCELLED, reason, out)
+    status = order["status"]
+    if rest != 0.0 and status != OrderStatus.REFUSED and status != OrderStatus.UNKNOWN:
+        write_order_event(account, order, EventKind.ORDER_CANCELLED, reason, out)
+        is_expired = reason == Reason.TIME_IN_FORCE
         order["ended_qty"] += rest
         order["qty"] = order["filled_qty"]
-        order["status"] = EXPIRED if reason == TIME_IN_FORCE else CANCELLED
+        order["status"] = OrderStatus.EXPIRED if is_expired else OrderStatus.CANCELLED
         order["reason"] = reason
 
 
@@ -131,7 +101,7 @@ def end_order(account, order, reason, out):
 def trim_order(account, order, parts, reason, out):
     """Leave a part of what is left of an order; `parts` is (signed rest, signed part kept)."""
     rest, kept = parts
-    what = (EVENT_TRIMMED, reason, order["symbol"], order["order_id"])
+    what = (EventKind.ORDER_TRIMMED, reason, order["symbol"], order["order_id"])
     write_event(account, what, rest - kept, 0.0, out)
     order["qty"] = order["filled_qty"] + kept
     order["ended_qty"] += rest - kept
@@ -140,9 +110,9 @@ def trim_order(account, order, parts, reason, out):
 @inlined
 def submit_order(order, held):
     """An intent passed the gate: it works from the next bar on; an exit waits for its entry."""
-    if order["status"] == INTENT:
+    if order["status"] == OrderStatus.INTENT:
         waits = is_exit(order) and not (order["qty"] * held < 0.0)
-        order["status"] = SUBMITTED if waits else WORKING
+        order["status"] = OrderStatus.SUBMITTED if waits else OrderStatus.WORKING
 
 
 @outlined
@@ -154,7 +124,7 @@ def end_idle_exits(account, position, orders, out):
     held = position["qty"]
     for index in range(position["working_orders"]):
         order = orders[index]
-        if not is_exit(order) or order["status"] == INTENT or order["qty"] * held < 0.0:
+        if not is_exit(order) or order["status"] == OrderStatus.INTENT or order["qty"] * held < 0.0:
             continue
         awaited = 0.0
         for other in range(position["working_orders"]):
@@ -163,18 +133,23 @@ def end_idle_exits(account, position, orders, out):
                 opening = entry["qty"] - entry["filled_qty"] - closing_rest(entry)
                 awaited += opening if opening * order["qty"] < 0.0 else 0.0
         if awaited != 0.0 and order["qty"] != order["filled_qty"]:
-            order["status"] = SUBMITTED
-        elif awaited != 0.0 and order["status"] == WORKING:
-            order["status"] = SUBMITTED
+            order["status"] = OrderStatus.SUBMITTED
+        elif awaited != 0.0 and order["status"] == OrderStatus.WORKING:
+            order["status"] = OrderStatus.SUBMITTED
             order["qty"] -= awaited
         elif order["qty"] != order["filled_qty"]:
-            was_active = order["status"] != SUBMITTED
-            end_order(account, order, POSITION_CLOSED if was_active else ENTRY_ENDED, out)
+            was_active = order["status"] != OrderStatus.SUBMITTED
+            reason = Reason.POSITION_CLOSED if was_active else Reason.ENTRY_ENDED
+            end_order(account, order, reason, out)
 
 
 @inlined
-def recount(account, position, orders, lot_size, out):
+def recount(book, rules, symbol, out):
     """Write out and drop finished orders, keeping the order of the others; sum what works."""
+    account = book.account[0]
+    position = book.positions[symbol]
+    orders = book.orders[symbol]
+    lot_size = rules.instruments[symbol]["lot_size"]
     if position["resting"] > 0:
         end_idle_exits(account, position, orders, out)
     kept = 0
@@ -187,8 +162,8 @@ def recount(account, position, orders, lot_size, out):
         order = orders[index]
         rest = unfilled_qty(order, lot_size)
         if rest == 0.0:
-            if order["status"] < FILLED or order["status"] == UNKNOWN:
-                order["status"] = FILLED
+            if order["status"] < OrderStatus.FILLED or order["status"] == OrderStatus.UNKNOWN:
+                order["status"] = OrderStatus.FILLED
             order["ended_ns"] = account["ts_ns"]
             write_order(order, out)
             continue
@@ -198,10 +173,10 @@ def recount(account, position, orders, lot_size, out):
                 position["exits"] += 1
         else:
             add_working(position, rest)
-            if order["type"] != MARKET or order["status"] == UNKNOWN:
+            if order["type"] != OrderType.MARKET or order["status"] == OrderStatus.UNKNOWN:
                 position["resting"] += 1
-            if order["filled_qty"] != 0.0 and order["status"] == WORKING:
-                order["status"] = PARTLY_FILLED
+            if order["filled_qty"] != 0.0 and order["status"] == OrderStatus.WORKING:
+                order["status"] = OrderStatus.PARTLY_FILLED
         if kept != index:
             orders[kept] = orders[index]
         kept += 1
@@ -232,7 +207,7 @@ def restrain(book, rules, terms, out):
                 continue  # beside the position; without one it ends in the recount
             is_kept = keeps == KEEP_CLOSING
             if keeps == KEEP_MARKET_CLOSING:  # what rests at a price may never fill
-                is_kept = order["type"] == MARKET
+                is_kept = order["type"] == OrderType.MARKET
             keep = 0.0
             if is_kept and rest * held < 0.0:
                 keep = min(abs(rest), abs(held))
@@ -242,4 +217,4 @@ def restrain(book, rules, terms, out):
             elif keep < abs(rest):
                 trim_order(account, order, (rest, kept), trim_reason, out)
             held += kept
-        recount(account, position, table, lot_size, out)
+        recount(book, rules, symbol, out)

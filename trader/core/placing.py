@@ -6,21 +6,16 @@ model gave a limit price for it.
 
 import math
 
+import numpy as np
+
 from trader.core import orders, sizing
 from trader.core.exposure import count_exposure
-from trader.core.jit import inlined
-from trader.core.rounding import tick_against
-from trader.core.schema import NS_PER_SECOND, Leg, OrderKind, OrderType
-from trader.core.sessions import instant_session
+from trader.core.schema import NS_PER_SECOND, REQUEST, Leg, OrderKind, OrderType
+from trader.jit import inlined
+from trader.rounding import tick_against
+from trader.session_rows import instant_session
 
-KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_SIGNAL = int(OrderKind.SIGNAL)
-KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
-MARKET = int(OrderType.MARKET)
-LIMIT = int(OrderType.LIMIT)
-STOP = int(OrderType.STOP)
-STOP_LIMIT = int(OrderType.STOP_LIMIT)
-LEG_CLOSING = int(Leg.CLOSING)
+NO_REQUEST = np.full(1, np.nan, REQUEST)
 
 
 @inlined
@@ -38,46 +33,51 @@ def place(book, rules, symbol, approved, kind, limit_price):
     entry_type = type_of_entry(rules, limit_price)
     main = approved
     if is_split(closing, opening, entry_type):
-        enter(book, rules, symbol, (closing, closing, decision, kind), LEG_CLOSING)
+        enter(book, rules, symbol, (closing, closing, decision, kind), Leg.CLOSING)
         main = opening
     part = closing if main == approved else 0.0
     order = enter(book, rules, symbol, (main, part, decision, kind), 0)
     count_order(account, position)
     if main != part or is_limit:
-        dress(order, rules, symbol, position, (entry_type if main != part else LIMIT, limit_price))
+        dress(
+            order,
+            rules,
+            symbol,
+            position,
+            (entry_type if main != part else OrderType.LIMIT, limit_price),
+        )
     return order["order_id"], opening
 
 
 @inlined
 def type_of_entry(rules, limit_price):
     """OrderType of what opens."""
-    if rules.entry[0]["type"] == STOP_LIMIT or limit_price != limit_price:
+    if rules.entry[0]["type"] == OrderType.STOP_LIMIT or limit_price != limit_price:
         return rules.entry[0]["type"]
-    return LIMIT
+    return OrderType.LIMIT
 
 
 @inlined
 def is_split(closing, opening, entry_type):
     """Whether a reversal is sent as two orders: a close at the market, and an entry."""
-    return closing != 0.0 and opening != 0.0 and entry_type != MARKET
+    return closing != 0.0 and opening != 0.0 and entry_type != OrderType.MARKET
 
 
 @inlined
 def enter(book, rules, symbol, terms, leg):
     """Enter one intent; `terms` is (signed qty, its closing part, decision, OrderKind)."""
     qty, closing, decision, kind = terms
-    position = book.positions[symbol]
-    order = orders.place_order(book.account[0], position, book.orders[symbol], qty, decision)
-    orders.add_working(position, qty)
-    count_exposure(book.account[0], position)
-    order["symbol"] = symbol
     account = book.account[0]
+    position = book.positions[symbol]
+    order = orders.place_order(book, symbol, qty, decision)
+    orders.add_working(position, qty)
+    count_exposure(account, position)
     order["session"] = instant_session(rules.sessions, account["session_cursor"], account["ts_ns"])
     order["closing"] = closing
-    if kind != KIND_LIQUIDATION:  # which works until it is done
+    if kind != OrderKind.LIQUIDATION:  # which works until it is done
         order["time_in_force"] = rules.broker[0]["time_in_force"]
     order["leg"] = leg
-    order["kind"] = KIND_SIGNAL if closing != 0.0 and kind == KIND_ENTRY else kind
+    order["kind"] = OrderKind.SIGNAL if closing != 0.0 and kind == OrderKind.ENTRY else kind
     return order
 
 
@@ -94,27 +94,23 @@ def dress(order, rules, symbol, position, terms):
     if entry["time_in_force"] >= 0:
         order["time_in_force"] = entry["time_in_force"]
         order["bars_left"] = entry["bars"]
-    if kind == MARKET:
+    if kind == OrderType.MARKET:
         return
     position["resting"] += 1
     limit, stop = entry_levels(rules, symbol, position, order["qty"])
     if limit_price == limit_price:
         tick_size = rules.instruments[symbol]["tick_size"]
         limit = tick_against(limit_price, 0.0 - order["qty"], tick_size)
-    if kind == LIMIT or kind == STOP_LIMIT:
+    if kind == OrderType.LIMIT or kind == OrderType.STOP_LIMIT:
         order["limit_price"] = limit
-    if kind == STOP or kind == STOP_LIMIT:
+    if kind == OrderType.STOP or kind == OrderType.STOP_LIMIT:
         order["stop_price"] = stop
 
 
 @inlined
 def asked_beside(inputs, index):
-    """(size, limit_price, stop_loss, take_profit, score) beside an action; NaN where not."""
-    if len(inputs.requests) == 0:
-        return math.nan, math.nan, math.nan, math.nan, math.nan
-    asked = inputs.requests[index]
-    prices = asked["limit_price"], asked["stop_loss"], asked["take_profit"]
-    return asked["size"], prices[0], prices[1], prices[2], asked["score"]
+    """The REQUEST beside an action; every field of it NaN where none came."""
+    return inputs.requests[index] if len(inputs.requests) > 0 else NO_REQUEST[0]
 
 
 @inlined
@@ -130,9 +126,9 @@ def entry_price(rules, symbol, position, qty, limit_price):
         return limit_price
     limit, stop = entry_levels(rules, symbol, position, qty)
     kind = rules.entry[0]["type"]
-    if kind == LIMIT:
+    if kind == OrderType.LIMIT:
         return limit
-    return stop if kind == STOP or kind == STOP_LIMIT else position["mark"]
+    return stop if kind == OrderType.STOP or kind == OrderType.STOP_LIMIT else position["mark"]
 
 
 @inlined
@@ -143,10 +139,10 @@ def entry_levels(rules, symbol, position, qty):
     sign = 1.0 if qty > 0.0 else -1.0
     close = position["mark"]
     away = close * entry["offset_bps"] / 10_000.0
-    if entry["type"] == LIMIT:
+    if entry["type"] == OrderType.LIMIT:
         return tick_against(close - sign * away, 0.0 - qty, tick_size), 0.0
     stop = tick_against(close + sign * away, qty, tick_size)
-    if entry["type"] == STOP:
+    if entry["type"] == OrderType.STOP:
         return 0.0, stop
     beyond = stop * entry["limit_offset_bps"] / 10_000.0
     return tick_against(stop + sign * beyond, qty, tick_size), stop

@@ -5,29 +5,13 @@ what filled when; nothing is decided, and nothing expires, between two of them. 
 finer ones is its own only part. All parts share the volume of the bar.
 """
 
-from trader.core import accounting, execution, exits, orders, venue
-from trader.core.book import FILLS, FILLS_PER_BAR
-from trader.core.jit import inlined, outlined
-from trader.core.limits import limits_of
-from trader.core.rounding import lots_down
-from trader.core.rows import write_fill
-from trader.core.schema import FillFlag, Intrabar, OrderKind, OrderType, Reason, TimeInForce
-from trader.core.sessions import bar_open_ns, bar_row, session_close_ns
+from trader.core import execution, exits, ledger, orders, venue
+from trader.core.book import FILLS, FILLS_PER_BAR, limits_of
+from trader.core.schema import FillFlag, Intrabar, OrderType, Reason, TimeInForce
+from trader.jit import inlined, outlined
+from trader.rounding import lots_down
+from trader.session_rows import bar_open_ns, bar_row, session_close_ns
 
-PRICE_COLLAR = int(Reason.PRICE_COLLAR)
-TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
-DAY = int(TimeInForce.DAY)
-IOC = int(TimeInForce.IOC)
-FOK = int(TimeInForce.FOK)
-BARS = int(TimeInForce.BARS)
-MARKET = int(OrderType.MARKET)
-LIMIT = int(OrderType.LIMIT)
-STOP_LIMIT = int(OrderType.STOP_LIMIT)
-MOO = int(OrderType.MOO)
-MOC = int(OrderType.MOC)
-OHLC = int(Intrabar.OHLC)
-KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
 AMBIGUOUS = int(FillFlag.AMBIGUOUS)
 INSIDE = int(FillFlag.INSIDE)
 
@@ -35,19 +19,24 @@ INSIDE = int(FillFlag.INSIDE)
 @inlined
 def has_expired(order, session):
     """Whether an order of the day is older than the session at the instant of its fill."""
-    return order["time_in_force"] == DAY and order["session"] != session
+    return order["time_in_force"] == TimeInForce.DAY and order["session"] != session
+
+
+@inlined
+def is_immediate(order):
+    """Whether what the first price leaves of an order ends at once."""
+    kind = order["time_in_force"]
+    return kind == TimeInForce.IOC or kind == TimeInForce.FOK
 
 
 @inlined
 def end_of_bar(account, order, out):
     """What the time in force says of an order that a bar has met."""
-    kind = order["time_in_force"]
-    if kind == IOC or kind == FOK:
-        orders.end_order(account, order, TIME_IN_FORCE, out)
-    elif kind == BARS:
+    if order["time_in_force"] == TimeInForce.BARS:
         order["bars_left"] -= 1
-        if order["bars_left"] <= 0:
-            orders.end_order(account, order, TIME_IN_FORCE, out)
+    is_over = order["time_in_force"] == TimeInForce.BARS and order["bars_left"] <= 0
+    if is_over or is_immediate(order):
+        orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
 
 
 @outlined
@@ -63,10 +52,9 @@ def meet_bar(book, rules, bar, parts, market, out):
     position = book.positions[symbol]
     table = book.orders[symbol]
     tick_size = rules.instruments[symbol]["tick_size"]
-    lot_size = rules.instruments[symbol]["lot_size"]
     for index in range(position["working_orders"]):
         if has_expired(table[index], session):
-            orders.end_order(account, table[index], TIME_IN_FORCE, out)
+            orders.end_order(account, table[index], Reason.TIME_IN_FORCE, out)
     most = out.counts[FILLS] + FILLS_PER_BAR
     for place in range(len(parts)):
         part = parts[place]
@@ -82,7 +70,7 @@ def meet_bar(book, rules, bar, parts, market, out):
             )
             if edge[1]:
                 end_of_orders(account, position, table, out)
-            orders.recount(account, position, table, lot_size, out)
+            orders.recount(book, rules, symbol, out)
         elif not venue.moves_trail(position, part):
             continue
         exits.ratchet(position, table, part, tick_size, entered > 0.0)
@@ -105,7 +93,7 @@ def meet_part(book, rules, when, market, out):
     table = book.orders[symbol]
     broker = rules.broker[0]
     rule = broker["limit_fill"]
-    is_worst = broker["intrabar"] != OHLC
+    is_worst = broker["intrabar"] != Intrabar.OHLC
     is_session_open = is_first and position["session"] != account["session"]
     executions_allowed = rules.limits[0]["max_executions_without_review"]
     entered = 0.0
@@ -130,12 +118,12 @@ def meet_part(book, rules, when, market, out):
                 ts_ns = basis[1]
             reference = (price, ts_ns, basis[2])
             kinder = 0.0
-            if is_inside and order["type"] != LIMIT and orders.is_exit(order):
+            if is_inside and order["type"] != OrderType.LIMIT and orders.is_exit(order):
                 terms_of_stop = (price, rule, entered > 0.0)
                 kinder = venue.kinder_price(table, count, position["qty"], part, terms_of_stop)
             held = position["qty"]
             room = capacity
-            if is_worst and order["type"] == LIMIT and orders.is_exit(order):
+            if is_worst and order["type"] == OrderType.LIMIT and orders.is_exit(order):
                 room = min(capacity, max(abs(held) - entered, 0.0))
             filled = execute(book, rules, order, (reference, room, is_inside, kinder), out)
             capacity -= filled
@@ -143,9 +131,8 @@ def meet_part(book, rules, when, market, out):
                 entered += max(abs(position["qty"]) - abs(held), 0.0)
         if is_first and phase == venue.EXITS_AT_OPEN:
             for index in range(count):
-                kind = table[index]["time_in_force"]
-                if (kind == IOC or kind == FOK) and not is_auction(table[index]):
-                    orders.end_order(account, table[index], TIME_IN_FORCE, out)
+                if is_immediate(table[index]) and not is_auction(table[index]):
+                    orders.end_order(account, table[index], Reason.TIME_IN_FORCE, out)
     return capacity, entered
 
 
@@ -156,7 +143,7 @@ def end_of_orders(account, position, table, out):
         order = table[index]
         if is_auction(order):
             if order["met_ns"] == account["ts_ns"]:
-                orders.end_order(account, order, TIME_IN_FORCE, out)
+                orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
         elif not orders.is_exit(order):
             end_of_bar(account, order, out)
 
@@ -164,7 +151,7 @@ def end_of_orders(account, position, table, out):
 @inlined
 def is_auction(order):
     """Whether an order is for the opening or closing price of a session, and nothing else."""
-    return order["type"] == MOO or order["type"] == MOC
+    return order["type"] == OrderType.MOO or order["type"] == OrderType.MOC
 
 
 @inlined
@@ -192,7 +179,7 @@ def next_execution(state, bar, terms, basis):
         terms_at_open = (phase, rule, slice_ns, is_session_open)
         place = venue.at_open(table, count, held, bar, terms_at_open)
         price = bar["open"]
-        if place >= 0 and table[place]["type"] == MARKET:
+        if place >= 0 and table[place]["type"] == OrderType.MARKET:
             price = basis[0]
         return place, price
     if phase == venue.AT_CLOSE:
@@ -215,16 +202,10 @@ def execute(book, rules, order, terms, out):
     broker = rules.broker[0]
     instrument = rules.instruments[symbol]
     is_exit = orders.is_exit(order)
-    if order["type"] != LIMIT:
+    if order["type"] != OrderType.LIMIT:
         order["triggered"] = 1
-    if (
-        not is_exit
-        and order["kind"] != KIND_LIQUIDATION
-        and execution.is_outside_collar(
-            basis[0], order["reference"], rules.limits[0]["price_collar"]
-        )
-    ):
-        orders.end_order(account, order, PRICE_COLLAR, out)
+    if not is_exit and execution.misses_collar(order, basis[0], rules.limits[0]):
+        orders.end_order(account, order, Reason.PRICE_COLLAR, out)
         return 0.0
     most = limits_of(rules, symbol)["max_order_size"]
     if is_exit and most < room:  # a larger position leaves in pieces, one a bar of the slice
@@ -234,17 +215,11 @@ def execute(book, rules, order, terms, out):
     if qty == 0.0:
         return 0.0
     price = execution.fill_price(broker, qty, basis, position, instrument)
-    if order["type"] == LIMIT or order["type"] == STOP_LIMIT:
+    if order["type"] == OrderType.LIMIT or order["type"] == OrderType.STOP_LIMIT:
         limit = order["limit_price"]
         price = min(price, limit) if qty > 0.0 else max(price, limit)
-    commission = execution.charge_commission(broker, order, qty, price * position["unit_value"])
     held = position["qty"]
-    realized = accounting.apply_fill(
-        account, position, qty, price, commission, instrument["lot_size"]
-    )
-    fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
-    if order["closing"] != 0.0 and held * qty >= 0.0:
-        fill["kind"] = KIND_ENTRY  # the rest of a reversal
+    fill = ledger.book_execution(book, rules, order, basis, (qty, price), out)
     if is_inside:
         fill["flags"] = INSIDE
     if kinder > 0.0:

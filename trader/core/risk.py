@@ -18,18 +18,10 @@ plus this order.
 
 import math
 
-from trader.core.costs import quoted_price
-from trader.core.exposure import check_concentration, is_trimmed, payable_qty, worst_qty
-from trader.core.jit import inlined
-from trader.core.limits import limits_of
-from trader.core.markethours import check_market_hours
-from trader.core.rounding import (
-    is_lot_multiple,
-    is_money_within,
-    is_price_within,
-    is_size_within,
-    money_noise,
-)
+from trader.codes import DAY_NS
+from trader.core.book import limits_of
+from trader.core.execution import quoted_price
+from trader.core.exposure import check_concentration, is_trimmed, notional, payable_qty, worst_qty
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     NS_PER_SECOND,
@@ -37,36 +29,17 @@ from trader.core.schema import (
     SlippageType,
     TradingState,
 )
+from trader.jit import inlined
+from trader.rounding import (
+    is_lot_multiple,
+    is_money_within,
+    is_price_within,
+    is_size_within,
+    money_noise,
+)
+from trader.session_rows import instant_row, session_close_ns, session_open_ns
 
-ACTIVE = int(TradingState.ACTIVE)
-HALTED_STATE = int(TradingState.HALTED)
-HALF_SPREAD = int(SlippageType.HALF_SPREAD)
-
-NONE = int(Reason.NONE)
-HALTED = int(Reason.HALTED)
-KILLED = int(Reason.KILLED)
-REDUCE_ONLY = int(Reason.REDUCE_ONLY)
-PARAM_QTY = int(Reason.PARAM_QTY)
-PARAM_LOT = int(Reason.PARAM_LOT)
-PARAM_PRICE = int(Reason.PARAM_PRICE)
-RESTRICTED = int(Reason.RESTRICTED)
-NO_REFERENCE_PRICE = int(Reason.NO_REFERENCE_PRICE)
-PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
-PRICE_COLLAR = int(Reason.PRICE_COLLAR)
-ORDER_RATE_LIMIT = int(Reason.ORDER_RATE_LIMIT)
-WORKING_ORDERS_FULL = int(Reason.WORKING_ORDERS_FULL)
-NO_QUOTE = int(Reason.NO_QUOTE)
-NO_RATE = int(Reason.NO_RATE)
-POSITION_LIMIT = int(Reason.POSITION_LIMIT)
-POSITION_NOTIONAL_LIMIT = int(Reason.POSITION_NOTIONAL_LIMIT)
-ORDER_SIZE_LIMIT = int(Reason.ORDER_SIZE_LIMIT)
-ORDER_NOTIONAL_LIMIT = int(Reason.ORDER_NOTIONAL_LIMIT)
-DAILY_LOSS_LIMIT = int(Reason.DAILY_LOSS_LIMIT)
-DRAWDOWN_LIMIT = int(Reason.DRAWDOWN_LIMIT)
-BUYING_POWER = int(Reason.BUYING_POWER)
-TRIMMED_TO_CASH = int(Reason.TRIMMED_TO_CASH)
-
-PASSED = (NONE, 0.0, 0.0)
+PASSED = (Reason.NONE, 0.0, 0.0)
 
 
 @inlined
@@ -116,16 +89,16 @@ def is_loss_within(equity, session_open_equity, most):
 def check_state(account, limits):
     """Step 0 for an opening part: (reason, observed, limit)."""
     state = account["trading_state"]
-    if state == ACTIVE:
+    if state == TradingState.ACTIVE:
         return PASSED
     cause = account["state_reason"]
-    if state == HALTED_STATE:
-        return KILLED if cause == KILLED else HALTED, float(cause), 0.0
-    if cause == DAILY_LOSS_LIMIT:
-        return DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
-    if cause == DRAWDOWN_LIMIT:
-        return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
-    return REDUCE_ONLY, float(cause), 0.0
+    if state == TradingState.HALTED:
+        return Reason.KILLED if cause == Reason.KILLED else Reason.HALTED, float(cause), 0.0
+    if cause == Reason.DAILY_LOSS_LIMIT:
+        return Reason.DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
+    if cause == Reason.DRAWDOWN_LIMIT:
+        return Reason.DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
+    return Reason.REDUCE_ONLY, float(cause), 0.0
 
 
 @inlined
@@ -134,28 +107,30 @@ def check_parameters(position, qty, rules, symbol):
     limits = rules.limits[0]
     instrument = rules.instruments[symbol]
     if not (abs(qty) > 0.0 and abs(qty) < math.inf):
-        return PARAM_QTY, qty, 0.0
+        return Reason.PARAM_QTY, qty, 0.0
     if not is_lot_multiple(qty, instrument["lot_size"]):
-        return PARAM_LOT, qty, instrument["lot_size"]
+        return Reason.PARAM_LOT, qty, instrument["lot_size"]
     price = position["mark"]
     if not (price > 0.0 and price < math.inf):
         if not (instrument["allow_negative_prices"] != 0 and price > -math.inf and price <= 0.0):
-            return PARAM_PRICE, price, 0.0
+            return Reason.PARAM_PRICE, price, 0.0
     if limits["price_collar"] != math.inf:  # a NaN denies
         reference = position["reference"]
         if not (reference > 0.0):
             undefined = position["bars"] > 1 and reference <= 0.0  # a fraction of it is nothing
-            reason = PRICE_NOT_POSITIVE if undefined else NO_REFERENCE_PRICE
+            reason = Reason.PRICE_NOT_POSITIVE if undefined else Reason.NO_REFERENCE_PRICE
             return reason, reference if undefined else 0.0, limits["price_collar"]
         moved = abs(price - reference)
         if not is_price_within(moved, reference, limits["price_collar"]):
-            return PRICE_COLLAR, moved / reference, limits["price_collar"]
-    if not (position["working_orders"] < MAX_WORKING_ORDERS):
-        return WORKING_ORDERS_FULL, float(position["working_orders"]), float(MAX_WORKING_ORDERS)
-    if rules.broker[0]["slippage_type"] == HALF_SPREAD and not (position["spread"] >= 0.0):
-        return NO_QUOTE, 0.0, 0.0
+            return Reason.PRICE_COLLAR, moved / reference, limits["price_collar"]
+    working = float(position["working_orders"])
+    if not (working < MAX_WORKING_ORDERS):
+        return Reason.WORKING_ORDERS_FULL, working, float(MAX_WORKING_ORDERS)
+    needs_spread = rules.broker[0]["slippage_type"] == SlippageType.HALF_SPREAD
+    if needs_spread and not (position["spread"] >= 0.0):
+        return Reason.NO_QUOTE, 0.0, 0.0
     if not (position["unit_value"] > 0.0):
-        return NO_RATE, 0.0, 0.0
+        return Reason.NO_RATE, 0.0, 0.0
     return PASSED
 
 
@@ -163,20 +138,20 @@ def check_parameters(position, qty, rules, symbol):
 def check_permission(account, position, instrument, limits):
     """Step 1 for an opening part: restricted list and order rates: (reason, observed, limit)."""
     if instrument["restricted"] != 0:
-        return RESTRICTED, 1.0, 0.0
+        return Reason.RESTRICTED, 1.0, 0.0
     this_second = 0.0
     if account["second"] == account["ts_ns"] // NS_PER_SECOND:
         this_second = float(account["orders_this_second"])
     if not (this_second + 1.0 <= limits["max_orders_per_second"]):
-        return ORDER_RATE_LIMIT, this_second + 1.0, limits["max_orders_per_second"]
+        return Reason.ORDER_RATE_LIMIT, this_second + 1.0, limits["max_orders_per_second"]
     this_bar = 0.0
     if position["orders_ns"] == account["ts_ns"]:
         this_bar = float(position["orders_this_bar"])
     if not (this_bar + 1.0 <= limits["max_orders_per_bar"]):
-        return ORDER_RATE_LIMIT, this_bar + 1.0, limits["max_orders_per_bar"]
+        return Reason.ORDER_RATE_LIMIT, this_bar + 1.0, limits["max_orders_per_bar"]
     today = float(account["orders_this_session"])
     if not (today + 1.0 <= limits["max_orders_per_day"]):
-        return ORDER_RATE_LIMIT, today + 1.0, limits["max_orders_per_day"]
+        return Reason.ORDER_RATE_LIMIT, today + 1.0, limits["max_orders_per_day"]
     return PASSED
 
 
@@ -185,10 +160,10 @@ def check_position_size(position, qty, limits):
     """Step 2: (reason, observed, limit)."""
     size = abs(worst_qty(position, qty))
     if not is_size_within(size, limits["max_position_size"]):
-        return POSITION_LIMIT, size, limits["max_position_size"]
-    notional = size * abs(position["mark"]) * position["unit_value"]
-    if not is_money_within(notional, limits["max_position_notional"]):
-        return POSITION_NOTIONAL_LIMIT, notional, limits["max_position_notional"]
+        return Reason.POSITION_LIMIT, size, limits["max_position_size"]
+    worth = notional(position, size)
+    if not is_money_within(worth, limits["max_position_notional"]):
+        return Reason.POSITION_NOTIONAL_LIMIT, worth, limits["max_position_notional"]
     return PASSED
 
 
@@ -197,10 +172,10 @@ def check_order_size(position, qty, limits):
     """Step 3: (reason, observed, limit). Notional is size × price, without costs."""
     size = abs(qty)
     if not is_size_within(size, limits["max_order_size"]):
-        return ORDER_SIZE_LIMIT, size, limits["max_order_size"]
-    notional = size * abs(quoted_price(position, qty)) * position["unit_value"]
-    if not is_money_within(notional, limits["max_order_notional"]):
-        return ORDER_NOTIONAL_LIMIT, notional, limits["max_order_notional"]
+        return Reason.ORDER_SIZE_LIMIT, size, limits["max_order_size"]
+    worth = size * abs(quoted_price(position, qty)) * position["unit_value"]
+    if not is_money_within(worth, limits["max_order_notional"]):
+        return Reason.ORDER_NOTIONAL_LIMIT, worth, limits["max_order_notional"]
     return PASSED
 
 
@@ -208,9 +183,32 @@ def check_order_size(position, qty, limits):
 def check_losses(account, limits):
     """Step 4: (reason, observed, limit)."""
     if not is_within_daily_loss(account, limits["max_daily_loss"]):
-        return DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
+        return Reason.DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
     if not is_within_drawdown(account, limits["max_drawdown_frac"]):
-        return DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
+        return Reason.DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
+    return PASSED
+
+
+@inlined
+def check_market_hours(account, sessions, limits, period_ns):
+    """Step 6: (reason, observed, limit). Trading hours are [open, close), less the guards.
+
+    The guards keep off the open and the close of the session, not of its lunch break. An order
+    decided on a bar of a day or more is one for the next session's open, whatever the time.
+    """
+    ts_ns = account["ts_ns"]
+    row = account["session_cursor"]
+    if row >= len(sessions) or ts_ns < sessions[0]["open_ns"]:
+        return Reason.CALENDAR_UNKNOWN, 0.0, 0.0
+    row = instant_row(sessions, row, ts_ns)
+    if period_ns >= DAY_NS:
+        return PASSED if row < len(sessions) else (Reason.CALENDAR_UNKNOWN, 0.0, 0.0)
+    if row >= len(sessions) or not (sessions[row]["open_ns"] <= ts_ns):
+        return Reason.MARKET_CLOSED, 0.0, 0.0
+    opens = session_open_ns(sessions, row) + limits["open_guard_ns"]
+    closes = session_close_ns(sessions, row) - limits["close_guard_ns"]
+    if not (opens <= ts_ns and ts_ns < closes):
+        return Reason.MARKET_CLOSED, 0.0, 0.0
     return PASSED
 
 
@@ -221,19 +219,19 @@ def opening_verdict(book, rules, symbol, qty):
     position = book.positions[symbol]
     limits = rules.limits[0]
     verdict = check_state(account, limits)
-    if verdict[0] != NONE:
+    if verdict[0] != Reason.NONE:
         return verdict
     verdict = check_permission(account, position, rules.instruments[symbol], limits)
-    if verdict[0] != NONE:
+    if verdict[0] != Reason.NONE:
         return verdict
     verdict = check_position_size(position, qty, limits_of(rules, symbol))
-    if verdict[0] != NONE:
+    if verdict[0] != Reason.NONE:
         return verdict
     verdict = check_order_size(position, qty, limits_of(rules, symbol))
-    if verdict[0] != NONE:
+    if verdict[0] != Reason.NONE:
         return verdict
     verdict = check_losses(account, limits)
-    return verdict if verdict[0] != NONE else check_concentration(book, rules, symbol, qty)
+    return verdict if verdict[0] != Reason.NONE else check_concentration(book, rules, symbol, qty)
 
 
 @inlined
@@ -246,30 +244,35 @@ def pre_trade(book, rules, symbol, qty, closing):
     """
     account = book.account[0]
     position = book.positions[symbol]
-    if account["trading_state"] == HALTED_STATE:
-        reason, observed, limit = check_state(account, rules.limits[0])
-        return 0.0, reason, observed, limit
-    reason, observed, limit = check_parameters(position, qty, rules, symbol)
-    if reason != NONE:
-        return 0.0, reason, observed, limit
+    limits = rules.limits[0]
+    if account["trading_state"] == TradingState.HALTED:
+        return denied(check_state(account, limits))
+    verdict = check_parameters(position, qty, rules, symbol)
+    if verdict[0] != Reason.NONE:
+        return denied(verdict)
     approved = qty
     kept = PASSED
     if closing != qty:
         kept = opening_verdict(book, rules, symbol, qty)
-        if kept[0] == BUYING_POWER and is_trimmed(book, rules, symbol):
+        if kept[0] == Reason.BUYING_POWER and is_trimmed(book, rules, symbol):
             approved = payable_qty(book, rules, symbol, qty)
             if abs(approved) > abs(closing):
-                kept = TRIMMED_TO_CASH, kept[1], kept[2]
-        if kept[0] != NONE and kept[0] != TRIMMED_TO_CASH:
+                kept = Reason.TRIMMED_TO_CASH, kept[1], kept[2]
+        if kept[0] != Reason.NONE and kept[0] != Reason.TRIMMED_TO_CASH:
             approved = closing
     if approved != 0.0 and approved == closing:
-        reason, observed, limit = check_order_size(position, approved, limits_of(rules, symbol))
-        if reason != NONE:
-            return 0.0, reason, observed, limit
+        verdict = check_order_size(position, approved, limits_of(rules, symbol))
+        if verdict[0] != Reason.NONE:
+            return denied(verdict)
     if approved != 0.0:
-        reason, observed, limit = check_market_hours(
-            account, rules.sessions, rules.limits[0], rules.broker[0]["period_ns"]
-        )
-        if reason != NONE:
-            return 0.0, reason, observed, limit
+        period_ns = rules.broker[0]["period_ns"]
+        verdict = check_market_hours(account, rules.sessions, limits, period_ns)
+        if verdict[0] != Reason.NONE:
+            return denied(verdict)
     return approved, kept[0], kept[1], kept[2]
+
+
+@inlined
+def denied(verdict):
+    """A verdict as the outcome of an order of which nothing passes."""
+    return 0.0, verdict[0], verdict[1], verdict[2]

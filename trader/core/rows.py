@@ -4,10 +4,9 @@ Law: each function appends exactly one row and writes every field of it: buffers
 """
 
 from trader.core.book import CASHFLOWS, EQUITIES, EVENTS, FILLS, ORDERS, THROTTLES
-from trader.core.jit import inlined
 from trader.core.schema import EventKind
+from trader.jit import inlined
 
-EVENT_STATE = int(EventKind.TRADING_STATE)
 ACCOUNT_WIDE = -1
 
 
@@ -26,7 +25,7 @@ def write_event(account, what, value, limit, out):
 @inlined
 def write_state_event(account, before, out):
     """Append the EVENT of a trading state that changed from `before`."""
-    what = (EVENT_STATE, account["state_reason"], ACCOUNT_WIDE, 0)
+    what = (EventKind.TRADING_STATE, account["state_reason"], ACCOUNT_WIDE, 0)
     write_event(account, what, float(account["trading_state"]), float(before), out)
 
 

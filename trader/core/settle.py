@@ -6,19 +6,11 @@ they were sent; what rests is met as `resting` says. All fills of a bar share it
 
 import math
 
-from trader.core import accounting, execution, exits, orders, venue
-from trader.core.jit import inlined
+from trader.core import execution, exits, ledger, orders, venue
 from trader.core.resting import end_of_bar, has_expired, meet_bar
-from trader.core.rows import write_fill
-from trader.core.schema import Intrabar, OrderKind, Reason, TimeInForce
-from trader.core.sessions import instant_session
-
-PRICE_COLLAR = int(Reason.PRICE_COLLAR)
-TIME_IN_FORCE = int(Reason.TIME_IN_FORCE)
-DAY = int(TimeInForce.DAY)
-DETAIL = int(Intrabar.DETAIL)
-KIND_ENTRY = int(OrderKind.ENTRY)
-KIND_LIQUIDATION = int(OrderKind.LIQUIDATION)
+from trader.core.schema import Intrabar, Reason, TimeInForce
+from trader.jit import inlined
+from trader.session_rows import instant_session
 
 
 @inlined
@@ -35,9 +27,9 @@ def settle(book, rules, inputs, index, out):
     table = book.orders[symbol]
     basis = execution.fill_basis(broker, position, bar)
     session = 0
-    if (
-        broker["time_in_force"] == DAY or rules.entry[0]["time_in_force"] == DAY
-    ):  # of the instant at which this bar would fill
+    in_force = broker["time_in_force"], rules.entry[0]["time_in_force"]
+    if in_force[0] == TimeInForce.DAY or in_force[1] == TimeInForce.DAY:
+        # of the instant at which this bar would fill
         session = instant_session(rules.sessions, account["session_cursor"], basis[1])
     capacity = math.inf
     if broker["max_fill_participation"] < math.inf:
@@ -62,36 +54,23 @@ def settle(book, rules, inputs, index, out):
         if not (account["executions"] < executions_allowed):
             break  # the review is due: `watch` halts on this slice, and cancels what is left
         if has_expired(order, session):
-            orders.end_order(account, order, TIME_IN_FORCE, out)
+            orders.end_order(account, order, Reason.TIME_IN_FORCE, out)
             continue
-        if order["kind"] != KIND_LIQUIDATION and execution.is_outside_collar(
-            basis[0], order["reference"], rules.limits[0]["price_collar"]
-        ):
-            orders.end_order(account, order, PRICE_COLLAR, out)
+        if execution.misses_collar(order, basis[0], rules.limits[0]):
+            orders.end_order(account, order, Reason.PRICE_COLLAR, out)
             continue
         qty = execution.fill_qty(order, capacity, instrument["lot_size"])
         if qty != 0.0:
             capacity -= abs(qty)
             price = execution.fill_price(broker, qty, basis, position, instrument)
-            commission = execution.charge_commission(
-                broker, order, qty, price * position["unit_value"]
-            )
-            held = position["qty"]
-            realized = accounting.apply_fill(
-                account, position, qty, price, commission, instrument["lot_size"]
-            )
-            fill = write_fill(
-                account, position, order, basis, (qty, price, commission, realized), out
-            )
-            if order["closing"] != 0.0 and held * qty >= 0.0:
-                fill["kind"] = KIND_ENTRY  # the rest of a reversal
+            ledger.book_execution(book, rules, order, basis, (qty, price), out)
         end_of_bar(account, order, out)
-    orders.recount(account, position, table, instrument["lot_size"], out)
+    orders.recount(book, rules, symbol, out)
 
 
 @inlined
 def finer_rows(broker, inputs, index):
     """(first, stop) of the finer bars that a bar is met by; (0, 0) where it has none."""
-    if broker["intrabar"] == DETAIL and len(inputs.edges) > 0:
+    if broker["intrabar"] == Intrabar.DETAIL and len(inputs.edges) > 0:
         return inputs.edges[index], inputs.edges[index + 1]
     return 0, 0

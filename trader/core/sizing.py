@@ -6,22 +6,9 @@ be once every working order has filled, cut towards zero to whole lots.
 
 import math
 
-from trader.core.jit import inlined
-from trader.core.rounding import is_size_within, lots_down, nearest_lot
 from trader.core.schema import Reason, SizingMode, TradingAction
-
-BUY = int(TradingAction.BUY)
-TARGET = int(SizingMode.TARGET)
-INCREMENT = int(SizingMode.INCREMENT)
-SCORE = int(SizingMode.SCORE)
-PERCENT_EQUITY = int(SizingMode.PERCENT_EQUITY)
-NONE = int(Reason.NONE)
-AT_TARGET = int(Reason.AT_TARGET)
-SHORT_NOT_ALLOWED = int(Reason.SHORT_NOT_ALLOWED)
-BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
-PRICE_NOT_POSITIVE = int(Reason.PRICE_NOT_POSITIVE)
-NO_SCORE = int(Reason.NO_SCORE)
-NO_VOLATILITY = int(Reason.NO_VOLATILITY)
+from trader.jit import inlined
+from trader.rounding import is_size_within, lots_down, nearest_lot
 
 
 @inlined
@@ -36,13 +23,13 @@ def target_size(sizing, equity, price, affordable, volatility):
     notional = equity × target / (σ per bar × √bars per year), at most `max_leverage` × equity.
     """
     mode = sizing["mode"]
-    if mode == TARGET or mode == INCREMENT:
+    if mode == SizingMode.TARGET or mode == SizingMode.INCREMENT:
         return sizing["base_size"]
     if not (price > 0.0):
         return math.nan
     if not (equity > 0.0):
         return 0.0
-    if mode == PERCENT_EQUITY:
+    if mode == SizingMode.PERCENT_EQUITY:
         return min(equity * sizing["percent"] / price, affordable)
     if not (volatility >= 0.0):
         return math.nan
@@ -76,18 +63,17 @@ def requested_qty(action, sizing, position, size, lot_size):
     """
     current = position["qty"] + position["working_buy"] - position["working_sell"]
     if not (size >= 0.0):
-        if sizing["mode"] == SCORE:
-            return 0.0, NO_SCORE
-        return 0.0, NO_VOLATILITY if position["mark"] > 0.0 else PRICE_NOT_POSITIVE
-    sign = 1.0 if action == BUY else -1.0
+        if sizing["mode"] == SizingMode.SCORE:
+            return 0.0, Reason.NO_SCORE
+        return 0.0, Reason.NO_VOLATILITY if position["mark"] > 0.0 else Reason.PRICE_NOT_POSITIVE
+    sign = 1.0 if action == TradingAction.BUY else -1.0
     short_allowed = sizing["allow_short"] != 0
-    if sizing["mode"] == TARGET and current == (
-        sign * size if sign > 0.0 or short_allowed else 0.0
-    ):
+    wanted = sign * size if sign > 0.0 or short_allowed else 0.0
+    if sizing["mode"] == SizingMode.TARGET and current == wanted:
         if current == 0.0:  # most bars end here: the position is where the action wants it
-            return 0.0, SHORT_NOT_ALLOWED
-        return 0.0, AT_TARGET
-    if sizing["mode"] == INCREMENT:
+            return 0.0, Reason.SHORT_NOT_ALLOWED
+        return 0.0, Reason.AT_TARGET
+    if sizing["mode"] == SizingMode.INCREMENT:
         qty = sign * size
         if not short_allowed and current + qty < 0.0:
             qty = 0.0 - max(current, 0.0)
@@ -95,19 +81,20 @@ def requested_qty(action, sizing, position, size, lot_size):
         target = sign * lots_down(size, lot_size)
         if not short_allowed and target < 0.0:
             target = 0.0
-        if sizing["mode"] != TARGET and current * sign > 0.0:
+        if sizing["mode"] != SizingMode.TARGET and current * sign > 0.0:
             off = abs(target - current)
             if is_within_threshold(off, sizing["rebalance_threshold"], target):
-                return 0.0, AT_TARGET
+                return 0.0, Reason.AT_TARGET
         qty = nearest_lot(target - current, lot_size)  # both are whole lots
     qty = lots_down(qty, lot_size)
     if qty != 0.0:
-        return qty, NONE
+        return qty, Reason.NONE
     if sign < 0.0 and not short_allowed and current <= 0.0:
-        return 0.0, SHORT_NOT_ALLOWED
-    if lots_down(size, lot_size) == 0.0 and (current == 0.0 or sizing["mode"] == INCREMENT):
-        return 0.0, BELOW_LOT_SIZE
-    return 0.0, AT_TARGET
+        return 0.0, Reason.SHORT_NOT_ALLOWED
+    opens = current == 0.0 or sizing["mode"] == SizingMode.INCREMENT
+    if opens and lots_down(size, lot_size) == 0.0:
+        return 0.0, Reason.BELOW_LOT_SIZE
+    return 0.0, Reason.AT_TARGET
 
 
 @inlined
@@ -122,3 +109,9 @@ def closing_qty(position, qty):
     if qty > 0.0 and held < 0.0:
         return min(qty, max(0.0 - held - position["working_buy"], 0.0))
     return 0.0
+
+
+@inlined
+def flattening_qty(position):
+    """Signed qty that closes what no working order is closing yet."""
+    return closing_qty(position, 0.0 - position["qty"])

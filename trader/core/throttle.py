@@ -2,69 +2,96 @@
 
 Law: a throttle never enlarges an order and never changes its side; each stage is monotone in its
 driver; results are rounded down to lots; a missing driver (NaN) gives zero, never a pass. The
-closing part of an order is cut by volume and by the absolute cap only.
+closing part of an order comes first and is cut by volume and by the absolute cap only.
 """
 
 import math
 
-from trader.core.jit import inlined
-from trader.core.rounding import LAST_PLACES, is_size_within, lots_down, nearest_lot
+from trader.core import market
+from trader.core.book import limits_of
+from trader.core.rows import write_throttle
 from trader.core.schema import Reason
-
-VOLUME_PARTICIPATION = int(Reason.VOLUME_PARTICIPATION)
-SPREAD = int(Reason.SPREAD)
-VOLATILITY = int(Reason.VOLATILITY)
-ABSOLUTE_CAP = int(Reason.ABSOLUTE_CAP)
-CROSSED_BOOK = int(Reason.CROSSED_BOOK)
+from trader.jit import inlined
+from trader.rounding import LAST_PLACES, is_size_within, lots_down, nearest_lot
 
 
 @inlined
-def mean_volume(volumes, bars, window):
-    """Mean volume of the `window` closed bars before the one decided on; NaN with fewer.
-
-    `volumes` is one symbol's ring, a power of two long and at least `window`; oldest first. The
-    bar decided on is left out so that its own volume, still being revised when a feed closes
-    it, cannot size an order.
-    """
-    count = bars - 1
-    if count < window:
-        return math.nan
-    mask = len(volumes) - 1
-    total = 0.0
-    for index in range(count - window, count):
-        total += volumes[index & mask]
-    return total / window
-
-
-@inlined
-def volatility(returns, bars, window):
-    """Sample standard deviation of the last `window` one-bar returns; NaN with fewer.
-
-    `returns` is one symbol's ring, a power of two long and at least `window`; two passes,
-    oldest first.
-    """
-    count = bars - 1
-    if count < window:
-        return math.nan
-    mask = len(returns) - 1
-    total = 0.0
-    for index in range(count - window, count):
-        total += returns[index & mask]
-    mean = total / window
-    squares = 0.0
-    for index in range(count - window, count):
-        deviation = returns[index & mask] - mean
-        squares += deviation * deviation
-    return math.sqrt(squares / (window - 1))
+def throttled(book, rules, symbol, order, out):
+    """(qty, stage bits, reason, driver, limit) of `order` = (approved qty, its closing part)."""
+    position = book.positions[symbol]
+    limits = limits_of(rules, symbol)
+    lot_size = rules.instruments[symbol]["lot_size"]
+    size = abs(order[0])
+    closing = min(abs(order[1]), size)
+    bits, reason, driver_kept, limit_kept = 0, Reason.NONE, 0.0, 0.0
+    for stage in range(4):
+        limit = stage_limit(limits, stage)
+        if limit == math.inf:
+            continue
+        driver = stage_driver(book, rules, symbol, stage)
+        before = size
+        size = stage_result(stage, before, closing, driver, (limit, lot_size))
+        if size < before:
+            bits |= 1 << stage
+            reason = stage_reason(stage, driver)
+            driver_kept, limit_kept = driver if driver == driver else 0.0, limit
+            write_throttle(book.account[0], (symbol, reason), (before, size), (driver, limit), out)
+    if size == 0.0:
+        reason = reason if reason == Reason.CROSSED_BOOK else Reason.THROTTLED_TO_ZERO
+    elif size < limits["min_order_size"] and not (closing >= size == abs(position["qty"])):
+        reason, driver_kept, limit_kept = Reason.BELOW_MIN_SIZE, size, limits["min_order_size"]
+        size = 0.0
+    return size if order[0] > 0.0 else 0.0 - size, bits, reason, driver_kept, limit_kept
 
 
 @inlined
-def spread_bps(position):
-    """Quoted spread over mid in basis points; NaN without both quotes, negative if crossed."""
-    middle = (position["bid"] + position["ask"]) / 2.0
-    if not (middle > 0.0):
-        return math.nan
-    return (position["ask"] - position["bid"]) / middle * 10_000.0
+def stage_limit(limits, stage):
+    """Limit of throttle `stage`; +inf switches it off."""
+    if stage == 0:
+        return limits["max_volume_participation"]
+    if stage == 1:
+        return limits["max_spread_bps"]
+    if stage == 2:
+        return limits["max_volatility"]
+    return limits["throttle_max_order_size"]
+
+
+@inlined
+def stage_driver(book, rules, symbol, stage):
+    """What throttle `stage` is driven by, from closed bars only; NaN where unknown."""
+    position = book.positions[symbol]
+    limits = rules.limits[0]
+    if stage == 0:
+        return market.mean_volume(book.volumes[symbol], position["bars"], limits["volume_window"])
+    if stage == 1:
+        return market.spread_bps(position)
+    if stage == 2:
+        window = limits["volatility_window"]
+        return market.volatility(book.returns[symbol], position["bars"], window)
+    return 0.0
+
+
+@inlined
+def stage_result(stage, size, closing, driver, rule):
+    """Size ≥ 0 after `stage` (0-3). `rule` is (limit, lot_size); `closing` ≤ size closes only."""
+    limit, lot_size = rule
+    if stage == 0:
+        return capped(size, driver * limit, lot_size)
+    if stage == 3:
+        return capped(size, limit, lot_size)
+    kept = min(closing, size)
+    noise = LAST_PLACES * 10_000.0 if stage == 1 else LAST_PLACES  # in basis points, a fraction
+    return nearest_lot(kept + scaled(size - kept, driver, limit, noise, lot_size), lot_size)
+
+
+@inlined
+def stage_reason(stage, driver):
+    """The Reason a stage leaves."""
+    if stage == 0:
+        return Reason.VOLUME_PARTICIPATION
+    if stage == 1:
+        return Reason.CROSSED_BOOK if driver < 0.0 else Reason.SPREAD
+    return Reason.VOLATILITY if stage == 2 else Reason.ABSOLUTE_CAP
 
 
 @inlined
@@ -86,26 +113,3 @@ def scaled(size, driver, maximum, noise, lot_size):
     if not (driver > 0.0 and driver < math.inf):
         return 0.0
     return lots_down(size * maximum / driver, lot_size)
-
-
-@inlined
-def stage_result(stage, size, closing, driver, rule):
-    """Size ≥ 0 after `stage` (0-3). `rule` is (limit, lot_size); `closing` ≤ size closes only."""
-    limit, lot_size = rule
-    if stage == 0:
-        return capped(size, driver * limit, lot_size)
-    if stage == 3:
-        return capped(size, limit, lot_size)
-    kept = min(closing, size)
-    noise = LAST_PLACES * 10_000.0 if stage == 1 else LAST_PLACES  # in basis points, a fraction
-    return nearest_lot(kept + scaled(size - kept, driver, limit, noise, lot_size), lot_size)
-
-
-@inlined
-def stage_reason(stage, driver):
-    """The Reason a stage leaves."""
-    if stage == 0:
-        return VOLUME_PARTICIPATION
-    if stage == 1:
-        return CROSSED_BOOK if driver < 0.0 else SPREAD
-    return VOLATILITY if stage == 2 else ABSOLUTE_CAP

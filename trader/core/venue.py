@@ -14,31 +14,20 @@ a bar comes with finer ones, once in each of those.
 
 import math
 
-from trader.core.jit import inlined, outlined
 from trader.core.orders import closing_rest, is_exit
-from trader.core.schema import Intrabar, LimitFill, OrderStatus, OrderType
+from trader.core.schema import LimitFill, OrderStatus, OrderType
+from trader.jit import inlined, outlined
 
 AT_OPEN, EXITS_AT_OPEN, FIRST_INSIDE, SECOND_INSIDE, LAST_INSIDE, AT_CLOSE = range(6)
 PHASES = 6
 NOBODY = -1
-WORST = int(Intrabar.WORST)
-TOUCH = int(LimitFill.TOUCH)
-WORKING = int(OrderStatus.WORKING)
-PARTLY_FILLED = int(OrderStatus.PARTLY_FILLED)
-MARKET = int(OrderType.MARKET)
-LIMIT = int(OrderType.LIMIT)
-STOP = int(OrderType.STOP)
-STOP_LIMIT = int(OrderType.STOP_LIMIT)
-TRAILING_STOP = int(OrderType.TRAILING_STOP)
-MOO = int(OrderType.MOO)
-MOC = int(OrderType.MOC)
 
 
 @inlined
 def is_live(order, bar, slice_ns):
     """Whether the bar may still meet an order; it is that of the slice, or a finer one."""
     status, met_ns = order["status"], order["met_ns"]
-    if not (status == WORKING or status == PARTLY_FILLED):
+    if not (status == OrderStatus.WORKING or status == OrderStatus.PARTLY_FILLED):
         return False
     return met_ns != bar["ts_ns"] and met_ns != slice_ns and order["qty"] != order["filled_qty"]
 
@@ -47,7 +36,9 @@ def is_live(order, bar, slice_ns):
 def is_stop(order):
     """Whether it waits for the price to go against it."""
     kind = order["type"]
-    waits = kind == STOP or kind == STOP_LIMIT or kind == TRAILING_STOP
+    waits = (
+        kind == OrderType.STOP or kind == OrderType.STOP_LIMIT or kind == OrderType.TRAILING_STOP
+    )
     return waits and order["triggered"] == 0 and order["stop_price"] > 0.0
 
 
@@ -55,7 +46,7 @@ def is_stop(order):
 def is_limit(order):
     """Whether it waits for its limit or better."""
     kind = order["type"]
-    return kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] != 0)
+    return kind == OrderType.LIMIT or (kind == OrderType.STOP_LIMIT and order["triggered"] != 0)
 
 
 @inlined
@@ -71,8 +62,8 @@ def reaches_limit(order, lowest, highest, rule):
     """Whether prices from `lowest` to `highest` fill a limit, by `rule` (LimitFill)."""
     limit = order["limit_price"]
     if order["qty"] > 0.0:
-        return lowest < limit or (rule == TOUCH and lowest == limit)
-    return highest > limit or (rule == TOUCH and highest == limit)
+        return lowest < limit or (rule == LimitFill.TOUCH and lowest == limit)
+    return highest > limit or (rule == LimitFill.TOUCH and highest == limit)
 
 
 @inlined
@@ -103,10 +94,10 @@ def set_calm(position, orders):
         if not (is_exit(order) and order["qty"] * held < 0.0) or order["triggered"] != 0:
             low = math.inf
             continue
-        if order["type"] == TRAILING_STOP:
+        if order["type"] == OrderType.TRAILING_STOP:
             best = order["best"]
-        level = order["limit_price"] if order["type"] == LIMIT else order["stop_price"]
-        is_below = (order["type"] == LIMIT) == (order["qty"] > 0.0)
+        level = order["limit_price"] if order["type"] == OrderType.LIMIT else order["stop_price"]
+        is_below = (order["type"] == OrderType.LIMIT) == (order["qty"] > 0.0)
         if level > 0.0 and is_below:
             low = max(low, level)
         elif level > 0.0:
@@ -120,10 +111,10 @@ def set_calm(position, orders):
 def meets_open(order, bar, rule, is_session_open):
     """Whether the open fills an order that is no market order; it may trigger a stop-limit."""
     price = bar["open"]
-    if order["type"] == MOO:
+    if order["type"] == OrderType.MOO:
         return is_session_open
     if is_stop(order) and reaches_stop(order, price, price):
-        if order["type"] != STOP_LIMIT:
+        if order["type"] != OrderType.STOP_LIMIT:
             return True
         order["triggered"] = 1
     return is_limit(order) and reaches_limit(order, price, price, rule)
@@ -145,12 +136,12 @@ def at_open(orders, count, held, bar, terms):
             closes = is_exit(order) and order["qty"] * held < 0.0
             is_due = order["triggered"] != 0  # and did not fill to its end
             if closes and (is_due or meets_open(order, bar, rule, is_session_open)):
-                if order["type"] != LIMIT:
+                if order["type"] != OrderType.LIMIT:
                     return index
                 target = index if target == NOBODY else target
         elif not is_exit(order):
-            is_market = order["type"] == MARKET or (
-                order["triggered"] != 0 and order["type"] != STOP_LIMIT
+            is_market = order["type"] == OrderType.MARKET or (
+                order["triggered"] != 0 and order["type"] != OrderType.STOP_LIMIT
             )
             if is_market or meets_open(order, bar, rule, is_session_open):
                 return index
@@ -161,7 +152,7 @@ def at_open(orders, count, held, bar, terms):
 def at_close(orders, count, bar, slice_ns):
     """Place of the next order for the close of the session."""
     for index in range(count):
-        if orders[index]["type"] == MOC and is_live(orders[index], bar, slice_ns):
+        if orders[index]["type"] == OrderType.MOC and is_live(orders[index], bar, slice_ns):
             return index
     return NOBODY
 
@@ -186,7 +177,7 @@ def inside_worst(orders, count, held, bar, terms):
         level = 0.0
         if phase != LAST_INSIDE and is_stop(order) and reaches_stop(order, low, high):
             level = order["stop_price"]
-            if order["type"] == STOP_LIMIT:
+            if order["type"] == OrderType.STOP_LIMIT:
                 order["triggered"] = 1
                 level = level if is_within_limit(order, level) else 0.0
         elif phase != SECOND_INSIDE and is_limit(order):
@@ -230,7 +221,7 @@ def inside_path(orders, count, held, bar, terms):
         level = 0.0
         if is_stop(order) and reaches_stop(order, low, high):
             level = min(max(order["stop_price"], low), high)
-            if order["type"] == STOP_LIMIT:
+            if order["type"] == OrderType.STOP_LIMIT:
                 order["triggered"] = 1
                 level = level if is_within_limit(order, level) else 0.0
         elif is_limit(order) and reaches_limit(order, low, high, rule):
@@ -252,7 +243,7 @@ def kinder_price(orders, count, held, bar, terms):
     best = 0.0
     for index in range(count):
         order = orders[index]
-        if is_exit(order) and order["type"] == LIMIT and order["qty"] * held < 0.0:
+        if is_exit(order) and order["type"] == OrderType.LIMIT and order["qty"] * held < 0.0:
             if reaches_limit(order, bar["low"], bar["high"], rule):
                 best = order["limit_price"]
     if best == 0.0 and is_entered_inside and (bar["close"] - price) * held > 0.0:

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 
-from trader.core.batch import run_slices
 from trader.core.book import (
     CASHFLOWS,
     DECISIONS,
@@ -29,6 +28,7 @@ from trader.core.book import (
     new_out,
 )
 from trader.core.schema import CASHFLOW, EQUITY, EVENT, FILL, ORDER, THROTTLE
+from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
 
 ROWS_PER_CHUNK = 16_384  # decisions; buffers of a chunk stay in the processor's cache

@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from trader.core.jit import jit
 from trader.core.schema import CORE_VERSION, DECISION, FILL
-from trader.core.trial import outcome_code
+from trader.engine.trial import outcome_code
+from trader.jit import jit
 
 STREAMS = ("requests", "outcomes", "fills", "equity")
 ROWS_WORTH_A_THREAD = 4_096

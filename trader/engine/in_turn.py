@@ -8,9 +8,10 @@ import itertools
 
 import numpy as np
 
-from trader.core.book import Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.engine.batch import RowKeeper
 from trader.engine.sliceengine import SliceEngine
+from trader.finer_bars import Detail
 from trader.models.model import Model, predict_rows
 from trader.models.model_rows import HistoryRows
 from trader.models.prediction import Prediction, no_requests

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, Detail, Inputs, snapshot
+from trader.core.book import Inputs, snapshot
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached
@@ -23,6 +23,7 @@ from trader.engine.sliceengine import SliceEngine
 from trader.engine.slices import RefusedBar
 from trader.engine.snapshots import SnapshotRhythm
 from trader.engine.surroundings import SendOutcome, SentOrder, Surroundings
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from trader.core.book import Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason, TradingState
 from trader.core.tradingstate import is_bankrupt
 from trader.engine.answers import Signals, StreamSignals
@@ -29,6 +29,7 @@ from trader.engine.slice_takers import PlainSlices, SliceTaker, numbered
 from trader.engine.sliceengine import SliceEngine, Snapshot
 from trader.engine.slices import Portion, RefusedBar, Slice, history_portions
 from trader.features.feature_set import FeatureSet
+from trader.finer_bars import Detail
 from trader.models.model import Model
 from trader.safety.callbacks import CallbackStats
 

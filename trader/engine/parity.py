@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.core.schema import (
     BAR,
     DECISION,
@@ -29,6 +29,7 @@ from trader.engine.in_turn import answers_in_turn
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Divergence, DivergenceError, Where
 from trader.features.forward_prices import ForwardPrices
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
 from trader.journal.rows import ACTION_ROW

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, NO_REQUESTS, Detail, Inputs, Rules
+from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.recorded import Divergence, Where, recorded_rules
 from trader.engine.run_facts import RunFacts
 from trader.engine.sliceengine import SliceEngine
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.records import Record, client_order_id
 from trader.journal.rows import ACTION_ROW, require_layouts

@@ -9,11 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, Detail, Inputs, Rules
+from trader.core.book import Inputs, Rules
 from trader.core.schema import Reason
 from trader.engine.answers import Answer
 from trader.engine.sliceengine import Gate, SliceEngine
 from trader.engine.slices import RefusedBar
+from trader.finer_bars import NO_DETAIL, Detail
 
 
 def slice_inputs(bars: np.ndarray, answer: Answer, detail: Detail = NO_DETAIL) -> Inputs:

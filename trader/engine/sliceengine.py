@@ -16,12 +16,10 @@ from trader.core.book import (
     EQUITIES,
     EVENTS,
     FILLS,
-    NO_DETAIL,
     NO_REQUESTS,
     ORDERS,
     THROTTLES,
     Book,
-    Detail,
     Inputs,
     Out,
     Rules,
@@ -31,6 +29,7 @@ from trader.core.book import (
 )
 from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper, RunRecord
+from trader.finer_bars import NO_DETAIL, Detail
 
 ROWS_PER_PORTION = 1_024
 ALIVE = (OrderStatus.WORKING, OrderStatus.SUBMITTED, OrderStatus.PARTLY_FILLED)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.book import NO_DETAIL, Detail
 from trader.engine.quarantine import Quarantine
 from trader.feeds.bargate import BarGate, VerdictKind
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.moments import iso_utc
 
 SLICES_AT_ONCE = 32  # of a feed that has them at once: a stop is heard between two portions

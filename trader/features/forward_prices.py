@@ -9,7 +9,7 @@ import numpy as np
 
 from trader.core.book import NO_ADJUSTMENTS
 from trader.core.schema import AdjustmentKind
-from trader.core.sessions import bar_opens
+from trader.hours.bar_sessions import bar_opens
 
 PRICES = ("open", "high", "low", "close", "bid", "ask")
 

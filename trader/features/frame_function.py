@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trader.core.schema import BAR
-from trader.core.sessions import bar_opens
 from trader.errors import ConfigError
 from trader.features.feature import INPUT_FIELDS, Params, did_you_mean
 from trader.features.python_feature import FeatureError
+from trader.hours.bar_sessions import bar_opens
 from trader.moments import iso_utc
 from trader.user_code.targets import load_target, what_failed
 

@@ -15,8 +15,8 @@ import math
 
 import numpy as np
 
-from trader.core.jit import inlined, jit
-from trader.core.sessions import bar_row, session_cursor, session_open_ns
+from trader.jit import inlined, jit
+from trader.session_rows import bar_row, session_cursor, session_open_ns
 
 NS_PER_MINUTE = 60_000_000_000
 NS_PER_DAY = 86_400_000_000_000
@@ -260,7 +260,7 @@ def run_kernels(kernels, sessions, period_ns, state, bars, out):
     """Feed BAR records to KERNEL records; float64 `out` (features, n) gets their columns.
 
     `sessions` may be empty where no kernel asks for them. Which session a bar belongs
-    to, `core.sessions` decides. Returns the number of bars taken: fewer than all if a symbol is
+    to, `session_rows` decides. Returns the number of bars taken: fewer than all if a symbol is
     not in `state`.
     """
     for index in range(len(bars)):

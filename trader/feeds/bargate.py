@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from trader.config.sections.feed import Quality
-from trader.core.sessions import bar_open_ns
 from trader.feeds.quality import RULES, exact
 from trader.feeds.series import FLOAT_NOISE
 from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import BarClock
 from trader.moments import iso_utc
+from trader.session_rows import bar_open_ns
 
 NEVER = -(2**62)
 OVERLAP = "bars overlap: look at bar_period_seconds"

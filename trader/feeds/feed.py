@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.book import NO_DETAIL, Detail
 from trader.errors import ConfigError, DataError
 from trader.feeds.adjustments import adjustment_sources, load_adjustments
 from trader.feeds.bars import DataGate, check_policies
@@ -33,6 +32,7 @@ from trader.feeds.series import merged
 from trader.feeds.sessions import session_table
 from trader.feeds.splits import DeclaredSplits
 from trader.feeds.ticks import warn_of_ticks
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.hours.periods import bar_clock
 
 if TYPE_CHECKING:

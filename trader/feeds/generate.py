@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.core.schema import NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, UsageError
 from trader.feeds.sessions import session_table
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
-from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, DataError
 from trader.feeds.raw import RawRows
 from trader.feeds.timed_rows import read_timed_rows

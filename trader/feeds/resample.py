@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.book import Detail
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND
-from trader.core.sessions import bar_opens
 from trader.feeds.series import merged
 from trader.feeds.sessions import trading_time_ns
+from trader.finer_bars import Detail
+from trader.hours.bar_sessions import bar_opens
 from trader.hours.long_periods import LongSpans, first_rows, long_bars, long_spans
 from trader.hours.periods import bar_clock, has_session_bars, stretch_flags
 from trader.moments import iso_utc

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY
-from trader.core.sessions import DAY_NS
 from trader.feeds.bargate import BarGate
 from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
 from trader.feeds.pipe_history import FeedEnd

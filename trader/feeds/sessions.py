@@ -7,7 +7,7 @@ import bisect
 
 import numpy as np
 
-from trader.core.sessions import DAY_NS
+from trader.codes import DAY_NS
 from trader.hours.tables import bars_per_year, session_table, sessions_per_year
 
 __all__ = [

@@ -22,13 +22,13 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
-from trader.core.sessions import bar_open_ns
 from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, ResumePoint, Tell
 from trader.feeds.pipe_clock import ClockDoubt, ClockNotice, ClockTerms, PipeClock
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
+from trader.session_rows import bar_open_ns
 
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16

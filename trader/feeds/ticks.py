@@ -7,8 +7,8 @@ beside their ticks are told, for every fill is rounded to the tick against the o
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.rounding import LAST_PLACES
 from trader.errors import ConfigError
+from trader.rounding import LAST_PLACES
 
 SAMPLE = 10_000  # closes looked at of each symbol, spread over its history
 TOLERANCE = 1e-6  # ticks; nothing finer than a float of that many ticks

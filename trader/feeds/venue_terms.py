@@ -5,10 +5,10 @@ Law: computes from the config and the market's time; asks nobody.
 
 from datetime import UTC, datetime
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.feeds.finality import Hours
 from trader.hours.tables import is_always_open, last_known_ns, session_table
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.core.schema import BAR_STRETCH_SHIFT, NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.hours.calendars import calendar_years, zone_of
 from trader.hours.tables import MARGIN_DAYS, is_always_open, year_of
 

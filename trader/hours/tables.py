@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from trader.codes import DAY_NS
 from trader.core.schema import NS_PER_SECOND, SESSION
-from trader.core.sessions import DAY_NS
 from trader.hours.calendars import ALWAYS_OPEN, Calendar, calendar_years, out_of_reach
 
 MARGIN_DAYS = 12  # longer than any holiday closure but wars, so the next session is in the table

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trader import jit
 from trader.config.load import LoadedConfig
-from trader.core import jit
 from trader.core.schema import TradingState
 from trader.engine.batch import RowKeeper, RowSink, RunRecord, run_history
 from trader.errors import HaltedError

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.checking import check_config
 from trader.feeds.corporate_actions import ActionSource, CorporateAction, actions_text

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from trader.codes import DAY_NS
 from trader.core.schema import NS_PER_SECOND
-from trader.core.sessions import DAY_NS
 from trader.errors import DataError
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finality import Final, Gap, Hours, Odd, Revision

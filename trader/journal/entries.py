@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from trader.core import schema
-from trader.core.book import NO_DETAIL, Detail
 from trader.core.schema import KillSwitchReason, Reason
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal.records import FORMAT_VERSION, Entry, RecordType
 from trader.journal.rows import layouts, to_fields, to_rows
 

@@ -13,9 +13,9 @@ import numpy as np
 from trader.config.schema import Config
 from trader.config.sections.exits import ExitLevel
 from trader.core.exits import exit_distance, known_range
-from trader.core.jit import inlined, jit
-from trader.core.rounding import tick_against
 from trader.core.schema import ExitType
+from trader.jit import inlined, jit
+from trader.rounding import tick_against
 
 NO_TRADE, TIME, TARGET, STOP = range(4)
 NO_EXIT = int(ExitType.NONE)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.sessions import bar_opens
+from trader.hours.bar_sessions import bar_opens
 from trader.models.model_card import card_of, read_card
 from trader.moments import iso_utc
 

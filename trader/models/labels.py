@@ -8,7 +8,7 @@ horizon is longer in time.
 import numpy as np
 
 from trader.core.schema import TradingAction
-from trader.core.sessions import bar_opens
+from trader.hours.bar_sessions import bar_opens
 
 UNLABELLED = -1
 FLOAT_BPS = 1e-7  # what binary floats make of a return; a move of exactly the threshold is HOLD

@@ -13,8 +13,8 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.config.sections.train import Train
-from trader.core.sessions import bar_opens
 from trader.errors import ConfigError, ModelError
+from trader.hours.bar_sessions import bar_opens
 from trader.models.actions import bar_label
 from trader.models.estimators import is_regressor
 from trader.models.fitting import FittedModel, Lesson, fit

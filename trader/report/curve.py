@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.core.jit import jit
-from trader.core.rounding import money_noise, money_noises
 from trader.core.schema import TradingState
-from trader.core.sessions import session_dates
+from trader.hours.bar_sessions import session_dates
+from trader.jit import jit
+from trader.rounding import money_noise, money_noises
 
 BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
 STATES = len(TradingState)
@@ -164,7 +164,7 @@ def session_equity(equity: np.ndarray, ends: SessionEnds) -> np.ndarray:
 
 
 def session_ends(ts_ns: np.ndarray, sessions: np.ndarray, period_ns: int) -> SessionEnds:
-    """Of slices closing at `ts_ns`; which session one belongs to, `core.sessions` decides."""
+    """Of slices closing at `ts_ns`; which session one belongs to, `session_rows` decides."""
     if len(ts_ns) == 0 or len(sessions) == 0:
         return SessionEnds(np.empty(0, np.int64), np.empty(0, np.int64))
     dates = session_dates(sessions, ts_ns, period_ns)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.rounding import money_noise
 from trader.core.schema import FillFlag, OrderKind
 from trader.moments import iso_utc, seconds
 from trader.report.curve import CurveFacts
 from trader.report.ratios import NOT_A_NUMBER, annual_ratios, short_span_warning
 from trader.report.roundtrips import RoundTrips
+from trader.rounding import money_noise
 
 NO_TRADES = "no round trip was closed"
 NO_SLICES = "no bars were run"

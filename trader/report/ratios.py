@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trader.core.rounding import money_noises
+from trader.rounding import money_noises
 
 DAYS_NEEDED = 2
 TOO_FEW_DAYS = "needs at least 2 trading days"

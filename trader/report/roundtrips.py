@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.jit import inlined, jit
-from trader.core.rounding import money_noise
 from trader.core.schema import FILL, NS_PER_SECOND
+from trader.jit import inlined, jit
+from trader.rounding import money_noise
 
 ROUND_TRIP = np.dtype(
     [

@@ -12,8 +12,8 @@ the decision rows alone and can be recomputed from decisions.parquet:
 
 import numpy as np
 
-from trader.core.jit import jit
 from trader.core.schema import Reason, ThrottleStage, TradingAction
+from trader.jit import jit
 
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 REASON_CODES = max(Reason) + 1

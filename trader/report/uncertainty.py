@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trader.core.jit import jit
+from trader.jit import jit
 from trader.report.ratios import FORMULAS
 
 LEVEL = 0.95

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trader.core.limits import limits_of
+from trader.core.book import limits_of
 from trader.core.schema import Reason, TradingState
 from trader.engine.hook_events import finite
 from trader.engine.supervise import Look

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.batch import run_slices
 from trader.core.book import (
     CASHFLOWS,
     FILLS,
@@ -22,8 +21,9 @@ from trader.core.book import (
     new_out,
 )
 from trader.core.schema import CASHFLOW
-from trader.core.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
+from trader.engine.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
 
 ROWS = 65_536  # fills and requests until they are taken away; what is not used costs nothing
 

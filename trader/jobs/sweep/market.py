@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.book import NO_DETAIL, Detail
-from trader.core.trial import seen_of
+from trader.engine.trial import seen_of
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.jobs.sweep.store import ArrayStore, key_of
 from trader.wiring import InMemory, load_bars
 

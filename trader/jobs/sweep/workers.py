@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trader.core import jit
+from trader import jit
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.trial import Outcome, Sweepable, Task, Workshop

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trader.core.sessions import bar_opens, session_dates
+from trader.hours.bar_sessions import bar_opens, session_dates
 from trader.report.html.source import Market, Source, numbers, texts, times
 
 NS_PER_DAY = 86_400_000_000_000

@@ -1,19 +1,42 @@
-"""Cash, positions and equity: the only writers of money.
+"""Cash, positions and equity: the only writer of cash, quantities, average prices and P&L.
 
 Law: after anything, equity = cash + Σ worth, summed in config order. What is held in the account's
 currency is worth qty × mark × multiplier. What is held in another is financed in that: its worth is
 its open P&L, only realised P&L moves cash, and both are converted at the last close of the rate.
 Realised P&L is gross of commission; commission leaves cash at the fill. The average price is that
 of the open lots, and of equal prices it is that price. What is below the tolerance of money is no
-profit and no loss.
+profit and no loss. tests/house/test_ledger.py proves from the sources that nobody else writes.
 """
 
-import math
-
+from trader.core.execution import charge_commission
 from trader.core.exposure import worst_exposure
-from trader.core.jit import inlined
-from trader.core.rounding import money_noise, nearest_lot
-from trader.core.sessions import bar_row, session_cursor
+from trader.core.rows import write_cashflow, write_fill
+from trader.core.schema import CashflowKind, OrderKind
+from trader.jit import inlined
+from trader.rounding import is_lot_multiple, lots_down, money_noise, nearest_lot
+from trader.session_rows import bar_row, session_cursor
+
+
+@inlined
+def book_execution(book, rules, order, basis, terms, out):
+    """Book one execution of an order and charge its commission; returns the FILL row.
+
+    `basis` is `execution.fill_basis`, `terms` (signed qty, price).
+    """
+    qty, price = terms
+    symbol = order["symbol"]
+    account = book.account[0]
+    position = book.positions[symbol]
+    held = position["qty"]
+    unit_price = price * position["unit_value"]
+    commission = charge_commission(rules.broker[0], order, qty, unit_price)
+    lot_size = rules.instruments[symbol]["lot_size"]
+    realized = apply_fill(account, position, qty, price, commission, lot_size)
+    account["executions"] += 1
+    fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
+    if order["closing"] != 0.0 and held * qty >= 0.0:
+        fill["kind"] = OrderKind.ENTRY  # the rest of a reversal
+    return fill
 
 
 @inlined
@@ -48,62 +71,51 @@ def apply_fill(account, position, qty, price, commission, lot_size):
         account["cash"] += realized - commission
     else:
         account["cash"] -= qty * price * unit_value + commission
-    account["executions"] += 1
     return realized
 
 
 @inlined
-def mark_position(position, bar, volumes, returns):
-    """Take the bar into the position's market memory: mark, quote, trailing windows.
+def move_cash(account, what, amount, value, out):
+    """Money that comes or goes without a trade, and its CASHFLOW row.
 
-    `volumes` and `returns` are this symbol's rings, a power of two long. The ring of volumes lags
-    one bar, so that it never holds the volume of the bar decided on.
+    `what` is (ts_ns, symbol, CashflowKind), `value` the price or rate that makes the amount.
     """
-    seen = position["bars"]
-    if seen > 0:
-        volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
-        moved = math.nan  # of a price at or below zero no fraction is defined
-        if position["mark"] > 0.0 and bar["close"] > 0.0:
-            moved = bar["close"] / position["mark"] - 1.0
-        returns[(seen - 1) & (len(returns) - 1)] = moved
-    position["reference"] = position["mark"]
-    position["mark"] = bar["close"]
-    position["mark_ns"] = bar["ts_ns"]
-    position["volume"] = bar["volume"]
-    position["bid"] = bar["bid"]
-    position["ask"] = bar["ask"]
-    spread = bar["ask"] - bar["bid"]
-    if spread >= 0.0 and spread < math.inf:
-        position["spread"] = spread
-    position["bars"] = seen + 1
+    account["cash"] += amount
+    write_cashflow(account, what, amount, 0.0, value, out)
 
 
 @inlined
-def average_range(position, bar, ranges, exits):
-    """Take the bar's true range into Wilder's averages (1978), before the bar is marked.
+def split_position(account, position, split, lot_size, out):
+    """`ratio` new units for one old, after the mark is in new units; part of a lot is paid out.
 
-    `ranges` has one for the stop, the target and the trailing stop; the mean of the first
-    `period` ranges begins it, and until then it is their sum.
+    `split` is (ts_ns, symbol, ratio).
     """
-    count = position["bars"]  # ranges with this one: the first bar has no close before it
-    if count == 0:
+    ts_ns, symbol, ratio = split
+    position["avg_price"] /= ratio
+    held = position["qty"]
+    if held == 0.0:
+        if position["working_orders"] > 0:
+            write_cashflow(account, (ts_ns, symbol, CashflowKind.SPLIT), 0.0, 0.0, ratio, out)
         return
-    before = position["mark"]
-    true_range = max(bar["high"] - bar["low"], abs(bar["high"] - before), abs(bar["low"] - before))
-    for leg in range(3):
-        period = exits["stop_period"]
-        if leg == 1:
-            period = exits["target_period"]
-        elif leg == 2:
-            period = exits["trail_period"]
-        if period == 0:
-            continue
-        if count > period:
-            ranges[leg] = (ranges[leg] * (period - 1) + true_range) / period
-        else:
-            ranges[leg] += true_range
-            if count == period:
-                ranges[leg] /= period
+    whole = held * ratio
+    kept = lots_down(whole, lot_size)
+    position["qty"] = kept
+    what = (ts_ns, symbol, CashflowKind.SPLIT)
+    flow = write_cashflow(account, what, 0.0, kept - held, ratio, out)
+    if not is_lot_multiple(whole, lot_size):
+        rest = whole - kept
+        amount = rest * position["mark"] * position["unit_value"]
+        realized = rest * (position["mark"] - position["avg_price"]) * position["unit_value"]
+        if position["is_financed"] != 0:
+            amount = realized
+        account["realized_pnl"] += realized
+        position["realized_pnl"] += realized
+        flow["realized_pnl"] = realized
+        in_lieu = (ts_ns, symbol, CashflowKind.CASH_IN_LIEU)
+        move_cash(account, in_lieu, amount, position["mark"], out)
+    if kept == 0.0:
+        position["avg_price"] = 0.0
+        position["exit_bar"] = position["bars"]
 
 
 @inlined
@@ -177,7 +189,7 @@ def worst_seen(equity, session_open_equity, before):
 def enter_session(account, sessions, period_ns):
     """Move on to the session of the bars that close at `account["ts_ns"]`; True if it is another.
 
-    Which session that is, `core.sessions` decides. The baseline of the daily loss is the last
+    Which session that is, `session_rows` decides. The baseline of the daily loss is the last
     equity before it, so an overnight gap counts to the day it opens.
     """
     cursor = session_cursor(sessions, account["session_cursor"], account["ts_ns"])

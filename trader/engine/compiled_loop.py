@@ -4,6 +4,7 @@ Law: decides nothing. It cuts bars into slices, submits every intent at once (hi
 gate), and stops when a buffer might not hold one more slice, so memory stays bounded however
 long the history is.
 """
+# mypy: allow-untyped-defs
 
 from trader.core.apply import submit_intents, take_slice
 from trader.core.book import (
@@ -18,11 +19,11 @@ from trader.core.book import (
     ORDERS,
     THROTTLES,
 )
-from trader.core.jit import inlined, jit
-from trader.core.quiet import take_quiet
 from trader.core.schema import MAX_WORKING_ORDERS
 from trader.core.tradingstate import is_bankrupt
-from trader.core.trial import has_trace_room, is_traced, trace_slice
+from trader.engine.quiet import take_quiet
+from trader.engine.trial import has_trace_room, is_traced, trace_slice
+from trader.jit import inlined, jit
 
 
 @inlined

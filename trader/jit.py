@@ -4,18 +4,16 @@ Law: `@jit` marks what Python calls, `@inlined` all the rest. The three ways to 
 (compiled, `NUMBA_DISABLE_JIT=1`, Numba absent) execute the same Python source. Nothing here may
 change a result: no fastmath, no parallel, no contraction.
 
-Numba's own cache notices an edit in the file of a function, but not in the files of the
-functions it calls, and would go on running the old rule. So the cache folder is named by a hash
-of every source of the core (and of this interpreter's tag): an edit anywhere starts a new one.
+Numba's own cache notices an edit in the file of a function, but not in the files of the functions
+it calls, and would go on running the old rule: so every source of the core names the cache folder.
 """
 
-import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from trader.cache_folders import source_hash, writable_folder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,36 +51,22 @@ if COMPILED:
     _linear_algebra_when_asked()
 
 
-def source_hash(folder: Path = Path(__file__).parent) -> str:
-    """Hex hash of every Python source in `folder`, by name and content."""
-    digest = hashlib.sha256(sys.implementation.cache_tag.encode())
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def cache_parents() -> list[Path]:
-    explicit = os.environ.get("TRADER_CACHE_DIR")
-    if explicit:
-        return [Path(explicit)]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trader"
-    return [user, Path(tempfile.gettempdir()) / f"trader-cache-{os.getuid()}"]
-
-
-def _writable_cache_folder() -> Path | None:
-    """First cache folder that can be written, private to this user; None where there is none."""
-    for parent in cache_parents():
-        folder = parent / f"numba-{source_hash()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
-                return folder
-        except OSError:
-            continue
-    return None
-
-
-CACHE_FOLDER = _writable_cache_folder() if COMPILED else None
+HERE = Path(__file__).parent
+SOURCES = (
+    *sorted((HERE / "core").glob("*.py")),
+    *map(
+        HERE.joinpath,
+        (
+            "codes.py",
+            "jit.py",
+            "rounding.py",
+            "session_rows.py",
+            "engine/quiet.py",
+            "engine/trial.py",
+        ),
+    ),
+)
+CACHE_FOLDER = writable_folder(f"numba-{source_hash(SOURCES)}") if COMPILED else None
 if CACHE_FOLDER is not None:
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
@@ -139,4 +123,4 @@ def outlined(function: Function) -> Function:
 
 def needs_compiling() -> bool:
     """Whether the batch loop will be compiled in this process rather than loaded from disk."""
-    return COMPILED and (CACHE_FOLDER is None or not any(CACHE_FOLDER.rglob("batch.*.nbi")))
+    return COMPILED and (CACHE_FOLDER is None or not any(CACHE_FOLDER.rglob("compiled_loop.*.nbi")))

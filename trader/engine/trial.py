@@ -17,8 +17,8 @@ from trader.core.book import (
     THROTTLES,
     Trace,
 )
-from trader.core.jit import inlined
 from trader.core.schema import DECISION, TradingAction
+from trader.jit import inlined
 
 ACTIONS = len(TradingAction)
 TRACED, VALUED, REQUESTED = range(3)  # indices into Trace.counts

@@ -2,18 +2,18 @@
 
 Law: a stretch is left before the first bar on which anything could happen, so that the rows and
 the state are those that `take_slice` would leave, bit for bit. Money and limits are computed by the
-functions of `accounting` and `risk`; what is skipped are questions whose answer is known: there is
+functions of `ledger` and `risk`; what is skipped are questions whose answer is known: there is
 no working order to settle, the session is the same, and the same action wants the same position.
 """
+# mypy: allow-untyped-defs
 
 import math
 
-from trader.core import accounting, financing, risk, sizing
-from trader.core.book import DECISIONS, EQUITIES
-from trader.core.jit import inlined
-from trader.core.limits import limits_of
+from trader.core import financing, ledger, market, risk, sizing
+from trader.core.book import DECISIONS, EQUITIES, limits_of
 from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
-from trader.core.trial import TRACED, VALUED, is_traced, outcome_code
+from trader.engine.trial import TRACED, VALUED, is_traced, outcome_code
+from trader.jit import inlined
 
 BUY = int(TradingAction.BUY)
 SELL = int(TradingAction.SELL)
@@ -166,7 +166,7 @@ def mark_stretch(book, rules, closes, values):
         seen = account["peak_equity"], account["worst_daily_loss"], account["worst_drawdown_frac"]
         for index in range(count):
             equity = cash + (0.0 + held * closes[index] * unit_value)
-            after = accounting.worst_seen(equity, opened, seen)
+            after = ledger.worst_seen(equity, opened, seen)
             if not (
                 risk.is_loss_within(equity, opened, most_loss)
                 and risk.is_fall_within(equity, after[0], most_fall)
@@ -181,7 +181,7 @@ def mark_stretch(book, rules, closes, values):
             account["worst_drawdown_frac"] = seen[2]
             mark = position["mark"]
             position["mark"] = closes[count - 1]
-            accounting.mark_to_market(account, book.positions)
+            ledger.mark_to_market(account, book.positions)
             position["mark"] = mark
     if limits["kill_volatility"] < math.inf and count > 0:
         position["quiet_bars"] += count
@@ -191,7 +191,7 @@ def mark_stretch(book, rules, closes, values):
 
 @inlined
 def calm_bars(position, limits, closes):
-    """How many of `closes` move so little that `watch.watch_volatility` computes nothing."""
+    """How many of `closes` move so little that `tradingstate.watch_volatility` computes nothing."""
     if not (limits["kill_volatility"] < math.inf):
         return len(closes)
     most = limits["kill_volatility"] / 4.0
@@ -257,7 +257,7 @@ def remember(book, bars, start, stop, trace):
                     position["spread"] = spread
                     break
     for index in range(first, stop):
-        accounting.mark_position(position, bars[index], volumes, returns)
+        market.take_bar(position, bars[index], volumes, returns)
 
 
 @inlined

@@ -13,7 +13,7 @@ value passes nothing. docs/execution-model.md states the rule; decision 0018 say
 
 import numpy as np
 
-from trader.core.jit import inlined
+from trader.jit import inlined
 
 UNIT_NOISE = 1e-9  # of a lot or a tick
 MONEY_NOISE = 1e-12  # of an amount of money
