@@ -153,24 +153,30 @@ def good(features): return ["buy"] * len(features)
 """
 
 
+MISTAKES = [
+    (3, ["risk.max_daily_los=3"], ["max_daily_los", "max_daily_loss"]),
+    (3, ["feed.path=data/none.csv"], ["feed.path", "data/none.csv", "does not exist"]),
+    (3, ["features.sma_fast.type=smaa"], ["smaa", "sma"]),
+    (3, ["model.buy=sma_fast > sma_slo"], ["model.buy", "sma_slo", "sma_slow"]),
+    (3, ["risk.market_hours=XNYX"], ["risk.market_hours", "XNYX", "XNYS"]),
+    (5, ["model={type: python, target: models:raises}"], ["the disk of the model is gone"]),
+    (5, ["model={type: python, target: models:short}"], ["1"]),
+    (5, ["model={type: python, target: models:nan}"], ["15:00:00Z", "nan"]),
+    (5, ["model={type: python, target: models:label}"], ["LONG", "ACME"]),
+    (3, ["model={type: python, target: models:absent}"], ["model.target", "absent"]),
+    (5, [f"model={{type: sklearn, path: data/demo_model.skops, sha256: {'0' * 64}}}"],
+     ["sha256"]),
+]  # fmt: skip
+# `validate` asks the model what `backtest` does: one of its mistakes is enough, all in trials
+VALIDATED = [
+    pytest.param("validate", *one, marks=[pytest.mark.trials] if number > 5 else [])
+    for number, one in enumerate(MISTAKES)
+]
+
+
 @pytest.mark.parametrize(
-    ("code", "sets", "parts"),
-    [
-        (3, ["risk.max_daily_los=3"], ["max_daily_los", "max_daily_loss"]),
-        (3, ["feed.path=data/none.csv"], ["feed.path", "data/none.csv", "does not exist"]),
-        (3, ["features.sma_fast.type=smaa"], ["smaa", "sma"]),
-        (3, ["model.buy=sma_fast > sma_slo"], ["model.buy", "sma_slo", "sma_slow"]),
-        (3, ["risk.market_hours=XNYX"], ["risk.market_hours", "XNYX", "XNYS"]),
-        (5, ["model={type: python, target: models:raises}"], ["the disk of the model is gone"]),
-        (5, ["model={type: python, target: models:short}"], ["1"]),
-        (5, ["model={type: python, target: models:nan}"], ["15:00:00Z", "nan"]),
-        (5, ["model={type: python, target: models:label}"], ["LONG", "ACME"]),
-        (3, ["model={type: python, target: models:absent}"], ["model.target", "absent"]),
-        (5, [f"model={{type: sklearn, path: data/demo_model.skops, sha256: {'0' * 64}}}"],
-         ["sha256"]),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("command", ["backtest", "validate"])
+    ("command", "code", "sets", "parts"), [*(("backtest", *one) for one in MISTAKES), *VALIDATED]
+)
 def test_mistakes_end_with_their_code_and_name_the_place(place, command, code, sets, parts):
     (place / "models.py").write_text(MODELS)
     done = trader(command, "-c", CONFIG, *(word for one in sets for word in ("--set", one)))

@@ -9,7 +9,7 @@ import pytest
 from tests.features_kit import PERIOD, feature_set, same, streamed, walk_bars
 from trader.errors import ConfigError
 from trader.features.frame_features import SHORTEST_BLOCK
-from trader.features.python_feature import FeatureError, FutureUsed
+from trader.features.python_feature import FeatureError, FutureUseError
 from trader.moments import iso_utc
 
 PAIR = walk_bars(300, symbols=2)
@@ -124,7 +124,7 @@ FUTURE = {
 @pytest.mark.parametrize("body", FUTURE.values(), ids=FUTURE)
 def test_the_future_is_told_with_column_time_and_both_values(folder, body):
     features = make(folder, body)
-    with pytest.raises(FutureUsed, match="The future was used") as caught:
+    with pytest.raises(FutureUseError, match="The future was used") as caught:
         features.proved_batch(PAIR)
     told, seen = str(caught.value), caught.value.seen
     assert seen.column == "x"

@@ -16,9 +16,10 @@ ENGINES = ("batch", "loop")
 
 def is_compiled() -> bool:
     """Whether the core lies on disk as its sources are now, for the first and the last entry."""
-    from trader.core import apply, batch
+    from trader.core import apply
+    from trader.engine import compiled_loop
 
-    for entry in (batch.run_slices, apply.on_slice, apply.close_out, apply.rearm):
+    for entry in (compiled_loop.run_slices, apply.on_slice, apply.close_out, apply.rearm):
         cache = getattr(entry, "_cache", None)
         if cache is None:  # nothing compiles here
             return True

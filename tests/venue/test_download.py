@@ -123,5 +123,6 @@ def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     assert report["closed_known_by"].get("FLAG", 0) > 0
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     assert {line["direction"] for line in lines} == {"in"}
-    assert any(line["raw"].get("e") == "kline" for line in lines)
+    frames = [line["raw"] for line in lines if isinstance(line["raw"], dict)]
+    assert any(frame.get("e") == "kline" for frame in frames)
     assert "exists already" in again.stderr

@@ -17,7 +17,7 @@ import numpy as np
 from trader.core.schema import BAR
 from trader.features.bar_history import BarHistory
 from trader.features.frame_function import FrameFunction
-from trader.features.python_feature import FeatureError, FutureUsed, SeenTwice
+from trader.features.python_feature import FeatureError, FutureUseError, TwoValues
 from trader.moments import iso_utc
 
 WINDOWS_PER_BLOCK = 4
@@ -150,11 +150,11 @@ def _prove(function: FrameFunction, bars: np.ndarray, symbol: str) -> None:
             )
         time = iso_utc(int(bars[row]["ts_ns"]))
         two = float(values[row, column]), float(alone[column])
-        raise FutureUsed(
+        raise FutureUseError(
             f"{place}: {shown} is the newest bar. The future was used: the same bars give another "
             "value once later ones follow (shift(-n), center=True, bfill, a mean over the whole "
             "frame, resample labelled left)",
-            SeenTwice(function.columns[column], symbol, time, *two),
+            TwoValues(function.columns[column], symbol, time, *two),
         )
     whole = function.values(bars, symbol)
     near = _are_near(whole, values, scale)

@@ -31,15 +31,15 @@ class FeatureError(ModelError):
     """A user's feature failed, or returned what is no number."""
 
 
-class FutureUsed(FeatureError):
+class FutureUseError(FeatureError):
     """A column has another value once later bars are there."""
 
-    def __init__(self, text: str, seen: "SeenTwice") -> None:
+    def __init__(self, text: str, seen: "TwoValues") -> None:
         super().__init__(text)
         self.seen = seen
 
 
-class SeenTwice(NamedTuple):
+class TwoValues(NamedTuple):
     """A value of a bar, over a history and as the newest there was."""
 
     column: str

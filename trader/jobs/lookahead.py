@@ -19,7 +19,7 @@ from trader.config.schema import Config
 from trader.config.sections.model import FileModel
 from trader.core.schema import TradingAction
 from trader.features.feature_set import FeatureSet
-from trader.features.python_feature import FutureUsed
+from trader.features.python_feature import FutureUseError
 from trader.hours.long_periods import long_ends
 from trader.models.in_sample import InSample, in_sample
 from trader.models.model import CHUNK_ROWS, Model, chunk_end, open_model, predict_rows
@@ -117,7 +117,7 @@ def lookahead(
     if not found:
         try:
             features.prove(bars)  # a window that is too short: `FeatureError`
-        except FutureUsed as error:  # at a bar that no cut was at
+        except FutureUseError as error:  # at a bar that no cut was at
             column, symbol, time, whole_value, prefix_value = error.seen
             values = _value(column, whole_value), _value(column, prefix_value)
             found[column] = Leak(column, symbol, time, *values, time)

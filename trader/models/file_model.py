@@ -34,7 +34,7 @@ from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
 from trader.models.model_card import needs_classes, read_card
 from trader.models.pinned import read_pinned
-from trader.models.predictor import Predictor, ProvedPredictor, sample
+from trader.models.predictor import Predictor, TrialPredictor, sample
 from trader.user_code.targets import what_failed
 
 MIN_ROWS = 4
@@ -162,7 +162,7 @@ class PredictorModel:
     def _prove(self, features: np.ndarray) -> None:
         """The first real rows, alone and together: `ModelError` where the answers differ."""
         few = sample(features)
-        if isinstance(self._predictor, ProvedPredictor):
+        if isinstance(self._predictor, TrialPredictor):
             self._predictor.prove(at_least_four(few))
         together = self._decided(few, 0)
         numbers = together.scores

@@ -44,7 +44,7 @@ class Predictor(Protocol):
 
 
 @runtime_checkable
-class ProvedPredictor(Predictor, Protocol):
+class TrialPredictor(Predictor, Protocol):
     """A predictor that may choose the faster of two ways, once it has seen real rows."""
 
     def prove(self, features: np.ndarray) -> None:
