@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from trader.brokers.broker import AccountSnapshot
-from trader.core.book import NO_DETAIL, Detail
 from trader.core.schema import OrderStatus, Reason
 from trader.engine.answers import Answer
 from trader.engine.broker_book import BrokerBook, sent_order
@@ -22,6 +21,7 @@ from trader.engine.crash_points import reached
 from trader.engine.journaled import NO_DECISION, JournaledSlices, Tell
 from trader.engine.rebuild import Rebuild
 from trader.engine.surroundings import BrokerSurroundings, SendOutcome, SentOrder
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import entries as build
 from trader.journal.log import Journal
 from trader.journal.records import Entry, client_order_id
