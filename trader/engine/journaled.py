@@ -281,9 +281,8 @@ class JournaledSlices:
         return passed
 
     def _fill(self, row: np.void) -> Entry:
-        client_id = self._client_ids[int(row["order_id"])]
-        execution = f"{self._lineage}-{row['fill_id']}"
-        return build.fill(client_id, execution, self.symbols[row["symbol"]], row)
+        client_id, key = self._client_ids[int(row["order_id"])], f"{self._lineage}-{row['fill_id']}"
+        return build.fill(client_id, key, self.symbols[row["symbol"]], row)
 
     def _forget(self) -> None:
         """Drop the ids of orders that are over, so that a long run does not grow."""
