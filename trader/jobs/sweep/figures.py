@@ -25,7 +25,7 @@ NUMBERS = ("final_equity", "total_return", "sharpe", "sortino", "max_drawdown") 
 
 
 @dataclass(frozen=True)
-class Traded:
+class TrialOutcome:
     """What is kept of a trial until its numbers are made: nothing as long as the history."""
 
     start: float
@@ -37,13 +37,13 @@ class Traded:
     trading_state: str
 
 
-class TradedReader:
+class OutcomeReader:
     """Reads lean records, one after another."""
 
     def __init__(self) -> None:
         self._room = np.empty(0, ROUND_TRIP)
 
-    def read(self, config: Config, record: LeanRecord, ends: np.ndarray) -> Traded:
+    def read(self, config: Config, record: LeanRecord, ends: np.ndarray) -> TrialOutcome:
         """What the numbers of a trial need. `ends`: the last slice of each session."""
         account = record.book.account[0]
         start = float(account["start_equity"])
@@ -54,7 +54,7 @@ class TradedReader:
             fills = with_splits(fills, splits)
         if len(self._room) < len(fills):
             self._room = np.empty(2 * len(fills), ROUND_TRIP)
-        return Traded(
+        return TrialOutcome(
             start=start,
             final=float(record.equity[-1]) if len(record.equity) else start,
             session_equity=record.equity[ends],
@@ -73,24 +73,24 @@ def last_slices(market: Market, slices: int, period_ns: int) -> np.ndarray:
 
 
 def figures(
-    config: Config, traded: Traded, folds: int
+    config: Config, outcome: TrialOutcome, folds: int
 ) -> tuple[dict[str, Any], list[list[float]], list[list[float]]]:
     """(numbers by column of the table, moments by stretch of time, moments by fold)."""
-    returns = daily_returns(traded.session_equity, traded.start)
+    returns = daily_returns(outcome.session_equity, outcome.start)
     per_year = sessions_per_year(config.risk.market_hours)
     ratios, _ = annual_ratios(returns, per_year, ("sharpe", "sortino"))
     found = {
-        "final_equity": traded.final,
-        "total_return": profit_of(traded.final, traded.start) / traded.start,
+        "final_equity": outcome.final,
+        "total_return": profit_of(outcome.final, outcome.start) / outcome.start,
         "sharpe": ratios["sharpe"],
         "sortino": ratios["sortino"],
-        "max_drawdown": traded.deepest,
+        "max_drawdown": outcome.deepest,
     }
     values: dict[str, Any] = {name: _finite(found[name]) for name in NUMBERS}
     values |= {
-        "trades": traded.trades,
-        "digest": traded.digest,
-        "trading_state": traded.trading_state,
+        "trades": outcome.trades,
+        "digest": outcome.digest,
+        "trading_state": outcome.trading_state,
     }
     sums = moments(returns, blocks_for(len(returns))).tolist()
     return values, sums, moments(returns, folds).tolist() if folds else []

@@ -23,7 +23,7 @@ from trader.config.schema import Config
 from trader.config.yaml_nodes import Node
 from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.errors import ConfigError, TraderError
-from trader.jobs.sweep.figures import Traded, TradedReader, figures, last_slices
+from trader.jobs.sweep.figures import OutcomeReader, TrialOutcome, figures, last_slices
 from trader.jobs.sweep.lean import LeanRunner
 from trader.jobs.sweep.market import Market, market_key, opened_market, put_market
 from trader.jobs.sweep.predictions import Predictions, Recent, prediction_key
@@ -91,7 +91,7 @@ class Trial:
     market: Market | None = None
     rules: Rules | None = None
     prediction: str = ""  # its key
-    traded: Traded | None = None
+    outcome: TrialOutcome | None = None
     error: TraderError | None = None
 
 
@@ -103,7 +103,7 @@ class Workshop:
         self.store = ArrayStore(Path(job.folder))
         self._paths = search_paths([Path(file) for file in job.files])
         self._predictions = Predictions(self.store, self._paths, job.given)
-        self._runner, self._reader = LeanRunner(), TradedReader()
+        self._runner, self._reader = LeanRunner(), OutcomeReader()
         self._markets, self._checked, self._ends = Recent(2), Recent(64), Recent(4)
         self._base: Config | None = None
         self._fixed: Market | None = None  # where no parameter names what bars depend on
@@ -224,7 +224,7 @@ class Workshop:
         ends = self._ends.get(
             (market.key, slices), lambda: last_slices(market, slices, config.period_ns)
         )
-        trial.traded = self._reader.read(config, record, ends)
+        trial.outcome = self._reader.read(config, record, ends)
 
     def _outcome(self, trial: Trial) -> tuple[str, str, dict[str, Any], list[Any], list[Any]]:
         """(state, error, numbers, moments, moments of folds) of a trial."""
@@ -234,8 +234,8 @@ class Workshop:
                 told = trial.loaded.explain(trial.error)
             return "failed", told, {}, [], []
         assert trial.loaded is not None
-        assert trial.traded is not None
-        return "done", "", *figures(trial.loaded.config, trial.traded, self.job.folds)
+        assert trial.outcome is not None
+        return "done", "", *figures(trial.loaded.config, trial.outcome, self.job.folds)
 
 
 def _same(config: Config, other: Config, name: str) -> bool:
