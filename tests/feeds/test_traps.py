@@ -12,10 +12,10 @@ from tests.feeds.test_contract import VirtualClock
 from tests.feeds.test_contract import config_of as live_config
 from tests.feeds_kit import GOOD, HEADER, config_of, csv_text, minutes, trader
 from trader.errors import DataError
-from trader.feeds import feed
 from trader.feeds.bargate import BarGate
 from trader.feeds.feed import load_history
 from trader.feeds.live import BadBar
+from trader.feeds.registry import FEEDS
 from trader.feeds.stdin_source import StdinFeed
 
 NEW_YORK = "feed.timezone=America/New_York"
@@ -167,13 +167,13 @@ def changed_between(tmp_path, monkeypatch, edit):
     path = tmp_path / "bars.csv"
     path.write_text(GOOD)
     config = config_of(path)
-    read = feed.READERS["csv"]
+    kind = FEEDS.built_in["csv"]
 
     def read_late(*arguments):
         edit(path)
-        return read(*arguments)
+        return kind.read(*arguments)
 
-    monkeypatch.setitem(feed.READERS, "csv", read_late)
+    monkeypatch.setitem(FEEDS.built_in, "csv", kind._replace(read=read_late))
     with pytest.raises(DataError) as caught:
         load_history(config)
     return str(caught.value)

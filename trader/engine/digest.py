@@ -100,7 +100,7 @@ class RunDigest:
         self._streams["requests"].update(requests.data)
 
     def add_trace(self, outcomes: np.ndarray, fills: np.ndarray, equity: np.ndarray) -> None:
-        """Take in what a history left as a trace (`core/trial.py`), and its FILL rows."""
+        """Take in what a history left as a trace (`engine/trial.py`), and its FILL rows."""
         self._streams["outcomes"].update(outcomes.data)
         self._streams["fills"].update(digested_fills(fills).data)
         self._streams["equity"].update(equity.data)

@@ -1,7 +1,7 @@
 """One backtest without what only a run folder needs: the core leaves a trace, and no rows.
 
 Law: the core and the digest are those of `run_history`; what is left out is only never written
-(`trader/core/trial.py`). The buffers are made once for a worker, so that a trial asks the system
+(`trader/engine/trial.py`). The buffers are made once for a worker, so that a trial asks the system
 for no memory.
 """
 
