@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.core_kit import always_open, make_rules, random_bars
+from trader.books import new_book, new_out, snapshot
 from trader.core.apply import on_slice, submit
 from trader.core.book import (
     CASHFLOWS,
@@ -20,9 +21,6 @@ from trader.core.book import (
     THROTTLES,
     Inputs,
     Rules,
-    new_book,
-    new_out,
-    snapshot,
 )
 from trader.core.schema import EventKind, OrderKind, OrderStatus, Reason
 from trader.finer_bars import NO_DETAIL, Detail

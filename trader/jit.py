@@ -59,6 +59,7 @@ SOURCES = (
         (
             "codes.py",
             "jit.py",
+            "records.py",
             "rounding.py",
             "session_rows.py",
             "engine/quiet.py",

@@ -16,8 +16,9 @@ from decimal import Decimal
 
 import numpy as np
 
+from trader.books import new_book
 from trader.core import risk, sizing, throttle
-from trader.core.book import Book, Rules, new_book
+from trader.core.book import Book, Rules
 from trader.core.exposure import worst_exposure
 from trader.core.market import spread_bps
 from trader.core.schema import (

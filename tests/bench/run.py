@@ -158,8 +158,9 @@ def bench_core(run) -> float:
 
 def core_ns(run, rules) -> float:
     """Nanoseconds a bar, best of five."""
-    from trader.core.book import NO_TRACE, new_book, new_out
+    from trader.books import new_book, new_out
     from trader.engine.compiled_loop import run_slices
+    from trader.engine.trial import NO_TRACE
 
     out = new_out(1, 16_384)
     inputs = run.inputs
@@ -350,7 +351,8 @@ COMPILE = """
 import time
 from tests.core_kit import flat_bars, make_inputs, make_rules, always_open
 from trader.engine.compiled_loop import run_slices
-from trader.core.book import NO_TRACE, new_book, new_out
+from trader.books import new_book, new_out
+from trader.engine.trial import NO_TRACE
 bars = flat_bars([100.0, 101.0])
 rules = make_rules(always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1])))
 began = time.perf_counter()

@@ -15,7 +15,7 @@ from tests.core_kit import (
     random_bars,
     run,
 )
-from trader.core.book import new_book
+from trader.books import new_book
 from trader.core.schema import LIMITS, REQUEST, CommissionType, Reason, SizingMode
 from trader.risk import sum_exposure
 

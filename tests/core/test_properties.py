@@ -6,19 +6,13 @@ from hypothesis import strategies as st
 
 from tests.core_kit import Run, always_open, make_inputs, make_rules, random_bars, run
 from tests.tiers import cases
+from trader.books import new_book, new_out, restore, snapshot
 from trader.core import throttle
-from trader.core.book import (
-    DECISIONS,
-    NO_TRACE,
-    Inputs,
-    new_book,
-    new_out,
-    restore,
-    snapshot,
-)
+from trader.core.book import DECISIONS, Inputs
 from trader.core.schema import OnBreach, SizingMode, TimeInForce, TradingState
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.compiled_loop import run_slices
+from trader.engine.trial import NO_TRACE
 
 COUNT = 80
 NONE_OR = st.one_of(st.just(np.inf), st.floats(0.0, 1.0))

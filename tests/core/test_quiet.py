@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 
 from tests.core_kit import MINUTE, START, always_open, make_rules
 from tests.tiers import cases
-from trader.core.apply import on_slice, submit_intents
-from trader.core.book import (
-    CASHFLOWS,
-    DECISIONS,
-    EQUITIES,
-    FILLS,
-    NO_TRACE,
-    Inputs,
-    new_book,
-    new_out,
-    snapshot,
-)
+from trader.books import new_book, new_out, snapshot
+from trader.core.apply import on_slice
+from trader.core.book import CASHFLOWS, DECISIONS, EQUITIES, FILLS, Inputs
 from trader.core.schema import (
     BAR,
     CASHFLOW,
@@ -36,10 +27,10 @@ from trader.core.schema import (
     Reason,
 )
 from trader.core.tradingstate import is_bankrupt
-from trader.engine.compiled_loop import run_slices
+from trader.engine.compiled_loop import run_slices, submit_intents
 from trader.engine.digest import RunDigest
 from trader.engine.quiet import take_quiet
-from trader.engine.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.engine.trial import NO_TRACE, REQUESTED, TRACED, VALUED, new_trace, seen_of
 
 KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.core_kit import flat_bars, make_rules, run
 from tests.tiers import cases
 from trader import rounding
+from trader.books import new_book
 from trader.core import ledger
-from trader.core.book import new_book
 from trader.core.schema import SESSION
 
 COUNTS = st.one_of(st.integers(1, 100), st.integers(1, 10**6), st.integers(1, 10**12))

@@ -249,8 +249,9 @@ def test_gross_exposure_counts_intents_of_the_same_slice():
 def test_no_limit_but_size_and_hours_blocks_or_shrinks_a_closing_order(changes):
     """The position is opened without the limit; the same book then meets it."""
     from tests.core_kit import always_open, make_inputs, make_rules
-    from trader.core.book import NO_TRACE, new_book, new_out
+    from trader.books import new_book, new_out
     from trader.engine.compiled_loop import run_slices
+    from trader.engine.trial import NO_TRACE
 
     prices = [100, 101, 99, 100, 102, 100]
     bars = bars_from([(p, p, p, p, 1e6, p - 1, p + 1) for p in prices])
@@ -277,8 +278,9 @@ def test_reversal_whose_opening_part_is_refused_still_closes():
 
 def test_a_closing_order_larger_than_the_order_size_limit_goes_out_in_pieces():
     from tests.core_kit import always_open, make_inputs, make_rules
-    from trader.core.book import NO_TRACE, new_book, new_out
+    from trader.books import new_book, new_out
     from trader.engine.compiled_loop import run_slices
+    from trader.engine.trial import NO_TRACE
 
     bars = flat_bars([100] * 6)
     sessions = always_open(int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))

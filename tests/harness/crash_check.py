@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from trader.books import new_book, new_out
 from trader.core.apply import cancel, close_out, halt, on_slice, rearm, refuse, submit
-from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules, new_book, new_out
+from trader.core.book import DECISIONS, EQUITIES, FILLS, Book, Inputs, Rules
 from trader.core.schema import CASHFLOW, Reason
 from trader.engine.digest import RunDigest
 from trader.journal.rows import from_rows

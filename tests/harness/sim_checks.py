@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trader.core.book import Book, Rules, snapshot
+from trader.books import snapshot
+from trader.core.book import Book, Rules
 from trader.core.schema import OrderStatus, TradingState
 from trader.engine.answers import Answer
 from trader.engine.journaled import JournaledSlices

@@ -13,11 +13,13 @@ LEVELS = {
     "exact": 0,
     "cache_folders": 0,
     "codes": 0,
+    "records": 0,
     "jit": 0.4,
     "rounding": 0.5,
     "session_rows": 0.5,
     "core": 1,
     "config": 1,
+    "books": 1.2,
     "moments": 1.2,
     "finer_bars": 1.2,
     "kept_files": 1.2,
@@ -78,7 +80,7 @@ def broken_rules(package: Path) -> list[str]:
 def broken_rule(module: list[str], target: str) -> str | None:
     """The rule that an import of `target` in `module` breaks; None where it breaks none."""
     top, *rest = target.split(".")
-    if module[0] in ("core", "rounding", "session_rows", "codes"):
+    if module[0] in ("core", "rounding", "session_rows", "codes", "records"):
         if top in NOT_IN_CORE or top == "numba":
             return "the core is pure"
         if top not in STDLIB | {"numpy", "numba", "trader"}:

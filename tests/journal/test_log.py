@@ -17,7 +17,7 @@ from tests.journal_kit import (
     records_of,
     start_of,
 )
-from trader.core.book import new_book, restore, snapshot
+from trader.books import new_book, restore, snapshot
 from trader.core.schema import KillSwitchReason
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor, parse_anchor

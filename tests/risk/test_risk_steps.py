@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.core_kit import DAY, make_rules
+from trader.books import new_book
 from trader.core import exposure, risk
-from trader.core.book import new_book
 from trader.core.schema import (
     MAX_WORKING_ORDERS,
     NS_PER_SECOND,
@@ -97,8 +97,7 @@ def test_drawdown_is_a_fraction_of_the_peak_and_all_of_it_without_one(peak, equi
 def test_drawdown_limit_passes_at_the_limit_and_denies_beyond_and_the_unknown(
     peak, equity, most, within
 ):
-    book, _ = desk(account={"peak_equity": peak, "equity": equity})
-    assert bool(risk.is_within_drawdown(book.account[0], most)) is within
+    assert bool(risk.is_fall_within(equity, peak, most)) is within
 
 
 def test_worst_case_counts_the_working_orders_of_the_same_side_only():

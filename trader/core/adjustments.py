@@ -7,10 +7,10 @@ instant and is paid by who is short. Orders that fill at the open of that bar ge
 """
 
 from trader.core import orders
-from trader.core.ledger import apply_fill, move_cash, split_position
+from trader.core.ledger import enter_execution, move_cash, split_position
 from trader.core.market import rescale
 from trader.core.orders import closing_rest, is_exit
-from trader.core.rows import write_cashflow, write_fill
+from trader.core.rows import write_cashflow
 from trader.core.schema import AdjustmentKind, CashflowKind, LevelUnit, OrderKind, Reason
 from trader.jit import inlined, jit
 from trader.rounding import lots_down, tick_against
@@ -139,12 +139,10 @@ def delist(book, rules, adjustment, out):
     order["closing"] = order["filled_qty"] = qty
     order["filled_notional"] = abs(qty * price * position["unit_value"])
     basis = (price, adjustment["ts_ns"], 0.0)
-    lot_size = rules.instruments[symbol]["lot_size"]
-    realized = apply_fill(account, position, qty, price, 0.0, lot_size)
-    write_fill(account, position, order, basis, (qty, price, 0.0, realized), out)
+    fill = enter_execution(book, rules, order, basis, (qty, price, 0.0), out)
     amount = 0.0 - qty * price * position["unit_value"]
     if position["is_financed"] != 0:
-        amount = realized
+        amount = fill["realized_pnl"]
     what = (adjustment["ts_ns"], symbol, CashflowKind.DELISTED)
     write_cashflow(account, what, amount, qty, price, out)
     orders.recount(book, rules, symbol, out)

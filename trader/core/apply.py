@@ -9,8 +9,15 @@
     cancel        CANCELLED     a working order ends from outside
     close_out     EXECUTION     a kill with `flatten` takes a position to zero at its last close
     halt, rearm   HALT, REARM   the latch of the core, and its release
-    outside       ACK, EXECUTION, REJECTED, CANCELLED   what a broker outside says: `core.outside`
 
+What a broker outside says. Its orders fill and end by this alone, never by a bar.
+
+    hand_over      ACK          the broker has an order; it may have been UNKNOWN
+    execute        EXECUTION    so much of it was filled, at that price and commission
+    end_outside    CANCELLED, REJECTED   the broker ended the rest of it
+    place_closing  SUBMITTED    the order of a kill with `flatten`, which has left
+
+An order that is not in the table is left at that: whoever calls has to know it.
 Cash and positions change in `ledger` alone, orders in `orders`; `venue` says what a bar fills.
 
 Law: pure and deterministic: no clock, no chance, no I/O, no exception for business reasons. All
@@ -84,14 +91,6 @@ def submit(book, symbol, order_id):
             orders.submit_order(book.orders[symbol][index], position["qty"])
 
 
-@inlined
-def submit_intents(book, symbol):
-    """`submit` of every intent of a symbol, for the batch loop: history has no gate."""
-    position = book.positions[symbol]
-    for index in range(position["working_orders"]):
-        orders.submit_order(book.orders[symbol][index], position["qty"])
-
-
 @jit
 def refuse(book, rules, symbol, order_id, reason, out):
     """The gate kept an intent: it ends, and its decision is denied as far as it came from it.
@@ -127,7 +126,7 @@ def doubt(book, symbol, order_id):
 
 @jit
 def cancel(book, rules, symbol, order_id, reason, out):
-    """End one working order from outside the core; one that is not there is left at that."""
+    """End one working order from outside the core."""
     for index in range(book.positions[symbol]["working_orders"]):
         order = book.orders[symbol][index]
         if order["order_id"] == order_id:
@@ -145,12 +144,10 @@ def close_out(book, rules, symbol, out):
     """
     account = book.account[0]
     position = book.positions[symbol]
-    qty = 0.0 - position["qty"]
-    if qty == 0.0:
+    if position["qty"] == 0.0:
         return
-    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
-    order["kind"] = OrderKind.FLATTEN
-    order["closing"] = qty
+    order = flattening_order(book, symbol)
+    qty = order["qty"]
     basis = (position["mark"], account["ts_ns"], position["volume"])
     price = execution.fill_price(rules.broker[0], qty, basis, position, rules.instruments[symbol])
     ledger.book_execution(book, rules, order, basis, (qty, price), out)
@@ -177,3 +174,73 @@ def rearm(book, out):
         account["executions"] = 0
         for symbol in range(len(book.positions)):
             book.positions[symbol]["volatile_bars"] = 0
+
+
+@jit
+def hand_over(book, symbol, order_id):
+    """An order is with the broker from here on."""
+    position = book.positions[symbol]
+    for index in range(position["working_orders"]):
+        order = book.orders[symbol][index]
+        is_new = order["status"] == OrderStatus.INTENT or order["status"] == OrderStatus.UNKNOWN
+        if order["order_id"] == order_id and is_new:
+            order["status"] = OrderStatus.AT_BROKER
+            position["resting"] += 1  # no bar fills it
+
+
+@jit
+def execute(book, rules, symbol, order_id, terms, out):
+    """Book one execution; `terms` is (signed qty, price, commission). Its time is the last close.
+
+    Slippage is measured from the price at which the order was decided.
+    """
+    account = book.account[0]
+    position = book.positions[symbol]
+    qty, price, commission = terms
+    for index in range(position["working_orders"]):
+        order = book.orders[symbol][index]
+        if order["order_id"] != order_id:
+            continue
+        order["filled_qty"] += qty
+        order["filled_notional"] += abs(qty * price * position["unit_value"])
+        order["commission"] += commission
+        basis = (order["reference"], account["ts_ns"], position["volume"])
+        ledger.enter_execution(book, rules, order, basis, terms, out)
+        if orders.unfilled_qty(order, rules.instruments[symbol]["lot_size"]) == 0.0:
+            order["reason"] = Reason.NONE  # a cancellation that was asked for came too late
+    orders.recount(book, rules, symbol, out)
+    ledger.mark_to_market(account, book.positions)
+
+
+@jit
+def end_outside(book, rules, symbol, order_id, how, out):
+    """The broker ended the rest of an order; `how` is (OrderStatus, Reason)."""
+    account = book.account[0]
+    for index in range(book.positions[symbol]["working_orders"]):
+        order = book.orders[symbol][index]
+        if order["order_id"] == order_id:
+            order["status"], order["reason"] = how
+            write_order_event(account, order, EventKind.ORDER_CANCELLED, order["reason"], out)
+            order["ended_qty"] += order["qty"] - order["filled_qty"]
+            order["qty"] = order["filled_qty"]
+    orders.recount(book, rules, symbol, out)
+    ledger.mark_to_market(account, book.positions)
+
+
+@jit
+def place_closing(book, rules, symbol, out):
+    """Put the order that takes a position to zero into the table; it has left. No-op if flat."""
+    if book.positions[symbol]["qty"] != 0.0:
+        order = flattening_order(book, symbol)
+        order["status"] = OrderStatus.AT_BROKER
+        orders.recount(book, rules, symbol, out)
+
+
+@inlined
+def flattening_order(book, symbol):
+    """Enter the order of a kill with `flatten`: all that is held, whatever else works."""
+    qty = 0.0 - book.positions[symbol]["qty"]
+    order = orders.place_order(book, symbol, qty, orders.NO_DECISION)
+    order["kind"] = OrderKind.FLATTEN
+    order["closing"] = qty
+    return order

@@ -6,18 +6,7 @@ decision may send several orders: what it decided, and the exits of what that op
 
 import math
 
-from trader.core import (
-    execution,
-    exits,
-    financing,
-    leastnotional,
-    market,
-    orders,
-    placing,
-    risk,
-    sizing,
-    throttle,
-)
+from trader.core import execution, exits, financing, market, orders, placing, risk, sizing, throttle
 from trader.core.book import DECISIONS, limits_of
 from trader.core.execution import affordable_size, quoted_price
 from trader.core.schema import (
@@ -77,7 +66,7 @@ def decide(book, rules, inputs, index, out):
     if qty != 0.0:
         request(book, rules, symbol, decision, kind, out)
         if kind != OrderKind.LIQUIDATION:
-            leastnotional.deny_below(rules, symbol, position, decision, limit_price)
+            placing.deny_below_least(rules, symbol, position, decision, limit_price)
     approved = decision["approved_qty"]
     terms = (account["decisions"], position["qty"], math.nan, math.nan)
     parent = 0
@@ -187,9 +176,8 @@ def entry_refusal(book, rules, symbol, sign, terms):
             return doubt
     price, stop, target = terms
     collar = rules.limits[0]["price_collar"]
-    if price != position["mark"] and collar < math.inf:
-        if execution.is_outside_collar(price, position["mark"], collar):
-            return Reason.PRICE_COLLAR
+    if price != position["mark"] and execution.is_outside_collar(price, position["mark"], collar):
+        return Reason.PRICE_COLLAR
     legs = exits.legs_wanted(rules, stop, target)
     if legs > 0 and position["working_orders"] + legs + 2 > MAX_WORKING_ORDERS:
         return Reason.WORKING_ORDERS_FULL

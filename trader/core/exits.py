@@ -10,16 +10,9 @@ import math
 
 import numpy as np
 
+from trader.core.market import range_terms
 from trader.core.orders import closing_rest, end_order, is_exit, place_order, trim_order
-from trader.core.schema import (
-    ExitType,
-    Leg,
-    LevelUnit,
-    OrderKind,
-    OrderStatus,
-    OrderType,
-    Reason,
-)
+from trader.core.schema import ExitType, Leg, LevelUnit, OrderKind, OrderStatus, OrderType, Reason
 from trader.jit import inlined, outlined
 from trader.rounding import tick_against
 
@@ -27,34 +20,25 @@ TYPE_OF_LEG = np.array([OrderType.MARKET, OrderType.STOP, OrderType.LIMIT, Order
 
 
 @inlined
-def exit_distance(kind, value, true_range):
-    """How far an exit lies from its entry, in its unit; NaN while the range is not known."""
+def exit_distance(terms, true_range, bars):
+    """How far an exit lies from its entry, in its unit; NaN while the range is not known.
+
+    `terms` is (ExitType, value, bars of ATR), `true_range` the average after `bars` bars.
+    """
+    kind, value, period = terms
     if kind == ExitType.PERCENT:
         return value / 100.0
     if kind == ExitType.ATR:
-        return value * true_range if true_range > 0.0 else math.nan
+        return value * true_range if bars > period and true_range > 0.0 else math.nan
     return value
-
-
-@inlined
-def known_range(ranges, bars, period):
-    """The average true range of `period` bars; 0 before it has as many."""
-    return ranges if bars > period else 0.0
 
 
 @inlined
 def distance_of(book, rules, symbol, leg):
     """(ExitType, distance) of a leg by the config."""
-    exits = rules.exits[0]
+    terms = range_terms(rules.exits[0], leg)
     bars = book.positions[symbol]["bars"]
-    if leg == Leg.STOP_LOSS:
-        kind, value, period = exits["stop_type"], exits["stop_value"], exits["stop_period"]
-    elif leg == Leg.TAKE_PROFIT:
-        kind, value, period = exits["target_type"], exits["target_value"], exits["target_period"]
-    else:
-        kind, value, period = exits["trail_type"], exits["trail_value"], exits["trail_period"]
-    ranges = known_range(book.ranges[symbol, leg - 1], bars, period)
-    return kind, exit_distance(kind, value, ranges)
+    return terms[0], exit_distance(terms, book.ranges[symbol, leg - 1], bars)
 
 
 @inlined

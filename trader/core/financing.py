@@ -6,18 +6,12 @@ maintenance margin closes whole positions, the largest notional first, until wha
 more than there is. A halted account sends nothing, liquidations included.
 """
 
+from trader.codes import DAY_NS
 from trader.core import orders, sizing
 from trader.core.exposure import notional
 from trader.core.ledger import move_cash
 from trader.core.rows import ACCOUNT_WIDE, write_event
-from trader.core.schema import (
-    DAY_NS,
-    MAX_WORKING_ORDERS,
-    CashflowKind,
-    EventKind,
-    Reason,
-    TradingState,
-)
+from trader.core.schema import MAX_WORKING_ORDERS, CashflowKind, EventKind, Reason, TradingState
 from trader.jit import inlined, outlined
 from trader.rounding import is_money_within
 

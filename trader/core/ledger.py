@@ -19,20 +19,27 @@ from trader.session_rows import bar_row, session_cursor
 
 @inlined
 def book_execution(book, rules, order, basis, terms, out):
-    """Book one execution of an order and charge its commission; returns the FILL row.
+    """Book one execution of our own exchange, at the commission of the rules; its FILL row.
 
     `basis` is `execution.fill_basis`, `terms` (signed qty, price).
     """
     qty, price = terms
+    unit_price = price * book.positions[order["symbol"]]["unit_value"]
+    commission = charge_commission(rules.broker[0], order, qty, unit_price)
+    book.account[0]["executions"] += 1
+    return enter_execution(book, rules, order, basis, (qty, price, commission), out)
+
+
+@inlined
+def enter_execution(book, rules, order, basis, terms, out):
+    """Book one execution; its FILL row. `terms` is (signed qty, price, commission)."""
+    qty, price, commission = terms
     symbol = order["symbol"]
     account = book.account[0]
     position = book.positions[symbol]
     held = position["qty"]
-    unit_price = price * position["unit_value"]
-    commission = charge_commission(rules.broker[0], order, qty, unit_price)
     lot_size = rules.instruments[symbol]["lot_size"]
     realized = apply_fill(account, position, qty, price, commission, lot_size)
-    account["executions"] += 1
     fill = write_fill(account, position, order, basis, (qty, price, commission, realized), out)
     if order["closing"] != 0.0 and held * qty >= 0.0:
         fill["kind"] = OrderKind.ENTRY  # the rest of a reversal

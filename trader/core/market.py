@@ -1,20 +1,18 @@
 """What the core remembers of closed bars, per symbol: the mark, the quote, trailing windows.
 
-`volumes` and `returns` are one symbol's rings, a power of two long, oldest first.
+`volumes` and `returns` are one symbol's rings: a power of two long, at least the window asked of
+them, summed from the oldest on.
 """
 
 import math
 
+from trader.core.schema import Leg
 from trader.jit import inlined
 
 
 @inlined
 def take_bar(position, bar, volumes, returns):
-    """Take the bar into the position's market memory: mark, quote, trailing windows.
-
-    `volumes` and `returns` are this symbol's rings, a power of two long. The ring of volumes lags
-    one bar, so that it never holds the volume of the bar decided on.
-    """
+    """Take a closed bar; the ring of volumes lags one: it has not that of the bar decided on."""
     seen = position["bars"]
     if seen > 0:
         volumes[(seen - 1) & (len(volumes) - 1)] = position["volume"]
@@ -47,11 +45,7 @@ def average_range(position, bar, ranges, exits):
     before = position["mark"]
     true_range = max(bar["high"] - bar["low"], abs(bar["high"] - before), abs(bar["low"] - before))
     for leg in range(3):
-        period = exits["stop_period"]
-        if leg == 1:
-            period = exits["target_period"]
-        elif leg == 2:
-            period = exits["trail_period"]
+        period = range_terms(exits, leg + Leg.STOP_LOSS)[2]
         if period == 0:
             continue
         if count > period:
@@ -63,11 +57,20 @@ def average_range(position, bar, ranges, exits):
 
 
 @inlined
+def range_terms(exits, leg):
+    """(ExitType, value, bars of ATR) of a leg by the config."""
+    if leg == Leg.STOP_LOSS:
+        return exits["stop_type"], exits["stop_value"], exits["stop_period"]
+    if leg == Leg.TAKE_PROFIT:
+        return exits["target_type"], exits["target_value"], exits["target_period"]
+    return exits["trail_type"], exits["trail_value"], exits["trail_period"]
+
+
+@inlined
 def mean_volume(volumes, bars, window):
     """Mean volume of the `window` closed bars before the one decided on; NaN with fewer.
 
-    `volumes` is one symbol's ring, a power of two long and at least `window`; oldest first. The
-    bar decided on is left out so that its own volume, still being revised when a feed closes
+    The bar decided on is left out so that its own volume, still being revised when a feed closes
     it, cannot size an order.
     """
     count = bars - 1
@@ -82,11 +85,7 @@ def mean_volume(volumes, bars, window):
 
 @inlined
 def volatility(returns, bars, window):
-    """Sample standard deviation of the last `window` one-bar returns; NaN with fewer.
-
-    `returns` is one symbol's ring, a power of two long and at least `window`; two passes,
-    oldest first.
-    """
+    """Sample standard deviation of the last `window` one-bar returns; NaN with fewer."""
     count = bars - 1
     if count < window:
         return math.nan

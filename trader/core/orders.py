@@ -4,7 +4,7 @@
       │  └─► SUBMITTED (an exit that waits for its entry) ─► WORKING
       ├─► REFUSED      by our own gate
       ├─► UNKNOWN      sent or not: nothing is assumed until the broker has said
-      └─► AT_BROKER    with a broker outside: ends by what that says (`outside`)
+      └─► AT_BROKER    with a broker outside: ends by what that says
     WORKING, SUBMITTED, PARTLY_FILLED ─► CANCELLED | EXPIRED | REJECTED
 
 Law: an order is found by its id, never by its symbol alone. Every order that ends is written out

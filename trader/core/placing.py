@@ -1,7 +1,7 @@
 """What an approved quantity is sent as: market, limit, stop; one order, or a close and an entry.
 
 Law: only what opens is sent as `orders.entry` says; what closes is a market order, unless the
-model gave a limit price for it.
+model gave a limit price for it. What the exchange would refuse as worth too little is not sent.
 """
 
 import math
@@ -10,9 +10,9 @@ import numpy as np
 
 from trader.core import orders, sizing
 from trader.core.exposure import count_exposure
-from trader.core.schema import NS_PER_SECOND, REQUEST, Leg, OrderKind, OrderType
+from trader.core.schema import NS_PER_SECOND, REQUEST, Leg, OrderKind, OrderType, Reason
 from trader.jit import inlined
-from trader.rounding import tick_against
+from trader.rounding import is_money_within, tick_against
 from trader.session_rows import instant_session
 
 NO_REQUEST = np.full(1, np.nan, REQUEST)
@@ -29,7 +29,6 @@ def place(book, rules, symbol, approved, kind, limit_price):
     closing = sizing.closing_qty(position, approved)
     opening = approved - closing
     decision = account["decisions"]
-    is_limit = limit_price == limit_price
     entry_type = type_of_entry(rules, limit_price)
     main = approved
     if is_split(closing, opening, entry_type):
@@ -38,14 +37,9 @@ def place(book, rules, symbol, approved, kind, limit_price):
     part = closing if main == approved else 0.0
     order = enter(book, rules, symbol, (main, part, decision, kind), 0)
     count_order(account, position)
-    if main != part or is_limit:
-        dress(
-            order,
-            rules,
-            symbol,
-            position,
-            (entry_type if main != part else OrderType.LIMIT, limit_price),
-        )
+    if main != part or limit_price == limit_price:
+        sent_as = entry_type if main != part else OrderType.LIMIT
+        dress(order, rules, symbol, position, (sent_as, limit_price))
     return order["order_id"], opening
 
 
@@ -161,3 +155,43 @@ def count_order(account, position):
         position["orders_ns"] = account["ts_ns"]
         position["orders_this_bar"] = 0
     position["orders_this_bar"] += 1
+
+
+@inlined
+def deny_below_least(rules, symbol, position, decision, limit_price):
+    """Take from a decision's approved qty the orders that the exchange would refuse as too little.
+
+    Each is judged as `place` sends it, at the price it is expected to fill at, in the currency of
+    the instrument.
+    """
+    instrument = rules.instruments[symbol]
+    approved, least = decision["approved_qty"], instrument["min_notional"]
+    if not (least > 0.0) or approved == 0.0:
+        return
+    closing = sizing.closing_qty(position, approved)
+    price = entry_price(rules, symbol, position, approved, limit_price)
+    kept, part = 0.0, approved
+    if approved == closing:
+        price = limit_price if limit_price == limit_price else position["mark"]
+    elif is_split(closing, approved - closing, type_of_entry(rules, limit_price)):
+        kept, part = closing, approved - closing
+        if not is_enough(instrument, closing, position["mark"]):
+            kept, part, price = 0.0, closing, position["mark"]
+    if not is_enough(instrument, part, price):
+        decision["approved_qty"] = kept
+        decision["reason"] = Reason.BELOW_MIN_NOTIONAL
+        decision["observed"] = own_notional(instrument, part, price)
+        decision["limit"] = least
+
+
+@inlined
+def is_enough(instrument, qty, price):
+    """Whether the exchange takes such an order."""
+    return is_money_within(instrument["min_notional"], own_notional(instrument, qty, price))
+
+
+@inlined
+def own_notional(instrument, qty, price):
+    """What an order is worth in the instrument's own currency."""
+    multiplier = instrument["multiplier"] if instrument["multiplier"] > 0.0 else 1.0
+    return abs(qty * price) * multiplier

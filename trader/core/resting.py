@@ -184,9 +184,7 @@ def next_execution(state, bar, terms, basis):
         return place, price
     if phase == venue.AT_CLOSE:
         return venue.at_close(table, count, bar, slice_ns), bar["close"]
-    if is_worst:
-        return venue.inside_worst(table, count, held, bar, (phase, rule, slice_ns))
-    return venue.inside_path(table, count, held, bar, (phase, rule, slice_ns, start))
+    return venue.inside(table, count, held, bar, (phase, rule, slice_ns, is_worst, start))
 
 
 @inlined

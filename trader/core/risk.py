@@ -18,17 +18,18 @@ plus this order.
 
 import math
 
-from trader.codes import DAY_NS
+from trader.codes import DAY_NS, NS_PER_SECOND
 from trader.core.book import limits_of
 from trader.core.execution import quoted_price
-from trader.core.exposure import check_concentration, is_trimmed, notional, payable_qty, worst_qty
-from trader.core.schema import (
-    MAX_WORKING_ORDERS,
-    NS_PER_SECOND,
-    Reason,
-    SlippageType,
-    TradingState,
+from trader.core.exposure import (
+    PASSED,
+    check_concentration,
+    is_trimmed,
+    notional,
+    payable_qty,
+    worst_qty,
 )
+from trader.core.schema import MAX_WORKING_ORDERS, Reason, SlippageType, TradingState
 from trader.jit import inlined
 from trader.rounding import (
     is_lot_multiple,
@@ -38,8 +39,6 @@ from trader.rounding import (
     money_noise,
 )
 from trader.session_rows import instant_row, session_close_ns, session_open_ns
-
-PASSED = (Reason.NONE, 0.0, 0.0)
 
 
 @inlined
@@ -56,12 +55,6 @@ def drawdown_frac(account):
 
 
 @inlined
-def is_within_drawdown(account, most):
-    """Whether the fall from the peak is at most the fraction `most` of it; no division."""
-    return is_fall_within(account["equity"], account["peak_equity"], most)
-
-
-@inlined
 def is_fall_within(equity, peak, most):
     """Whether `equity` is at most the fraction `most` below its peak."""
     if most == math.inf:
@@ -70,12 +63,6 @@ def is_fall_within(equity, peak, most):
         return False
     fall = peak - equity
     return fall <= most * peak or fall <= most * peak + money_noise(peak)
-
-
-@inlined
-def is_within_daily_loss(account, most):
-    """Whether the loss since the session opened is at most `most`, on what there was then."""
-    return is_loss_within(account["equity"], account["session_open_equity"], most)
 
 
 @inlined
@@ -142,16 +129,17 @@ def check_permission(account, position, instrument, limits):
     this_second = 0.0
     if account["second"] == account["ts_ns"] // NS_PER_SECOND:
         this_second = float(account["orders_this_second"])
-    if not (this_second + 1.0 <= limits["max_orders_per_second"]):
-        return Reason.ORDER_RATE_LIMIT, this_second + 1.0, limits["max_orders_per_second"]
     this_bar = 0.0
     if position["orders_ns"] == account["ts_ns"]:
         this_bar = float(position["orders_this_bar"])
-    if not (this_bar + 1.0 <= limits["max_orders_per_bar"]):
-        return Reason.ORDER_RATE_LIMIT, this_bar + 1.0, limits["max_orders_per_bar"]
-    today = float(account["orders_this_session"])
-    if not (today + 1.0 <= limits["max_orders_per_day"]):
-        return Reason.ORDER_RATE_LIMIT, today + 1.0, limits["max_orders_per_day"]
+    rates = (
+        (this_second, limits["max_orders_per_second"]),
+        (this_bar, limits["max_orders_per_bar"]),
+        (float(account["orders_this_session"]), limits["max_orders_per_day"]),
+    )
+    for sent, most in rates:
+        if not (sent + 1.0 <= most):
+            return Reason.ORDER_RATE_LIMIT, sent + 1.0, most
     return PASSED
 
 
@@ -182,9 +170,10 @@ def check_order_size(position, qty, limits):
 @inlined
 def check_losses(account, limits):
     """Step 4: (reason, observed, limit)."""
-    if not is_within_daily_loss(account, limits["max_daily_loss"]):
+    equity = account["equity"]
+    if not is_loss_within(equity, account["session_open_equity"], limits["max_daily_loss"]):
         return Reason.DAILY_LOSS_LIMIT, daily_loss(account), limits["max_daily_loss"]
-    if not is_within_drawdown(account, limits["max_drawdown_frac"]):
+    if not is_fall_within(equity, account["peak_equity"], limits["max_drawdown_frac"]):
         return Reason.DRAWDOWN_LIMIT, drawdown_frac(account), limits["max_drawdown_frac"]
     return PASSED
 
@@ -218,20 +207,19 @@ def opening_verdict(book, rules, symbol, qty):
     account = book.account[0]
     position = book.positions[symbol]
     limits = rules.limits[0]
-    verdict = check_state(account, limits)
-    if verdict[0] != Reason.NONE:
-        return verdict
-    verdict = check_permission(account, position, rules.instruments[symbol], limits)
-    if verdict[0] != Reason.NONE:
-        return verdict
-    verdict = check_position_size(position, qty, limits_of(rules, symbol))
-    if verdict[0] != Reason.NONE:
-        return verdict
-    verdict = check_order_size(position, qty, limits_of(rules, symbol))
-    if verdict[0] != Reason.NONE:
-        return verdict
-    verdict = check_losses(account, limits)
-    return verdict if verdict[0] != Reason.NONE else check_concentration(book, rules, symbol, qty)
+    own = limits_of(rules, symbol)
+    verdicts = (
+        check_state(account, limits),
+        check_permission(account, position, rules.instruments[symbol], limits),
+        check_position_size(position, qty, own),
+        check_order_size(position, qty, own),
+        check_losses(account, limits),
+        check_concentration(book, rules, symbol, qty),
+    )
+    for verdict in verdicts:
+        if verdict[0] != Reason.NONE:
+            return verdict
+    return PASSED
 
 
 @inlined

@@ -13,23 +13,19 @@ from trader.rounding import is_size_within, lots_down, nearest_lot
 
 @inlined
 def target_size(sizing, equity, price, affordable, volatility):
-    """Size ≥ 0 a fresh position should have, before lots; NaN where volatility is unknown.
-
-    NaN, too, for a share of equity at a price of 0 or less: what it buys is undefined.
+    """Size ≥ 0 of a share of equity, before lots; NaN where volatility is unknown or the price is
+    0 or less: what it buys is then undefined.
 
     `affordable` is the size that all of the equity pays for with fees, so that 100 % of equity
     is a size that passes the buying-power check. `volatility` is the standard deviation of one
     bar's returns. Volatility targeting (Moreira & Muir 2017, "Volatility-Managed Portfolios"):
     notional = equity × target / (σ per bar × √bars per year), at most `max_leverage` × equity.
     """
-    mode = sizing["mode"]
-    if mode == SizingMode.TARGET or mode == SizingMode.INCREMENT:
-        return sizing["base_size"]
     if not (price > 0.0):
         return math.nan
     if not (equity > 0.0):
         return 0.0
-    if mode == SizingMode.PERCENT_EQUITY:
+    if sizing["mode"] == SizingMode.PERCENT_EQUITY:
         return min(equity * sizing["percent"] / price, affordable)
     if not (volatility >= 0.0):
         return math.nan

@@ -24,8 +24,14 @@ def throttled(book, rules, symbol, order, out):
     size = abs(order[0])
     closing = min(abs(order[1]), size)
     bits, reason, driver_kept, limit_kept = 0, Reason.NONE, 0.0, 0.0
+    stages = (
+        limits["max_volume_participation"],
+        limits["max_spread_bps"],
+        limits["max_volatility"],
+        limits["throttle_max_order_size"],
+    )
     for stage in range(4):
-        limit = stage_limit(limits, stage)
+        limit = stages[stage]
         if limit == math.inf:
             continue
         driver = stage_driver(book, rules, symbol, stage)
@@ -42,18 +48,6 @@ def throttled(book, rules, symbol, order, out):
         reason, driver_kept, limit_kept = Reason.BELOW_MIN_SIZE, size, limits["min_order_size"]
         size = 0.0
     return size if order[0] > 0.0 else 0.0 - size, bits, reason, driver_kept, limit_kept
-
-
-@inlined
-def stage_limit(limits, stage):
-    """Limit of throttle `stage`; +inf switches it off."""
-    if stage == 0:
-        return limits["max_volume_participation"]
-    if stage == 1:
-        return limits["max_spread_bps"]
-    if stage == 2:
-        return limits["max_volatility"]
-    return limits["throttle_max_order_size"]
 
 
 @inlined

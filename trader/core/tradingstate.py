@@ -74,19 +74,18 @@ def watch_limits(book, rules, bars, out):
     """Trading state after marking: losses, drawdown, volatility, executions, position size."""
     account = book.account[0]
     limits = rules.limits[0]
-    if not risk.is_within_daily_loss(account, limits["max_daily_loss"]):
-        loss = risk.daily_loss(account)
+    equity = account["equity"]
+    most = limits["max_daily_loss"]
+    if not risk.is_loss_within(equity, account["session_open_equity"], most):
         event = breach_event(limits["on_daily_loss"])
-        breach(book, rules, (event, Reason.DAILY_LOSS_LIMIT, loss, limits["max_daily_loss"]), out)
-    if not risk.is_within_drawdown(account, limits["max_drawdown_frac"]):
+        breach(book, rules, (event, Reason.DAILY_LOSS_LIMIT, risk.daily_loss(account), most), out)
+    most = limits["max_drawdown_frac"]
+    if not risk.is_fall_within(equity, account["peak_equity"], most):
         event = breach_event(limits["on_drawdown"])
-        drawdown = risk.drawdown_frac(account)
-        breach(
-            book, rules, (event, Reason.DRAWDOWN_LIMIT, drawdown, limits["max_drawdown_frac"]), out
-        )
-    if not (account["equity"] > 0.0):
-        reason = Reason.BANKRUPT if account["equity"] < 0.0 else Reason.NO_EQUITY
-        breach(book, rules, (HALT, reason, account["equity"], 0.0), out)
+        breach(book, rules, (event, Reason.DRAWDOWN_LIMIT, risk.drawdown_frac(account), most), out)
+    if not (equity > 0.0):
+        reason = Reason.BANKRUPT if equity < 0.0 else Reason.NO_EQUITY
+        breach(book, rules, (HALT, reason, equity, 0.0), out)
     executions = float(account["executions"])
     most = limits["max_executions_without_review"]
     if not (executions < most):  # the last one that needs no review has been made
@@ -131,13 +130,9 @@ def breach(book, rules, cause, out):
     account = book.account[0]
     before = account["trading_state"]
     if change_state(account, event, reason):
-        write_event(
-            account, (EventKind.LIMIT_BREACH, reason, ACCOUNT_WIDE, 0), observed, limit, out
-        )
+        what = (EventKind.LIMIT_BREACH, reason, ACCOUNT_WIDE, 0)
+        write_event(account, what, observed, limit, out)
         write_state_event(account, before, out)
-        keeps = (
-            orders.KEEP_CLOSING
-            if account["trading_state"] == TradingState.REDUCING
-            else orders.KEEP_NONE
-        )
+        is_reducing = account["trading_state"] == TradingState.REDUCING
+        keeps = orders.KEEP_CLOSING if is_reducing else orders.KEEP_NONE
         orders.restrain(book, rules, (keeps, account["state_reason"], Reason.REDUCE_ONLY), out)

@@ -158,39 +158,6 @@ def at_close(orders, count, bar, slice_ns):
 
 
 @inlined
-def inside_worst(orders, count, held, bar, terms):
-    """(place, price) of the next order inside the bar by the rule `worst`."""
-    phase, rule, slice_ns = terms
-    found, price = NOBODY, 0.0
-    low, high = bar["low"], bar["high"]
-    for index in range(count):
-        order = orders[index]
-        if not is_live(order, bar, slice_ns):
-            continue
-        closes = closing_rest(order) != 0.0
-        if is_exit(order):
-            if not (order["qty"] * held < 0.0):
-                continue
-            closes = True
-        if closes == (phase == FIRST_INSIDE):
-            continue
-        level = 0.0
-        if phase != LAST_INSIDE and is_stop(order) and reaches_stop(order, low, high):
-            level = order["stop_price"]
-            if order["type"] == OrderType.STOP_LIMIT:
-                order["triggered"] = 1
-                level = level if is_within_limit(order, level) else 0.0
-        elif phase != SECOND_INSIDE and is_limit(order):
-            if reaches_limit(order, low, high, rule):
-                level = order["limit_price"]
-        if level == 0.0:
-            continue
-        if found == NOBODY or abs(level - bar["open"]) < abs(price - bar["open"]):
-            found, price = index, level
-    return found, price
-
-
-@inlined
 def is_within_limit(order, price):
     """Whether a stop-limit that is triggered at `price` may fill at it."""
     return price <= order["limit_price"] if order["qty"] > 0.0 else price >= order["limit_price"]
@@ -206,26 +173,40 @@ def path_end(bar, phase):
 
 
 @inlined
-def inside_path(orders, count, held, bar, terms):
-    """(place, price) of the next order on the way from `start` to the end of the phase."""
-    phase, rule, slice_ns, start = terms
-    end = path_end(bar, phase)
-    low, high = min(start, end), max(start, end)
+def inside(orders, count, held, bar, terms):
+    """(place, price) of the next order inside the bar: the one whose price comes first.
+
+    `terms` is (phase, LimitFill, slice_ns, is worst, path start). By the rule `worst` a phase has
+    the whole bar and only the orders that are its own; by `ohlc` it has all orders and one way.
+    """
+    phase, rule, slice_ns, is_worst, start = terms
+    low, high = bar["low"], bar["high"]
+    if is_worst:
+        start = bar["open"]
+    else:
+        end = path_end(bar, phase)
+        low, high = min(start, end), max(start, end)
     found, price = NOBODY, 0.0
     for index in range(count):
         order = orders[index]
-        if not is_live(order, bar, slice_ns):
+        closes = is_exit(order)
+        if not is_live(order, bar, slice_ns) or (closes and not (order["qty"] * held < 0.0)):
             continue
-        if is_exit(order) and not (order["qty"] * held < 0.0):
+        closes = closes or closing_rest(order) != 0.0
+        if is_worst and closes == (phase == FIRST_INSIDE):
             continue
         level = 0.0
         if is_stop(order) and reaches_stop(order, low, high):
-            level = min(max(order["stop_price"], low), high)
+            if is_worst and phase == LAST_INSIDE:
+                continue
+            level = order["stop_price"] if is_worst else min(max(order["stop_price"], low), high)
             if order["type"] == OrderType.STOP_LIMIT:
                 order["triggered"] = 1
                 level = level if is_within_limit(order, level) else 0.0
         elif is_limit(order) and reaches_limit(order, low, high, rule):
-            level = min(max(order["limit_price"], low), high)
+            if is_worst and phase == SECOND_INSIDE:
+                continue
+            level = order["limit_price"] if is_worst else min(max(order["limit_price"], low), high)
         if level == 0.0:
             continue
         if found == NOBODY or abs(level - start) < abs(price - start):

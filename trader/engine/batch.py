@@ -11,25 +11,24 @@ from typing import Protocol
 
 import numpy as np
 
+from trader.books import new_book, new_out
 from trader.core.book import (
     CASHFLOWS,
     DECISIONS,
     EQUITIES,
     EVENTS,
     FILLS,
-    NO_TRACE,
     ORDERS,
     THROTTLES,
     Book,
     Inputs,
     Out,
     Rules,
-    new_book,
-    new_out,
 )
 from trader.core.schema import CASHFLOW, EQUITY, EVENT, FILL, ORDER, THROTTLE
 from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
+from trader.engine.trial import NO_TRACE
 
 ROWS_PER_CHUNK = 16_384  # decisions; buffers of a chunk stay in the processor's cache
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trader.core.apply import end_outside, execute, hand_over, place_closing
 from trader.core.book import EVENTS, FILLS, ORDERS, Inputs, Rules
-from trader.core.outside import end_outside, execute, hand_over, place_closing
 from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.sliceengine import SliceEngine

@@ -6,7 +6,8 @@ long the history is.
 """
 # mypy: allow-untyped-defs
 
-from trader.core.apply import submit_intents, take_slice
+from trader.core import orders
+from trader.core.apply import take_slice
 from trader.core.book import (
     CASHFLOWS,
     CASHFLOWS_PER_SYMBOL,
@@ -43,13 +44,21 @@ def has_room(out, bars, symbols, adjustments):
     )
 
 
+@inlined
+def submit_intents(book, symbol):
+    """`apply.submit` of every intent of a symbol: history has no gate."""
+    position = book.positions[symbol]
+    for index in range(position["working_orders"]):
+        orders.submit_order(book.orders[symbol][index], position["qty"])
+
+
 @jit
 def run_slices(book, rules, inputs, start, out, trace):
     """Run slices from row `start` until the bars end or a buffer is full; returns the next row.
 
     A bankrupt account takes none: the row after the last is then returned at once.
 
-    The caller takes the rows in `out` away and calls again. Buffers come from `new_out`; if the
+    The caller takes the rows in `out` away and calls again. Buffers are `books.new_out`; if the
     row returned is `start`, they do not hold a single slice. With a `trace` (`NO_TRACE` is none)
     that is written instead of all rows but fills and cash flows.
     """

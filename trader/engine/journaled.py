@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trader.core.book import Inputs, snapshot
+from trader.books import snapshot
+from trader.core.book import Inputs
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
 from trader.engine.crash_points import reached

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trader.core.book import Rules, new_book, restore, snapshot
+from trader.books import new_book, restore, snapshot
+from trader.core.book import Rules
 from trader.core.schema import ACCOUNT, OrderStatus, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.broker_engine import BrokerEngine

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trader.books import new_book, new_out, restore
 from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     CASHFLOWS,
@@ -23,9 +24,6 @@ from trader.core.book import (
     Inputs,
     Out,
     Rules,
-    new_book,
-    new_out,
-    restore,
 )
 from trader.core.schema import BAR, OrderStatus, Reason
 from trader.engine.batch import RowKeeper, RunRecord
@@ -198,7 +196,7 @@ class SliceEngine:
         return Snapshot(book, self._last_ns, self.slices)
 
     def go_on_from(self, state: bytes, slices: int) -> None:
-        """Put a state that `core.book.snapshot` gave in the place of this one, before any slice.
+        """Put a state that `books.snapshot` gave in the place of this one, before any slice.
 
         ValueError if it is of a book of another shape.
         """

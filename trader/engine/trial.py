@@ -7,21 +7,37 @@ which nothing happens.
 """
 # mypy: allow-untyped-defs
 
+from typing import NamedTuple
+
 import numpy as np
 
-from trader.core.book import (
-    DECISIONS,
-    EQUITIES,
-    EVENTS,
-    ORDERS,
-    THROTTLES,
-    Trace,
-)
+from trader.core.book import DECISIONS, EQUITIES, EVENTS, ORDERS, THROTTLES
 from trader.core.schema import DECISION, TradingAction
 from trader.jit import inlined
 
 ACTIONS = len(TradingAction)
 TRACED, VALUED, REQUESTED = range(3)  # indices into Trace.counts
+
+
+class Trace(NamedTuple):
+    """What a digest takes of a whole history, where nobody wants rows."""
+
+    closes: np.ndarray  # f8 (bars,), an input: those of the bars side by side
+    spreads: np.ndarray  # f8 (bars,), an input: ask − bid; (0,) where no bar has a quote
+    outcomes: np.ndarray  # i2 (bars,): action and reason of every decision; (0,): rows are wanted
+    equity: np.ndarray  # f8 (bars,): of every slice
+    requests: np.ndarray  # DECISION (any number): those that asked for an order
+    counts: np.ndarray  # i8 (3,): of outcomes, equity, requests
+
+
+NO_TRACE = Trace(
+    np.empty(0),
+    np.empty(0),
+    np.empty(0, np.int16),
+    np.empty(0),
+    np.empty(0, DECISION),
+    np.zeros(3, np.int64),
+)
 
 
 @inlined

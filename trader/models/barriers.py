@@ -12,7 +12,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.config.sections.exits import ExitLevel
-from trader.core.exits import exit_distance, known_range
+from trader.core.exits import exit_distance
 from trader.core.schema import ExitType
 from trader.jit import inlined, jit
 from trader.rounding import tick_against
@@ -145,14 +145,14 @@ def end_trades(bars, sides, terms, trades):
         entry = bars[at]["close"] if rules["at_close"] == 1 else bars[at + 1]["open"]
         stop, target = 0.0, 0.0
         if rules["stop_type"] != NO_EXIT:
-            ranges = known_range(stop_range, at + 1, rules["stop_period"])
-            distance = exit_distance(rules["stop_type"], rules["stop_value"], ranges)
+            terms = rules["stop_type"], rules["stop_value"], rules["stop_period"]
+            distance = exit_distance(terms, stop_range, at + 1)
             if not (distance > 0.0):
                 continue
             stop = level(entry, 0.0 - side, rules["stop_type"], distance, tick, 0.0 - side)
         if rules["target_type"] != NO_EXIT:
-            ranges = known_range(target_range, at + 1, rules["target_period"])
-            distance = exit_distance(rules["target_type"], rules["target_value"], ranges)
+            terms = rules["target_type"], rules["target_value"], rules["target_period"]
+            distance = exit_distance(terms, target_range, at + 1)
             if not (distance > 0.0):
                 continue
             target = level(entry, side, rules["target_type"], distance, tick, side)

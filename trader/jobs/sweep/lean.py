@@ -9,21 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trader.core.book import (
-    CASHFLOWS,
-    FILLS,
-    Book,
-    Inputs,
-    Out,
-    Rules,
-    Trace,
-    new_book,
-    new_out,
-)
+from trader.books import new_book, new_out
+from trader.core.book import CASHFLOWS, FILLS, Book, Inputs, Out, Rules
 from trader.core.schema import CASHFLOW
 from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
-from trader.engine.trial import REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.engine.trial import REQUESTED, TRACED, VALUED, Trace, new_trace, seen_of
 
 ROWS = 65_536  # fills and requests until they are taken away; what is not used costs nothing
 
@@ -52,7 +43,7 @@ class LeanRunner:
     def run(
         self, rules: Rules, inputs: Inputs, seen: tuple[np.ndarray, np.ndarray] | None = None
     ) -> LeanRecord:
-        """Run all of `inputs` from a fresh book; `seen` is `core.trial.seen_of` their bars."""
+        """Run all of `inputs` from a fresh book; `seen` is `engine.trial.seen_of` their bars."""
         seen = seen or seen_of(inputs.bars)
         book, out = new_book(rules), self._out(rules)
         trace = self._room(len(inputs.bars), len(rules.instruments))
