@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trader.books import snapshot
 from trader.core.book import Inputs
 from trader.core.schema import EventKind, OrderKind, Reason
 from trader.engine.answers import Answer
@@ -266,7 +265,7 @@ class JournaledSlices:
         book = self.engine.book
         held = dict(zip(self.symbols, book.positions["qty"].tolist(), strict=True))
         details = {**self.facts.snapshot_fields(), "slices": self.engine.slices}
-        return build.snapshot(snapshot(book), held, book.account, details)
+        return build.snapshot(self.engine.state(), held, book.account, details)
 
     def _acknowledged(self, intent: Entry) -> list[Entry]:
         number = f"B{intent.payload['order_id']}"  # the simulated broker has every order at once

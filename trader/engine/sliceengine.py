@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.books import new_book, new_out, restore
+from trader.books import new_book, new_out, restore, snapshot
 from trader.core.apply import cancel, close_out, doubt, halt, on_slice, rearm, refuse, submit
 from trader.core.book import (
     CASHFLOWS,
@@ -195,8 +195,12 @@ class SliceEngine:
         book = Book(*(array.copy() for array in self.book))
         return Snapshot(book, self._last_ns, self.slices)
 
+    def state(self) -> bytes:
+        """The whole state, for `go_on_from`."""
+        return snapshot(self.book)
+
     def go_on_from(self, state: bytes, slices: int) -> None:
-        """Put a state that `books.snapshot` gave in the place of this one, before any slice.
+        """Put a `state` in the place of this one, before any slice.
 
         ValueError if it is of a book of another shape.
         """

@@ -27,7 +27,7 @@ class Market:
 
     @cached_property
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a trace needs of the bars: `core.trial.seen_of`."""
+        """What a trace needs of the bars: `engine.trial.seen_of`."""
         return seen_of(self.bars)
 
 
