@@ -122,6 +122,6 @@ def outlined(function: Function) -> Function:
     return register_jitable(**options)(function)
 
 
-def needs_compiling() -> bool:
-    """Whether the batch loop will be compiled in this process rather than loaded from disk."""
-    return COMPILED and (CACHE_FOLDER is None or not any(CACHE_FOLDER.rglob("compiled_loop.*.nbi")))
+def needs_compiling(module: str = "compiled_loop") -> bool:
+    """Whether a module (`apply` for paper) will be compiled rather than loaded from disk."""
+    return COMPILED and (CACHE_FOLDER is None or not any(CACHE_FOLDER.rglob(f"{module}.*.nbi")))

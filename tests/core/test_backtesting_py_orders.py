@@ -109,4 +109,4 @@ def test_a_trade_entered_by_an_order_equals_backtesting_py(real_data, name, kind
             equal += 1
     print(f"{name} {kind}: {equal} equal, {doubtful} doubtful, {ambiguous} ambiguous")
     assert equal > 3
-    assert equal > doubtful
+    assert equal + doubtful > cases(48) // 2, "most orders fill"

@@ -282,7 +282,7 @@ def test_a_paper_run_by_finer_bars_goes_on_after_a_crash_inside_a_bar(tmp_path):
         ("execution:", "exits: {stop_loss: {type: percent, value: 2}}\nexecution:"),
     ).start()
     paper.send(*(line(minute, 60.0) for minute in range(1, 9)))
-    paper.until("FILL")
+    paper.until("BAR", 4)
     paper.send(line(9, 61.0))
     paper.signal(signal.SIGKILL)
     paper.end()

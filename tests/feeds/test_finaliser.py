@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.tiers import cases
 from trader.core.schema import BarProof
 from trader.feeds.finaliser import BarFinaliser
-from trader.feeds.finality import (
+from trader.feeds.finaliser_events import (
     TICK,
     Ask,
     Final,

@@ -46,7 +46,7 @@ def no_intent() -> None:
 def late_intent() -> None:
     """Orders are sent before their intents are on disk."""
 
-    async def take(self: JournaledSlices, bars: np.ndarray, answer: Answer, more: bool) -> None:
+    async def take(self: JournaledSlices, bars: np.ndarray, answer: Answer, *_: object) -> None:
         reached("before_inputs")
         await self._append(self.inputs(bars, answer))
         reached("after_inputs")

@@ -16,6 +16,7 @@ from trader.core.schema import OrderStatus, TradingState
 from trader.engine.answers import Answer
 from trader.engine.journaled import JournaledSlices
 from trader.engine.replay import replay
+from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.audit.verify import verify_here
 from trader.journal.store import read_records
@@ -34,13 +35,15 @@ class CheckedSlices(JournaledSlices):
     is_killed: Callable[[], bool]
     was_halted = False
 
-    async def take(self, bars: np.ndarray, answer: Answer, more: bool = False) -> None:
+    async def take(
+        self, bars: np.ndarray, answer: Answer, more: bool = False, detail: Detail = NO_DETAIL
+    ) -> None:
         for bar in bars:
             if bar.tobytes() not in self.truth:
                 raise Broken(f"decided on a bar that was not the first of its close: {bar}")
         before = self.engine.book.account[0]["trading_state"]
         sent = len(self._around.sent)
-        await super().take(bars, answer, more)
+        await super().take(bars, answer, more, detail)
         check_book(self.engine.book, self.engine.rules)
         if before == TradingState.HALTED:
             if self.engine.book.account[0]["trading_state"] != TradingState.HALTED:

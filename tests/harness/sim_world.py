@@ -17,7 +17,7 @@ from tests.harness.virtualtime import VirtualClock
 from trader.core.book import Rules
 from trader.core.schema import BAR, Reason
 from trader.feeds.live import BadBar, LiveBar
-from trader.models.actions import to_actions
+from trader.models.answers import to_actions
 from trader.models.thread_model import ThreadModel
 from trader.models.worker import Health, held
 

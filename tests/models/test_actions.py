@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trader.core.schema import TradingAction
 from trader.errors import ModelError
-from trader.models.actions import AnswerError, to_actions
+from trader.models.answers import AnswerError, to_actions
 from trader.moments import iso_utc
 
 MIXED = [0, "buy", TradingAction.SELL, np.int64(2), np.str_("Hold"), np.uint8(1)]

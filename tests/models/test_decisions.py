@@ -11,7 +11,7 @@ from tests.model_kit import make_config
 from trader.config.sections.model import FileModel
 from trader.core.schema import Reason
 from trader.errors import ConfigError, ModelError
-from trader.models.decisions import Classes, by_number, class_actions
+from trader.models.actions import Classes, by_number, class_actions
 
 HOLD, BUY, SELL = 0, 1, 2
 OK, LOW, BAD = int(Reason.NONE), int(Reason.BELOW_THRESHOLD), int(Reason.MODEL_INVALID)

@@ -20,7 +20,7 @@ from tests.model_files import (
 from tests.model_kit import make_bars, make_model
 from trader.core.schema import Reason
 from trader.errors import ConfigError, ModelError
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
 
 FRAME, _ = training_data()
 FEATURES = FRAME.to_numpy()

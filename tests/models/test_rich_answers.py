@@ -10,7 +10,7 @@ from trader.config.load import load_config
 from trader.core.schema import OrderKind, TradingAction
 from trader.errors import ModelError
 from trader.jobs.backtest import Order, backtest
-from trader.models.actions import AnswerError
+from trader.models.answers import AnswerError
 from trader.models.python_model import rich_answer
 
 CONFIG = """\

@@ -212,7 +212,7 @@ def test_another_config_or_model_does_not_take_up_the_run(paper):
     paper.end()
     code, _, err = paper.start("--set", "position_sizing.base_size=20").end()
     assert code == 2
-    assert "config is not the one" in err
+    assert "its config has changed" in err
     assert "(position_sizing.base_size was 10.0, is 20.0)" in err
     assert "--new" in err
 

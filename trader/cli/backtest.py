@@ -55,7 +55,7 @@ def command(
             backtest as runs,  # heavy; a wrong config is told before it is paid for
         )
 
-        notice = runs.compile_notice()
+        notice = runs.compile_notice(engine.value)
         if notice:
             console.log(notice)
         parent = Path(out) if out is not None else runs.RUNS

@@ -64,7 +64,7 @@ def command(
             view = PaperView(loaded.config.name, loaded.config.symbols)
             with Screen(view, stdout if as_json else None) as screen:
                 is_file = loaded.config.feed.is_file
-                for notice in _notices(runs.compile_notice(), times, is_file):
+                for notice in _notices(runs.compile_notice("loop"), times, is_file):
                     screen.say(notice)
                 watcher = Watcher(screen.on_event, screen.on_status)
                 ended = paper(order, ResumeRequest(times, new), watcher, screen.say)

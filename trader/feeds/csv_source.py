@@ -19,10 +19,10 @@ from trader.feeds.raw import (
     wanted_columns,
 )
 from trader.feeds.wide import stacked, stored_columns, taken_tickers
+from trader.tables.column_names import plan_columns
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.layout import layout_of
-from trader.tables.names import plan_columns
 from trader.tables.stamps import StampColumn, parse_texts
 from trader.tables.stamptexts import joined
 from trader.tables.symbols import symbol_column

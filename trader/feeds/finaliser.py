@@ -15,7 +15,7 @@ grace after the close.
 from collections.abc import Mapping, Sequence
 
 from trader.core.schema import BarProof
-from trader.feeds.finality import (
+from trader.feeds.finaliser_events import (
     Ask,
     Final,
     Gap,

@@ -15,11 +15,11 @@ from trader.config.schema import Config
 from trader.config.sections.feed import Columns
 from trader.errors import DataError
 from trader.feeds.raw import RawRows, SourceFile, dialect_of, volumes_of, wanted_columns
-from trader.tables.columns import stamps_of
+from trader.tables.column_names import ColumnPlan, plan_columns
 from trader.tables.dialect import Notes, Places
-from trader.tables.names import ColumnPlan, plan_columns
 from trader.tables.stamps import StampColumn
 from trader.tables.symbols import SymbolColumn, symbol_column
+from trader.tables.typed_columns import stamps_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from pathlib import Path
 from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import dialect_of, wanted_columns
+from trader.tables.column_names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.dialect import AUTO, Notes
 from trader.tables.epochs import CHOICES, UNITS, unit_of
-from trader.tables.names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.stamps import FIRST_NS, LAST_NS
 
 STDIN = Path("stdin")

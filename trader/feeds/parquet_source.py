@@ -21,12 +21,12 @@ from trader.feeds.raw import (
     wanted_columns,
 )
 from trader.feeds.wide import stacked, stored_columns, taken_tickers
-from trader.tables.columns import numbers_of, stamps_of
+from trader.tables.column_names import plan_columns
 from trader.tables.dialect import Notes, Places
-from trader.tables.names import plan_columns
 from trader.tables.parquet import open_parquet, stored_index
 from trader.tables.stamps import StampColumn
 from trader.tables.symbols import symbol_column
+from trader.tables.typed_columns import numbers_of, stamps_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

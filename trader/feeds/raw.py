@@ -16,8 +16,8 @@ import numpy as np
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
 from trader.hours.periods import has_session_bars, stamp_zone
+from trader.tables.column_names import MOMENTS, ColumnPlan, DownloadRequest, plain_name
 from trader.tables.dialect import Dialect, Notes
-from trader.tables.names import MOMENTS, ColumnPlan, DownloadRequest, plain_name
 from trader.tables.symbols import SymbolColumn
 
 PRICES = ("open", "high", "low", "close")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trader.errors import DataError
-from trader.feeds.finality import TICK, Input, Page, SymbolGone, Terms, Tick
+from trader.feeds.finaliser_events import TICK, Input, Page, SymbolGone, Terms, Tick
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 PORT, TERMS, END = "port", "terms", "end"

@@ -10,7 +10,7 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 
-from trader.feeds.finality import Ask, Page, SymbolGone
+from trader.feeds.finaliser_events import Ask, Page, SymbolGone
 from trader.feeds.source import BarSource, Notice, Remedy, SourceError
 from trader.feeds.venue_clock import VenueClock
 

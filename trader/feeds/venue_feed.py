@@ -22,7 +22,7 @@ from trader.errors import DataError
 from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.feed import BarSet
 from trader.feeds.finaliser import BarFinaliser
-from trader.feeds.finality import (
+from trader.feeds.finaliser_events import (
     TICK,
     Ask,
     Final,

@@ -9,7 +9,7 @@ from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.config.sections.running import QUEUE_PERIODS
 from trader.core.schema import NS_PER_SECOND
-from trader.feeds.finality import Hours
+from trader.feeds.finaliser_events import Hours
 from trader.hours.tables import is_always_open, last_known_ns, session_table
 
 HOURS_BEFORE_NS, HOURS_AHEAD_NS = 400 * DAY_NS, 366 * DAY_NS

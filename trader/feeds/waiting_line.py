@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from trader.feeds.finality import Final, Late, Revision
+from trader.feeds.finaliser_events import Final, Late, Revision
 
 CATCH_UP_S = 10.0  # for which bars of other symbols wait for one that was cut off
 OWED_S = 1.0  # for which a bar waits for another symbol's of the same time or before

@@ -12,8 +12,8 @@ import numpy as np
 
 from trader.errors import DataError
 from trader.feeds.raw import PRICES, RawRows
+from trader.tables.column_names import ColumnPlan
 from trader.tables.dialect import Notes
-from trader.tables.names import ColumnPlan
 from trader.tables.symbols import SymbolColumn
 
 ANY_SYMBOL = "?"  # in place of a config's instruments: whatever the file has

@@ -65,11 +65,12 @@ class WrittenRun:
     market: Market = NO_MARKET  # what it ran on
 
 
-def compile_notice() -> str | None:
-    """What to say before the first run on a machine; None where nothing will be compiled."""
-    if not jit.needs_compiling():
+def compile_notice(engine: str = "batch") -> str | None:
+    """What to say before an engine's first run on a machine; None where nothing is compiled."""
+    if not jit.needs_compiling("compiled_loop" if engine == "batch" else "apply"):
         return None
-    return "compiling the trading core, once on this machine: about 10 s"
+    what = "for history" if engine == "batch" else "for bars as they come"
+    return f"compiling the trading core {what}, once on this machine: about half a minute"
 
 
 def backtest(order: Order, progress: Progress | None = None) -> WrittenRun:

@@ -19,7 +19,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
 from trader.errors import ConfigError, TraderError
-from trader.feeds.finality import Input, Terms, Tick
+from trader.feeds.finaliser_events import Input, Terms, Tick
 from trader.feeds.live import BadBar, FeedNotice, LiveBar
 from trader.feeds.recording import PORT, TERMS, RecordingTerms, encoded
 from trader.feeds.registry import open_source

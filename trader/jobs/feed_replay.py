@@ -12,7 +12,7 @@ from trader.codes import DAY_NS
 from trader.core.schema import NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.finaliser import BarFinaliser
-from trader.feeds.finality import Final, Gap, Hours, Odd, Revision
+from trader.feeds.finaliser_events import Final, Gap, Hours, Odd, Revision
 from trader.feeds.recording import RecordingTerms, read_recording
 from trader.feeds.source import RawBar
 from trader.hours.tables import is_always_open, session_table

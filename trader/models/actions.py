@@ -1,175 +1,260 @@
-"""Turns what a model answered into int8 actions, or says which row is at fault.
+"""From what a model answers to actions: one rule for every format.
 
-Law: one answer a row, HOLD, BUY, SELL or CLOSE: 0 to 3, or the names in any case. Whole floats
-(0.0 to 3.0 in a float array) are accepted, because many networks answer in floats;
-booleans, fractions, NaN and everything else are errors. Nothing is rounded, cut or filled in.
+    labels          the class of each row                  → its action
+    probabilities   one column a class                     → the likeliest, or by threshold
+    a number        a return, a margin, a probability      → above and below
+
+Law: an action is taken only where the answer surely asks for it. A tie holds, and so does what
+stays below its threshold (BELOW_THRESHOLD); an answer that is not finite holds (MODEL_INVALID).
+Rows are answered one by one: no row's action depends on another row.
 """
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from trader.config.labels import to_label
+from trader.config.sections.model import OutputRules
 from trader.core.schema import Reason, TradingAction
-from trader.errors import ModelError
-from trader.moments import iso_utc
+from trader.errors import ConfigError, ModelError
+from trader.models.answers import AnswerError, to_actions
 
-ALLOWED = "use 0, 1, 2, 3 or HOLD, BUY, SELL, CLOSE"
-LARGEST = max(TradingAction)
-MAX_SPELLINGS = 12  # of names in a string array, before it is read value by value
-OWN_REASONS = (
-    Reason.NONE,
-    Reason.WARMUP,
-    Reason.BELOW_THRESHOLD,
-    Reason.FILTERED,
-    Reason.MODEL_INVALID,
-)
-_NAMES = {action.name: int(action) for action in TradingAction}
+SUM_TOLERANCE = 1e-3
+HOLD = int(TradingAction.HOLD)
 
 
-class AnswerError(ModelError):
-    """A model's answer broke the contract. `row` is the first bad row, None if all are."""
+class ModelActions(NamedTuple):
+    """What a model wants done, row by row."""
 
-    def __init__(self, complaint: str, row: int | None = None) -> None:
-        super().__init__(complaint if row is None else f"row {row}: {complaint}")
-        self.complaint = complaint
-        self.row = row
-
-    def __reduce__(self) -> tuple[type, tuple[str, int | None]]:
-        """Crosses from a model's own process to ours with its row."""
-        return type(self), (self.complaint, self.row)
+    actions: np.ndarray  # int8, TradingAction
+    reasons: np.ndarray  # int16, Reason: why a HOLD is not the model's own
+    scores: np.ndarray  # float64: probability or number behind the action; NaN where none is known
 
 
-def to_actions(answer: Any, rows: int) -> np.ndarray:
-    """int8 actions (rows,) out of a model's answer; `AnswerError` names the first bad row.
+def plain(actions: np.ndarray) -> ModelActions:
+    """Actions of a model that gives no score."""
+    rows = len(actions)
+    return ModelActions(actions, np.zeros(rows, np.int16), np.full(rows, np.nan))
 
-    Accepted: NumPy arrays of integers, whole floats, names or Python objects; lists and tuples;
-    anything that NumPy can read as an array (a pandas Series, a tensor); and the pair
-    `(actions, state)` that reinforcement-learning policies return.
+
+def class_actions(path: str, rules: OutputRules, labels: Sequence[Any]) -> np.ndarray:
+    """int8 (k,): the action of each class of a model.
+
+    Raises `ModelError` where config and model do not name the same classes.
     """
-    if isinstance(answer, tuple) and len(answer) == 2 and _is_column(answer[0]):
-        answer = answer[0]
-    values = _as_array(answer)
-    if values.shape != (rows,):
-        raise AnswerError(
-            f"the model answered with shape {values.shape} for {rows} rows; it must return one "
-            f"action per row, shape ({rows},){_shape_hint(values, rows)}"
+    shown = ", ".join(map(str, labels))
+    if rules.classes is None:
+        return _actions_by_name(path, labels, shown)
+    wanted = [_key_of(label, rules.classes) for label in labels]
+    given = ", ".join(f"{label}: {action}" for label, action in rules.classes.items())
+    missing = [str(label) for label, key in zip(labels, wanted, strict=True) if key is None]
+    extra = [key for key in rules.classes if key not in wanted]
+    if missing or extra:
+        parts = [f"not in model.classes: {', '.join(missing)}"] if missing else []
+        parts += [f"not the model's: {', '.join(extra)}"] if extra else []
+        raise ModelError(
+            f"model.path {path}: its {len(labels)} classes are {shown}, and model.classes has "
+            f"{given} ({'; '.join(parts)}); name every class of the model, and no other"
         )
-    if rows == 0:
-        return np.zeros(0, np.int8)
-    kind = values.dtype.kind
-    if kind in "iuf":
-        return _from_numbers(values)
-    if kind in "UT":
-        return _from_names(values)
-    if kind == "O":
-        return _from_objects(values)
-    _refuse(values[0], 0)
+    names = [rules.classes[key] for key in wanted if key is not None]
+    return np.array([TradingAction[name] for name in names], np.int8)
 
 
-def _is_column(value: Any) -> bool:
-    """Whether `value` could hold the actions of many rows (and is not itself one action)."""
-    return isinstance(value, list) or getattr(value, "ndim", 0) > 0
+def _key_of(label: Any, classes: Mapping[str, str]) -> str | None:
+    key = to_label(label)
+    if key in classes:
+        return key
+    as_number = {"true": "1", "false": "0"}.get(key)  # True is 1 in Python, too
+    return as_number if as_number in classes else None
 
 
-def _as_array(answer: Any) -> np.ndarray:
-    if isinstance(answer, np.ma.MaskedArray) and np.ma.is_masked(answer):
-        row = int(np.argmax(np.ma.getmaskarray(answer).reshape(-1)))
-        raise AnswerError("the answer is masked, which is no action", row)
-    if isinstance(answer, list | tuple):
-        # element by element: np.asarray([True, 2]) would turn True into 1
-        values = np.empty(len(answer), object)
-        values[:] = [_scalar(value) for value in answer]
-        return values
-    if not isinstance(answer, np.ndarray) and not hasattr(answer, "__array__"):
+def _actions_by_name(path: str, labels: Sequence[Any], shown: str) -> np.ndarray:
+    """Classes that are actions already: 0, 1, 2 or the names."""
+    try:
+        codes = to_actions(np.asarray(labels), len(labels))
+    except AnswerError as error:
+        keys = ", ".join(f"{to_label(label)}: …" for label in labels)
+        raise ModelError(
+            f"model.path {path}: its classes are {shown}, which are no actions (0 1 2 3 or HOLD "
+            f"BUY SELL CLOSE); say what each means: model.classes: {{{keys}}}"
+        ) from error
+    if len(set(codes.tolist())) != len(codes):
+        raise ModelError(f"model.path {path}: its classes {shown} mean an action twice")
+    return codes
+
+
+class Classes:
+    """The rule for a model with classes."""
+
+    def __init__(self, path: str, rules: OutputRules, labels: Sequence[Any]) -> None:
+        self._path = path
+        self._actions = class_actions(path, rules, labels)
+        self._meant = sorted(set(self._actions.tolist()))  # the rows of a table of actions
+        self._codes = {
+            to_label(label): int(a) for label, a in zip(labels, self._actions, strict=True)
+        }
+        threshold = rules.threshold
+        self._least = {
+            int(action): None if threshold is None else getattr(threshold, action.name.lower())
+            for action in (TradingAction.BUY, TradingAction.SELL, TradingAction.CLOSE)
+        }
+        self._margin = rules.margin
+        for action, least in self._least.items():
+            if least is not None and action not in self._actions:
+                name = TradingAction(action).name
+                raise ConfigError(
+                    f"no class of the model means {name}: {', '.join(map(str, labels))}",
+                    key=f"model.threshold.{name.lower()}",
+                )
+        self._has_threshold = threshold is not None
+
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether a label alone is not enough."""
+        return self._has_threshold or self._margin is not None
+
+    def of_labels(self, answer: Any, rows: int) -> np.ndarray:
+        """int8 actions (rows,) of predicted labels."""
+        values = np.asarray(answer)
+        if values.shape != (rows,):
+            raise AnswerError(
+                f"the model answered with shape {values.shape} for {rows} rows; one label a row "
+                "was expected"
+            )
+        actions = np.full(rows, -1, np.int8)
+        while (row := int(np.argmin(actions))) < rows and actions[row] < 0:
+            value = values[row]
+            code = self._codes.get(to_label(value))
+            if code is None:
+                raise AnswerError(
+                    f"the model answered {value!r}, which is none of its classes", row
+                )
+            actions[values == value] = code
+        return actions
+
+    def of_probabilities(self, values: np.ndarray, are_checked: bool = True) -> ModelActions:
+        """Actions of float64 (n, classes), columns in the order of the classes."""
+        rows = len(values)
+        if values.shape != (rows, len(self._actions)):
+            raise AnswerError(
+                f"the model answered with shape {values.shape} for {rows} rows; it has "
+                f"{len(self._actions)} classes"
+            )
+        with np.errstate(invalid="ignore"):  # what is not finite is told by its reason
+            return self._of_finite(values, are_checked)
+
+    def _of_finite(self, values: np.ndarray, are_checked: bool) -> ModelActions:
+        rows = len(values)
+        finite = np.ones(rows, bool)
+        if not np.isfinite(values.sum()):  # one number tells of all rows, as nearly all are
+            finite = np.isfinite(values.sum(axis=1))
+        if not are_checked and self.needs_probabilities:
+            _require_probabilities(values, finite)
+        table = self._by_action(values)
+        decided = self._by_threshold(table) if self._has_threshold else self._likeliest(table)
+        return _without_nonsense(decided, finite)
+
+    def _by_action(self, values: np.ndarray) -> np.ndarray:
+        """float64 (actions meant, n): the probability of each action."""
+        table = np.empty((len(self._meant), len(values)))
+        for row, action in zip(table, self._meant, strict=True):
+            columns = np.flatnonzero(self._actions == action)
+            row[:] = values[:, columns[0]]
+            for column in columns[1:]:
+                np.add(row, values[:, column], out=row)
+        return table
+
+    def _likeliest(self, table: np.ndarray) -> ModelActions:
+        top = table.max(axis=0)
+        is_top = table == top
+        is_sure = _count(is_top) == 1
+        if self._margin is not None:
+            leads = top - _next(table, is_top) >= self._margin
+            is_sure &= leads | self._row_of(HOLD, is_top)
+        return ModelActions(self._of_places(is_top, is_sure), _below(~is_sure), top)
+
+    def _by_threshold(self, table: np.ndarray) -> ModelActions:
+        top = table.max(axis=0)
+        is_top = table == top
+        is_single = _count(is_top) == 1
+        wants = np.zeros(table.shape, bool)
+        for row, action in enumerate(self._meant):
+            least = self._least.get(action)
+            if action != HOLD:
+                wants[row] = is_top[row] & is_single if least is None else table[row] >= least
+        reached = np.where(wants, table, -np.inf)
+        best = reached.max(axis=0)
+        wants &= reached == best
+        found = _count(wants)
+        is_sure = found == 1
+        if self._margin is not None:
+            is_sure &= best - _next(table, wants) >= self._margin
+        is_hold = self._row_of(HOLD, is_top) & is_single & (found == 0)
+        scores = np.where(found > 0, best, top)
+        return ModelActions(self._of_places(wants, is_sure), _below(~(is_sure | is_hold)), scores)
+
+    def _row_of(self, action: int, table: np.ndarray) -> np.ndarray:
+        """What is so of an action; nothing where no class means it."""
+        is_meant = action in self._meant
+        return table[self._meant.index(action)] if is_meant else np.zeros(table.shape[1], bool)
+
+    def _of_places(self, places: np.ndarray, is_sure: np.ndarray) -> np.ndarray:
+        """int8 (n,): the one action that `places` marks; HOLD where that is not sure."""
+        actions = np.zeros(places.shape[1], np.int8)
+        for row, action in zip(places, self._meant, strict=True):
+            actions += row.view(np.int8) * np.int8(action)
+        return actions * is_sure.view(np.int8)
+
+
+def by_number(rules: OutputRules, values: np.ndarray) -> ModelActions:
+    """Actions of float64 numbers (n,): BUY above, SELL below, HOLD between."""
+    decide = rules.decide
+    assert decide is not None, "a number is decided by model.decide"
+    actions = np.zeros(len(values), np.int8)
+    if decide.buy_above is not None:
+        actions[values > decide.buy_above] = TradingAction.BUY
+    if decide.sell_below is not None:
+        actions[values < decide.sell_below] = TradingAction.SELL
+    reasons = np.where(actions == HOLD, np.int16(Reason.BELOW_THRESHOLD), np.int16(Reason.NONE))
+    return _without_nonsense(ModelActions(actions, reasons, values), np.isfinite(values))
+
+
+def _count(marks: np.ndarray) -> np.ndarray:
+    """int8 (n,): how many are marked in each column."""
+    return np.add.reduce(marks.view(np.int8), axis=0, dtype=np.int8)
+
+
+def _below(is_below: np.ndarray) -> np.ndarray:
+    """int16 (n,): why these are HOLD."""
+    reasons = np.zeros(len(is_below), np.int16)
+    reasons[is_below] = Reason.BELOW_THRESHOLD
+    return reasons
+
+
+def _next(table: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The largest probability of the actions that are not chosen; 0 where there are none."""
+    return np.maximum(np.where(chosen, -np.inf, table).max(axis=0), 0.0)
+
+
+def _without_nonsense(decided: ModelActions, finite: np.ndarray) -> ModelActions:
+    if not finite.all():
+        bad = ~finite
+        decided.actions[bad], decided.reasons[bad] = HOLD, Reason.MODEL_INVALID
+        decided.scores[bad] = np.nan
+    return decided
+
+
+def _require_probabilities(values: np.ndarray, finite: np.ndarray) -> None:
+    """Thresholds are on probabilities: `AnswerError` at the first row that holds none."""
+    good = (values >= -SUM_TOLERANCE).all(axis=1)
+    good &= np.abs(values.sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    good |= ~finite
+    if not good.all():
+        row = int(np.argmin(good))
         raise AnswerError(
-            f"the model answered with {_shown(answer)} ({type(answer).__name__}); it must return "
-            "an array or a list with one action per row"
+            f"the model answered {values[row].tolist()}, which are no probabilities (none below "
+            "0, together 1), and model.threshold and model.margin need them; put a softmax at its "
+            "end",
+            row,
         )
-    try:
-        return np.asarray(answer)
-    except Exception as error:
-        raise AnswerError(f"the model's answer cannot be read as an array: {error}") from error
-
-
-def _scalar(value: Any) -> Any:
-    """Zero-dimensional arrays (torch and NumPy give them when indexed) as plain values."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
-
-
-def _shape_hint(values: np.ndarray, rows: int) -> str:
-    if values.shape == (rows, 1):
-        return "; return answer.ravel()"
-    if values.shape == (rows, 3):
-        return "; these look like probabilities: return answer.argmax(axis=1)"
-    return ""
-
-
-def _from_numbers(values: np.ndarray) -> np.ndarray:
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= LARGEST:  # NaN fails both
-        actions = values.astype(np.int8)
-        if values.dtype.kind != "f" or np.array_equal(actions, values):
-            return actions
-    good = np.isin(values, [int(action) for action in TradingAction])
-    row = int(np.argmin(good))
-    _refuse(values[row], row)
-
-
-def _from_names(values: np.ndarray) -> np.ndarray:
-    """Names by spelling: a pass over the array for each of the few spellings in it."""
-    actions = np.full(len(values), -1, np.int8)
-    for _ in range(MAX_SPELLINGS):
-        row = int(np.argmin(actions))
-        if actions[row] >= 0:
-            return actions
-        actions[values == values[row]] = _parse(str(values[row]), row)
-    return _from_objects(values.astype(object))
-
-
-def _from_objects(values: np.ndarray) -> np.ndarray:
-    if set(map(type, values)) == {str}:
-        codes = list(map(_NAMES.get, values))
-        if None not in codes:
-            return np.array(codes, np.int8)
-    return np.array([_parse(value, row) for row, value in enumerate(values)], np.int8)
-
-
-def _parse(value: Any, row: int) -> int:
-    try:
-        return int(TradingAction.parse(value))
-    except Exception:  # ValueError, or what printing the value for it raised
-        _refuse(value, row)
-
-
-def _refuse(value: Any, row: int) -> NoReturn:
-    raise AnswerError(f"the model answered {_shown(value)}, which is no action ({ALLOWED})", row)
-
-
-def _shown(value: Any) -> str:
-    """The value, short enough for a message; a `repr` that fails is not our crash."""
-    try:
-        text = str(value) if isinstance(value, np.number) else repr(value)
-    except Exception:
-        text = "a value that cannot be printed"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def bar_label(bars: np.ndarray, row: int, symbols: Sequence[str]) -> str:
-    """`ACME, bar closing 2024-01-02T09:31:00Z`, for messages."""
-    bar = bars[row]
-    symbol = int(bar["symbol"])
-    name = symbols[symbol] if 0 <= symbol < len(symbols) else f"symbol {symbol}"
-    return f"{name}, bar closing {iso_utc(int(bar['ts_ns']))}"
-
-
-def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
-    """What is wrong with int8 actions and int16 reasons that came from another process, if any."""
-    if len(actions) and int(actions.view(np.uint8).max()) > LARGEST:
-        return "an answer that is no action"
-    is_known = reasons == Reason.NONE
-    for reason in OWN_REASONS[1:]:
-        if is_known.all():
-            break
-        is_known |= reasons == reason
-    return None if is_known.all() else "a reason that is not a model's"

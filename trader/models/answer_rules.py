@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from trader.config.sections.model import OutputRules
-from trader.models.actions import AnswerError
-from trader.models.decisions import Classes, ModelActions, by_number, plain
+from trader.models.actions import Classes, ModelActions, by_number, plain
+from trader.models.answers import AnswerError
 
 UNNAMED = (0, 1, 2)
 

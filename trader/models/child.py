@@ -141,7 +141,7 @@ def _ask(model: Any, setup: Setup) -> Callable[[Any], Any]:
 
 
 def _answer(ask: Callable[[Any], Any], number: int, what: Any) -> bytes:
-    from trader.models.actions import AnswerError
+    from trader.models.answers import AnswerError
     from trader.models.shared_rows import SharedMatrix
 
     try:

@@ -18,9 +18,9 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ModelError
-from trader.models.actions import AnswerError, nonsense_in
+from trader.models.actions import ModelActions
+from trader.models.answers import AnswerError, nonsense_in
 from trader.models.child import Setup, Status
-from trader.models.decisions import ModelActions
 from trader.models.memory import half_the_memory
 from trader.models.model import CHUNK_ROWS, load_model
 from trader.models.model_rows import shape_of

@@ -28,8 +28,8 @@ from trader.config.sections.model import (
 )
 from trader.core.schema import Reason
 from trader.errors import ModelError, TraderError
-from trader.models.actions import AnswerError
-from trader.models.decisions import Classes, ModelActions, by_number, plain
+from trader.models.actions import Classes, ModelActions, by_number, plain
+from trader.models.answers import AnswerError
 from trader.models.file_kinds import wrong_kind
 from trader.models.fitted_on import FittedOn
 from trader.models.model_card import needs_classes, read_card

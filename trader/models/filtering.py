@@ -14,8 +14,8 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import Reason, TradingAction
-from trader.models.actions import AnswerError
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
+from trader.models.answers import AnswerError
 from trader.models.model import CHUNK_ROWS, Model, load_model, open_model
 from trader.models.model_rows import shape_of
 from trader.models.prediction import Rich, no_requests

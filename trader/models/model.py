@@ -15,7 +15,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.errors import ConfigError, ModelError
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
 from trader.models.model_rows import (
     MOST_VALUES,
     PLAIN,

@@ -14,8 +14,8 @@ import numpy as np
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, Reason
 from trader.errors import ModelError
-from trader.models.actions import AnswerError, bar_label, to_actions
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
+from trader.models.answers import AnswerError, bar_label, to_actions
 
 
 class Prediction(NamedTuple):

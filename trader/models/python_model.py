@@ -17,9 +17,9 @@ import numpy as np
 from trader.config.sections.model import PythonModel as PythonConfig
 from trader.core.schema import REQUEST
 from trader.errors import ConfigError, ModelError
-from trader.models.actions import AnswerError, to_actions
+from trader.models.actions import ModelActions
 from trader.models.answer_rules import answer_rules
-from trader.models.decisions import ModelActions
+from trader.models.answers import AnswerError, to_actions
 from trader.models.model_rows import shape_of_model
 from trader.models.prediction import Rich, no_requests
 from trader.models.slice_frames import by_symbol, slice_frames, symbols_of

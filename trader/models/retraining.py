@@ -20,7 +20,7 @@ from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND, Reason
 from trader.errors import ConfigError
 from trader.hours.bar_sessions import bar_opens
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
 from trader.models.estimators import format_of, is_regressor
 from trader.models.fitting import fit
 from trader.models.labels import bars_inside

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trader.models.decisions import ModelActions
+from trader.models.actions import ModelActions
 
 ANSWER_BYTES = 11  # a row: score f8, reason i2, action i1
 

@@ -19,15 +19,15 @@ import pyarrow.compute as pc
 from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, TradingAction
 from trader.errors import DataError, ModelError
-from trader.models.actions import ALLOWED, AnswerError, to_actions
-from trader.tables.columns import decoded, stamps_of
+from trader.models.answers import ALLOWED, AnswerError, to_actions
+from trader.tables.column_names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Dialect, Notes, Places
 from trader.tables.layout import layout_of
-from trader.tables.names import ColumnPlan, DownloadRequest, plan_columns
 from trader.tables.parquet import open_parquet, stored_index
 from trader.tables.stamps import StampColumn
 from trader.tables.textfile import TextFile
+from trader.tables.typed_columns import decoded, stamps_of
 
 COLUMNS = ("timestamp", "symbol", "action")
 BESIDE = REQUEST.names or ()  # what may come beside an action; an empty field is none

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trader.models.actions import AnswerError
+from trader.models.answers import AnswerError
 
 if TYPE_CHECKING:
     import pandas as pd

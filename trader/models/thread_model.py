@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trader.core.schema import Reason
-from trader.models.actions import AnswerError
+from trader.models.answers import AnswerError
 from trader.models.child import text_of
 from trader.models.model import Model, predict_rows
 from trader.models.prediction import Prediction

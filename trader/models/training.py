@@ -15,7 +15,7 @@ from trader.config.schema import Config
 from trader.config.sections.train import Train
 from trader.errors import ConfigError, ModelError
 from trader.hours.bar_sessions import bar_opens
-from trader.models.actions import bar_label
+from trader.models.answers import bar_label
 from trader.models.estimators import is_regressor
 from trader.models.fitting import FittedModel, Lesson, fit
 from trader.models.label_kinds import Labels, labels_of, look_ahead

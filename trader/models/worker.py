@@ -23,7 +23,7 @@ import numpy as np
 
 from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
-from trader.models.actions import nonsense_in
+from trader.models.answers import nonsense_in
 from trader.models.child import Setup, Status
 from trader.models.memory import half_the_memory
 from trader.models.model import Model

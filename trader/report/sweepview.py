@@ -20,8 +20,9 @@ def sweep_view(document: Mapping[str, Any], params: Sequence[str]) -> Group:
     """Everything that a person needs to choose."""
     failed = f", {document['failed']:,} of them failed" if document["failed"] else ""
     seconds = document["timing"]["trials_s"]
+    taken = f"{seconds:.1f} s" if seconds >= 1.0 else f"{1000.0 * seconds:.0f} ms"
     parts: list[RenderableType] = [
-        Text(f"{document['trials']:,} trials{failed}, in {seconds:.1f} s", style="bold")
+        Text(f"{document['trials']:,} trials{failed}, in {taken}", style="bold")
     ]
     for message, count in list(document["errors"].items())[:ERRORS_SHOWN]:
         parts.append(Text(f"  {count:,} x {message}", style="yellow"))
@@ -55,7 +56,7 @@ def _plain(objective: str) -> list[str]:
 
 
 def _others(objective: str) -> list[str]:
-    return [objective, "near it", *_plain(objective)]
+    return [objective, "neighbours", *_plain(objective)]
 
 
 def figure(name: str, row: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     home = statedir.home_path()
     try:
         asked = kill_args.parse(argv, home)
-    except kill_args.RefusedBar as refused:
+    except kill_args.BadArguments as refused:
         _say(2, f"{refused}trader kill: NOTHING WAS STOPPED\n")
         return EXIT_USAGE
     if asked is None:  # --help

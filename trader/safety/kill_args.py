@@ -28,13 +28,13 @@ class ResumeRequest(NamedTuple):
     as_json: bool
 
 
-class RefusedBar(Exception):
+class BadArguments(Exception):
     """Why not, in lines for a terminal."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise RefusedBar(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
+        raise BadArguments(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
 
 
 def parse(argv: Sequence[str], home: str) -> ResumeRequest | None:
@@ -49,7 +49,7 @@ def parse(argv: Sequence[str], home: str) -> ResumeRequest | None:
     run_id, unknown = _run_meant(found.run, home)
     wrong = _refusal(found) or unknown
     if wrong:
-        raise RefusedBar(f"trader kill: error: {wrong}\n")
+        raise BadArguments(f"trader kill: error: {wrong}\n")
     reason = found.reason if found.reason.strip() else NO_REASON
     return ResumeRequest(reason, _code(found), run_id, found.flatten, found.json)
 

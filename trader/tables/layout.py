@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trader.errors import DataError
+from trader.tables.column_names import KNOWN, plain_name
 from trader.tables.content import BOM, NEWLINE
 from trader.tables.dialect import AUTO, Dialect, Notes
-from trader.tables.names import KNOWN, plain_name
 
 HEAD = 1 << 16  # bytes of a file that are looked at
 SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}  # in the order tried

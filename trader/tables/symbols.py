@@ -25,7 +25,7 @@ def symbol_column(column: "pa.ChunkedArray") -> SymbolColumn:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from trader.tables.columns import decoded
+    from trader.tables.typed_columns import decoded
 
     if not pa.types.is_dictionary(column.type) or column.type.value_type != pa.string():
         column = pc.dictionary_encode(decoded(column).cast(pa.string()))

@@ -65,7 +65,7 @@ def _best(document: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     objective = document["objective"]
     names = [objective, "neighbours_mean", "neighbours_worst"]
     names += [name for name in RESULTS if name != objective]
-    head = [*short_names(keys), objective, "near it", "worst near it", *names[3:]]
+    head = [*short_names(keys), objective, "neighbours", "worst neighbour", *names[3:]]
     rows = [
         [*(str(row[key]) for key in keys), *(figure(name, row) for name in names)]
         for row in document["top"]
