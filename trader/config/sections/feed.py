@@ -93,6 +93,11 @@ class Instrument(Section):
         description="Units of its currency that a price of 1 is worth: 50 of a future on an index, "
         "0.01 of a share quoted in pence.",
     )
+    future: OrNone[Switch] = Field(
+        default=None,
+        description="Whether it is a future: opening one moves no cash, only its profit or loss "
+        "does, and holding one short costs no borrow fee; none: no, or it makes no difference.",
+    )
     currency: OrNone[Text] = Field(
         default=None,
         description="Currency of its prices, such as JPY; none: that of the account. Another one "
