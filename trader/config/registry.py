@@ -32,7 +32,7 @@ PLACE = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")  # module:NAME, and extra
 _used: dict[str, str] = {}  # version by package, of what was loaded
 
 
-class Installed(NamedTuple):
+class PackagedType(NamedTuple):
     """What a package registers for a type."""
 
     section: type[BaseModel]
@@ -74,7 +74,7 @@ class Registry(Generic[Entry]):
         found = installed(self.group, name)
         return None if found is None else self._make(found.section, partial(self._made, found))
 
-    def _made(self, found: Installed, *words: Any) -> Any:
+    def _made(self, found: PackagedType, *words: Any) -> Any:
         """What a package's factory makes."""
         try:
             made = found.factory(*words)
@@ -107,7 +107,7 @@ def installed_names(group: str) -> list[str]:
 
 
 @cache
-def installed(group: str, name: str) -> Installed | None:
+def installed(group: str, name: str) -> PackagedType | None:
     """What an installed package registers for `name`; None where none does.
 
     Raises `ConfigError` if it cannot be loaded or is no pair of section and factory.
@@ -133,10 +133,10 @@ def installed(group: str, name: str) -> Installed | None:
         raise ConfigError(f"{source} is no pair of section and factory")
     if point.dist is not None:
         _used[point.dist.name] = point.dist.version
-    return Installed(section, factory, source)
+    return PackagedType(section, factory, source)
 
 
-def asked_for(group: str, name: str) -> Installed | None:
+def asked_for(group: str, name: str) -> PackagedType | None:
     """`installed` for a section's own check: what is wrong is told at its key."""
     try:
         return installed(group, name)
