@@ -91,7 +91,8 @@ def is_open(trade, bars, levels):
 def test_a_trade_entered_by_an_order_equals_backtesting_py(real_data, name, kind):
     whole = read_real(real_data / name, 60_000)
     equal = doubtful = ambiguous = 0
-    for start in np.linspace(0, len(whole) - LENGTH, cases(48)).astype(int):
+    tried = cases(48)
+    for start in np.linspace(0, len(whole) - LENGTH, tried).astype(int):
         bars = whole[start : start + LENGTH].copy()
         wide = float((bars["high"] - bars["low"]).mean())
         price = float(bars["close"][ASKED]) + OFFSET[kind] * wide
@@ -108,5 +109,5 @@ def test_a_trade_entered_by_an_order_equals_backtesting_py(real_data, name, kind
             assert (one[1], one[3]) == pytest.approx((two[1], two[3]), abs=0.005)
             equal += 1
     print(f"{name} {kind}: {equal} equal, {doubtful} doubtful, {ambiguous} ambiguous")
-    assert equal > 3
-    assert equal + doubtful > cases(48) // 2, "most orders fill"
+    assert equal > tried // 6, "enough is compared"
+    assert equal + doubtful > tried // 2, "most orders fill"

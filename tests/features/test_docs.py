@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.features_kit import TYPES, feature_set, walk_bars
-from trader.features.feature_types import FRAME, PYTHON, TALIB, FeatureType
+from trader.features import types_page
+from trader.features.feature_types import FRAME, PYTHON
 from trader.features.friendly_names import FRIENDLY
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -16,27 +17,34 @@ PAGE = DOCS / "features.md"
 TYPES_TEXT = (DOCS / "feature-types.md").read_text("utf-8")
 
 
-def row(kind: FeatureType) -> str:
-    """The line of the page's tables that describes a type."""
-    params = ", ".join(f"`{name}` {default}" for name, default in kind.params.items()) or "–"
-    cells = [f"`{kind.name}`", kind.meaning, params]
-    if kind.inputs or kind.group == TALIB:
-        cells.append(", ".join(kind.inputs))
-    else:
-        cells.append("–")
-    cells.append(", ".join(f"`{name}`" for name in kind.outputs) or "–")
-    return f"| {' | '.join(cells)} |"
-
-
 @pytest.mark.parametrize("name", sorted(set(TYPES) - {PYTHON, FRAME}))
-def test_every_type_is_on_the_page_as_it_is(name):
-    assert row(TYPES[name]) in TYPES_TEXT.splitlines()
+def test_every_type_is_on_the_page_with_all_it_takes_and_gives(name):
+    kind = TYPES[name]
+    (line,) = re.findall(rf"^\| `({name}\b[^`]*)` \| (.+) \|$", TYPES_TEXT, re.MULTILINE)
+    call, meaning = line
+    brackets, _, outputs = call.removeprefix(name).partition(" → ")
+    words = brackets.strip("()").split(", ") if brackets else []
+    given = [f"{param}={default}" for param, default in kind.params.items()]
+    read = [] if name.startswith("CDL") else list(kind.inputs)
+    assert (meaning, words) == (kind.meaning, read + given)
+    assert (outputs.split(", ") if outputs else []) == list(kind.outputs)
+
+
+def test_candles_read_the_whole_bar_as_the_page_says():
+    candles = [kind for name, kind in TYPES.items() if name.startswith("CDL")]
+    assert {kind.inputs for kind in candles} == {("open", "high", "low", "close")}
+    assert {kind.outputs for kind in candles} == {()}
 
 
 def test_the_page_names_no_type_that_does_not_exist():
-    rows = re.findall(r"^\| `(\w+)` \|", TYPES_TEXT, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)[^|]*` \|", TYPES_TEXT, re.MULTILINE)
     assert sorted(rows) == sorted(set(TYPES) - {PYTHON, FRAME})
     assert set(FRIENDLY) < set(rows)
+
+
+def test_the_page_of_types_is_what_the_program_says():
+    """`python -m trader.features.types_page docs/feature-types.md` makes it so."""
+    assert types_page.page() == TYPES_TEXT
 
 
 def test_the_examples_on_the_page_are_accepted(tmp_path, monkeypatch):

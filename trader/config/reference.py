@@ -22,8 +22,8 @@ BOUNDS = {
 }
 KINDS = {
     "number": "number",
-    "integer": "whole number",
-    "boolean": "true or false",
+    "integer": "integer",
+    "boolean": "switch",
     "string": "text",
     "array": "list",
     "object": "mapping",
@@ -31,23 +31,30 @@ KINDS = {
 
 
 def reference() -> str:
-    """One Markdown table a section, in the order of the file. A key that an earlier type of the
-    same section has with equal meaning is named below the table, not described again."""
+    """One Markdown table a section, in the order of the file. What stands there already is named,
+    not described again: a key that an earlier type of the same section has with equal meaning,
+    and a section whose keys are those of another."""
     tables: dict[tuple[str, SectionType], list[str]] = {}
     again: dict[tuple[str, SectionType], list[str]] = {}
     described: dict[tuple[str, str], SectionType] = {}
+    first: dict[SectionType, str] = {}
     schema = json_schema()
     for entry in entries():
         parent, _, name = entry.key.rpartition(".")
         group = (parent, entry.section)
+        if first.setdefault(entry.section, parent) != parent:
+            tables[group] = [f"### `{parent}`", "", f"The keys of `{first[entry.section]}`."]
+            continue
         rows = tables.setdefault(group, [*_heading(parent, entry.section), *TABLE_HEAD])
         row = _row(name, entry, _property(schema, entry.section, name))
         if described.setdefault((parent, row), entry.section) is not entry.section:
             names = again.setdefault(group, [])
             names += [f"`{name}`"] if f"`{name}`" not in names else []
-        elif row not in rows:
+        elif row not in rows and not (name == "type" and _variant(entry.section)):
             rows.append(row)
     for group, names in again.items():
+        if tables[group][-len(TABLE_HEAD) :] == [*TABLE_HEAD]:
+            del tables[group][-len(TABLE_HEAD) - 1 :]
         tables[group] += ["", f"Also, as above: {', '.join(names)}."]
     return "\n\n".join("\n".join(rows) for rows in tables.values()) + "\n"
 
@@ -62,12 +69,19 @@ def rewrite(page: str, tables: str) -> str:
 
 
 def _heading(parent: str, section: SectionType) -> list[str]:
+    """The heading, and where it is one of several types, or of a list, what it is."""
     if not parent:
         return ["### Top level", ""]
+    variant = _variant(section)
+    if not variant and not parent.endswith(("[]", ".NAME")):
+        return [f"### `{parent}`", ""]  # the row of its key says what it is
+    return [f"### `{parent}`{variant}", "", (section.__doc__ or "").strip(), ""]
+
+
+def _variant(section: SectionType) -> str:
     kind = section.model_fields.get("type")
     chosen = words_of(kind.annotation) if kind is not None else []
-    variant = f" of type `{chosen[0]}`" if len(chosen) == 1 else ""
-    return [f"### `{parent}`{variant}", "", (section.__doc__ or "").strip(), ""]
+    return f" of type `{chosen[0]}`" if len(chosen) == 1 else ""
 
 
 def _property(schema: dict[str, Any], section: SectionType, name: str) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def _row(name: str, entry: Entry, schema: dict[str, Any]) -> str:
 
 def _value(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(_value(part) for part in schema["anyOf"])
+        return ", ".join(_value(part) for part in schema["anyOf"])
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
@@ -94,7 +108,7 @@ def _value(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "object")
     word = KINDS[kind if isinstance(kind, str) else kind[0]]
     bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
-    return " ".join([word, " and ".join(bounds)]).strip()
+    return " ".join([word, ", ".join(bounds)]).strip()
 
 
 def _shown(default: Any) -> str:

@@ -35,7 +35,7 @@ class Config(Section):
     name: Name = Field(description="Names the run and its folder.")
     seed: Seed = Field(default=0, description="Seed of everything random.")
     instruments: tuple[InstrumentOrName, ...] = Field(
-        min_length=1, description="Symbols, as names or as mappings, in the order of the slices."
+        min_length=1, description="Symbols, as names or as mappings."
     )
     feed: Feed = Field(description="Where bars come from.")
     bar_period_seconds: Period = Field(
@@ -59,7 +59,7 @@ class Config(Section):
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
     benchmark: OrNone[Text] = Field(
-        default=None, description="What the result is compared with: a file of bars, or a symbol."
+        default=None, description="Compared with the result: a file of bars, or a symbol."
     )
     report: bool = Field(default=True, description="Write report.html into the run folder.")
     sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")

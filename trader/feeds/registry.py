@@ -18,6 +18,7 @@ from trader.config.registry import Registry
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
 from trader.feeds.alpaca_options import AlpacaOptions
+from trader.feeds.quotes import reads_quotes
 from trader.feeds.source import BarSource, SourceTerms
 
 if TYPE_CHECKING:
@@ -106,4 +107,5 @@ def source_terms(
         options,
         secrets,
         config.risk.market_hours,
+        reads_quotes(config),
     )

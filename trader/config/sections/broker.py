@@ -51,8 +51,8 @@ class Slippage(Section):
         default="bps", description="By what."
     )
     value: Amount = Field(
-        description="Basis points, a multiple of half the spread, or the price impact "
-        "coefficient of the share of volume."
+        description="Basis points, a multiple of half the spread, or the coefficient of "
+        "volume_share."
     )
 
 
@@ -70,18 +70,17 @@ class Broker(Section):
 
     type: BrokerType = Field(
         default="simulated",
-        description="Who fills the orders of a paper run: simulated, or a broker that an installed "
-        "package brings (docs/paper.md).",
+        description="Who fills the orders of a paper run: simulated, or a broker of an "
+        "installed package.",
     )
     options: dict[str, Param] = Field(
         default={},
-        description="Handed to the package's broker; a secret is written ${NAME} and comes from "
-        "the environment.",
+        description="Handed to the package's broker; a secret is written ${NAME}.",
     )
     cash: Positive = Field(description="Starting cash, in account currency.")
     currency: OrNone[Text] = Field(
         default=None,
-        description="Currency of the account, such as USD; none: that of the instruments.",
+        description="Currency of the account; none: that of the instruments.",
     )
     commission: Commission = Field(default=Commission(value=0.0), description="What a fill costs.")
     slippage: Slippage = Field(default=Slippage(value=0.0), description="How fills slip.")
@@ -90,20 +89,21 @@ class Broker(Section):
         description="When an order fills; same_close is flagged in every report.",
     )
     max_fill_participation: OrNone[Share] = Field(
-        default=None, description="Largest part of a bar's volume all fills may take, a fraction."
+        default=None,
+        description="Largest part of a bar's volume that all fills may take, a fraction.",
     )
     time_in_force: Literal["gtc", "day", "ioc", "fok"] = Field(
         default="gtc",
-        description="How long the unfilled rest of an order works; fok: all at once or nothing.",
+        description="How long an unfilled rest works; fok: all at once or nothing.",
     )
     intrabar: Literal["worst", "ohlc", "detail"] = Field(
         default="worst",
-        description="In which order the prices inside a bar came: the stop before the target, or "
-        "open, nearer extreme, other extreme, close; detail: by the bars of feed.period_seconds.",
+        description="Order of prices inside a bar: worst: the stop first; ohlc: open, nearer "
+        "extreme, other, close; detail: by the bars of feed.period_seconds.",
     )
     limit_fill: Literal["through", "touch"] = Field(
         default="through",
-        description="Whether the price must go through a limit to fill it, or only touch it.",
+        description="What fills a limit: a price through it, or one that touches it.",
     )
     margin: OrNone[Margin] = Field(
         default=None,
@@ -112,7 +112,7 @@ class Broker(Section):
     borrow_rate: Amount = Field(
         default=0.0,
         le=MOST_RATE,
-        description="Fee a year on the notional held short, a fraction (0.03 is 3 %).",
+        description="Fee a year on the notional held short, a fraction.",
     )
     interest_rate: Amount = Field(
         default=0.0, le=MOST_RATE, description="Interest a year on borrowed cash, a fraction."
@@ -122,6 +122,6 @@ class Broker(Section):
     )
     funding: OrNone[Text] = Field(
         default=None,
-        description="CSV of the funding of perpetual futures (timestamp, symbol, rate): longs pay "
-        "rate × notional, shorts receive it.",
+        description="CSV of funding rates (timestamp, symbol, rate): longs pay rate × "
+        "notional, shorts receive it.",
     )

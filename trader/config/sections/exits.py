@@ -19,8 +19,7 @@ class ExitLevel(Section):
 
     type: Literal["percent", "atr", "price"] = Field(
         default="percent",
-        description="What value counts: percent of the entry price, average true ranges, or "
-        "units of the price.",
+        description="Unit of value: percent of the entry price, average true ranges, or price.",
     )
     value: Positive = Field(description="Distance from the average entry price.")
     period: CountFromOne = Field(default=14, description="Bars of the average true range (atr).")
@@ -31,7 +30,7 @@ class TrailingStop(ExitLevel):
 
     value: Positive = Field(description="Distance from the best price since the entry.")
     activate_at: Amount = Field(
-        default=0.0, description="Gain from which the stop is there, in what value counts."
+        default=0.0, description="Gain from which the stop is there, in the unit of value."
     )
 
 
@@ -48,5 +47,5 @@ class Exits(Section):
     )
     cooldown_bars: Count = Field(
         default=0,
-        description="Bars after an exit in which nothing of that symbol is opened.",
+        description="Bars after an exit in which that symbol opens nothing.",
     )

@@ -82,34 +82,37 @@ class Instrument(Section):
     )
     min_notional: Amount = Field(
         default=0.0,
-        description="Orders worth less, in its currency, are denied as the exchange would refuse "
-        "them; 0: none. Of a live market: what the exchange says.",
+        description="Orders worth less, in its currency, are denied; a live market brings its own.",
     )
     allow_negative_prices: Switch = Field(
         default=False,
-        description="Whether prices may be zero or less (spreads, power, a future near delivery).",
+        description="Prices may be zero or less (spreads, power, a future near delivery).",
     )
     multiplier: Positive = Field(
         default=1.0,
-        description="Units of its currency that a price of 1 is worth: 50 of a future on an index, "
-        "0.01 of a share quoted in pence.",
+        description="What a price of 1 is worth in its currency: 50 of an index future, 0.01 "
+        "of a share in pence.",
+    )
+    future: OrNone[Switch] = Field(
+        default=None,
+        description="A future: opening it moves no cash, its P&L does; no borrow fee.",
     )
     currency: OrNone[Text] = Field(
         default=None,
-        description="Currency of its prices, such as JPY; none: that of the account. Another one "
-        "needs a rate among the instruments: JPYUSD or USDJPY.",
+        description="Currency of its prices; none: the account's. Another needs a rate among "
+        "the instruments (JPYUSD or USDJPY).",
     )
     max_position_size: OwnLimit = Field(
-        default=OF_RISK, description="Instead of risk.max_position_size; `risk` is as there."
+        default=OF_RISK, description="Replaces risk.max_position_size."
     )
     max_position_notional: OwnLimit = Field(
-        default=OF_RISK, description="Instead of risk.max_position_notional."
+        default=OF_RISK, description="Replaces risk.max_position_notional."
     )
-    max_order_size: OwnLimit = Field(default=OF_RISK, description="Instead of risk.max_order_size.")
+    max_order_size: OwnLimit = Field(default=OF_RISK, description="Replaces risk.max_order_size.")
     max_order_notional: OwnLimit = Field(
-        default=OF_RISK, description="Instead of risk.max_order_notional."
+        default=OF_RISK, description="Replaces risk.max_order_notional."
     )
-    min_order_size: OwnLimit = Field(default=OF_RISK, description="Instead of risk.min_order_size.")
+    min_order_size: OwnLimit = Field(default=OF_RISK, description="Replaces risk.min_order_size.")
 
     @property
     def own_limits(self) -> dict[str, float | None]:
@@ -124,15 +127,15 @@ InstrumentOrName = Annotated[Instrument, OrName("symbol")]
 class Columns(Section):
     """The source's name of each of our columns, where it differs."""
 
-    timestamp: Text = Field(default="timestamp", description="Column of the bar's stamp.")
-    symbol: Text = Field(default="symbol", description="Column of the symbol; may be absent.")
-    open: Text = Field(default="open", description="Column of the opening price.")
-    high: Text = Field(default="high", description="Column of the highest price.")
-    low: Text = Field(default="low", description="Column of the lowest price.")
-    close: Text = Field(default="close", description="Column of the closing price.")
-    volume: Text = Field(default="volume", description="Column of the traded volume, in units.")
-    bid: Text = Field(default="bid", description="Column of the bid at the close; may be absent.")
-    ask: Text = Field(default="ask", description="Column of the ask at the close; may be absent.")
+    timestamp: Text = Field(default="timestamp", description="The bar's stamp.")
+    symbol: Text = Field(default="symbol", description="May be absent.")
+    open: Text = Field(default="open", description="Opening price.")
+    high: Text = Field(default="high", description="Highest price.")
+    low: Text = Field(default="low", description="Lowest price.")
+    close: Text = Field(default="close", description="Closing price.")
+    volume: Text = Field(default="volume", description="Units traded.")
+    bid: Text = Field(default="bid", description="Bid at the close; may be absent.")
+    ask: Text = Field(default="ask", description="Ask at the close; may be absent.")
 
 
 class Quality(Section):
@@ -151,7 +154,7 @@ class Quality(Section):
     jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
     max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
     max_bad_bars: CountFromOne = Field(
-        default=5, description="Bad bars in a row, in bars, after which a paper run is killed."
+        default=5, description="Paper: more bad bars in a row than this kill the run."
     )
 
 
@@ -159,95 +162,92 @@ class Feed(Section):
     """Where bars come from."""
 
     type: FeedType = Field(
-        description="Kind of source: csv, parquet, stdin, ccxt, alpaca, or one that an installed "
-        "package adds; frame is a DataFrame given from Python."
+        description="Kind of source; an installed package may add more. frame: a DataFrame "
+        "given from Python."
     )
     path: OrNone[Text] = Field(
         default=None,
-        description="File, relative to the working directory; may contain {symbol}. "
-        "Required for csv and parquet.",
+        description="File, from the working directory; may contain {symbol}. csv and parquet "
+        "need it.",
     )
     exchange: OrNone[Text] = Field(
-        default=None, description="The exchange, as ccxt names it: binance, kraken, … For ccxt."
+        default=None, description="The exchange, as ccxt names it: binance, kraken, …"
     )
     symbols: tuple[Text, ...] | dict[str, Text] = Field(
         default={},
-        description="The source's names of the instruments, where they differ: a list in their "
-        "order, or a mapping of ours to its.",
+        description="The source's names where they differ: a list in order, or a mapping of "
+        "ours to its.",
     )
     options: dict[str, Param] = Field(
         default={},
-        description="Handed to the source's library as they are; a secret is written ${NAME} and "
-        "comes from the environment.",
+        description="Handed to the source's library as they are; a secret is written ${NAME}.",
     )
     warmup_bars: Count = Field(
-        default=300, description="Closed bars of history that a live market begins with, in bars."
+        default=300, description="Closed bars of history that a live market begins with."
     )
     close_grace_seconds: Seconds = Field(
         default=1.0,
-        description="Time after a bar's close, in seconds, from which a market's history is "
-        "believed to hold it.",
+        description="Seconds after a close until a market's history is believed to hold the bar.",
     )
     period_seconds: OrNone[Period] = Field(
         default=None,
-        description="Length of the source's bars, in seconds, where it is shorter than "
-        "bar_period_seconds: the feed resamples, closed bars only, none across a session.",
+        description="Length of the source's bars, in seconds, where shorter than "
+        "bar_period_seconds: the feed makes the long ones.",
     )
     timestamp: Literal["open", "close"] = Field(
-        default="open", description="Whether the source stamps the open or the close of a bar."
+        default="open", description="What the source stamps: a bar's open or its close."
     )
     timezone: OrNone[Zone] = Field(
-        default=None, description="IANA zone of naive stamps; without it naive stamps are an error."
+        default=None,
+        description="IANA zone of stamps that have none; without it they are an error.",
     )
-    columns: Columns = Field(default=Columns(), description="Our column names to the source's.")
+    columns: Columns = Field(default=Columns(), description="The source's column names.")
     format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
         default="auto",
-        description="Layout of the files; auto: recognised, and told; plain: names as in columns.",
+        description="Layout of the files; auto: recognised, and told; plain: as in columns.",
     )
     separator: Literal["auto", ",", ";", "|", "tab"] = Field(
-        default="auto", description="What stands between two cells of a CSV."
+        default="auto", description="Between two cells of a CSV."
     )
     decimal: Literal["auto", ".", ","] = Field(
-        default="auto", description="Decimal mark of the numbers of a text."
+        default="auto", description="Decimal mark of the numbers."
     )
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
-        default="auto", description="Unit of stamps that are numbers, counted from 1970 in UTC."
+        default="auto", description="Unit of numeric stamps, from 1970 in UTC."
     )
     date_order: Literal["auto", "day_first", "month_first"] = Field(
         default="auto", description="Which number of 03/04/2024 is the day."
     )
     start: OrNone[Moment] = Field(
         default=None,
-        description="Use bars that open at or after this ISO time; naive: in timezone.",
+        description="Use bars that open at or after this; without a zone: in timezone.",
     )
     end: OrNone[Moment] = Field(
         default=None,
-        description="Use bars that close at or before this ISO time; naive: in timezone.",
+        description="Use bars that close at or before this; without a zone: in timezone.",
     )
     trade_history: OrNone[Switch] = Field(
         default=None,
-        description="Paper: whether to decide on bars that closed before the run, or its line, "
-        "began; else they warm features. none: no, but a pipe whose first bar is over 30 days "
-        "(and 400 bars) old is a recording, and traded.",
+        description="Paper: decide on bars that closed before the run, or its line, began; "
+        "none: only where a pipe is a recording (first bar over 30 days and 400 "
+        "bars old).",
     )
     clock_tolerance_seconds: SecondsOrZero = Field(
         default=2.0,
-        description="Paper: a live bar that closes more than this ahead of now is still forming, "
-        "and is not taken.",
+        description="Paper: a live bar that closes more than this ahead of now is still forming.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
-        description="Paper: age of the newest bar, in bar periods, above which none trades.",
+        description="Paper: age of the newest bar, in bar periods, above which nothing trades.",
     )
     disconnect_after_seconds: OrNone[Seconds] = Field(
         default=None,
-        description="Paper: silence, in seconds, taken for a lost feed; none: max_age_bars.",
+        description="Paper: seconds of silence that mean a lost feed; none: max_age_bars.",
     )
     adjustments: OrNone[Text] = Field(
         default=None,
         description="CSV of splits, dividends, delistings, renames (timestamp, symbol, kind, "
-        "value); "
-        "prices are as traded.",
+        "value).",
     )
     quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
 

@@ -42,9 +42,7 @@ class Filter(Section):
     keep_above: ShareOrZero = Field(
         default=0.5, description="An action is taken where the filter's number is above this."
     )
-    shrink: Switch = Field(
-        default=False, description="Whether the size is multiplied by that number."
-    )
+    shrink: Switch = Field(default=False, description="Multiply the size by that number.")
 
     def as_model(self) -> "Model":
         """The filter as a model whose BUY means: take it."""
@@ -124,8 +122,8 @@ class Position(Section):
 
     needs_position: Switch = Field(
         default=False,
-        description="Whether it also gets position_side, position_qty, position_return and "
-        "position_bars; it is then asked bar by bar.",
+        description="It also gets position_side, position_qty, position_return and "
+        "position_bars, and is asked bar by bar.",
     )
 
 
@@ -155,8 +153,7 @@ class PythonModel(OutputRules, Position, Window, Scope, Filtering):
     params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
     files: tuple[Text, ...] = Field(
         default=(),
-        description="Files that the callable reads (weights): hashed, so that a resumed run "
-        "uses the same.",
+        description="Files that the callable reads (weights), hashed with it.",
     )
 
 
@@ -188,7 +185,7 @@ class SklearnModel(FileModel):
     trusted: tuple[Text, ...] = Field(default=(), description="Extra types skops may load.")
     allow_pickle: Switch = Field(
         default=False,
-        description="Whether a joblib or pickle file may be loaded, which runs code from it.",
+        description="Load joblib and pickle files too, which runs code from them.",
     )
 
 
@@ -226,8 +223,7 @@ class ObjectModel(OutputRules, Position, Window, Scope, Filtering):
     made_of: OrNone[Text] = Field(default=None, description="The object's class, filled in.")
     sha256: OrNone[Digest] = Field(
         default=None,
-        description="SHA-256 of the object's own serialisation, filled in; none: it has none, and "
-        "the run cannot be reproduced.",
+        description="SHA-256 of the object, filled in; none: the run cannot be reproduced.",
     )
 
 

@@ -23,29 +23,29 @@ class PositionSizing(Section):
         default="target", description="What BUY and SELL ask for."
     )
     base_size: OrNone[Positive] = Field(
-        default=None, description="Units per BUY or SELL. Required for target, increment and score."
+        default=None, description="Units per BUY or SELL; target, increment and score need it."
     )
     floor: ShareOrZero = Field(
         default=0.0,
-        description="score: part of base_size at a score of 0, growing to all of it at 1 or -1.",
+        description="score: part of base_size at a score of 0; all of it at 1 or -1.",
     )
-    allow_short: Switch = Field(default=False, description="Whether SELL may go below zero.")
+    allow_short: Switch = Field(default=False, description="SELL may go below zero.")
     percent: OrNone[Positive] = Field(
         default=None,
-        description="Position as a fraction of equity, 0.5 is half. Required for percent_equity.",
+        description="Position as a fraction of equity; percent_equity needs it.",
     )
     target_volatility: OrNone[Positive] = Field(
         default=None,
-        description="Yearly volatility of the position, a fraction of equity. "
-        "Required for volatility_target.",
+        description="Yearly volatility of the position, a fraction of equity; "
+        "volatility_target needs it.",
     )
     max_leverage: Positive = Field(
-        default=1.0, description="Largest position in volatility_target, a multiple of equity."
+        default=1.0, description="volatility_target: largest position, a multiple of equity."
     )
     rebalance_threshold: OrNone[Amount] = Field(
         default=None,
-        description="percent_equity and volatility_target adjust a position of the right sign "
-        "once it is off by more than this fraction; none: never.",
+        description="percent_equity, volatility_target: adjust a position that is off by more "
+        "than this fraction; none: never.",
     )
     volatility_window: Window = Field(
         default=20, description="Bars of returns behind the volatility."
@@ -57,22 +57,22 @@ class Entry(Section):
 
     type: Literal["market", "limit", "stop", "stop_limit", "moo", "moc"] = Field(
         default="market",
-        description="moo and moc: market on the next session's open, on the session's close.",
+        description="moo, moc: market on the next session's open, on the session's close.",
     )
     offset_bps: Amount = Field(
         default=0.0,
-        description="How far from the close the price lies, in basis points: a limit better, a "
-        "stop worse than it.",
+        description="Distance of the price from the close, in basis points: a limit better, a "
+        "stop worse.",
     )
     limit_offset_bps: Amount = Field(
         default=0.0,
-        description="stop_limit: how far beyond the stop the limit lies, in basis points.",
+        description="stop_limit: distance of the limit beyond the stop, in basis points.",
     )
     time_in_force: OrNone[Literal["gtc", "day", "ioc", "fok"]] = Field(
-        default=None, description="How long it works; none: as broker.time_in_force says."
+        default=None, description="How long it works; none: broker.time_in_force."
     )
     expire_after_bars: OrNone[CountFromOne] = Field(
-        default=None, description="Ends it after so many bars, instead of time_in_force."
+        default=None, description="Ends it after so many bars instead."
     )
 
 

@@ -38,7 +38,7 @@ class Risk(Section):
         default=0.0, description="Units per order; smaller ones are denied."
     )
     max_daily_loss: OrNone[Amount] = Field(
-        description="Account currency, realised and unrealised, since the session opened."
+        description="Realised and unrealised loss of the session, in account currency."
     )
     max_position_concentration: OrNone[Amount] = Field(
         description="|position| × price as a fraction of equity, per symbol."
@@ -51,7 +51,7 @@ class Risk(Section):
     )
     max_order_notional: OrNone[Amount] = Field(
         default=None,
-        description="Order size × price (the last; for a buy a higher ask), in account currency.",
+        description="Order size × price (the last; of a buy a higher ask), in account currency.",
     )
     on_daily_loss: OnBreach = Field(
         default="reduce_only",
@@ -80,7 +80,7 @@ class Risk(Section):
     )
     max_executions_without_review: OrNone[CountFromOne] = Field(
         default=None,
-        description="Executions that are let through; the last one kills until a person re-arms.",
+        description="Executions let through; the last one kills.",
     )
     kill_volatility: OrNone[Positive] = Field(
         default=None,
@@ -96,8 +96,8 @@ class Risk(Section):
     )
     allow_margin: Switch = Field(
         default=False,
-        description="Whether positions and orders together, long and short, may be worth more than "
-        "equity. Without it no order takes cash below zero.",
+        description="Positions and orders together may be worth more than equity; without it "
+        "no order takes cash below zero.",
     )
 
 
@@ -109,11 +109,11 @@ class Throttle(Section):
     )
     volume_window: Window = Field(default=20, description="Closed bars behind the mean volume.")
     max_spread_bps: OrNone[Amount] = Field(
-        description="Spread in basis points above which size × max / spread is ordered."
+        description="Spread above which size × max / spread is ordered."
     )
     max_volatility: OrNone[Amount] = Field(
-        description="Standard deviation of one bar's returns, a fraction, above which "
-        "size × max / volatility is ordered."
+        description="Standard deviation of a bar's returns, a fraction, above which size × "
+        "max / volatility is ordered."
     )
     volatility_window: Window = Field(
         default=20, description="Bars of returns behind the volatility."

@@ -102,8 +102,8 @@ class AnchorCommand(Section):
 
     command: tuple[Text, ...] = Field(
         min_length=1,
-        description="Program and arguments, no shell. The checkpoint comes on its standard input; "
-        "after 5 seconds it is killed.",
+        description="Program and arguments, no shell; it reads the checkpoint from standard "
+        "input within 5 seconds.",
     )
 
 
@@ -116,6 +116,5 @@ class Audit(Section):
 
     anchor: OrNone[Anchor] = Field(
         default=None,
-        description="File that head hashes are appended to, the word syslog, or a command; "
-        "none: nowhere.",
+        description="A file that head hashes are appended to, syslog, or a command.",
     )

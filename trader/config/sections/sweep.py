@@ -16,8 +16,8 @@ class Sweep(Section):
 
     params: dict[str, Param] = Field(
         default={},
-        description="Dotted config key to its values: 5:50:5 (a range, the stop excluded), a list, "
-        "or texts separated by commas.",
+        description="Dotted config key to values: 5:50:5 (stop excluded), a list, or text "
+        "with commas.",
     )
     sampler: Sampler = Field(
         default="grid", description="grid: every combination; random, tpe: as many as trials says."

@@ -25,8 +25,8 @@ class Label(Section):
 
     type: Literal["horizon", "triple_barrier", "meta"] = Field(
         default="horizon",
-        description="horizon: the return after horizon_bars; triple_barrier: which exit a trade "
-        "from here meets first; meta: whether the rule of `model` was right.",
+        description="horizon: the return after horizon_bars; triple_barrier: which exit comes "
+        "first; meta: whether the rule of `model` was right.",
     )
     horizon_bars: OrNone[CountFromOne] = Field(
         default=None,
@@ -58,9 +58,7 @@ class Split(Section):
     """Walk-forward folds: each is tested on bars after those it learned from."""
 
     folds: CountFromOne = Field(default=5, description="Number of folds.")
-    embargo_bars: Count = Field(
-        default=0, description="Bars left out between what is learned from and what is tested."
-    )
+    embargo_bars: Count = Field(default=0, description="Bars left out between learning and test.")
     window_bars: OrNone[CountFromOne] = Field(
         default=None, description="Learn from the last bars only; none: from all before."
     )
@@ -80,7 +78,7 @@ class Train(Section):
     """How `trader train` fits the model."""
 
     estimator: Text = Field(
-        description="Class of scikit-learn, LightGBM or XGBoost, such as "
+        description="Class of scikit-learn, LightGBM or XGBoost: "
         "sklearn.linear_model.LogisticRegression."
     )
     params: dict[str, Param] = Field(default={}, description="Keyword arguments of the estimator.")
@@ -91,8 +89,8 @@ class Train(Section):
     steps: tuple[StepOrName, ...] = Field(
         default=(), description="Transformers of scikit-learn between scaler and estimator."
     )
-    start: OrNone[Moment] = Field(default=None, description="Train on bars from this ISO time.")
-    end: OrNone[Moment] = Field(default=None, description="Train on bars up to this ISO time.")
+    start: OrNone[Moment] = Field(default=None, description="Train on bars from here.")
+    end: OrNone[Moment] = Field(default=None, description="Train on bars up to here.")
     label: Label = Field(default=Label(), description="What is predicted.")
     split: OrNone[Split] = Field(default=None, description="Walk-forward folds; none: no folds.")
     sample_weight: OrNone[Literal["uniqueness"]] = Field(
@@ -101,7 +99,7 @@ class Train(Section):
     )
     calibration: OrNone[Literal["sigmoid", "isotonic"]] = Field(
         default=None,
-        description="Calibrate probabilities on the last fifth of the rows, which the fit then "
+        description="Calibrate probabilities on the last fifth of the rows, which the fit "
         "leaves out.",
     )
     retrain: OrNone[Retrain] = Field(
