@@ -1,4 +1,4 @@
-"""docs/kill-switch.md names every key, code and outcome there is; docs/python-api.md every event."""
+"""docs/kill-switch.md names every key, code and outcome, docs/python-api.md every event."""
 
 import re
 from pathlib import Path
