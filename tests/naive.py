@@ -1,6 +1,6 @@
 """An obvious ledger in `Decimal`: the specification that the core is compared with.
 
-It knows multipliers, money of other currencies, target, percent and score sizing, limits of a
+It knows multipliers, futures, money of other currencies, target, percent and score sizing, limits of a
 symbol, what cash allows without margin, next-open fills, bps slippage and commission, ticks, lots
 and shared bar volume, and nothing else. It is slow, has no state but dictionaries, and is meant to
 be read.
@@ -42,6 +42,7 @@ class Terms:
     floor: Decimal | None = None  # of base_size at a score of 0: the size grows with the score
     limits: tuple[Most, ...] = ()  # per symbol
     rates: tuple[int, ...] = ()  # per symbol: 0, n for × the mark of n − 1, −n for ÷ by it
+    futures: frozenset[int] = frozenset()
 
     @property
     def is_fixed(self) -> bool:
@@ -64,14 +65,14 @@ class Ledger:
     fills: list[tuple[int, int, Decimal, Decimal, Decimal]] = field(default_factory=list)
     averages: dict[int, Decimal] = field(default_factory=dict)  # entry price of what is held
     units: dict[int, Decimal] = field(default_factory=dict)  # money that a price of 1 is worth
-    foreign: frozenset[int] = frozenset()
+    unpaid: frozenset[int] = frozenset()  # of another currency, and futures: only profit is cash
 
     @property
     def equity(self) -> Decimal:
-        """Cash + Σ worth; what is held in another currency is worth its open profit."""
+        """Cash + Σ worth; what was never paid for is worth its open profit."""
         worth = ZERO
         for symbol, qty in self.positions.items():
-            paid = self.averages.get(symbol, ZERO) if symbol in self.foreign else ZERO
+            paid = self.averages.get(symbol, ZERO) if symbol in self.unpaid else ZERO
             worth += qty * (self.marks[symbol] - paid) * self.units.get(symbol, ZERO)
         return self.cash + worth
 
@@ -87,7 +88,7 @@ class Ledger:
             if held * after < 0:
                 self.averages[symbol] = price
         self.positions[symbol] = after
-        moved = profit if symbol in self.foreign else -qty * price
+        moved = profit if symbol in self.unpaid else -qty * price
         self.cash += moved * unit - commission
 
     def leads_to(self, symbol: int) -> Decimal:
@@ -271,7 +272,8 @@ def run_ledger(
 ) -> Ledger:
     """All of `bars` (sorted by time and symbol) with one action each, and a score or NaN."""
     ledger = Ledger(number(cash))
-    ledger.foreign = frozenset(s for s, rate in enumerate(terms.rates) if rate != 0)
+    foreign = frozenset(s for s, rate in enumerate(terms.rates) if rate != 0)
+    ledger.unpaid = foreign | terms.futures
     for instant in np.unique(bars["ts_ns"]):
         rows = np.flatnonzero(bars["ts_ns"] == instant)
         for row in rows:

@@ -47,7 +47,7 @@ def new_book(rules: Rules) -> Book:
     book.positions["exit_bar"] = NEVER
     multipliers = rules.instruments["multiplier"]
     in_account_currency = rules.instruments["rate"] == 0
-    book.positions["is_financed"] = ~in_account_currency
+    book.positions["is_financed"] = ~in_account_currency | (rules.instruments["future"] != 0)
     values = np.where(multipliers > 0.0, multipliers, 1.0)
     book.positions["unit_value"] = np.where(in_account_currency, values, 0.0)
     return book

@@ -45,6 +45,7 @@ INSTRUMENT = _record("""
     f8  multiplier             # units of its currency that a price of 1 is worth; 0 is 1
     f8  min_notional           # the exchange refuses orders worth less, in its currency; 0: none
     i8  rate                   # 0: account currency; n: × the close of symbol n − 1; −n: ÷ by it
+    i8  future                 # opening it moves no cash, and short it costs no fee
 """)
 LIMITS = _record("""  # +inf where the config says `none`
     f8  max_position_size max_position_notional max_order_size max_order_notional min_order_size
@@ -132,7 +133,7 @@ POSITION = _record("""
     i8  delisted
     f8  unit_value              # account currency that a price of 1 is worth; 0 until it is known
     f8  exposure                # most that it is worth while what works fills one side first
-    i8  is_financed             # of another currency: only its profit reaches cash
+    i8  is_financed             # of another currency, or a future: only its profit reaches cash
     i8  margin_call             # to be closed by the decision of this slice
     f8  borrow_due              # fee that ran up since the last roll of the session
 """)

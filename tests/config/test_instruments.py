@@ -68,6 +68,22 @@ def test_what_cannot_be_added_up_is_refused(instruments, currency, message):
         config(instruments, currency)
 
 
+@pytest.mark.parametrize("rate", ["interest_rate", "borrow_rate"])
+def test_a_contract_whose_whole_value_would_bear_interest_says_what_it_is(rate):
+    made = yaml.safe_load(DEMO)
+    made["broker"][rate] = 0.05
+    for multiplier in (1, 0.01):
+        made["instruments"] = [{"symbol": "ES", "multiplier": multiplier}]
+        Config.model_validate(made)
+    made["instruments"] = [{"symbol": "ES", "multiplier": 50}]
+    with pytest.raises(ValidationError, match=f"multiplier of 50, with broker.{rate}: write true"):
+        Config.model_validate(made)
+    for future in (True, False):
+        made["instruments"][0]["future"] = future
+        built = build_rules(Config.model_validate(made), session_table("24x7", 0, 10**9))
+        assert built.instruments["future"].tolist() == [future]
+
+
 def test_own_limits_are_a_row_a_symbol_and_the_pilot_scales_them():
     made = rules(
         [{"symbol": "A", "max_order_size": 40, "max_position_notional": "none"}, "B"],

@@ -179,6 +179,17 @@ def test_borrowed_cash_pays_interest_and_what_is_left_pays_none():
     assert run.account["cash"] == pytest.approx(1_000.0 + sum(interest))
 
 
+@pytest.mark.parametrize("action", ["B", "S"])
+def test_a_future_moves_no_cash_until_it_is_closed_and_costs_no_interest_and_no_fee(action):
+    rates = {"interest_rate": 0.365, "borrow_rate": 0.365, "multiplier": 50.0, "future": 1}
+    bars, changes = days([100, 100, 101, 101, 101]), {"period_ns": DAY, "cash": 9_000.0}
+    run = played(bars, f"{action}.C..", base_size=2.0, **changes, **rates)
+    profit = 100.0 if action == "B" else -100.0
+    assert flows(run) == []
+    assert run.equity["cash"].tolist() == [9_000.0] * 3 + [9_000.0 + profit] * 2
+    assert run.equity["equity"].tolist() == [9_000.0] * 2 + [9_000.0 + profit] * 3
+
+
 def test_fees_run_up_inside_a_session_and_are_paid_when_the_next_begins():
     bars = flat_bars([100.0] * 4)
     bars["ts_ns"] = START + np.array([6, 12, 24, 30]) * 60 * MINUTE

@@ -81,6 +81,7 @@ def compare(
         multiplier=float(terms.multiplier),
         rate=terms.rates or 0,
         converts=int(bool(terms.rates)),
+        future=[int(symbol in terms.futures) for symbol in range(int(bars["symbol"].max()) + 1)],
         **of_equity,
     )
     if terms.limits:
@@ -197,15 +198,16 @@ def test_limits_of_a_symbol_and_sizes_by_score_equal_the_decimal_ledger(
     multiplier=st.sampled_from(["1", "50", "0.01"]),
     commission=st.sampled_from(["0", "2.5"]),
     allow_short=st.booleans(),
+    futures=st.frozensets(st.integers(0, 2)),
 )
 def test_contracts_and_currencies_equal_the_decimal_ledger(
-    seed, rates, multiplier, commission, allow_short
+    seed, rates, multiplier, commission, allow_short, futures
 ):
     bars = random_bars(seed, 60, 3)
     actions = np.random.default_rng(seed + 1).integers(0, 3, len(bars))
     terms = Terms(
         base_size=Decimal(20), allow_short=allow_short, commission_bps=Decimal(commission),
-        multiplier=Decimal(multiplier), rates=rates,
+        multiplier=Decimal(multiplier), rates=rates, futures=futures,
     )  # fmt: skip
     compare(bars, actions, terms)
 

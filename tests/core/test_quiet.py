@@ -127,6 +127,7 @@ def joined(rows):
             "on_drawdown": st.sampled_from([int(kind) for kind in OnBreach]),
             "allow_short": st.sampled_from([0, 1]),
             "base_size": st.sampled_from([10.0, 0.5, 900.0]),
+            "future": st.sampled_from([0, 1]),
             "mode": st.sampled_from([0, 1, 2, 3]),
             "percent": st.just(0.5),
             "target_volatility": st.just(0.01),

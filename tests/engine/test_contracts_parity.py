@@ -1,4 +1,4 @@
-"""Multipliers, currencies and own limits: replay, parity and verify take a run of them."""
+"""Multipliers, futures, currencies and own limits: replay, parity and verify take a run of them."""
 
 from pathlib import Path
 
@@ -12,20 +12,24 @@ from trader.engine.replay import replay
 pytestmark = pytest.mark.process
 
 RUN = "20240101T000000Z-paper-demo"
-SETTINGS = (
+FOREIGN = (
     "instruments=[{symbol: ACME, currency: EUR, multiplier: 5, max_order_size: 60}, EUR/USD]",
     "broker.currency=USD",
+)
+FUTURE = ("instruments=[{symbol: ACME, multiplier: 5, future: true, max_order_size: 60}, X]",)
+SETTINGS = (
     "risk.max_daily_loss=none",
     "position_sizing.allow_short=true",
 )
 
 
-def test_replay_and_verify_take_a_run_of_two_currencies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+@pytest.mark.parametrize("instruments", [FOREIGN, FUTURE], ids=["foreign", "future"])
+def test_replay_and_verify_take_a_run_of_two_currencies_and_of_a_future(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, instruments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bars = random_bars(3, 200, 2)
-    run = RecordedRun(tmp_path / "runs" / RUN, *SETTINGS, bars=bars).trade()
+    run = RecordedRun(tmp_path / "runs" / RUN, *instruments, *SETTINGS, bars=bars).trade()
     account = run.book.account[0]
     run.snapshot()
     run.end()

@@ -43,6 +43,20 @@ def own_limits(config: "Config") -> Iterator[Found]:
                 )
 
 
+def futures(config: "Config") -> Iterator[Found]:
+    """A contract of many units costs interest on all of them, unless it is a future: say which."""
+    rates = ("interest_rate", "borrow_rate")
+    charged = [f"broker.{name}" for name in rates if getattr(config.broker, name) > 0.0]
+    for i, instrument in enumerate(config.instruments):
+        if charged and instrument.multiplier > 1.0 and instrument.future is None:
+            yield (
+                f"instruments.{i}.future",
+                f"is not given, and {instrument.symbol} has a multiplier of "
+                f"{instrument.multiplier:g}, with {' and '.join(charged)}: write true for a "
+                "future, which costs neither, or false for what is paid in full, as an option is",
+            )
+
+
 def currency_of(config: "Config", symbol: int) -> str | None:
     """Currency of a symbol's prices; None where the config names none at all."""
     own = config.instruments[symbol].currency

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from trader.config.instrument_rules import currencies, instruments, own_limits
+from trader.config.instrument_rules import currencies, futures, instruments, own_limits
 from trader.config.model_rules import model_contradictions
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
 from trader.config.sections.exits import Exits
@@ -260,6 +260,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[["Config"], Iterator[Found]]], ...]
     (("instruments",), instruments),
     (("instruments", "risk"), own_limits),
     (("instruments", "broker"), currencies),
+    (("instruments", "broker"), futures),
     (("feed", "instruments"), _feed),
     (("bar_period_seconds", "risk"), _hours),
     (("bar_period_seconds", "feed"), _resampling),

@@ -33,7 +33,7 @@ def charge_time(book, rules, elapsed_ns, is_new_session, out):
         carry["interest_due"] += (0.0 - account["cash"]) * broker["interest_rate"] * years
     for symbol in range(len(book.positions)):
         position = book.positions[symbol]
-        if position["qty"] < 0.0:
+        if position["qty"] < 0.0 and rules.instruments[symbol]["future"] == 0:
             worth = notional(position, abs(position["qty"]))
             position["borrow_due"] += worth * broker["borrow_rate"] * years
     if not is_new_session:

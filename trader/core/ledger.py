@@ -2,7 +2,8 @@
 
 Law: after anything, equity = cash + Σ worth, summed in config order. What is held in the account's
 currency is worth qty × mark × multiplier. What is held in another is financed in that: its worth is
-its open P&L, only realised P&L moves cash, and both are converted at the last close of the rate.
+its open P&L, only realised P&L moves cash, and both are converted at the last close of the rate. So
+is a future, in whatever currency.
 Realised P&L is gross of commission; commission leaves cash at the fill. The average price is that
 of the open lots, and of equal prices it is that price. What is below the tolerance of money is no
 profit and no loss. tests/house/test_ledger.py proves from the sources that nobody else writes.

@@ -65,7 +65,7 @@ def can_be_quiet(book, rules, inputs):
         and exits["legs"] == 0
         and exits["max_holding_bars"] == 0
         and exits["cooldown_bars"] == 0
-        and rules.broker[0]["converts"] == 0
+        and position["is_financed"] == 0
         and book.carry[0]["adjustments"] == len(rules.adjustments)
         and (position["qty"] == 0.0 or not is_financed(rules.broker[0]))
     )

@@ -197,5 +197,6 @@ def _instruments(config: Config) -> np.ndarray:
         record["min_notional"] = instrument.min_notional
         record["multiplier"] = instrument.multiplier
         record["rate"] = rate_of(config, i) or 0
+        record["future"] = bool(instrument.future)
         record["restricted"] = instrument.symbol in config.risk.restricted
     return instruments

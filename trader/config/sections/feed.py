@@ -92,6 +92,11 @@ class Instrument(Section):
         description="What a price of 1 is worth in its currency: 50 of an index future, 0.01 "
         "of a share in pence.",
     )
+    future: OrNone[Switch] = Field(
+        default=None,
+        description="Whether it is a future: opening one moves no cash, only its profit or loss "
+        "does, and holding one short costs no borrow fee; none: no, or it makes no difference.",
+    )
     currency: OrNone[Text] = Field(
         default=None,
         description="Currency of its prices; none: the account's. Another needs a rate among "

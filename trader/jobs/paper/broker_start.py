@@ -48,6 +48,9 @@ def require_fit(config: Config, broker: Broker, rules: Rules) -> None:
     if (rules.instruments["rate"] != 0).any():
         text = "only the simulated broker converts currencies"
         lacking.append(ConfigError(text, "broker.currency"))
+    for i in (rules.instruments["future"] != 0).nonzero()[0]:
+        text = "only the simulated broker settles futures: write none, or leave it out"
+        lacking.append(ConfigError(text, f"instruments.{i}.future"))
     if lacking:
         raise ConfigError(str(lacking[0]), lacking[0].key, tuple(lacking[1:]))
 

@@ -68,7 +68,7 @@ class OrderFold:
         self._largest_position = 0.0
         self._executions: set[str] = set()
         self._averages: dict[str, float] = {}  # entry price of what is held
-        self.financed: frozenset[str] = frozenset()  # of another currency: profit alone moves cash
+        self.financed: frozenset[str] = frozenset()  # profit alone moves cash
 
     def take(self, kind: str, seq: int, data: Data) -> str | None:
         """Apply one record; what is wrong with it, or None. Other types are ignored."""

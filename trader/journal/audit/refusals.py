@@ -78,11 +78,10 @@ def reason_name(code: Any) -> str:
 
 
 def financed_symbols(start: dict[str, Any]) -> frozenset[str]:
-    """Symbols whose prices are in another currency than the account, as RUN_START's rules say."""
+    """Symbols whose profit alone moves cash, as RUN_START's rules say: foreign ones, and futures."""
     rules = start.get("rules")
     part = rules.get("instruments", {}) if isinstance(rules, dict) else {}
-    if "rate" not in part.get("fields", ()):
-        return frozenset()
-    at = part["fields"].index("rate")
-    pairs = zip(start["symbols"], part["rows"], strict=True)
-    return frozenset(symbol for symbol, row in pairs if row[at] != 0)
+    fields = part.get("fields", ())
+    at = [fields.index(name) for name in ("rate", "future") if name in fields]
+    pairs = zip(start["symbols"], part["rows"], strict=True) if at else ()
+    return frozenset(symbol for symbol, row in pairs if any(row[i] != 0 for i in at))
