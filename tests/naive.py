@@ -1,9 +1,9 @@
 """An obvious ledger in `Decimal`: the specification that the core is compared with.
 
-It knows multipliers, futures, money of other currencies, target, percent and score sizing, limits of a
-symbol, what cash allows without margin, next-open fills, bps slippage and commission, ticks, lots
-and shared bar volume, and nothing else. It is slow, has no state but dictionaries, and is meant to
-be read.
+It knows multipliers, futures, money of other currencies, target, percent and score sizing, limits
+of a symbol, what cash allows without margin, next-open fills, bps slippage and commission, ticks,
+lots and shared bar volume, and nothing else. It is slow, has no state but dictionaries, and is
+meant to be read.
 """
 
 from dataclasses import dataclass, field

@@ -94,8 +94,7 @@ class Instrument(Section):
     )
     future: OrNone[Switch] = Field(
         default=None,
-        description="Whether it is a future: opening one moves no cash, only its profit or loss "
-        "does, and holding one short costs no borrow fee; none: no, or it makes no difference.",
+        description="A future: opening it moves no cash, its P&L does; no borrow fee.",
     )
     currency: OrNone[Text] = Field(
         default=None,

@@ -78,7 +78,7 @@ def reason_name(code: Any) -> str:
 
 
 def financed_symbols(start: dict[str, Any]) -> frozenset[str]:
-    """Symbols whose profit alone moves cash, as RUN_START's rules say: foreign ones, and futures."""
+    """Symbols whose profit alone moves cash, as RUN_START's rules say: foreign ones, futures."""
     rules = start.get("rules")
     part = rules.get("instruments", {}) if isinstance(rules, dict) else {}
     fields = part.get("fields", ())
