@@ -99,3 +99,15 @@ def no_process_in_the_quick_tier(request, monkeypatch):
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(os, "fork", refuse)
     monkeypatch.setattr(os, "posix_spawn", refuse)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 512 KiB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("NOTICE: a full disk can only be tried as root, where tmpfs can be mounted")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)

@@ -205,6 +205,7 @@ def test_tpe_says_the_same_for_any_number_of_workers(demo, jobs):
         (["--param", "a.b=1", "--param", "a.b=2"], "given twice"),
         (["--param", "broker.cash=1:9", "--sampler", "random"], "--trials N"),
         (["--param", "broker.cash=1:9", "--trials", "3"], "--sampler random"),
+        (["--param", "broker.cash=1,2", "--folds", "900000000"], "the history has 4 trading days"),
         (
             ["--param", "broker.cash=1:1000", "--param", "risk.max_order_size=1:2000"],
             "the grid has",
@@ -317,6 +318,34 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(slow, capsys, mon
     document = here(capsys, *words, "--jobs", "1")
     assert document["resumed"] == kept
     assert document["trials"] == 24
+
+
+@pytest.mark.process
+def test_a_killed_sweep_leaves_no_worker(slow):
+    begun = start(slow, "--param", "model.params.wait=60,61", "--jobs", "2")
+    begun.stdout.close()
+    wait_for(lambda: len(list(slow.glob("runs/*/.work/.ready-*"))) == 2)
+    children = psutil.Process(begun.pid).children(recursive=True)
+    assert len(children) >= 2
+    begun.kill()
+    begun.communicate()
+    _, alive = psutil.wait_procs(children, timeout=30)  # a worker at work would sleep for longer
+    assert alive == []
+
+
+def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(demo, small_disk, capsys):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(300 * 1024))  # there is room for the bars, and not for all features
+    asked = ["sweep", "-c", str(demo), "--out", str(small_disk / "runs"), "--jobs", "1", "--json"]
+    asked += ["--param", "features.sma_fast.period=5:20"]
+    assert run_command(asked) == 1
+    told = capsys.readouterr().err
+    assert "cannot write" in told
+    assert "No space left on device; free some space" in told
+    filler.unlink()
+    assert run_command(asked) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["trials"], document["failed"]) == (15, 0)
 
 
 @pytest.mark.process

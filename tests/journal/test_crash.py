@@ -164,18 +164,6 @@ def assert_recovered(path, acknowledged):
     assert verify_here(path).ok
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 512 KiB of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("NOTICE: a full disk can only be tried as root, where tmpfs can be mounted")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_a_full_disk_is_fatal_and_what_was_acknowledged_is_kept(small_disk):
     path = small_disk / "journal.sqlite"
     Journal.create(path, start_of(RULES), StepClock()).close()

@@ -207,6 +207,7 @@ def _report(
         "clock_offset_ms": round(feed.clock_offset_ms, 1),
         "frames": seen.frames,
         "bars": len(seen.bars),
+        "bars_with_bid_and_ask": sum(int(bar["bid"] == bar["bid"]) for bar in seen.bars),
         "received_of_expected": _received(config, feed, seen, span),
         "closed_known_by": dict(proofs),
         "lateness_ms": {} if not ms else dict(_histogram(ms)),

@@ -28,7 +28,7 @@ from trader.engine.recorded import DivergenceError
 from trader.engine.replay import begin_fold
 from trader.errors import TraderError, VerificationError
 from trader.journal.anchor import Anchor
-from trader.journal.audit.second_reader import ends_with_parent
+from trader.processes import ends_with_parent
 from trader.journal.audit.verify import verify
 from trader.journal.store import read_records
 from trader.report.artifacts import DECISIONS

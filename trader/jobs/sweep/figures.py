@@ -11,6 +11,7 @@ import numpy as np
 
 from trader.config.schema import Config
 from trader.core.schema import CashflowKind
+from trader.errors import UsageError
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep.lean import LeanRecord
 from trader.jobs.sweep.market import Market
@@ -70,6 +71,16 @@ def last_slices(market: Market, slices: int, period_ns: int) -> np.ndarray:
     stamps = market.bars["ts_ns"]
     is_first = np.append(True, stamps[1:] != stamps[:-1])[: len(stamps)]
     return session_ends(stamps[is_first][:slices], market.sessions, period_ns).rows
+
+
+def check_folds(folds: int | None, config: Config, market: Market) -> None:
+    """Refuse more folds than there are trading days to put into them."""
+    days = len(last_slices(market, len(market.bars), config.period_ns))
+    if folds is not None and folds > days:
+        raise UsageError(
+            f"{folds:,} folds (--folds, or sweep.folds of the config), but the history has "
+            f"{days:,} trading days, and a fold needs one at least: ask for fewer"
+        )
 
 
 def figures(

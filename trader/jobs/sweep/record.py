@@ -11,9 +11,10 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class SweepFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = (path / LOCK).open("w")
+        self._lock = _opened(path / LOCK, "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,7 +41,7 @@ class SweepFolder:
             raise UsageError(f"{path}: this sweep is running already") from None
         self._mend()
         self.outcomes = {one.trial: _light(one) for one in read_lines(path / LINES)}
-        self._file = (path / LINES).open("a", encoding="utf-8")
+        self._file = _opened(path / LINES, "a")
         self._synced = time.monotonic()
 
     @property
@@ -62,10 +63,15 @@ class SweepFolder:
 
     def close(self) -> None:
         """Sync, and let others have it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._lock.close()
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self.path / LINES, error) from error
+        finally:
+            with suppress(OSError):  # what the disk did not take
+                self._file.close()
+            self._lock.close()
 
     def _mend(self) -> None:
         """Take a line away that a crash cut off."""
@@ -75,6 +81,13 @@ class SweepFolder:
             whole = data[: data.rfind(b"\n") + 1]
             if len(whole) != len(data):
                 write_file(path, whole)
+
+
+def _opened(path: Path, mode: str) -> TextIO:
+    try:
+        return cast(TextIO, path.open(mode, encoding="utf-8"))
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _light(outcome: Outcome) -> Outcome:

@@ -21,7 +21,8 @@ from trader.errors import ConfigError
 from trader.feeds.feed import data_hashes
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep import record, verdict
-from trader.jobs.sweep.market import market_key, put_market
+from trader.jobs.sweep.figures import check_folds
+from trader.jobs.sweep.market import market_key, opened_market, put_market
 from trader.jobs.sweep.record import SweepFolder
 from trader.jobs.sweep.sampling import Sampler, sampler_of
 from trader.jobs.sweep.space import Space, space_of
@@ -158,12 +159,11 @@ def _job(order: SweepOrder, folder: SweepFolder) -> Sweepable:
     key = market_key(config)
     if not store.has(f"bars-{key}"):
         put_market(store, config, order.plan.params, order.given)
+    check_folds(order.plan.folds, config, opened_market(store, key))
     files = tuple(str(Path(file).resolve()) for file in order.config_files)
     given = InMemory(model=order.given.model)  # the frame is in the folder
-    tree = _without_sweep(order.loaded)
-    varied = tuple(order.plan.params)
-    place = str(folder.work.resolve())
-    return Sweepable(tree, files, place, order.plan.folds or 0, varied, given)
+    tree, place = _without_sweep(order.loaded), str(folder.work.resolve())
+    return Sweepable(tree, files, place, order.plan.folds or 0, tuple(order.plan.params), given)
 
 
 def _without_sweep(loaded: LoadedConfig) -> Any:

@@ -28,7 +28,7 @@ from trader.jobs.sweep.lean import LeanRunner
 from trader.jobs.sweep.market import Market, market_key, opened_market, put_market
 from trader.jobs.sweep.predictions import Predictions, Recent, prediction_key
 from trader.jobs.sweep.space import Assignment
-from trader.jobs.sweep.store import ArrayStore
+from trader.jobs.sweep.store import ArrayStore, StoreError
 from trader.models.model_rows import shape_of
 from trader.wiring import (
     NOTHING,
@@ -110,7 +110,7 @@ class Workshop:
         self._rules: tuple[Market, Config, Rules] | None = None  # the last that were made
 
     def run(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """Run some trials; a `TraderError` is an outcome."""
+        """Run some trials; a `TraderError` is an outcome, but for that of a full disk."""
         began = time.monotonic()
         trials = [Trial(number, params) for number, params in tasks]
         for step in (self._prepare, self._trade):
@@ -118,6 +118,8 @@ class Workshop:
                 if trial.error is None:
                     try:
                         step(trial)
+                    except StoreError:
+                        raise
                     except TraderError as error:
                         trial.error = error
         done = [self._outcome(trial) for trial in trials]

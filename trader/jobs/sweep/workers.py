@@ -20,6 +20,7 @@ from trader import jit
 from trader.errors import UsageError
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.trial import Outcome, Sweepable, Task, Workshop
+from trader.processes import ends_with_parent
 
 CHUNK_S = 0.2  # work sent to a worker at once: more only delays, less costs messages
 MOST_AT_ONCE = 64
@@ -37,10 +38,11 @@ class Crew:
     cluster: str | None = None
 
 
-def run_chunk(job: Sweepable, tasks: Sequence[Task]) -> list[Outcome]:
-    """What a worker does: some trials, one after another."""
+def run_chunk(job: Sweepable, tasks: Sequence[Task], owner: int | None) -> list[Outcome]:
+    """What a worker does: some trials, one after another. `owner`: the process that it is of."""
     shop = _shops.get(job.folder)
     if shop is None:
+        _end_with(owner)
         if not Path(job.folder).is_dir():
             raise UsageError(
                 f"a worker of the cluster does not see {job.folder}: it must lie on a disk that "
@@ -51,8 +53,15 @@ def run_chunk(job: Sweepable, tasks: Sequence[Task]) -> list[Outcome]:
     return shop.run(tasks)
 
 
-def get_ready(job: Sweepable, place: int, everybody: int) -> None:
+def _end_with(owner: int | None) -> None:
+    """Let this worker end when its sweep is killed; one of a cluster (None) is not ours."""
+    if owner is not None and not ends_with_parent(owner):
+        os._exit(1)
+
+
+def get_ready(job: Sweepable, place: int, owner: int, everybody: int) -> None:
     """Load everything, and wait until all workers have: a worker takes one such task only."""
+    _end_with(owner)
     shop = _shops[job.folder] = Workshop(job)
     shop.warm_up()
     gc.freeze()  # what is loaded stays: no collection looks at it again
@@ -146,6 +155,7 @@ class Workers:
 
         queue = list(left.items())
         cluster = self._crew.cluster is not None
+        owner = None if cluster else os.getpid()
 
         def chunks() -> Iterator[Any]:
             place = 0
@@ -154,7 +164,7 @@ class Workers:
                 part = queue[place : place + size]
                 place += size
                 sent.update(number for number, _ in part)
-                yield delayed(run_chunk)(self._job, part)
+                yield delayed(run_chunk)(self._job, part, owner)
 
         with _backend(self._crew), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's, of a worker that stopped
@@ -184,7 +194,7 @@ class Workers:
             old.unlink()
         with _backend(self._crew):
             Parallel(n_jobs=self._crew.jobs, batch_size=1, pre_dispatch="all")(
-                delayed(get_ready)(self._job, place, self._crew.jobs)
+                delayed(get_ready)(self._job, place, os.getpid(), self._crew.jobs)
                 for place in range(self._crew.jobs)
             )
 

@@ -4,7 +4,6 @@ Law: that nothing is wrong counts only if both read the same rows, every column 
 """
 
 import contextlib
-import ctypes
 import itertools
 import multiprocessing
 import os
@@ -18,18 +17,10 @@ from trader.journal.audit.passes import Row, Sense
 from trader.journal.pack import in_bytes
 from trader.journal.records import JournalError
 from trader.journal.store import COLUMNS, UNREADABLE, open_reader
+from trader.processes import ends_with_parent
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-
-PR_SET_PDEATHSIG = 1
-
-
-def ends_with_parent(parent: int) -> bool:
-    """Have this process killed when its parent dies (Linux). False where that is gone already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    return os.getppid() == parent
 
 
 class Fingerprint:
