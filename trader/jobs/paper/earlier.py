@@ -28,9 +28,9 @@ from trader.engine.recorded import DivergenceError
 from trader.engine.replay import begin_fold
 from trader.errors import TraderError, VerificationError
 from trader.journal.anchor import Anchor
-from trader.processes import ends_with_parent
 from trader.journal.audit.verify import verify
 from trader.journal.store import read_records
+from trader.processes import ends_with_parent
 from trader.report.artifacts import DECISIONS
 from trader.report.parquet import DecisionWriter
 from trader.report.tally import DecisionTally
@@ -157,7 +157,7 @@ def _folded(path: Path, request: dict[str, Any]) -> int:
     try:
         _fold(path, request["seq"], Path(request["folder"]))
     except DivergenceError as diverged:
-        return _say(f"it does not reproduce itself: {diverged}")
+        return _say(f"it cannot be replayed: {diverged}")
     except TraderError as error:
         return _say(str(error))
     return 0
