@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trader.config.instrument_rules import currencies, futures, instruments, own_limits
 from trader.config.model_rules import model_contradictions
 from trader.config.scalars import ALWAYS_OPEN, FEATURE_NAME
+from trader.config.sections.broker import SIMULATED
 from trader.config.sections.exits import Exits
 from trader.config.sections.orders import Entry
 
@@ -196,6 +197,8 @@ def _risk(config: "Config") -> Iterator[Found]:
 
 def _broker(config: "Config") -> Iterator[Found]:
     yield from _secrets("broker.options", config.broker.options)
+    if config.broker.options and config.broker.type == SIMULATED:
+        yield "broker.options", f"has no meaning for type {SIMULATED}; leave it out"
     slippage = config.broker.slippage
     if slippage.type == "bps" and slippage.value >= BPS_OF_ALL:
         yield (

@@ -75,7 +75,8 @@ BUILT_IN = {
     "ccxt": FeedType(AnyOptions, _ccxt),
     "alpaca": FeedType(AlpacaOptions, _alpaca),
 }
-FEEDS = Registry(ENTRY_POINTS, FeedType, BUILT_IN, "feed.type")
+SOURCE_NAMES = ("can", "open", "facts", "venue_ns", "history", "close")  # every `BarSource` has
+FEEDS = Registry(ENTRY_POINTS, FeedType, BUILT_IN, "feed.type", SOURCE_NAMES)
 
 
 def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarSource:
