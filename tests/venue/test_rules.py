@@ -60,6 +60,8 @@ RULES = """
 12 429, 418: quiet for as long as it was asked for
    venue/test_binance_feed.py::test_a_request_for_quiet_is_kept
 13 a storm of reconnects: an hour of refusals asks for a line at most 200 times
+   venue/test_line_wait.py::test_only_a_line_that_spoke_and_lasted_makes_the_wait_short_again
+   venue/test_line_wait.py::test_a_line_that_brought_bars_is_known_to_have_spoken
    venue/test_virtual_hours.py::test_an_hour_of_faults_loses_no_bar_and_doubles_none
 14 clocks that drift
    venue/test_binance_feed.py::test_a_clock_that_is_off_by_minutes_is_refused
