@@ -109,7 +109,7 @@ def _resampling(config: "Config") -> Iterator[Found]:
     elif config.bar_unit is None and round(period_s * 1e9) % round(source_s * 1e9):
         yield (
             "feed.period_seconds",
-            f"is {source_s:g}, and bar_period_seconds ({period_s:g}) is no multiple of it",
+            f"is {source_s:g}, and bar_period_seconds ({period_s:g}) is not a multiple of it",
         )
 
 

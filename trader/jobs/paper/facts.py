@@ -65,7 +65,7 @@ def with_facts(
                 changed[index][name] = float(said)
             elif name in STEPS and written % said != 0:
                 raise ConfigError(
-                    f"{written.normalize():f} is no multiple of {said.normalize():f}, which "
+                    f"{written.normalize():f} is not a multiple of {said.normalize():f}, which "
                     f"{fact.symbol} has at the exchange: leave it out, or write a multiple",
                     f"instruments.{index}.{name}",
                 )
