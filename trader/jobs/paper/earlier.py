@@ -28,9 +28,9 @@ from trader.engine.recorded import DivergenceError
 from trader.engine.replay import begin_fold
 from trader.errors import TraderError, VerificationError
 from trader.journal.anchor import Anchor
-from trader.processes import ends_with_parent
 from trader.journal.audit.verify import verify
 from trader.journal.store import read_records
+from trader.processes import ends_with_parent
 from trader.report.artifacts import DECISIONS
 from trader.report.parquet import DecisionWriter
 from trader.report.tally import DecisionTally

@@ -7,8 +7,6 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
