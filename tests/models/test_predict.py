@@ -6,6 +6,7 @@ import pytest
 from tests.model_kit import make_bars, make_features, make_model
 from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError
+from trader.models.actions import ModelActions
 from trader.models.model import predict_actions, predict_rows
 
 NAN = np.nan
@@ -59,6 +60,23 @@ def test_rows_with_undefined_features_are_warmup_and_never_shown(cold, chunk_row
     )
     assert all(len(asked) <= chunk_rows for asked, _ in model.asked)
     assert model.histories == [10]
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 100])
+def test_rows_without_a_score_ask_for_nothing_beside_their_action(chunk_rows):
+    bars, features = make_bars(10), make_features(10)
+    features[[0, 7], 0] = NAN  # cold before there is a score, and after
+    scores = np.where(features[:, 0] > 0, features[:, 0], NAN)
+
+    def scored(asked, rows):
+        at = np.searchsorted(bars["ts_ns"], asked["ts_ns"])
+        return ModelActions(np.ones(len(at), np.int8), np.zeros(len(at), np.int16), scores[at])
+
+    said = predict_actions(RecordingModel(scored), bars, features, chunk_rows)
+    assert np.isfinite(scores).sum() > 2
+    assert np.array_equal(said.requests["score"], scores, equal_nan=True)
+    for name in said.requests.dtype.names:
+        assert name == "score" or np.isnan(said.requests[name]).all()
 
 
 def test_infinite_features_are_defined_and_shown():

@@ -1,6 +1,7 @@
 """SIGTERM and SIGHUP of before a run trades, and Ctrl-C of before anything is imported."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from trader.cli.backtest import end_in_order
 from trader.jobs.paper.os_signals import ENDING, Termination, at_once, cancelling
 
 
@@ -28,6 +30,23 @@ def test_a_signal_ends_what_is_loaded_and_nothing_is_changed_for_later(number: s
     with pytest.raises(Termination, match=number.name), at_once():
         signal.raise_signal(number)
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_a_compiler_swallows_is_raised_at_the_end():
+    def swallowed(number: signal.Signals) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt), at_once((signal.SIGINT,)):
+        swallowed(signal.SIGINT)
+    raise_again = end_in_order()
+    try:
+        raise_again()
+        swallowed(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            raise_again()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("number", ENDING)

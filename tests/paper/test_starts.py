@@ -74,6 +74,17 @@ def test_a_start_that_waits_for_its_first_bar_is_ended_by_a_kill_and_cannot_be_r
     assert lines[-1]["fills"] == 1
 
 
+def test_a_start_that_failed_does_not_stand_in_the_way_of_the_corrected_config(paper: Paper):
+    code, _, err = paper.start("--set", "features.odd={type: smaa}").send(bar(1, 60)).end()
+    assert (code, "smaa" in err) == (3, True), err
+    paper.start().send(bar(1, 60), bar(2, 60), bar(3, 60)).until("FILL").signal(signal.SIGINT)
+    code, lines, err = paper.end()
+    assert (code, lines[-1]["fills"]) == (130, 1), err
+    assert "ended as it started, with another config: a new run begins" in err
+    code, _, err = paper.start("--set", "broker.cash=5").send(bar(4, 60)).end()
+    assert (code, "its config has changed" in err) == (2, True), "a run that had bars stays"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_start_that_waits_ends_with_a_signal_and_leaves_nothing(paper: Paper, number, code):
     paper.start()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from trader.cli.app import run
+from trader.config import registry
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.process
 
@@ -97,21 +100,67 @@ NO_UPDATE = (Stride, lambda section: section)
 FEED = (WaveOptions, WaveSource)
 MODEL = (EveryNth, make)
 BROKEN = ("no section", make)
-HALF = (EveryNth, make_half)
+
+
+def section(name, *lacking):
+    keys = {"type": str, "n": int}
+    for key in lacking:
+        del keys[key]
+    return type(name, (BaseModel,), {"__annotations__": keys})
+
+
+def raising(*words):
+    raise OSError("no licence")
+
+
+LOOSE = (section("Loose"), make)  # takes keys that it does not know
+HALF = (section("Half"), make_half)
+RAISING = (section("Raising"), raising)
+NOTHING = (section("Nothing"), lambda *words: None)
+NO_TYPE = (section("NoType", "type"), make)
+TRIPLE = (section("Triple"), make, 3)
+FEATURE_RAISING = (Stride, raising)
+FEATURE_NOTHING = (Stride, lambda *words: None)
+MARKET_RAISING = (WaveOptions, raising)
+MARKET_NOTHING = (WaveOptions, lambda *words: None)
+BROKER_NOTHING = (WaveOptions, lambda *words: None)
+
+
+class Bug:
+    def __init__(self, *words):
+        raise RuntimeError("no key")
+
+
+BROKER_RAISING = (WaveOptions, Bug)
 """
 ENTRY_POINTS = """\
 [trader.models]
 every_nth = trader_plug_in:MODEL
 broken = trader_plug_in:BROKEN
 half = trader_plug_in:HALF
+loose = trader_plug_in:LOOSE
+raising = trader_plug_in:RAISING
+nothing = trader_plug_in:NOTHING
+no_type = trader_plug_in:NO_TYPE
+triple = trader_plug_in:TRIPLE
+nameless = trader_plug_in TRIPLE
 
 [trader.feeds]
 broken_feed = trader_plug_in:BROKEN
 wave = trader_plug_in:FEED
+raising = trader_plug_in:MARKET_RAISING
+nothing = trader_plug_in:MARKET_NOTHING
+
+[trader.brokers]
+raising = trader_plug_in:BROKER_RAISING
+nothing = trader_plug_in:BROKER_NOTHING
+gone = no_such_module:BROKER
 
 [trader.features]
 stride = trader_plug_in:FEATURE
 no_update = trader_plug_in:NO_UPDATE
+raising = trader_plug_in:FEATURE_RAISING
+nothing = trader_plug_in:FEATURE_NOTHING
 """
 
 
@@ -125,6 +174,17 @@ def plug_in(tmp_path: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trader-plug-in\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     return site
+
+
+@pytest.fixture
+def found_here(plug_in: Path, monkeypatch):
+    """The package, installed for this process and forgotten after it."""
+    monkeypatch.syspath_prepend(str(plug_in))
+    monkeypatch.setattr(registry, "_used", {})
+    monkeypatch.chdir(ROOT)
+    registry.installed.cache_clear()
+    yield
+    registry.installed.cache_clear()
 
 
 def trader(plug_in: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -174,22 +234,81 @@ def test_its_market_is_downloaded_and_traded(plug_in: Path, tmp_path: Path):
     assert json.loads(run.stdout)["fills"] > 10
 
 
-@pytest.mark.parametrize(
-    ("overrides", "told"),
-    [
-        (["model={type: broken}"], "is no pair of section and factory"),
-        (["model={type: half, n: 3}"], "every_nth"),
-        (["feed.type=broken_feed", "feed.path=none"], "is no pair of section and factory"),
-        (["features.x={type: stride, perod: 3}"], "features.x.perod: stride takes period"),
-        (["features.x={type: stride, period: a}"], "features.x.period"),
-        (["features.x={type: no_update}"], "no method update(bar)"),
-    ],
-    ids=["model", "half a model", "feed", "key", "value", "half a feature"],
-)
-def test_what_a_package_gets_wrong_is_told(plug_in: Path, overrides: list[str], told: str):
+MARKET = ["feed.path=none", "risk.market_hours=24x7"]
+OF = "trader-plug-in"
+NOT_MADE = [
+    (["model={type: broken}"], f"BROKEN of {OF} is not a pair of section and factory"),
+    (["model={type: triple, n: 3}"], f"TRIPLE of {OF} is not a pair of section and factory"),
+    (["model={type: nameless, n: 3}"], "an entry point is module:NAME"),
+    (["model={type: no_type, n: 3}"], f"NO_TYPE of {OF}: its section NoType has no key type"),
+    (
+        ["model={type: half, n: 3}"],
+        f"HALF of {OF}: what its factory made (object) has no feature_names",
+    ),
+    (["model={type: raising, n: 3}"], f"RAISING of {OF}: its factory raised OSError: no licence"),
+    (
+        ["model={type: nothing, n: 3}"],
+        f"NOTHING of {OF}: what its factory made (None) has no feature_names",
+    ),
+    (["model={type: loose}"], "model.n: is required and missing"),
+    (["model={type: loose, n: 3, m: 4}"], "model.m: unknown key in model"),
+    (["model={type: loose, n: a}"], "model.n: must be a whole number"),
+    (["feed.type=broken_feed", *MARKET], "is not a pair of section and factory"),
+    (["feed.type=raising", *MARKET], f"MARKET_RAISING of {OF}: its factory raised OSError"),
+    (
+        ["feed.type=nothing", *MARKET],
+        f"MARKET_NOTHING of {OF}: what its factory made (None) has no can",
+    ),
+    (["features.x={type: stride, perod: 3}"], "features.x.perod: stride takes period"),
+    (["features.x={type: stride, period: a}"], "features.x.period: must be a whole number"),
+    (
+        ["features.x={type: no_update}"],
+        f"NO_UPDATE of {OF}: what its factory made (Stride) has no up",
+    ),
+    (["features.x={type: raising}"], f"FEATURE_RAISING of {OF}: its factory raised OSError: no"),
+    (["features.x={type: nothing}"], f"FEATURE_NOTHING of {OF}: what its factory made (None) has"),
+    (["broker.type=gone"], f"no_such_module:BROKER of {OF} cannot be loaded"),
+    (["broker.type=raising"], f"BROKER_RAISING of {OF}: its factory raised RuntimeError: no key"),
+    (
+        ["broker.type=nothing"],
+        f"BROKER_NOTHING of {OF}: what its factory made (None) has no submit",
+    ),
+    (["broker.options.height=3"], "broker.options: has no meaning for type simulated"),
+    (["broker.type=nothing", "broker.options.hight=3"], "broker.options takes height"),
+]
+OF_PAPER = ("feed.path=none", "broker.type=raising", "broker.type=nothing")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # console.own_stdout
+@pytest.mark.parametrize(("overrides", "told"), NOT_MADE)
+def test_what_a_package_gets_wrong_is_told(
+    found_here: None, tmp_path: Path, capsys, overrides: list[str], told: str
+):
     words = [word for override in overrides for word in ("--set", override)]
-    command = "paper" if "feed.path=none" in overrides else "backtest"
-    done = trader(plug_in, command, "-c", "configs/demo.yaml", *words)
+    command = "paper" if set(OF_PAPER) & set(overrides) else "backtest"
+    code = run([command, "-c", "configs/demo.yaml", "--out", str(tmp_path), *words])
+    said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert code == 3, said
+    assert len(said) == 1
+    assert told in said[0]
+
+
+@pytest.mark.parametrize("command", ["backtest", "paper", "validate"])
+def test_a_broker_that_cannot_be_loaded_is_told_by_every_command(plug_in: Path, command: str):
+    done = trader(plug_in, command, "-c", "configs/demo.yaml", "--set", "broker.type=gone")
     assert done.returncode == 3, done.stderr
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "broker.type: trader.brokers 'gone'" in done.stderr
+
+
+def test_a_loose_section_trades_as_one_that_forbids(plug_in: Path, tmp_path: Path):
+    words = ["backtest", "-c", "configs/demo.yaml", "--json", "--out", str(tmp_path / "runs")]
+    done = [
+        trader(plug_in, *words, "--set", f"model={{type: {kind}, n: 30}}")
+        for kind in ("every_nth", "loose")
+    ]
+    assert [one.returncode for one in done] == [0, 0], done[1].stderr
+    first, second = (json.loads(one.stdout) for one in done)
+    assert first["digest"] == second["digest"]
+    assert "Warning" not in done[0].stderr + done[1].stderr
+    kept = Path(second["run_dir"]) / "config.resolved.yaml"
+    assert "n: 30" in kept.read_text()

@@ -91,6 +91,11 @@ class Alpaca(Venue):
         row = dict(zip("ohlcv", values, strict=True))
         return [{"T": kind, "S": symbol, "t": stamp, **row, "n": 12, "vw": values[3]}]
 
+    def quote_frame(self, symbol, bid, ask):
+        stamp = msgpack.Timestamp.from_unix(self.market.now_s())
+        return [{"T": "q", "S": symbol, "bx": "V", "bp": bid, "bs": 1, "ax": "V", "ap": ask,
+                 "as": 2, "c": ["R"], "z": "C", "t": stamp}]  # fmt: skip
+
     async def put_half(self, line):
         await line.socket.send_bytes(msgpack.packb([{"T": "b", "S": "AAPL"}])[:-3])
 
@@ -112,7 +117,9 @@ class Alpaca(Venue):
                     await self.put(line, [good if ok else bad])
                 else:
                     line.wanted |= set(asked.get("bars", ()))
-                    await self.put(line, [{"T": "subscription", "bars": sorted(line.wanted)}])
+                    line.quoted |= set(asked.get("quotes", ()))
+                    told = {"bars": sorted(line.wanted), "quotes": sorted(line.quoted)}
+                    await self.put(line, [{"T": "subscription", **told}])
             return line.socket
 
 

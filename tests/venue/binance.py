@@ -126,6 +126,10 @@ class Binance(Venue):
             },
         }
 
+    def quote_frame(self, symbol, bid, ask):
+        return {"u": round(self.market.now_s() * 1000), "s": symbol, "b": text(bid),
+                "B": "1.00000000", "a": text(ask), "A": "2.00000000"}  # fmt: skip
+
     def wrapped(self, line, symbol, frame):
         if not line.is_combined:
             return frame
@@ -150,6 +154,8 @@ class Binance(Venue):
             symbol, at, channel = stream.upper().partition("@")
             if at and channel == f"KLINE_{self.interval().upper()}":
                 line.wanted.add(symbol)
+            elif at and channel == "BOOKTICKER":
+                line.quoted.add(symbol)
 
 
 def options(port):

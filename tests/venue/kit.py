@@ -66,6 +66,14 @@ def write_config(folder: Path, options, symbols="BTC/USDT, ETH/USDT", exchange="
     return path
 
 
+def with_spread(path):
+    """That config, with a throttle that needs quotes."""
+    text = path.read_text()
+    assert "max_spread_bps: none" in text
+    path.write_text(text.replace("max_spread_bps: none", "max_spread_bps: 5"))
+    return path
+
+
 class Got:
     """What a feed gave, by symbol."""
 

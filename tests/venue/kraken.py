@@ -1,7 +1,8 @@
 """Kraken spot, market data: REST 0/public and WebSocket v2.
 
 Read at docs.kraken.com/api (rest-api: get-ohlc-data, get-tradable-asset-pairs, get-server-time;
-websocket-v2: ohlc), 2026-11. It sends no flag of a close and no row for a minute without a trade.
+websocket-v2: ohlc, ticker), 2026-11. It sends no flag of a close, and no row for a minute without a
+trade.
 An interval of 0 means one second here, which Kraken has not: it lets tests run in seconds.
 """
 
@@ -105,6 +106,12 @@ class Kraken(Venue):
             return None
         return self.told("update", [self.candle(symbol, open_s, share)])
 
+    def quote_frame(self, symbol, bid, ask):
+        row = {"symbol": symbol, "bid": bid, "bid_qty": 1.0, "ask": ask, "ask_qty": 2.0,
+               "last": bid, "volume": 10.0, "vwap": bid, "low": bid, "high": ask,
+               "change": 0.0, "change_pct": 0.0}  # fmt: skip
+        return {"channel": "ticker", "type": "update", "data": [row]}
+
     def frames_closed(self, symbol, open_s):
         """No frame says that a bar has closed; the last of its time is as it stays."""
         return []
@@ -126,6 +133,18 @@ class Kraken(Venue):
             return line.socket
 
     async def subscribe(self, line, asked):
+        if asked["params"]["channel"] == "ticker":
+            for symbol in asked["params"]["symbol"]:
+                result = {
+                    "channel": "ticker",
+                    "symbol": symbol,
+                    "snapshot": True,
+                    "event_trigger": asked["params"].get("event_trigger", "trades"),
+                }
+                told = {"method": "subscribe", "req_id": asked.get("req_id"), "success": True}
+                await line.socket.send_json({**told, "result": result})
+            line.quoted |= set(asked["params"]["symbol"])
+            return
         for symbol in asked["params"]["symbol"]:
             result = {"channel": "ohlc", "symbol": symbol, "interval": self.interval,
                       "snapshot": True}  # fmt: skip

@@ -45,6 +45,12 @@ class Market:
             high, low = max(high, close), min(low, close)
         return (first, high, low, close, round(volume * share, 4))
 
+    def quote(self, symbol, open_s, share):
+        """(bid, ask) when `share` of a bar's time has passed."""
+        last = self.bar(symbol, open_s, share)[3]
+        cents = Random(f"{self.seed}/{symbol}/{open_s}/{share}/quote").randint(1, 9)
+        return round(last - 0.01, 2), round(last - 0.01 + cents / 100, 2)
+
     def revise(self, symbol, open_s):
         """Correct a closed bar."""
         self.revised[symbol, open_s] = round(self.bar(symbol, open_s)[3] + 0.01, 2)

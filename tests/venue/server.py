@@ -28,6 +28,7 @@ class Line:
     def __init__(self, socket):
         self.socket = socket
         self.wanted = set()
+        self.quoted = set()  # symbols whose best bid and ask it wants
         self.kept = None  # a frame that is held back
 
 
@@ -42,6 +43,7 @@ class Venue:
         self.market, self.faults = market, faults or Faults()
         self.lines, self.counts, self.delisted = [], Counter(), {}
         self.port = 0
+        self.shown_quotes = {}  # (symbol, open_s) -> [(bid, ask)]
 
     # what a subclass says
 
@@ -50,6 +52,10 @@ class Venue:
 
     def frame(self, symbol, open_s, share, is_closed):
         """One frame of a bar as text; None where this venue sends none."""
+        raise NotImplementedError
+
+    def quote_frame(self, symbol, bid, ask):
+        """One frame of best bid and ask."""
         raise NotImplementedError
 
     def frames_closed(self, symbol, open_s):
@@ -143,15 +149,16 @@ class Venue:
             for line in list(self.lines):
                 await self.put_half(line)
         elif name == "revise":
-            await self._revise()
+            await self._revise(value)
         else:
             self.faults.set(name, value)
             if name == "maintenance" and value:
                 await self.do("drop")
 
-    async def _revise(self):
+    async def _revise(self, value):
+        """Of each symbol the bar that opened then; `True`: one that closed a bar ago."""
         open_s = int(self.market.now_s()) // self.market.period_s * self.market.period_s
-        open_s -= 2 * self.market.period_s
+        open_s = open_s - 2 * self.market.period_s if value is True else int(value)
         for symbol in self.symbols:
             if symbol in self.delisted:
                 continue
@@ -173,6 +180,7 @@ class Venue:
                 if symbol in self.delisted:
                     continue
                 if share < 1.0:
+                    await self._show_quote(symbol, open_s, share)
                     shown = self.shown(share)
                     await self._send(symbol, self.frame(symbol, open_s, shown, False))
                 elif "never_final" not in self.faults:
@@ -180,6 +188,16 @@ class Venue:
                         await self._send(symbol, frame)
             if share >= 1.0:  # do not meet the same close again
                 await asyncio.sleep(max(open_s + period_s + 0.02 - self.market.now_s(), 0.0))
+
+    async def _show_quote(self, symbol, open_s, share):
+        lines = [line for line in self.lines if symbol in line.quoted]
+        if not lines or "mute" in self.faults or "no_quotes" in self.faults:
+            return
+        bid, ask = self.market.quote(symbol, open_s, share)
+        self.shown_quotes.setdefault((symbol, open_s), []).append((bid, ask))
+        for line in lines:
+            with contextlib.suppress(ConnectionError):
+                await self.put(line, self.quote_frame(symbol, bid, ask))
 
     async def _send(self, symbol, frame):
         if frame is None or "mute" in self.faults:

@@ -1,4 +1,5 @@
-"""`trader paper` as a child process on a loopback exchange: closed bars only, a kill, a restart."""
+"""`trader paper` as a child process on a loopback exchange: closed bars only, a kill, a restart,
+and what the exchange says of the same bars afterwards."""
 
 import json
 import os
@@ -15,11 +16,9 @@ pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
 
 from tests.venue.binance import options
-from tests.venue.kit import write_config
-from tests.venue.test_download import trader, venue_process
+from tests.venue.kit import with_spread, write_config
+from tests.venue.test_download import iso, trader, venue_process
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, Reason
-from trader.feeds.source import RawBar
-from trader.jobs.history_store import HistoryStore
 from trader.journal import readback
 from trader.journal.store import read_records
 
@@ -71,7 +70,7 @@ def live_slices(journal):
 @pytest.mark.timeout(600)
 def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
     with venue_process() as port:
-        write_config(tmp_path, options(port))
+        with_spread(write_config(tmp_path, options(port)))
 
         def ask(path, document=None):
             data = None if document is None else json.dumps(document).encode()
@@ -107,10 +106,9 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
             true = ask(f"/_truth?symbol={name}&start={first_s}&end={last_s}")
             rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
             assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
-            later = [RawBar(row[0] * 10**9, *row[1:]) for row in true]
-            later[3] = later[3]._replace(volume=later[3].volume + 1.0)  # as a market may
-            symbol = ("BTC/USDT", "ETH/USDT")[index]
-            HistoryStore(tmp_path / "data/binance" / symbol / "1s").put(later, (0, 1))
+        ask("/_fault", {"name": "revise", "value": first_s + 3})  # when nobody listens
+        trader("data", "download", "-c", "live.yaml", "--from", iso(first_s), "--to", iso(last_s),
+               cwd=tmp_path)  # fmt: skip
     assert orders > 0
     assert len(run.events("order_sent")) == orders
     live = [
@@ -135,7 +133,11 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path):
                   cwd=tmp_path)  # fmt: skip
     market = json.loads(held.stdout)["market"]
     assert (market["changed"], market["told"], market["not_in_history"]) == (2, 0, 0)
-    assert "volume" in market["changes"][0]["run, history"]
+    assert market["compared"] == sum(len(bars) for bars, _ in slices)
+    assert {one["close"] for one in market["changes"]} == {iso(first_s + 4)}
+    assert all("close" in one["run, history"] for one in market["changes"])
+    quoted = [row for bars, _ in slices for row in bars if row["bid"] < row["ask"]]
+    assert quoted  # which the throttle of the replay and of the backtest needed too
 
 
 @pytest.mark.trials

@@ -25,7 +25,7 @@ from trader.brokers.simulated import SimulatedBroker
 from trader.config.options import checked_options
 from trader.config.registry import Registry
 from trader.config.schema import Config
-from trader.config.sections.broker import ENTRY_POINTS
+from trader.config.sections.broker import ENTRY_POINTS, SIMULATED
 
 
 class NoOptions(BaseModel):
@@ -52,9 +52,9 @@ def _simulated(options: BaseModel, terms: BrokerTerms) -> Broker:
     return SimulatedBroker(time.monotonic_ns)
 
 
-BROKERS = Registry(
-    ENTRY_POINTS, BrokerType, {"simulated": BrokerType(NoOptions, _simulated)}, "broker.type"
-)
+BUILT_IN = {SIMULATED: BrokerType(NoOptions, _simulated)}
+BROKER_NAMES = ("submit", "cancel", "events", "snapshot", "close")  # what a `Broker` has
+BROKERS = Registry(ENTRY_POINTS, BrokerType, BUILT_IN, "broker.type", BROKER_NAMES, (OSError,))
 
 
 def open_broker(config: Config, environ: Mapping[str, str] = os.environ) -> Broker:

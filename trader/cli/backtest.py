@@ -3,8 +3,10 @@
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +39,7 @@ def command(
     out: OutFolder = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Exit 8 if a bar lies in what the model was trained on."),
+        typer.Option("--strict", help="Exit 8 if a bar lies in the span the model was trained on."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +49,7 @@ def command(
     from trader.config.load import load_config
     from trader.user_code.pandas_later import leave_pandas_out
 
-    end_in_order()
+    raise_again = end_in_order()
     loaded = load_config(config, overrides or ())
     with explaining(loaded), console.own_stdout(), console.progress() as progress:
         leave_pandas_out()
@@ -60,7 +62,12 @@ def command(
             console.log(notice)
         parent = Path(out) if out is not None else runs.RUNS
         order = runs.Order(loaded, config, engine.value, parent, tuple(sys.argv))
-        finished = runs.backtest(order, progress)
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            raise_again()
+            progress(stage, done, total)
+
+        finished = runs.backtest(order, report)
     _print(finished, as_json)
     if finished.result.exit_code:
         raise typer.Exit(finished.result.exit_code)
@@ -69,13 +76,29 @@ def command(
         raise typer.Exit(IN_SAMPLE)
 
 
-def end_in_order() -> None:
-    """Let SIGTERM and SIGHUP end a run as Ctrl-C does: exit 130, and no half folder left."""
+def end_in_order() -> Callable[[], None]:
+    """Let SIGTERM and SIGHUP end a run as Ctrl-C does: exit 130, and no half folder left.
+
+    What is returned raises KeyboardInterrupt again where one was heard: the compiler calls back
+    into Python, and loses what is raised there.
+    """
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def raise_again() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
     if threading.current_thread() is not threading.main_thread():
-        return  # a caller's thread: signals are the caller's
-    for asked in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(asked) is signal.SIG_DFL:  # `nohup` ignores SIGHUP: so do we
-            signal.signal(asked, signal.default_int_handler)
+        return raise_again  # a caller's thread: signals are the caller's
+    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP: so do we
+        if signal.getsignal(asked) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(asked, hear)
+    return raise_again
 
 
 def _print(finished: "WrittenRun", as_json: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from trader.config.problems import own_words
+from trader.config.registry import read_section
 from trader.errors import ConfigError
 
 SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -22,11 +24,19 @@ def checked_options(
     secrets: list[str] = []
     values = _filled(dict(options), key, (environ, secrets))
     try:
-        return values, section.model_validate(values), tuple(secrets)
+        return values, read_section(section, values), tuple(secrets)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, (key, *first["loc"])))
-        raise ConfigError(first["msg"], place) from None
+        raise fault(error, key, section) from None
+
+
+def fault(error: ValidationError, key: str, section: type[BaseModel]) -> ConfigError:
+    """The first thing that `section` found wrong with what is written at `key`."""
+    first = error.errors(include_input=False)[0]
+    place = ".".join(map(str, (key, *first["loc"])))
+    if first["type"] == "extra_forbidden":
+        takes = ", ".join(section.model_fields) or "nothing"
+        return ConfigError(f"is not known there; {key} takes {takes}", place)
+    return ConfigError(own_words(first), place)
 
 
 def _filled(value: Any, key: str, around: tuple[Mapping[str, str], list[str]]) -> Any:

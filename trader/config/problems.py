@@ -4,18 +4,21 @@ Law: a message never names a Python type; it says what to write instead, and for
 word the nearest valid one.
 """
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from trader.config.outline import child_of, entries, section_at, takes_none
-from trader.config.rules import contradictions
+from trader.config.registry import installed
+from trader.config.rules import contradictions, is_secret_key
 from trader.config.schema import Config
-from trader.config.sections.model import BUILT_IN
+from trader.config.sections.model import BUILT_IN, ENTRY_POINTS
+from trader.errors import ConfigError
 
 Keys = tuple[str | int, ...]
 SHOWN_LENGTH = 60
@@ -30,6 +33,17 @@ STRUCTURE = {
     "dict_type": "must be a mapping of keys",
     "union_tag_not_found": "must be a mapping of keys",
     "tuple_type": "must be a list, such as [A, B]",
+}
+PLAIN = {  # of sections that packages bring; our own scalars say it themselves
+    "missing": "is required and missing",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
 }
 CHOICES = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
 NUMBER_WORD = "number"
@@ -51,7 +65,7 @@ def schema_problems(raw: dict[str, Any], error: ValidationError) -> list[tuple[K
     for key, message in broken_rules:
         keys = tuple(int(part) if part.isdigit() else part for part in key.split("."))
         value = value_at(keys, raw)
-        problems.append((keys, message if value is None else f"{message}; got {shown(value)}"))
+        problems.append((keys, message if value is None else message + _got(keys, value)))
     return problems
 
 
@@ -71,36 +85,57 @@ def _is_echo(detail: ErrorDetails) -> bool:
 
 def _problem(detail: ErrorDetails, raw: object) -> tuple[Keys, str]:
     path = detail["loc"]
-    if path[0] == "model":  # pydantic names the chosen type between `model` and its key
-        path = ("model", *path[2:])
-        if detail["type"].startswith("union_tag") and isinstance(detail["input"], dict):
+    if path[0] == "model":  # pydantic names the type between `model` and its key, if built in
+        if path[1:2] == (value_at(("model", "type"), raw),):
+            path = ("model", *path[2:])
+        is_of_type = detail["type"].startswith("union_tag") or detail["type"] == "value_error"
+        if path == ("model",) and is_of_type and isinstance(detail["input"], dict):
             path = ("model", "type")
     return path, _message(detail, path, raw)
 
 
 def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
     kind, value = detail["type"], value_at(path, raw)
-    section = section_at(path[:-1], raw)
+    section = section_at(path[:-1], raw) or _of_package(path, raw)
     info = section.model_fields.get(str(path[-1])) if section else None
     if kind == "extra_forbidden":
         owner = ".".join(map(str, path[:-1])) or "the config"
-        return f"unknown key in {owner}; got {shown(value)}{_nearest_key(path, raw)}"
+        return f"unknown key in {owner}{_got(path, value)}{_nearest_key(path, raw)}"
     if value is None:
-        purpose = info.description if info else f"one of {', '.join(BUILT_IN)}"
+        purpose = (info.description or "") if info else f"one of {', '.join(BUILT_IN)}"
         none = " (write none for no limit)" if info and takes_none(info.annotation) else ""
-        return f"is required and missing: {purpose}{none}"
+        return f"is required and missing{': ' if purpose else ''}{purpose}{none}"
     if value == "" and kind in STRUCTURE:
         return "is empty; write its values, or take the line out"
-    rule = _rule(detail)
+    rule = own_words(detail)
     if NUMBER_WORD in rule and info and takes_none(info.annotation):
         rule += ", or none"
-    return f"{rule}; got {shown(value)}{_nearest_word(value, detail)}"
+    return f"{rule}{_got(path, value)}{_nearest_word(value, detail)}"
 
 
-def _rule(detail: ErrorDetails) -> str:
+def _got(path: Keys, value: object) -> str:
+    """What was written there, unless it may be a secret."""
+    return "" if is_secret_key(str(path[-1])) else f"; got {shown(value)}"
+
+
+def _of_package(path: Keys, raw: object) -> type[BaseModel] | None:
+    """The section of a model whose type an installed package adds."""
+    kind = value_at(("model", "type"), raw)
+    if path[:-1] != ("model",) or not isinstance(kind, str) or kind in BUILT_IN:
+        return None
+    with contextlib.suppress(ConfigError):  # told at model.type
+        found = installed(ENTRY_POINTS, kind)
+        return None if found is None else found.section
+    return None
+
+
+def own_words(detail: ErrorDetails) -> str:
+    """The rule that was broken."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in STRUCTURE:
         return STRUCTURE[kind]
+    if kind in PLAIN:
+        return PLAIN[kind]
     if kind in COMPARISONS:
         name, words = COMPARISONS[kind]
         return f"{words} {context[name]:g}"

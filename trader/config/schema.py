@@ -5,7 +5,13 @@ what depends on files (columns, calendars, feature parameters, model files) is c
 that opens them. Unknown keys are errors.
 """
 
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from trader.config.rules import contradictions
@@ -38,7 +44,7 @@ class Config(Section):
     features: dict[str, Feature] = Field(
         default={}, description="Inputs of the model, name to feature."
     )
-    model: Model = Field(description="What turns features into BUY, SELL or HOLD.")
+    model: SerializeAsAny[Model] = Field(description="What turns features into BUY, SELL or HOLD.")
     train: OrNone[Train] = Field(default=None, description="How `trader train` fits the model.")
     position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
     orders: Orders = Field(default=Orders(), description="What is sent.")

@@ -90,7 +90,7 @@ class PythonFeature:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 return self._make()
-        except KeyboardInterrupt:
+        except (ConfigError, KeyboardInterrupt):
             raise
         except BaseException as error:
             raise FeatureError(
@@ -145,7 +145,12 @@ def packaged_feature(params: Params, column: int, entry: FeatureEntry) -> Python
     """The feature of a type that an installed package adds."""
     section = read_section(params, entry)
     made = PythonFeature(params.name, column, params.kind, partial(entry.factory, section))
-    return _with_update(made, params.key("type"))
+    try:
+        made.instance()
+    except ConfigError as error:
+        error.key = error.key or params.key("type")
+        raise
+    return made
 
 
 def _with_update(feature: PythonFeature, key: str) -> PythonFeature:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from trader.config.options import fault
 from trader.config.registry import Registry
 from trader.errors import ConfigError
 from trader.features.feature import Params
@@ -27,7 +28,7 @@ class FeatureEntry(NamedTuple):
     factory: Callable[[Any], Any]  # of a section: an object with `update(bar) -> float | None`
 
 
-FEATURES: Registry[FeatureEntry] = Registry("trader.features", FeatureEntry, {})
+FEATURES: Registry[FeatureEntry] = Registry("trader.features", FeatureEntry, {}, "", ["update"])
 
 
 def read_section(params: Params, entry: FeatureEntry) -> BaseModel:
@@ -42,6 +43,4 @@ def read_section(params: Params, entry: FeatureEntry) -> BaseModel:
     try:
         return entry.section.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        key = params.key(".".join(map(str, first["loc"])))
-        raise ConfigError(first["msg"], key=key.rstrip(".")) from None
+        raise fault(error, f"features.{params.name}", entry.section) from None

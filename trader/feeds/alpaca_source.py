@@ -10,7 +10,6 @@ a deadline, and its keys stand in no message.
 import asyncio
 import contextlib
 import functools
-import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +19,8 @@ from trader.errors import ConfigError
 from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339
 from trader.feeds.corporate_actions import CorporateAction
+from trader.feeds.line_wait import LineWait
+from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
     Abilities,
     Event,
@@ -38,7 +39,7 @@ from trader.feeds.source import (
 )
 
 CONNECT_S, ANSWER_S = 5.0, 20.0  # for one request
-FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S = 1.0, 60.0, 30.0
+FIRST_WAIT_S, QUIET_S = 1.0, 30.0
 PAGE = 10_000
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
 INSTALL = "it needs alpaca-py: pip install 'trader[alpaca]'"
@@ -55,6 +56,8 @@ class AlpacaSource:
         seconds = terms.period_ns / 1e9
         is_streamed = seconds == self.streamed_s
         self.can = Abilities(Finality.STATED if is_streamed else Finality.POLL, 1000)
+        self.quotes = QuoteBook()
+        self._spoken_s = 0.0  # when it last sent market data, by the loop's clock
         self._terms = terms
         self._options = AlpacaOptions.model_validate(dict(terms.options))
         self._numbers = {symbol: index for index, symbol in enumerate(terms.symbols)}
@@ -99,6 +102,11 @@ class AlpacaSource:
 
     def _dated(self, response: Any, *rest: Any, **more: Any) -> None:
         self._date = response.headers.get("Date", self._date)
+
+    @property
+    def _has_bars(self) -> bool:
+        """Whether bars of that length are streamed."""
+        return self.can.finality == Finality.STATED
 
     async def facts(self, is_fresh: bool = False) -> Sequence[InstrumentFacts]:
         """See `BarSource`: its market data says nothing of steps."""
@@ -168,7 +176,7 @@ class AlpacaSource:
             for index in range(len(self._terms.symbols)):
                 yield Up(index)
         task = None
-        if self.can.finality == Finality.STATED:
+        if self._has_bars or self._terms.wants_quotes:
             task = asyncio.ensure_future(self._listen())
         try:
             while True:
@@ -183,28 +191,32 @@ class AlpacaSource:
 
     async def _listen(self) -> None:
         """Keep the stream alive; one connection an account, so never in haste."""
-        wait_s = 0.0
+        loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
         while True:
-            bars = False
+            began_s = loop.time()
             try:
-                bars = await self._streamed()
+                await self._streamed()
             except Exception as error:
                 found = self._error(error)
-            for index in range(len(self._terms.symbols)):
+            self.quotes.forget()
+            for index in self._streamed_symbols():
                 self._queue.put_nowait(StreamLoss(index, found.text))
             if found.remedy == Remedy.NEVER:
                 self._queue.put_nowait(found)
                 return
-            wait_s = FIRST_WAIT_S if bars else min(max(2 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
-            await asyncio.sleep(max(wait_s * random.uniform(0.75, 1.25), found.after_s))
+            wait_s = wait.next_s(loop.time() - began_s, self._spoken_s > began_s)
+            await asyncio.sleep(max(wait_s, found.after_s))
 
-    async def _streamed(self) -> bool:
+    def _streamed_symbols(self) -> range:
+        return range(len(self._terms.symbols) if self._has_bars else 0)
+
+    async def _streamed(self) -> None:
         """Listen until the line ends, which raises."""
         stream = self._stream = self._made_stream()
         try:
             await stream._start_ws()
             await stream._send_subscribe_msg()
-            for index in range(len(self._terms.symbols)):
+            for index in self._streamed_symbols():
                 self._queue.put_nowait(Up(index))
             await stream._consume()
         finally:
@@ -225,19 +237,28 @@ class AlpacaSource:
             url_override=options.stream_url_override,
         )
 
-        async def taken(message: dict[str, Any]) -> None:
-            self._taken(message)
-
-        stream.subscribe_bars(taken, *self._terms.symbols)
-        stream.subscribe_updated_bars(taken, *self._terms.symbols)
+        if self._has_bars:
+            stream.subscribe_bars(self._taken, *self._terms.symbols)
+            stream.subscribe_updated_bars(self._taken, *self._terms.symbols)
+        if self._terms.wants_quotes:
+            stream.subscribe_quotes(self._quoted, *self._terms.symbols)
         return stream
 
-    def _taken(self, message: dict[str, Any]) -> None:
+    async def _quoted(self, message: dict[str, Any]) -> None:
+        if self.tap is not None:
+            self.tap("stream", {**message, "t": str(message.get("t"))})
+        index = self._numbers.get(message.get("S", ""))
+        if index is not None:
+            self._spoken_s = asyncio.get_running_loop().time()
+            self.quotes.hear(index, message.get("bp"), message.get("ap"), self._spoken_s)
+
+    async def _taken(self, message: dict[str, Any]) -> None:
         if self.tap is not None:
             self.tap("stream", {**message, "t": str(message.get("t"))})
         index = self._numbers.get(message.get("S", ""))
         if index is None:
             return
+        self._spoken_s = asyncio.get_running_loop().time()
         stamp = message["t"]  # msgpack's timestamp
         open_ns = int(stamp.seconds) * 1_000_000_000 + int(stamp.nanoseconds)
         bar = RawBar(open_ns, *(float(message[name]) for name in "ohlcv"))

@@ -5,9 +5,14 @@ bar is closed, which `watch_ohlcv` drops. Each class tells its owner of every fr
 that ends and, for those two exchanges, of every bar with its flag.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from trader.errors import ConfigError
+
+INSTALL = "it needs ccxt: pip install 'trader[crypto]'"
 
 Flagged = Callable[[str, str, list[Any], bool], None]  # symbol, timeframe, row, is closed
 
@@ -17,7 +22,7 @@ class Ears:
     """Who is told."""
 
     on_frame: Callable[[str, Any], None]
-    on_lost: Callable[[str], None]
+    on_lost: Callable[[str, bool], None]  # why, whether bars may have come by that line
     on_bar: Flagged
 
 
@@ -49,10 +54,30 @@ def flagged_bars(exchange: Any, client: Any, message: Mapping[str, Any]) -> list
 FLAGS = ("binance", "binanceus", "binanceusdm", "binancecoinm", "bybit", "bybiteu")
 
 
+def library_of(name: str) -> type:
+    """ccxt's class of an exchange, with WebSocket where ccxt has that."""
+    try:
+        import ccxt.pro as ccxt
+    except ImportError:
+        raise ConfigError(INSTALL, "feed.type") from None
+    library: type | None = getattr(ccxt, name, None) if name in ccxt.exchanges else None
+    if library is None:
+        import ccxt.async_support as rest
+
+        library = getattr(rest, name, None) if name in rest.exchanges else None
+    if library is None:
+        near = difflib.get_close_matches(name, ccxt.exchanges, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(f"ccxt has no exchange {name}{hint}", "feed.exchange")
+    return library
+
+
 def exchange_class(name: str, library: type, ears: Ears) -> type:
     """`library`, one of ccxt.pro's exchanges, with ears."""
 
     class Heard(library):
+        bar_lines: ClassVar[set[str]] = set()  # URLs by which bars came
+
         def client(self, url: Any) -> Any:
             """A frame that cannot be read ends ccxt's receive loop without a word: end the line
             instead, so that it is made anew."""
@@ -75,18 +100,23 @@ def exchange_class(name: str, library: type, ears: Ears) -> type:
 
         def handle_ohlcv(self, client: Any, message: Any, *rest: Any) -> Any:
             done = super().handle_ohlcv(client, message, *rest)
+            self.bar_lines.add(client.url)
             if name in FLAGS:
                 for symbol, timeframe, row, is_closed in flagged_bars(self, client, message):
                     ears.on_bar(symbol, timeframe, row, is_closed)
             return done
 
         def on_error(self, client: Any, error: Any) -> Any:
-            ears.on_lost(str(error) or type(error).__name__)
+            ears.on_lost(str(error) or type(error).__name__, self.may_have_bars(client))
             return super().on_error(client, error)
 
         def on_close(self, client: Any, error: Any) -> Any:
-            ears.on_lost(f"closed by the exchange ({error})")
+            ears.on_lost(f"closed by the exchange ({error})", self.may_have_bars(client))
             return super().on_close(client, error)
+
+        def may_have_bars(self, client: Any) -> bool:
+            """False of a line that only quotes come by."""
+            return not self.bar_lines or client.url in self.bar_lines
 
     Heard.__name__ = Heard.__qualname__ = library.__name__
     return Heard

@@ -10,15 +10,17 @@ Law: `feed.options` goes to ccxt's constructor as it is. Whatever ccxt raises be
 import asyncio
 import contextlib
 import difflib
-import random
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from trader.errors import ConfigError
-from trader.feeds.ccxt_classes import FLAGS, Ears, exchange_class
+from trader.feeds.ccxt_classes import FLAGS, Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import source_error
 from trader.feeds.ccxt_markets import NS_PER_MS, facts_of, raw_bar, timeframe_of
+from trader.feeds.ccxt_quotes import QuoteWatch
+from trader.feeds.line_wait import LineWait
+from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
     Abilities,
     Event,
@@ -39,8 +41,7 @@ PAGE = 1000  # bars asked for at once; an exchange may give fewer
 NEWEST = 16  # rows of ccxt's cache that are looked at after each update
 GROUP = {"binance": 100, "binanceus": 100, "binanceusdm": 100, "binancecoinm": 100}
 SMALL_GROUP = 10  # symbols of one subscription elsewhere
-FIRST_WAIT_S, LONGEST_WAIT_S, CALM_S = 0.5, 60.0, 30.0
-INSTALL = "it needs ccxt: pip install 'trader[crypto]'"
+FIRST_WAIT_S = 0.5
 
 
 class CcxtSource:
@@ -50,6 +51,7 @@ class CcxtSource:
         self.name = terms.exchange
         self.can = Abilities(Finality.SUCCESSOR)
         self.tap: FrameTap | None = None
+        self.quotes = QuoteBook()
         self._terms = terms
         self._timeframe = ""
         self._exchange: Any = None
@@ -58,7 +60,7 @@ class CcxtSource:
         self._up: set[int] = set()
         self._seen: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._session = 0
-        self._chance = random.Random()
+        self._spoken_s = 0.0  # when the exchange last sent a bar, by the loop's clock
 
     # opening
 
@@ -74,19 +76,7 @@ class CcxtSource:
             self._require(index, symbol)
 
     def _made(self) -> Any:
-        try:
-            import ccxt.pro as ccxt
-        except ImportError:
-            raise ConfigError(INSTALL, "feed.type") from None
-        library = getattr(ccxt, self.name, None) if self.name in ccxt.exchanges else None
-        if library is None:
-            import ccxt.async_support as rest
-
-            library = getattr(rest, self.name, None) if self.name in rest.exchanges else None
-        if library is None:
-            near = difflib.get_close_matches(self.name, ccxt.exchanges, 3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ConfigError(f"ccxt has no exchange {self.name}{hint}", "feed.exchange")
+        library = library_of(self.name)
         ears = Ears(self._heard, self._lost, self._flagged)
         try:
             exchange = exchange_class(self.name, library, ears)(self._options())
@@ -176,7 +166,9 @@ class CcxtSource:
         if self.can.finality == Finality.POLL:
             for index in range(len(self._terms.symbols)):
                 yield Up(index)
-        tasks = [asyncio.ensure_future(self._watch(group)) for group in self._groups()]
+        asked = QuoteWatch(self._exchange, self._terms, self.quotes, self._queue.put_nowait)
+        works = [*map(self._watch, self._groups()), *asked.works(self._group_size())]
+        tasks = [asyncio.ensure_future(work) for work in works]
         try:
             while True:
                 event = await self._queue.get()
@@ -206,12 +198,15 @@ class CcxtSource:
         if self.can.finality == Finality.POLL:
             return []
         many = self._exchange.has.get("watchOHLCVForSymbols")
-        size = GROUP.get(self.name, SMALL_GROUP) if many else 1
+        size = self._group_size() if many else 1
         return [symbols[i : i + size] for i in range(0, len(symbols), size)]
+
+    def _group_size(self) -> int:
+        return GROUP.get(self.name, SMALL_GROUP)
 
     async def _watch(self, group: Sequence[str]) -> None:
         """Keep one subscription alive, whatever becomes of it."""
-        loop, wait_s = asyncio.get_running_loop(), 0.0
+        loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
         while True:
             began_s = loop.time()
             try:
@@ -225,10 +220,8 @@ class CcxtSource:
             if found.remedy == Remedy.GONE:
                 self._queue.put_nowait(Notice("FEED_REFUSES", found.text))
                 return  # the question by REST says which symbol it is
-            if loop.time() - began_s > CALM_S and self._up:
-                wait_s = 0.0
-            wait_s = min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
-            await asyncio.sleep(max(wait_s * self._chance.uniform(0.75, 1.25), found.after_s))
+            wait_s = wait.next_s(loop.time() - began_s, self._spoken_s > began_s)
+            await asyncio.sleep(max(wait_s, found.after_s))
 
     async def _stream(self, group: Sequence[str]) -> None:
         exchange, timeframe = self._exchange, self._timeframe
@@ -257,6 +250,7 @@ class CcxtSource:
 
     def _is_first(self, index: int) -> bool:
         """Whether a symbol speaks for the first time on this line; then it is up."""
+        self._spoken_s = asyncio.get_running_loop().time()
         if index in self._up:
             return False
         self._up.add(index)
@@ -285,8 +279,11 @@ class CcxtSource:
         self._is_first(index)
         self._queue.put_nowait(Row(index, raw_bar(row), is_closed))
 
-    def _lost(self, why: str) -> None:
+    def _lost(self, why: str, is_of_bars: bool = True) -> None:
         """A line has ended: nothing is known to be whole from here on."""
+        self.quotes.forget()
+        if not is_of_bars:
+            return
         self._session += 1
         was_up, self._up = sorted(self._up), set()
         self._seen.clear()

@@ -18,6 +18,7 @@ from trader.config.registry import Registry
 from trader.config.schema import Config
 from trader.config.sections.feed import ENTRY_POINTS
 from trader.feeds.alpaca_options import AlpacaOptions
+from trader.feeds.quotes import reads_quotes
 from trader.feeds.source import BarSource, SourceTerms
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ BUILT_IN = {
     "ccxt": FeedType(AnyOptions, _ccxt),
     "alpaca": FeedType(AlpacaOptions, _alpaca),
 }
-FEEDS = Registry(ENTRY_POINTS, FeedType, BUILT_IN, "feed.type")
+SOURCE_NAMES = ("can", "open", "facts", "venue_ns", "history", "close")  # every `BarSource` has
+FEEDS = Registry(ENTRY_POINTS, FeedType, BUILT_IN, "feed.type", SOURCE_NAMES)
 
 
 def open_source(config: Config, environ: Mapping[str, str] = os.environ) -> BarSource:
@@ -105,4 +107,5 @@ def source_terms(
         options,
         secrets,
         config.risk.market_hours,
+        reads_quotes(config),
     )

@@ -126,6 +126,7 @@ class SourceTerms:
     options: Mapping[str, object] = field(default_factory=dict)  # secrets filled in
     secrets: tuple[str, ...] = ()  # values that may stand in no message
     market_hours: str = "24x7"
+    wants_quotes: bool = False  # best bid and ask beside the bars, of a `QuoteSource`
 
 
 class FrameTap(Protocol):

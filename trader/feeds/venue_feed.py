@@ -39,6 +39,7 @@ from trader.feeds.finaliser_events import (
 from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.quotes import newest_quote
 from trader.feeds.receipts import Receipts
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
@@ -291,7 +292,9 @@ class VenueFeed:
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns
-        row = (close_ns, *bar[1:], np.nan, np.nan, symbol, flags)
+        age_ns = -1 if flags & BAR_HISTORY else self._time.now_ns() - bar.open_ns
+        quote = newest_quote(self._source, symbol, age_ns)
+        row = (close_ns, *bar[1:], *quote, symbol, flags)
         return LiveBar(
             np.array([row], BAR)[0], self._clock.now_ns(), close_ns - self._time.offset_ns
         )

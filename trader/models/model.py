@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from trader.models.child_model import StartedProcess
 
 CHUNK_ROWS = 65_536
-MODEL_NAMES = ("feature_names", "symbols", "predict", "check_history")  # what a `Model` has
 
 
 class Model(Protocol):
@@ -70,10 +69,6 @@ def load_model(
     found, shape = MODELS.entry(config.model.type), shape_of(config)
     names = (*feature_names, *shape.extra)
     model: Model = found.factory(config, names, symbols, search_paths)
-    if missing := [name for name in MODEL_NAMES if not hasattr(model, name)]:
-        raise ConfigError(
-            f"{config.model.type} makes a model without {', '.join(missing)}", "model.type"
-        )
     return finished(model, config, feature_names, search_paths, in_child=False)
 
 

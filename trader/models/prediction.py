@@ -39,6 +39,11 @@ def no_requests(rows: int) -> np.ndarray:
     return np.full(rows * len(REQUEST.names or ()), np.nan).view(REQUEST)
 
 
+def _clear(requests: np.ndarray) -> None:
+    """Make these REQUEST records ask for nothing."""
+    requests.view(np.float64).fill(np.nan)
+
+
 class Answers:
     """What a model says of bars, part by part.
 
@@ -49,11 +54,16 @@ class Answers:
         self._model, self._bars, self._first_row = model, bars, first_row
         self._begin = getattr(model, "begin", None)
         self._open: list[tuple[slice | np.ndarray, Callable[[], Any]]] = []  # asked, in order
+        self._reached = 0  # of `bars`: those before it were asked about
         rows = len(bars)
         self.prediction = Prediction(np.zeros(rows, np.int8), np.zeros(rows, np.int16))
 
     def ask(self, part: slice, features: np.ndarray) -> None:
-        """Ask about the warm rows of a part of the bars, whose features these are."""
+        """Ask about the warm rows of a part of the bars, whose features these are. Parts follow
+        one another."""
+        self._reached = part.stop
+        if len(self.prediction.requests):
+            _clear(self.prediction.requests[part])
         for warm in _warm_parts(features, self.prediction.reasons[part]):
             if isinstance(warm, slice):
                 where: slice | np.ndarray = slice(part.start + warm.start, part.start + warm.stop)
@@ -99,9 +109,14 @@ class Answers:
         actions[where] = to_actions(answer, len(self._bars[where]))
 
     def _requests(self) -> np.ndarray:
-        """REQUEST of all bars, made when a first answer has some."""
+        """REQUEST of all bars, made when a first answer has some.
+
+        They are filled part by part, as asked: in one go the model would wait for it.
+        """
         if not len(self.prediction.requests):
-            self.prediction = self.prediction._replace(requests=no_requests(len(self._bars)))
+            requests = np.empty(len(self._bars), REQUEST)
+            _clear(requests[: self._reached])
+            self.prediction = self.prediction._replace(requests=requests)
         return self.prediction.requests
 
 

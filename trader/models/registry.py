@@ -82,4 +82,5 @@ BUILT_IN: dict[str, ModelType] = {
 }
 
 
-MODELS = Registry(sections.ENTRY_POINTS, ModelType, BUILT_IN, "model.type")
+MODEL_NAMES = ("feature_names", "symbols", "predict", "check_history")  # what a `Model` has
+MODELS = Registry(sections.ENTRY_POINTS, ModelType, BUILT_IN, "model.type", MODEL_NAMES)

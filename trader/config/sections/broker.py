@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from trader.config.registry import installed_names
+from trader.config.registry import asked_for, installed_names
 from trader.config.scalars import (
     Amount,
     OrNone,
@@ -23,8 +23,8 @@ MOST_RATE = 2.0  # a year: more is a percentage written as one
 
 def known_broker(text: str) -> str:
     """`text`, if it names a broker that is built in or installed."""
-    if text != SIMULATED and text not in (found := installed_names(ENTRY_POINTS)):
-        names = [SIMULATED, *found]
+    if text != SIMULATED and asked_for(ENTRY_POINTS, text) is None:
+        names = [SIMULATED, *installed_names(ENTRY_POINTS)]
         raise ValueError(f"must be {' or '.join(names)}: no installed package has another")
     return text
 

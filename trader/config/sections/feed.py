@@ -7,7 +7,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from trader.config.own_limit import OF_RISK, OwnLimit
-from trader.config.registry import installed_names
+from trader.config.registry import asked_for, installed_names
 from trader.config.scalars import (
     Amount,
     Count,
@@ -48,7 +48,8 @@ class AnyFeed:
     """Accepts the name of a feed that is built in or installed."""
 
     def check(self, text: str) -> str:
-        if text not in BUILT_IN and text not in (known := self.known()):
+        if text not in BUILT_IN and asked_for(ENTRY_POINTS, text) is None:
+            known = self.known()
             near = difflib.get_close_matches(text, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"must be {', '.join(known[:-1])} or {known[-1]}{hint}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from trader.config.labels import Label, to_word
-from trader.config.registry import installed
+from trader.config.registry import asked_for, read_section
 from trader.config.scalars import (
     CountFromOne,
     Digest,
@@ -255,5 +255,10 @@ def of_a_package(value: object, validate: Callable[[object], object]) -> object:
     kind = value.get("type") if isinstance(value, dict) else None
     found = None
     if isinstance(kind, str) and kind not in BUILT_IN:
-        found = installed(ENTRY_POINTS, kind)
-    return validate(value) if found is None else found[0].model_validate(value)
+        found = asked_for(ENTRY_POINTS, kind)
+    if found is None:
+        return validate(value)
+    assert isinstance(value, dict), "it has a type"
+    if "type" not in found.section.model_fields:
+        raise ValueError(f"{found.source}: its section {found.section.__name__} has no key type")
+    return read_section(found.section, value)

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,14 +23,23 @@ class Termination(BaseException):
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
-    """A signal raises `Terminated` where the main thread just is."""
+def at_once(numbers: Sequence[int] = ENDING) -> Iterator[None]:
+    """A signal raises `Termination` where the main thread just is, SIGINT `KeyboardInterrupt`.
+
+    The compiler calls back into Python, and loses what is raised there: the first signal is
+    raised again at the end of the block.
+    """
+    heard: list[BaseException] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
-        raise Termination(signal.Signals(number).name)
+        is_ctrl_c = number == signal.SIGINT
+        heard.append(KeyboardInterrupt() if is_ctrl_c else Termination(signal.Signals(number).name))
+        raise heard[-1]
 
-    with _heard_by(hear):
+    with _heard_by(hear, numbers):
         yield
+    if heard:
+        raise heard[0]
 
 
 @contextmanager
@@ -46,16 +55,18 @@ def cancelling() -> Iterator[list[str]]:
         if task is not None:
             loop.call_soon_threadsafe(task.cancel)
 
-    with _heard_by(hear):
+    with _heard_by(hear, ENDING):
         yield heard
 
 
 @contextmanager
-def _heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _heard_by(
+    hear: Callable[[int, FrameType | None], None], numbers: Sequence[int]
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # a caller's thread: signals are the caller's
         return
-    found = {number: signal.getsignal(number) for number in ENDING}
+    found = {number: signal.getsignal(number) for number in numbers}
     heard = {number: before for number, before in found.items() if before != signal.SIG_IGN}
     try:
         for number in heard:

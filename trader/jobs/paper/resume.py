@@ -19,7 +19,7 @@ from trader.engine.recorded import DivergenceError, recorded_rules
 from trader.engine.recover import newest_snapshot, resumed
 from trader.errors import UsageError, VerificationError
 from trader.jobs.backtest import Order
-from trader.jobs.paper.sameness import difference
+from trader.jobs.paper.sameness import difference, model_hash
 from trader.jobs.paper.which_run import known_heads
 from trader.journal.audit.findings import Problem
 from trader.journal.audit.tail import tail_problem
@@ -33,6 +33,7 @@ from trader.report.compare import changed_keys
 if TYPE_CHECKING:
     from trader.jobs.paper.start import Start
 
+LIFE = ("RUN_START", "RUN_RESUME", "RUN_END")  # of a run in which nothing happened
 KNOWN_BY = "by audit.anchor, or by status.json in the state folder"
 
 
@@ -53,6 +54,23 @@ class HeldRows(RowKeeper):
                 sink(rows)
         self._held.clear()
         self.decision_sinks = sinks
+
+
+def came_to_nothing(path: Path, order: Order) -> bool:
+    """Whether the run of the journal at `path` ended as it started, with another config or model:
+    nothing happened in it, and nothing is lost where a new one takes its place."""
+    lives = []
+    try:
+        for record in read_records(path):
+            if record.type not in LIFE:
+                return False
+            lives.append(record)
+    except JournalError:
+        return False
+    return bool(lives) and (
+        lives[0].data["config_sha"] != order.loaded.sha256
+        or difference(lives[0], model_hash(order)) is not None
+    )
 
 
 def fold_journal(begun: "Start", path: Path) -> Rules:
@@ -82,7 +100,7 @@ def fold_journal(begun: "Start", path: Path) -> Rules:
         found = resumed(path, snapshot, begun.keeper)
     except DivergenceError as diverged:
         raise VerificationError(
-            f"{path} does not reproduce itself: {diverged}; nothing trades on it. "
+            f"{path} cannot be replayed: {diverged}; nothing trades on it. "
             "Start a fresh run with --new"
         ) from None
     begun.fold = found.fold
@@ -97,7 +115,7 @@ def _require_sound(path: Path, first: Problem | None) -> None:
         return
     if first.kind in ("truncated", "anchor"):
         raise VerificationError(
-            f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
+            f"{path} lacks records that this run has written: {first.text} ({KNOWN_BY}). Nothing "
             "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
             "with new cash, with --new"
         )

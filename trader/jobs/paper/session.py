@@ -7,6 +7,7 @@ and what is on disk is enough to go on from. Whatever else goes wrong trips the 
 import asyncio
 import contextlib
 import functools
+import signal
 import threading
 from collections.abc import Callable, Sequence
 
@@ -30,8 +31,9 @@ from trader.jobs.paper.guard import (
     TERMINATED,
 )
 from trader.jobs.paper.opening import OpenRun, leave, open_run
-from trader.jobs.paper.os_signals import Termination, cancelling
+from trader.jobs.paper.os_signals import ENDING, Termination, at_once, cancelling
 from trader.jobs.paper.preflight import require_armed
+from trader.jobs.paper.resume import came_to_nothing
 from trader.jobs.paper.right_to_run import (
     OwnedRun,
     claim_name,
@@ -92,7 +94,11 @@ async def _paper(
         if not asked.new:
             require_none_missed(missed)
         cut = cut_off(order)
-        path = None if asked.new else cut
+        is_new = asked.new
+        if cut is not None and not is_new and came_to_nothing(cut, order):
+            say(f"{cut.parent.name} ended as it started, with another config: a new run begins")
+            is_new = True
+        path = None if is_new else cut
         if path is not None:
             claim(path.parent.name)
         # One that goes on is taken before its journal is read, a new one once there is what to run.
@@ -110,7 +116,8 @@ async def _paper(
             await first_bar(begun)
             for note in begun.notes:
                 say(note)
-            warm_up(begun.rules)
+            with at_once((*ENDING, signal.SIGINT)):  # compiling takes half a minute
+                warm_up(begun.rules)
             ending.callback(begun.broker.close)
             opened = open_run(begun, held)
             for note in opened.notes:
@@ -118,7 +125,7 @@ async def _paper(
             ending.callback(opened.desk.pool.shutdown, wait=False)
             if opened.earlier is not None:
                 ending.callback(opened.earlier.close)
-            if asked.new and cut is not None:
+            if is_new and cut is not None:
                 forget(held.lease.home, cut.parent.name)
             for one in missed:
                 say(f"{one}; --new leaves it behind")

@@ -25,8 +25,8 @@ from trader.journal.audit.refusals import (
     CUT_BY,
     LIMIT_BY_CODE,
     OPENING_REFUSED,
-    financed_symbols,
     flow_fault,
+    marked_symbols,
     reason_name,
 )
 from trader.journal.audit.stops import Stops
@@ -98,7 +98,8 @@ class Meaning:
         self._flow_column = {field[0]: place for place, field in flows}
         self._cash_column = [field[0] for field in layouts["ACCOUNT"]].index("cash")
         self.fold = OrderFold(number(data["cash"]))
-        self.fold.financed = financed_symbols(data)
+        self.fold.financed = marked_symbols(data, "rate", "future")
+        self.fold.below_zero = marked_symbols(data, "allow_negative_prices")
         if not math.isfinite(self.fold.cash):
             return f"a run that starts with {data['cash']!r} of cash"
         self._stops.begin_life(stamp[0], stamp[1])

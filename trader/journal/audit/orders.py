@@ -69,6 +69,7 @@ class OrderFold:
         self._executions: set[str] = set()
         self._averages: dict[str, float] = {}  # entry price of what is held
         self.financed: frozenset[str] = frozenset()  # profit alone moves cash
+        self.below_zero: frozenset[str] = frozenset()  # prices may be 0 or less
 
     def take(self, kind: str, seq: int, data: Data) -> str | None:
         """Apply one record; what is wrong with it, or None. Other types are ignored."""
@@ -205,7 +206,8 @@ class OrderFold:
     def _book(self, symbol: str, qty: float, data: Data) -> str | None:
         price, commission = data["price"], data["commission"]
         worth = data.get("unit_value", 1.0)
-        if not (0.0 < price < math.inf and 0.0 <= commission < math.inf):
+        is_price = price > 0.0 or symbol in self.below_zero
+        if not (is_price and abs(price) < math.inf and 0.0 <= commission < math.inf):
             return f"a fill at {price!r} with a commission of {commission!r}"
         if not 0.0 < worth < math.inf:
             return f"a fill at {price!r}, of which each is worth {worth!r}"

@@ -77,11 +77,11 @@ def reason_name(code: Any) -> str:
     return Reason(code).name if code in list(Reason) else repr(code)
 
 
-def financed_symbols(start: dict[str, Any]) -> frozenset[str]:
-    """Symbols whose profit alone moves cash, as RUN_START's rules say: foreign ones, futures."""
+def marked_symbols(start: dict[str, Any], *marks: str) -> frozenset[str]:
+    """Symbols of which RUN_START's rules have one of `marks`, fields of an instrument, not at 0."""
     rules = start.get("rules")
     part = rules.get("instruments", {}) if isinstance(rules, dict) else {}
     fields = part.get("fields", ())
-    at = [fields.index(name) for name in ("rate", "future") if name in fields]
+    at = [fields.index(name) for name in marks if name in fields]
     pairs = zip(start["symbols"], part["rows"], strict=True) if at else ()
     return frozenset(symbol for symbol, row in pairs if any(row[i] != 0 for i in at))

@@ -1,0 +1,75 @@
+"""Best bid and ask of an exchange through ccxt: its quotes where it streams them, else its tickers.
+
+Law: quotes are an extra. Whatever becomes of them, bars come as if nobody had asked.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+from trader.feeds.ccxt_errors import source_error
+from trader.feeds.quotes import QuoteBook
+from trader.feeds.source import Notice, Remedy, SourceTerms
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+CALLS = (  # ability, call, whether it takes several symbols
+    ("watchBidsAsks", "watch_bids_asks", True),
+    ("watchTickers", "watch_tickers", True),
+    ("watchTicker", "watch_ticker", False),
+)
+
+
+class QuoteWatch:
+    """Keeps a `QuoteBook` as the exchange has it."""
+
+    def __init__(
+        self, exchange: Any, terms: SourceTerms, quotes: QuoteBook, put: Callable[[Notice], None]
+    ) -> None:
+        self._exchange, self._terms, self._quotes, self._put = exchange, terms, quotes, put
+        self._numbers = {symbol: index for index, symbol in enumerate(terms.symbols)}
+        self._has_told = False
+
+    def works(self, group_size: int) -> Iterator[Coroutine[Any, Any, None]]:
+        """What has to run, if quotes are wanted; a Notice where the exchange streams none."""
+        if not self._terms.wants_quotes:
+            return
+        call = next((one for one in CALLS if self._exchange.has.get(one[0])), None)
+        if call is None:
+            self._tell("it streams none")
+            return
+        _, name, several = call
+        symbols, size = self._terms.symbols, group_size if several else 1
+        for start in range(0, len(symbols), size):
+            yield self._watch(getattr(self._exchange, name), symbols[start : start + size], several)
+
+    async def _watch(self, watch: Any, symbols: Sequence[str], several: bool) -> None:
+        exchange, loop = self._exchange, asyncio.get_running_loop()
+        asked = list(symbols) if several else symbols[0]
+        seen: dict[str, Any] = {}
+        wait_s = 0.0
+        while True:
+            try:
+                await watch(asked)
+            except Exception as error:
+                self._failed(error)
+                wait_s = min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+                await asyncio.sleep(wait_s)
+                continue
+            wait_s = 0.0
+            for symbol in symbols:  # a wake-up names one; others may have changed meanwhile
+                ticker = exchange.bidsasks.get(symbol) or exchange.tickers.get(symbol)
+                if ticker is not None and ticker is not seen.get(symbol):
+                    seen[symbol] = ticker
+                    sides = ticker.get("bid"), ticker.get("ask")
+                    self._quotes.hear(self._numbers[symbol], *sides, loop.time())
+
+    def _failed(self, error: Exception) -> None:
+        """Of a line that ends, ccxt's ears have told."""
+        found = source_error(self._exchange, error, self._terms.secrets)
+        if found.remedy != Remedy.RETRY:
+            self._tell(found.text)
+
+    def _tell(self, why: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._put(Notice("NO_QUOTES", f"{self._terms.exchange} gives no bid and ask: {why}"))
