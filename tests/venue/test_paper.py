@@ -25,7 +25,7 @@ from trader.journal.store import read_records
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 150  # a first start compiles
+PATIENCE_S = 600  # a first start compiles, on a machine that may be busy
 
 
 class Runner:
@@ -67,7 +67,7 @@ def live_slices(journal):
     return list(zip(bars, actions, strict=True))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
@@ -146,7 +146,7 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
 
 
 @pytest.mark.trials
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_kill_holds_during_each_fault(tmp_path):
     faults = ("mute", "duplicate", "reorder", "never_final", "maintenance", "429", "418", "503")
     with venue_process() as port:
