@@ -70,7 +70,7 @@ class Order:
             return float(self.side)
         action = TradingAction.parse(self.side)
         if action not in (TradingAction.BUY, TradingAction.SELL):
-            raise ValueError(f"an order buys or sells; {action.name} is no order")
+            raise ValueError(f"an order buys or sells; {action.name} is not an order")
         return 1.0 if action is TradingAction.BUY else -1.0
 
 

@@ -111,8 +111,8 @@ def test_dividends_stand_in_cashflows_csv(home, capsys) -> None:
     [
         ("2024-03-04T01:00:00Z,ACME,splitt,2", "line 2: kind 'splitt' is none of split"),
         ("2024-03-04T01:00:00Z,ACME,split,0", "line 2: value '0' of a split must be"),
-        ("2024-03-04T01:00:00Z,ACME,dividend,x", "line 2: value 'x' is no number"),
-        ("yesterday,ACME,split,2", "line 2: timestamp 'yesterday' is no ISO-8601 time"),
+        ("2024-03-04T01:00:00Z,ACME,dividend,x", "line 2: value 'x' is not a number"),
+        ("yesterday,ACME,split,2", "line 2: timestamp 'yesterday' is not an ISO-8601 time"),
         ("2024-03-04T01:00:00Z,OTHER,split,2", "no row is of ACME; it has OTHER"),
     ],
 )

@@ -73,7 +73,7 @@ def test_harmless_form_gives_the_same_bars(tmp_path, content):
         (GOOD + f"{LATE}1,2,1,1,5,6\n", ["line 6", "7 cells where the header has 6"]),
         (HEADER + "1,2\n" + GOOD, ["line 2", "2 cells where the header has 6"]),
         (GOOD + f"{LATE}1,2,1,{LONG},5\n", ["line 6", "close is 1,000,000 characters long"]),
-        (GOOD + f"{LONG},{VALUES}\n", ["line 6", "timestamp 'xxxx", "no ISO-8601 time"]),
+        (GOOD + f"{LONG},{VALUES}\n", ["line 6", "timestamp 'xxxx", "not an ISO-8601 time"]),
         (GOOD + "\0\n", ["line 6", "NUL byte"]),
         (GOOD + f"{LATE}1,2,None,1,5\n", ["line 6", "low 'None' is not a number"]),
         (GOOD + f'{LATE}1,"2,000",1,1,5\n', ["line 6", "high '2,000' is not a number"]),
@@ -152,7 +152,7 @@ def test_parquet_stamps_of_any_unit_in_a_column_or_the_index(tmp_path, unit, as_
     ("changes", "parts"),
     [
         ({"timestamp": [60, 120, 180]}, ["row 0", "does not say its unit", "feed.time_unit"]),
-        ({"close": ["1.5", "b", "c"]}, ["bars.parquet row 1: close is 'b', which is no number"]),
+        ({"close": ["1.5", "b", "c"]}, ["bars.parquet row 1: close is 'b', which is not a number"]),
         (
             {"close": pd.Categorical(["1", "2", "x"])},
             ["row 2: close is 'x'", "the column holds text"],
@@ -197,7 +197,7 @@ def test_path_that_is_no_file_is_a_config_error_of_feed_path(tmp_path):
         assert isinstance(error, ConfigError)
         assert error.key == "feed.path"
         assert part in str(error)
-    with pytest.raises(ConfigError, match="no regular file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         load_history(config_of(tmp_path / "x.csv", "feed.path=/dev/null"))
 
 

@@ -45,7 +45,7 @@ def test_a_frame_of_several_symbols_is_sorted_into_slices():
         (lambda f: pd.concat([f, f.iloc[-1:]]), "twice"),
         (lambda f: f.drop(columns="close"), "no column 'close'"),
         (lambda f: f.assign(close="x"), "holds no numbers"),
-        (lambda f: f.assign(symbol="X"), "'X' is no instrument"),
+        (lambda f: f.assign(symbol="X"), "'X' is not an instrument"),
         (lambda f: f.set_index(f.index.where([True, False, True])), "NaT"),
     ],
 )

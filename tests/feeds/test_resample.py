@@ -158,7 +158,7 @@ def test_a_bar_that_comes_after_its_long_bar_has_closed_is_refused_and_told(tmp_
     assert closes == sorted(closes)
 
 
-@pytest.mark.parametrize(("source", "said"), [(120, "no multiple"), (600, "longer than")])
+@pytest.mark.parametrize(("source", "said"), [(120, "not a multiple"), (600, "longer than")])
 def test_periods_that_do_not_fit_are_refused(tmp_path, source, said):
     with pytest.raises(ConfigError, match=said) as told:
         config_of(tmp_path, source=source)

@@ -23,7 +23,7 @@ def test_closes_on_their_ticks_are_no_matter(tmp_path, tick):
 
 def test_closes_beside_their_ticks_are_told_with_one_of_them(tmp_path):
     (told,) = warnings(tmp_path, "0.01")
-    assert "closes of ACME are no multiples of its tick_size 0.01 (such as 1.507)" in told
+    assert "closes of ACME are not multiples of its tick_size 0.01 (such as 1.507)" in told
     assert "rounded to it, against the order" in told
 
 
@@ -47,7 +47,7 @@ def test_a_price_of_very_many_ticks_is_on_them_or_beside_them(tmp_path):
     assert sentences(tmp_path, [1_500_106_000.0, 1_500_107_000.0], "1000") == []
     assert sentences(tmp_path, [64_005.5688, 64_005.5689], "0.0001") == []
     (told,) = sentences(tmp_path, [1_500_106_000.07, 1_500_107_000.03], "0.1")
-    assert "no multiples of its tick_size 0.1 (such as 1500106000.07)" in told
+    assert "not multiples of its tick_size 0.1 (such as 1500106000.07)" in told
 
 
 def test_a_close_below_its_tick_is_told(tmp_path):

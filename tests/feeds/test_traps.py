@@ -41,7 +41,7 @@ def refusal(folder, content, *overrides, **options):
 @pytest.mark.parametrize("zone", ["feed.timezone=none", "feed.timezone=UTC"])
 def test_word_or_part_of_a_date_is_no_stamp(tmp_path, stamp, zone):
     message = refusal(tmp_path, csv_text([*minutes(30, 31), stamp]), zone)
-    assert f"line 4: timestamp '{stamp}' is no ISO-8601 time" in message
+    assert f"line 4: timestamp '{stamp}' is not an ISO-8601 time" in message
 
 
 def panel(stamps, symbols=("A", "B")):

@@ -59,7 +59,7 @@ def test_labels_are_actions_by_their_classes(tmp_path):
     ("rows", "rules", "said"),
     [
         ([[0.5, 0.5]], {"classes": {1: "BUY", 0: "HOLD", 2: "SELL"}}, "it has 3 classes"),
-        ([[0.9, 0.9, 0.9]], {"threshold": {"buy": 0.5}}, "no probabilities"),
+        ([[0.9, 0.9, 0.9]], {"threshold": {"buy": 0.5}}, "not probabilities"),
         ([[0.9, 0.1]], {"decide": {"buy_above": 0.5}}, "one number a row"),
     ],
 )

@@ -156,7 +156,7 @@ def test_onnx_labels_are_those_of_the_graph(tmp_path, labels, zipmap):
     path = to_onnx(logistic(labels), tmp_path / "m.onnx", zipmap)
     section = section_of(path, "onnx")
     if -1 in labels:
-        with pytest.raises(ModelError, match=r"its classes are -1, 0, 1, which are no actions"):
+        with pytest.raises(ModelError, match=r"its classes are -1, 0, 1, which are not actions"):
             answers(section)
         section["classes"] = {1: "BUY", -1: "SELL", 0: "HOLD"}
     decided = answers(section)
@@ -208,7 +208,7 @@ def test_onnx_network_of_fixed_batch_answers_any_number_of_rows(tmp_path, dtype)
 def test_onnx_logits_are_no_probabilities(tmp_path):
     section = network(tmp_path / "m.onnx", softmax=False)
     assert np.array_equal(answers(section).actions, answers(network(tmp_path / "n.onnx")).actions)
-    with pytest.raises(ModelError, match=r"no probabilities.*softmax"):
+    with pytest.raises(ModelError, match=r"not probabilities.*softmax"):
         answers(section | {"threshold": {"buy": 0.5}})
 
 
@@ -284,7 +284,7 @@ def test_missing_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("field", "at", "number", "said"),
     [
-        ("left_child", 0, "0", "its nodes are no tree"),
+        ("left_child", 0, "0", "its nodes do not form a tree"),
         ("left_child", -1, "-99", "its leaves are not each met once"),
         ("split_feature", 0, "3", "features that are none of the 3"),
         ("left_child", 0, "--1", "invalid literal"),

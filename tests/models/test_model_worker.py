@@ -163,7 +163,7 @@ def test_model_worker_nonsense_is_invalid(deed: str) -> None:
 def test_model_worker_nonsense_is_invalid_through_the_pipe() -> None:
     async def scenario(worker: ModelWorker) -> None:
         await is_held(worker, Reason.MODEL_INVALID)
-        assert "no action" in worker.health.last_error
+        assert "not an action" in worker.health.last_error
         await is_buying(worker)
 
     assert serve("nan", scenario).health.replaced == 0

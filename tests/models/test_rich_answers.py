@@ -64,7 +64,7 @@ def test_prices_and_sizes_of_a_signals_file_are_what_is_sent(tmp_path, monkeypat
     ("row", "said"),
     [
         ("2024-01-01T00:00,BUY,-5", "limit_price is -5"),
-        ("2024-01-01T00:00,BUY,cheap", "limit_price 'cheap' is no number"),
+        ("2024-01-01T00:00,BUY,cheap", "limit_price 'cheap' is not a number"),
         ("2024-01-01T00:00,BUY,inf", "limit_price is inf"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_table_out_of_python_is_actions_and_what_comes_beside():
     [
         ({"score": [1.0]}, "no column 'action'"),
         ({"action": [1], "stop": [1.0]}, "'stop' is known"),
-        ({"action": [1], "size": ["a lot"]}, "no number"),
+        ({"action": [1], "size": ["a lot"]}, "not a number"),
         ({"action": [1], "size": [1.0, 2.0]}, "shape"),
     ],
 )

@@ -161,8 +161,8 @@ def test_chunks_do_not_matter(tmp_path):
         (HEAD + ROWS + "2018-03-10T00:03Z,ACME,\n", r"line 4\): action is empty"),
         (HEAD + ROWS + ",ACME,BUY\n", r"line 4\): timestamp is empty"),
         (HEAD + ROWS + "2018-03-10T00:03Z,,BUY\n", r"line 4\): symbol is empty"),
-        (HEAD + ROWS + "soon,ACME,BUY\n", r"line 4\).*'soon' is no ISO-8601"),
-        (HEAD + ROWS + "2018-13-10T00:00Z,ACME,BUY\n", r"line 4\).*no ISO-8601 time"),
+        (HEAD + ROWS + "soon,ACME,BUY\n", r"line 4\).*'soon' is not an ISO-8601"),
+        (HEAD + ROWS + "2018-13-10T00:00Z,ACME,BUY\n", r"line 4\).*not an ISO-8601 time"),
         (HEAD + ROWS + "2018-03-10T00:03,ACME,BUY\n", r"line 4\).*has no time zone; set feed"),
         (HEAD + ROWS.replace("Z", ""), r"line 2\).*no time zone; set feed.timezone"),
         (HEAD + ROWS + "2018-03-10T00:02:00Z,ACME,BUY\n", r"line 4\): BUY.*line 3\) makes SELL"),
@@ -198,10 +198,10 @@ def test_bad_parquet_is_model_error(tmp_path):
         load(path)
     times = pa.array([START], pa.timestamp("ns", "UTC"))
     pq.write_table(pa.table({"timestamp": times, "action": [0.5]}), path)
-    with pytest.raises(ModelError, match=r"row 0 \(from 0\): action 0\.5 is no action"):
+    with pytest.raises(ModelError, match=r"row 0 \(from 0\): action 0\.5 is not an action"):
         load(path)
     pq.write_table(pa.table({"timestamp": times, "action": [True]}), path)
-    with pytest.raises(ModelError, match="action True is no action"):
+    with pytest.raises(ModelError, match="action True is not an action"):
         load(path)
     pq.write_table(pa.table({"timestamp": times, "action": pa.array([None], pa.int8())}), path)
     with pytest.raises(ModelError, match="action is empty"):

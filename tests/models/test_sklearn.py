@@ -412,7 +412,7 @@ def test_boolean_classes_and_two_names_of_one_action_are_refused(tmp_path):
     with pytest.raises(ModelError, match="its classes are False, True"):
         load(section)
     section = save_skops(tmp_path / "n.skops", fitted(labels=("BUY", "buy", "SELL")))
-    with pytest.raises(ModelError, match="mean an action twice"):
+    with pytest.raises(ModelError, match="mean the same action twice"):
         load(section)
 
 

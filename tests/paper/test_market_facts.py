@@ -46,7 +46,7 @@ def test_a_least_notional_that_the_exchange_would_refuse_is_refused(tmp_path):
     with pytest.raises(ConfigError) as refused:
         with_facts(records, config, [SAID])
     assert refused.value.key == "instruments.0.min_notional"
-    assert "4.99 is below 5, the least that the exchange takes of ACME" in str(refused.value)
+    assert "4.99 is below 5, the exchange's minimum for ACME" in str(refused.value)
 
 
 def test_a_run_does_not_go_on_with_another_least_notional(tmp_path):

@@ -65,7 +65,7 @@ def test_a_journal_that_lost_its_tail_is_missed_by_what_the_status_file_knows(tm
         path.unlink()
     assert paper.run("audit", "verify", folder.name).returncode == 0, "the chain alone is clean"
     err = refused(paper)
-    assert "is not all that this run has written: record" in err
+    assert "lacks records that this run has written: record" in err
     assert "status.json in the state folder" in err
     assert "--new" in err
     for path in whole.glob("journal.sqlite*"):

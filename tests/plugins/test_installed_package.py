@@ -237,8 +237,8 @@ def test_its_market_is_downloaded_and_traded(plug_in: Path, tmp_path: Path):
 MARKET = ["feed.path=none", "risk.market_hours=24x7"]
 OF = "trader-plug-in"
 NOT_MADE = [
-    (["model={type: broken}"], f"BROKEN of {OF} is no pair of section and factory"),
-    (["model={type: triple, n: 3}"], f"TRIPLE of {OF} is no pair of section and factory"),
+    (["model={type: broken}"], f"BROKEN of {OF} is not a pair of section and factory"),
+    (["model={type: triple, n: 3}"], f"TRIPLE of {OF} is not a pair of section and factory"),
     (["model={type: nameless, n: 3}"], "an entry point is module:NAME"),
     (["model={type: no_type, n: 3}"], f"NO_TYPE of {OF}: its section NoType has no key type"),
     (
@@ -253,7 +253,7 @@ NOT_MADE = [
     (["model={type: loose}"], "model.n: is required and missing"),
     (["model={type: loose, n: 3, m: 4}"], "model.m: unknown key in model"),
     (["model={type: loose, n: a}"], "model.n: must be a whole number"),
-    (["feed.type=broken_feed", *MARKET], "is no pair of section and factory"),
+    (["feed.type=broken_feed", *MARKET], "is not a pair of section and factory"),
     (["feed.type=raising", *MARKET], f"MARKET_RAISING of {OF}: its factory raised OSError"),
     (
         ["feed.type=nothing", *MARKET],

@@ -94,7 +94,7 @@ def test_trading_action_enum_integration():
     actions = np.array([TradingAction.BUY, TradingAction.HOLD, TradingAction.SELL, 0], np.int8)
     result = run(flat_bars([100, 100, 100, 100]), actions, allow_short=0)
     assert result.fills["qty"].tolist() == [10.0, -10.0]
-    with pytest.raises(ValueError, match="HOLD is no order"):
+    with pytest.raises(ValueError, match="HOLD is not an order"):
         _ = Order("ACME", TradingAction.HOLD, 1.0, 1.0).sign
 
 
@@ -489,7 +489,7 @@ def test_side_may_be_a_side_an_action_or_a_name():
     assert [Order("A", side, 1.0, 1.0).sign for side in (Side.BUY, "buy", 1)] == [1.0, 1.0, 1.0]
     assert [Order("A", side, 1.0, 1.0).sign for side in (Side.SELL, "SELL", 2)] == [-1.0] * 3
     for none in ("HOLD", 0, TradingAction.HOLD):
-        with pytest.raises(ValueError, match="an order buys or sells; HOLD is no order"):
+        with pytest.raises(ValueError, match="an order buys or sells; HOLD is not an order"):
             _ = Order("A", none, 1.0, 1.0).sign
 
 
@@ -697,5 +697,5 @@ def test_limits_are_given_by_name_and_the_loose_ones_are_off():
 def test_mistakes_are_told_in_these_words():
     from trader.risk import Order
 
-    with pytest.raises(ValueError, match=r"^an order buys or sells; HOLD is no order$"):
+    with pytest.raises(ValueError, match=r"^an order buys or sells; HOLD is not an order$"):
         Order("ACME", "HOLD", 1.0, 1.0).sign  # noqa: B018

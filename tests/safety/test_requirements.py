@@ -1,4 +1,4 @@
-"""The requirements K1 to K12: the table of docs/faults.md, and those that no other file tests.
+"""The requirements K1 to K12: the table of tests/FAULTS.md, and those that no other file tests.
 
 K5: a latch that another boot has left. K11: a model, a hook and a callback inside a live run that
 try to get out of a stop by what `trader` offers them.
@@ -21,7 +21,7 @@ from trader.safety import latch, records, registry, status
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "faults.md").read_text("utf-8")
+PAGE = (ROOT / "tests" / "FAULTS.md").read_text("utf-8")
 ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| K\d", line)]
 
 

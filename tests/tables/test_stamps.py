@@ -104,7 +104,7 @@ def test_year_before_1970_or_after_2038_is_read(tmp_path, year):
     ],
 )
 def test_text_that_is_no_time_is_refused(tmp_path, stamp):
-    with pytest.raises(DataError, match=r"line 3: timestamp .*is (no ISO-8601 time|empty)"):
+    with pytest.raises(DataError, match=r"line 3: timestamp .*is (not an ISO-8601 time|empty)"):
         closes(tmp_path, ["2010-03-04T14:30:00Z", stamp])
 
 

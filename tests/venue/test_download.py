@@ -96,7 +96,7 @@ def test_a_feed_that_is_no_market_has_nothing_to_download(tmp_path):
     text = config.read_text().replace("type: ccxt", "type: csv\n  path: x.csv")
     config.write_text(text)
     done = trader("data", "download", "-c", config.name, cwd=tmp_path, code=3)
-    assert "feed.type: csv is no market to download from" in done.stderr
+    assert "feed.type: csv is not a market to download from" in done.stderr
 
 
 def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path):

@@ -39,7 +39,7 @@ def command(
     out: OutFolder = None,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Exit 8 if a bar lies in what the model was trained on."),
+        typer.Option("--strict", help="Exit 8 if a bar lies in the span the model was trained on."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -132,7 +132,9 @@ def generate_command(  # house: parameters - one for each option of the command
         str, typer.Option("--market-hours", help="24x7 or a calendar such as XNYS.")
     ] = "XNYS",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 7,
-    kind: Annotated[Format | None, typer.Option("--format", help="Default: as --out ends.")] = None,
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="Default: by the ending of --out.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -172,7 +174,7 @@ def download_command(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the history of a config's market as Parquet. Again: go on where it stopped."""
+    """Fetch the history of a config's market as Parquet. Again: goes on where it stopped."""
     from trader.cli import console
     from trader.cli.outcome import explaining
     from trader.config.load import load_config

@@ -23,7 +23,7 @@ def check_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a config's market and report how it behaves. Exit 8 if REST has other bars."""
+    """Watch a config's market and report how it behaves. Exit 8 if REST gives others."""
     from trader.cli import console
     from trader.errors import VerificationError
 

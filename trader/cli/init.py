@@ -22,7 +22,7 @@ def command(
         bool,
         typer.Option(
             "--force",
-            help="Write into a folder that is not empty; files of equal name are replaced.",
+            help="Write into a folder that is not empty; files with the same name are replaced.",
         ),
     ] = False,
     as_json: AsJson = False,

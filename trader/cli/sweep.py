@@ -61,7 +61,7 @@ def command(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", min=2, help="Parts of the history to try the choice on."),
+        typer.Option("--folds", min=2, help="Parts of the history for a check out of sample."),
     ] = None,
     cluster: Annotated[
         str | None,

@@ -181,7 +181,7 @@ def _text(path: Path, source: Place) -> str:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise _UnreadableError(Problem(source, "", f"cannot be read: {reason}")) from None
     if len(data) > MAX_BYTES:
-        message = f"is larger than {MAX_BYTES} bytes, so it is no config"
+        message = f"is larger than {MAX_BYTES} bytes, so it is not a config"
         raise _UnreadableError(Problem(source, "", message))
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         message = "begins with a byte order mark; save it as UTF-8 without one"

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from trader.config.outline import child_of, entries, section_at, takes_none
 from trader.config.registry import installed
-from trader.config.rules import contradictions
+from trader.config.rules import contradictions, is_secret_key
 from trader.config.schema import Config
 from trader.config.sections.model import BUILT_IN, ENTRY_POINTS
 from trader.errors import ConfigError
@@ -65,7 +65,7 @@ def schema_problems(raw: dict[str, Any], error: ValidationError) -> list[tuple[K
     for key, message in broken_rules:
         keys = tuple(int(part) if part.isdigit() else part for part in key.split("."))
         value = value_at(keys, raw)
-        problems.append((keys, message if value is None else f"{message}; got {shown(value)}"))
+        problems.append((keys, message if value is None else message + _got(keys, value)))
     return problems
 
 
@@ -100,7 +100,7 @@ def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
     info = section.model_fields.get(str(path[-1])) if section else None
     if kind == "extra_forbidden":
         owner = ".".join(map(str, path[:-1])) or "the config"
-        return f"unknown key in {owner}; got {shown(value)}{_nearest_key(path, raw)}"
+        return f"unknown key in {owner}{_got(path, value)}{_nearest_key(path, raw)}"
     if value is None:
         purpose = (info.description or "") if info else f"one of {', '.join(BUILT_IN)}"
         none = " (write none for no limit)" if info and takes_none(info.annotation) else ""
@@ -110,7 +110,12 @@ def _message(detail: ErrorDetails, path: Keys, raw: object) -> str:
     rule = own_words(detail)
     if NUMBER_WORD in rule and info and takes_none(info.annotation):
         rule += ", or none"
-    return f"{rule}; got {shown(value)}{_nearest_word(value, detail)}"
+    return f"{rule}{_got(path, value)}{_nearest_word(value, detail)}"
+
+
+def _got(path: Keys, value: object) -> str:
+    """What was written there, unless it may be a secret."""
+    return "" if is_secret_key(str(path[-1])) else f"; got {shown(value)}"
 
 
 def _of_package(path: Keys, raw: object) -> type[BaseModel] | None:

@@ -31,7 +31,7 @@ def python_layer(overrides: Mapping[str, Any]) -> tuple[Node | None, list[Proble
     for key, value in overrides.items():
         keys = str(key).split(".")
         if not all(keys):
-            raise UsageError(f"set: {key!r} is no key; write it as section.key")
+            raise UsageError(f"set: {key!r} is not a key; write it as section.key")
         if isinstance(value, str):
             node, found = assignment(keys, value, place)
         else:

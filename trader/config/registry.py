@@ -130,7 +130,7 @@ def installed(group: str, name: str) -> PackagedType | None:
         raise ConfigError(f"{source} cannot be loaded: {_said(error)}") from error
     section, factory = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
     if not (isinstance(section, type) and issubclass(section, BaseModel) and callable(factory)):
-        raise ConfigError(f"{source} is no pair of section and factory")
+        raise ConfigError(f"{source} is not a pair of section and factory")
     if point.dist is not None:
         _used[point.dist.name] = point.dist.version
     return PackagedType(section, factory, source)

@@ -79,10 +79,17 @@ def _market_feed(config: "Config") -> Iterator[Found]:
             yield f"feed.symbols.{name}", "is not one of the instruments"
 
 
+def is_secret_key(key: str) -> bool:
+    """Whether what a user writes under that name is a secret."""
+    return key.lower().replace("_", "") in SECRET_KEYS
+
+
 def _secrets(place: str, options: Mapping[str, object]) -> Iterator[Found]:
     for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(f"{place}.{key}", value)
         is_written_out = isinstance(value, str) and not SECRET.fullmatch(value)
-        if key.lower().replace("_", "") in SECRET_KEYS and value and is_written_out:
+        if is_secret_key(key) and value and is_written_out:
             yield (
                 f"{place}.{key}",
                 "is a secret: write ${NAME}, with the value in the environment, never in a file",
@@ -102,7 +109,7 @@ def _resampling(config: "Config") -> Iterator[Found]:
     elif config.bar_unit is None and round(period_s * 1e9) % round(source_s * 1e9):
         yield (
             "feed.period_seconds",
-            f"is {source_s:g}, and bar_period_seconds ({period_s:g}) is no multiple of it",
+            f"is {source_s:g}, and bar_period_seconds ({period_s:g}) is not a multiple of it",
         )
 
 

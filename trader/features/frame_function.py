@@ -168,7 +168,7 @@ class FrameFunction:
         if not given.index.equals(bars.index):
             if given.index.has_duplicates or not given.index.isin(bars.index).all():
                 raise self._error(
-                    place, "has rows that are no bars: its index must be that of the bars"
+                    place, "has rows that are not bars: its index must be that of the bars"
                 )
             given = given.reindex(bars.index)
         return given.drop(columns=self._own_columns(given, bars, place))

@@ -110,7 +110,7 @@ def _rate(text: str, place: str) -> float:
     try:
         rate = float(text)
     except ValueError:
-        raise DataError(f"{place}: rate {text!r} is no number") from None
+        raise DataError(f"{place}: rate {text!r} is not a number") from None
     if not abs(rate) <= MOST_FUNDING:
         raise DataError(
             f"{place}: rate {text!r} is a fraction of the notional (0.0001 is 0.01 %), at most "
@@ -134,7 +134,7 @@ def _value(kind: AdjustmentKind, text: str, place: str) -> float:
         new, colon, old = text.partition(":")
         value = float(new) / float(old) if colon and kind == AdjustmentKind.SPLIT else float(text)
     except (ValueError, ZeroDivisionError):
-        raise DataError(f"{place}: value {text!r} is no number") from None
+        raise DataError(f"{place}: value {text!r} is not a number") from None
     least_is_allowed = kind != AdjustmentKind.SPLIT
     if not (0.0 < value < math.inf or (least_is_allowed and value == 0.0)):
         wanted = {

@@ -10,7 +10,6 @@ a deadline, and its keys stand in no message.
 import asyncio
 import contextlib
 import functools
-import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +19,7 @@ from trader.errors import ConfigError
 from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339
 from trader.feeds.corporate_actions import CorporateAction
+from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
     Abilities,
@@ -39,7 +39,7 @@ from trader.feeds.source import (
 )
 
 CONNECT_S, ANSWER_S = 5.0, 20.0  # for one request
-FIRST_WAIT_S, LONGEST_WAIT_S, QUIET_S = 1.0, 60.0, 30.0
+FIRST_WAIT_S, QUIET_S = 1.0, 30.0
 PAGE = 10_000
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
 INSTALL = "it needs alpaca-py: pip install 'trader[alpaca]'"
@@ -57,6 +57,7 @@ class AlpacaSource:
         is_streamed = seconds == self.streamed_s
         self.can = Abilities(Finality.STATED if is_streamed else Finality.POLL, 1000)
         self.quotes = QuoteBook()
+        self._spoken_s = 0.0  # when it last sent market data, by the loop's clock
         self._terms = terms
         self._options = AlpacaOptions.model_validate(dict(terms.options))
         self._numbers = {symbol: index for index, symbol in enumerate(terms.symbols)}
@@ -190,11 +191,11 @@ class AlpacaSource:
 
     async def _listen(self) -> None:
         """Keep the stream alive; one connection an account, so never in haste."""
-        wait_s = 0.0
+        loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
         while True:
-            bars = False
+            began_s = loop.time()
             try:
-                bars = await self._streamed()
+                await self._streamed()
             except Exception as error:
                 found = self._error(error)
             self.quotes.forget()
@@ -203,13 +204,13 @@ class AlpacaSource:
             if found.remedy == Remedy.NEVER:
                 self._queue.put_nowait(found)
                 return
-            wait_s = FIRST_WAIT_S if bars else min(max(2 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
-            await asyncio.sleep(max(wait_s * random.uniform(0.75, 1.25), found.after_s))
+            wait_s = wait.next_s(loop.time() - began_s, self._spoken_s > began_s)
+            await asyncio.sleep(max(wait_s, found.after_s))
 
     def _streamed_symbols(self) -> range:
         return range(len(self._terms.symbols) if self._has_bars else 0)
 
-    async def _streamed(self) -> bool:
+    async def _streamed(self) -> None:
         """Listen until the line ends, which raises."""
         stream = self._stream = self._made_stream()
         try:
@@ -248,8 +249,8 @@ class AlpacaSource:
             self.tap("stream", {**message, "t": str(message.get("t"))})
         index = self._numbers.get(message.get("S", ""))
         if index is not None:
-            now_s = asyncio.get_running_loop().time()
-            self.quotes.hear(index, message.get("bp"), message.get("ap"), now_s)
+            self._spoken_s = asyncio.get_running_loop().time()
+            self.quotes.hear(index, message.get("bp"), message.get("ap"), self._spoken_s)
 
     async def _taken(self, message: dict[str, Any]) -> None:
         if self.tap is not None:
@@ -257,6 +258,7 @@ class AlpacaSource:
         index = self._numbers.get(message.get("S", ""))
         if index is None:
             return
+        self._spoken_s = asyncio.get_running_loop().time()
         stamp = message["t"]  # msgpack's timestamp
         open_ns = int(stamp.seconds) * 1_000_000_000 + int(stamp.nanoseconds)
         bar = RawBar(open_ns, *(float(message[name]) for name in "ohlcv"))

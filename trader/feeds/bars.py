@@ -31,7 +31,7 @@ from trader.hours.periods import bar_clock
 from trader.moments import iso_utc
 
 GAPS_LISTED = 20
-SHOWN = 64  # characters of a name that is no instrument
+SHOWN = 64  # characters of a name that is not an instrument
 # such a row cannot be kept: indicators would not survive it
 NO_KEEPING = {"price": "sane price", "volume": "sane volume", "no_session": "session"}
 

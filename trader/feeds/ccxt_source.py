@@ -10,7 +10,6 @@ Law: `feed.options` goes to ccxt's constructor as it is. Whatever ccxt raises be
 import asyncio
 import contextlib
 import difflib
-import random
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,6 +19,7 @@ from trader.feeds.ccxt_classes import FLAGS, Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import source_error
 from trader.feeds.ccxt_markets import NS_PER_MS, facts_of, raw_bar, timeframe_of
 from trader.feeds.ccxt_quotes import QuoteWatch
+from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
     Abilities,
@@ -41,7 +41,7 @@ PAGE = 1000  # bars asked for at once; an exchange may give fewer
 NEWEST = 16  # rows of ccxt's cache that are looked at after each update
 GROUP = {"binance": 100, "binanceus": 100, "binanceusdm": 100, "binancecoinm": 100}
 SMALL_GROUP = 10  # symbols of one subscription elsewhere
-FIRST_WAIT_S, LONGEST_WAIT_S, CALM_S = 0.5, 60.0, 30.0
+FIRST_WAIT_S = 0.5
 
 
 class CcxtSource:
@@ -60,7 +60,7 @@ class CcxtSource:
         self._up: set[int] = set()
         self._seen: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._session = 0
-        self._chance = random.Random()
+        self._spoken_s = 0.0  # when the exchange last sent a bar, by the loop's clock
 
     # opening
 
@@ -206,7 +206,7 @@ class CcxtSource:
 
     async def _watch(self, group: Sequence[str]) -> None:
         """Keep one subscription alive, whatever becomes of it."""
-        loop, wait_s = asyncio.get_running_loop(), 0.0
+        loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
         while True:
             began_s = loop.time()
             try:
@@ -220,10 +220,8 @@ class CcxtSource:
             if found.remedy == Remedy.GONE:
                 self._queue.put_nowait(Notice("FEED_REFUSES", found.text))
                 return  # the question by REST says which symbol it is
-            if loop.time() - began_s > CALM_S and self._up:
-                wait_s = 0.0
-            wait_s = min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
-            await asyncio.sleep(max(wait_s * self._chance.uniform(0.75, 1.25), found.after_s))
+            wait_s = wait.next_s(loop.time() - began_s, self._spoken_s > began_s)
+            await asyncio.sleep(max(wait_s, found.after_s))
 
     async def _stream(self, group: Sequence[str]) -> None:
         exchange, timeframe = self._exchange, self._timeframe
@@ -252,6 +250,7 @@ class CcxtSource:
 
     def _is_first(self, index: int) -> bool:
         """Whether a symbol speaks for the first time on this line; then it is up."""
+        self._spoken_s = asyncio.get_running_loop().time()
         if index in self._up:
             return False
         self._up.add(index)

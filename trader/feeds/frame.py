@@ -71,12 +71,12 @@ def _codes(frame: "pd.DataFrame", symbols: Sequence[str], symbol: str) -> np.nda
         if not symbol and len(symbols) > 1:
             raise DataError("the frame has no column 'symbol', and there are several instruments")
         if symbol and symbol not in known:
-            raise DataError(f"{symbol!r} is no instrument; there are {', '.join(symbols)}")
+            raise DataError(f"{symbol!r} is not an instrument; there are {', '.join(symbols)}")
         return np.full(len(frame), known.get(symbol, 0), np.int32)
     names = frame["symbol"].tolist()
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise DataError(f"{unknown[0]!r} is no instrument; there are {', '.join(symbols)}")
+        raise DataError(f"{unknown[0]!r} is not an instrument; there are {', '.join(symbols)}")
     return np.array([known[name] for name in names], np.int32)
 
 

@@ -129,7 +129,7 @@ def _as_the_config_names_them(flat: "pd.DataFrame", columns: Columns) -> list[st
 def _numbers(column: "pd.Series[Any]", name: str) -> np.ndarray:
     """float64 values of a column, NaN where one is missing; `DataError` for what is no number."""
     if column.dtype.kind == "b":
-        raise DataError(f"{NAME}: column {name!r} holds true and false, which are no numbers")
+        raise DataError(f"{NAME}: column {name!r} holds true and false, which are not numbers")
     try:
         return np.ascontiguousarray(column.to_numpy(np.float64, na_value=np.nan))
     except (TypeError, ValueError) as error:

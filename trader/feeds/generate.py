@@ -76,7 +76,7 @@ def _check(recipe: Recipe) -> None:
     try:
         start = date.fromisoformat(recipe.start)
     except ValueError:
-        raise UsageError(f"--start {recipe.start!r} is no day; write 2024-03-04") from None
+        raise UsageError(f"--start {recipe.start!r} is not a day; write 2024-03-04") from None
     if not EARLIEST <= start.year <= LATEST:
         raise UsageError(f"--start {recipe.start}: years {EARLIEST} to {LATEST} can be made")
 

@@ -126,7 +126,7 @@ class BarParser:
         if index is None and isinstance(name, str) and name in self._renames.names:
             index = self._renames.symbol_at(name, self._open_ns(fields, stamp))
         if index is None:
-            raise NoBar(f"{shorter(name)} is no instrument of the config")
+            raise NoBar(f"{shorter(name)} is not an instrument of the config")
         return index
 
     def _price(self, fields: dict[str, Any], name: str, key: str) -> float:
@@ -183,7 +183,7 @@ class BarParser:
             return self._count_ns(key, value)
         match = STAMP.fullmatch(value) if isinstance(value, str) else None
         if match is None:
-            raise NoBar(f"{key} is {shorter(value)}, no ISO-8601 time (2024-03-04T14:30:00Z)")
+            raise NoBar(f"{key} is {shorter(value)}, not an ISO-8601 time (2024-03-04T14:30:00Z)")
         day, clock, fraction, zone = match.groups()
         day, clock = day.replace("/", "-").replace(".", "-"), clock or "00:00"
         try:
@@ -221,7 +221,7 @@ def _offset(zone: str | None) -> str:
 
 
 def _no_constant(name: str) -> float:
-    raise NoBar(f"holds {name}, which is no number")
+    raise NoBar(f"holds {name}, which is not a number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

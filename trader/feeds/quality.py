@@ -164,7 +164,7 @@ class QualityReport:
             found.append(f"the last line has no line end, and may have been cut off: {names}")
         if self.unknown_symbols:
             names = ", ".join(sorted(self.unknown_symbols)[:8])
-            found.append(f"rows of symbols that are no instruments were left out: {names}")
+            found.append(f"rows of symbols that are not instruments were left out: {names}")
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -197,7 +197,9 @@ def existing(path: Path) -> Path:
             f"{path} does not exist (relative paths are taken from {Path.cwd()})", key="feed.path"
         )
     if not is_file:
-        raise ConfigError(f"{path} is no regular file; use type: stdin to pipe", key="feed.path")
+        raise ConfigError(
+            f"{path} is not a regular file; for a pipe use type: stdin", key="feed.path"
+        )
     if not os.access(path, os.R_OK):
         raise ConfigError(f"{path} cannot be read: permission denied", key="feed.path")
     return path

@@ -70,7 +70,7 @@ def read_recording(path: Path) -> tuple[RecordingTerms, Iterator[RecordedEvent]]
     for line in lines:
         if line.get("channel") == TERMS:
             return RecordingTerms(**line["raw"]), _taken(path, lines)
-    raise DataError(f"{path} is no recording of `trader feed record`, or of an older one")
+    raise DataError(f"{path} is not a recording of `trader feed record`, or one of another version")
 
 
 def _taken(path: Path, lines: Iterator[dict[str, Any]]) -> Iterator[RecordedEvent]:

@@ -59,7 +59,7 @@ class ReplayFeed:
         waits: LongWaits | None = None,
     ) -> None:
         if pace is not None and not 0.0 < pace < float("inf"):
-            raise UsageError(f"a pace of {pace:g} is no multiple of real time; write 1, 60 or max")
+            raise UsageError(f"a pace of {pace:g} is not possible; write 1, 60 or max")
         self.history: BarSet | None = history
         self.skipped = 0  # what was traded on is no surprise in a file
         self.forming = self.untraded = 0

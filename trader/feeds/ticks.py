@@ -42,7 +42,7 @@ def warn_of_ticks(config: Config, bars: np.ndarray) -> list[str]:
         if beside.mean() > MOST_BESIDE:
             first = float(closes[np.argmax(beside)])
             told.append(
-                f"most closes of {instrument.symbol} are no multiples of its tick_size {tick:g} "
+                f"most closes of {instrument.symbol} are not multiples of its tick_size {tick:g} "
                 f"(such as {first!r}): every fill is rounded to it, against the order"
             )
         if not instrument.allow_negative_prices and every.min() < tick:

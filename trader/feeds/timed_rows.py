@@ -41,7 +41,7 @@ class TimedRows:
             return datetime.fromisoformat(text)
         except ValueError:
             raise DataError(
-                f"{self.places[row]}: timestamp {text!r} is no ISO-8601 time "
+                f"{self.places[row]}: timestamp {text!r} is not an ISO-8601 time "
                 "(2020-08-31 or 2020-08-31T13:30:00Z)"
             ) from None
 
@@ -77,7 +77,7 @@ def read_timed_rows(text_path: str, key: str, columns: tuple[str, ...]) -> Timed
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", key=key) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no UTF-8 text: {error.reason}") from error
+        raise DataError(f"{path} is not UTF-8 text: {error.reason}") from error
     reader = csv.reader(io.StringIO(text))
     header = [name.strip().lower() for name in next(reader, [])]
     missing = [name for name in columns if name not in header]

@@ -177,7 +177,7 @@ def _unknown(code: str, known: list[str]) -> ConfigError:
     names = sorted({*known, FOREX, ALWAYS_OPEN})
     near = difflib.get_close_matches(code.upper(), names, 3) or ["XNYS", "XLON", ALWAYS_OPEN]
     return ConfigError(
-        f"{code!r} is no exchange calendar; nearest: {', '.join(near)} (or {ALWAYS_OPEN}, "
+        f"{code!r} is not an exchange calendar; nearest: {', '.join(near)} (or {ALWAYS_OPEN}, "
         f"{FOREX}); known: {', '.join(names)}",
         key=MARKET_HOURS_KEY,
     )

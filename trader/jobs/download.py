@@ -157,7 +157,7 @@ def download(
     """
     if not config.feed.is_market:
         raise ConfigError(
-            f"{config.feed.type} is no market to download from; ccxt and alpaca are", "feed.type"
+            f"{config.feed.type} is not a market to download from; use ccxt or alpaca", "feed.type"
         )
     began_s = time.monotonic()
     config = config.at_source

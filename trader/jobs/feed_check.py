@@ -96,7 +96,7 @@ def watch(config: Config, seconds: float, say: Say, out: Path | None = None) -> 
     `out`: raw frames go there. Raises the errors of the feed; Ctrl-C ends the watch early.
     """
     if not config.feed.is_market:
-        raise ConfigError(f"{config.feed.type} is no market to watch", "feed.type")
+        raise ConfigError(f"{config.feed.type} is not a live market to watch", "feed.type")
     frames = None if out is None else FrameFile(out)
     try:
         return asyncio.run(_watched(config, seconds, say, frames))

@@ -76,11 +76,11 @@ def _actions_by_name(path: str, labels: Sequence[Any], shown: str) -> np.ndarray
     except AnswerError as error:
         keys = ", ".join(f"{to_label(label)}: …" for label in labels)
         raise ModelError(
-            f"model.path {path}: its classes are {shown}, which are no actions (0 1 2 3 or HOLD "
+            f"model.path {path}: its classes are {shown}, which are not actions (0 1 2 3 or HOLD "
             f"BUY SELL CLOSE); say what each means: model.classes: {{{keys}}}"
         ) from error
     if len(set(codes.tolist())) != len(codes):
-        raise ModelError(f"model.path {path}: its classes {shown} mean an action twice")
+        raise ModelError(f"model.path {path}: its classes {shown} mean the same action twice")
     return codes
 
 
@@ -253,7 +253,7 @@ def _require_probabilities(values: np.ndarray, finite: np.ndarray) -> None:
     if not good.all():
         row = int(np.argmin(good))
         raise AnswerError(
-            f"the model answered {values[row].tolist()}, which are no probabilities (none below "
+            f"the model answered {values[row].tolist()}, which are not probabilities (none below "
             "0, together 1), and model.threshold and model.margin need them; put a softmax at its "
             "end",
             row,

@@ -57,4 +57,6 @@ def _numbers(values: np.ndarray) -> np.ndarray:
     try:
         return np.array(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise AnswerError(f"the model's answer holds what is no number: {error}") from error
+        raise AnswerError(
+            f"the model's answer holds something that is not a number: {error}"
+        ) from error

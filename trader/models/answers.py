@@ -75,7 +75,7 @@ def _is_column(value: Any) -> bool:
 def _as_array(answer: Any) -> np.ndarray:
     if isinstance(answer, np.ma.MaskedArray) and np.ma.is_masked(answer):
         row = int(np.argmax(np.ma.getmaskarray(answer).reshape(-1)))
-        raise AnswerError("the answer is masked, which is no action", row)
+        raise AnswerError("the answer is masked, which is not an action", row)
     if isinstance(answer, list | tuple):
         # element by element: np.asarray([True, 2]) would turn True into 1
         values = np.empty(len(answer), object)
@@ -143,7 +143,9 @@ def _parse(value: Any, row: int) -> int:
 
 
 def _refuse(value: Any, row: int) -> NoReturn:
-    raise AnswerError(f"the model answered {_shown(value)}, which is no action ({ALLOWED})", row)
+    raise AnswerError(
+        f"the model answered {_shown(value)}, which is not an action ({ALLOWED})", row
+    )
 
 
 def _shown(value: Any) -> str:
@@ -166,7 +168,7 @@ def bar_label(bars: np.ndarray, row: int, symbols: Sequence[str]) -> str:
 def nonsense_in(actions: np.ndarray, reasons: np.ndarray) -> str | None:
     """What is wrong with int8 actions and int16 reasons that came from another process, if any."""
     if len(actions) and int(actions.view(np.uint8).max()) > LARGEST:
-        return "an answer that is no action"
+        return "an answer that is not an action"
     is_known = reasons == Reason.NONE
     for reason in OWN_REASONS[1:]:
         if is_known.all():

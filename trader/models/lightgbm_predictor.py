@@ -87,7 +87,7 @@ def _fault_of_tree(fields: dict[str, str], width: int) -> str | None:
     if len(children) != 2 * (leaves - 1):
         return f"{len(children)} children for {leaves} leaves"
     if not np.array_equal(np.sort(inner), np.arange(1, leaves - 1)):
-        return "its nodes are no tree"
+        return "its nodes do not form a tree"
     if not np.array_equal(np.sort(ends), np.arange(leaves)):
         return "its leaves are not each met once"
     features = _integers(fields["split_feature"])

@@ -85,7 +85,7 @@ def checked_graph(data: bytes, path: str) -> Graph:
     try:
         graph = read_graph(data)
     except GraphError as error:
-        raise ModelError(f"model.path {path}: is no ONNX file that can be read: {error}") from error
+        raise ModelError(f"model.path {path}: cannot be read as ONNX: {error}") from error
     if graph.external:
         names = ", ".join(repr(name) for name in graph.external[:3])
         raise ModelError(

@@ -155,7 +155,7 @@ def rich_answer(answer: Any, rows: int) -> Rich:
         try:
             values = np.asarray(answer[name], np.float64)
         except (TypeError, ValueError) as error:
-            raise AnswerError(f"{name} holds what is no number: {error}") from error
+            raise AnswerError(f"{name} holds something that is not a number: {error}") from error
         if values.shape != (rows,):
             raise AnswerError(f"{name} has shape {values.shape} for {rows} rows")
         requests[name] = values

@@ -128,7 +128,7 @@ def _table(
         try:
             read = file.read(columns=[*there.values()])
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: is no readable CSV or Parquet file: {error}") from error
+            raise DataError(f"{path}: cannot be read as CSV or Parquet: {error}") from error
         columns = {name: decoded(read[source]) for name, source in there.items()}
         return pa.table(columns), places, plan
     content = content_of(path, notes)
@@ -184,13 +184,13 @@ def _actions(column: pa.ChunkedArray, fail: Callable[..., NoReturn]) -> np.ndarr
         actions = np.array(codes, np.int8)[np.asarray(encoded.indices)]
         if -1 in codes:
             row = _first(actions < 0)
-            fail(row, f"action {column[row].as_py()!r} is no action ({ALLOWED})")
+            fail(row, f"action {column[row].as_py()!r} is not an action ({ALLOWED})")
         return actions
     try:
         return to_actions(column.to_numpy(), len(column))
     except AnswerError as error:
         row = error.row or 0
-        fail(row, f"action {column[row].as_py()!r} is no action ({ALLOWED})")
+        fail(row, f"action {column[row].as_py()!r} is not an action ({ALLOWED})")
 
 
 def _requests(table: pa.Table, actions: np.ndarray, fail: Callable[..., NoReturn]) -> np.ndarray:
@@ -207,7 +207,7 @@ def _requests(table: pa.Table, actions: np.ndarray, fail: Callable[..., NoReturn
             values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
         except pa.ArrowException:
             row = next(row for row, text in enumerate(column.to_pylist()) if not _is_number(text))
-            fail(row, f"{name} {column[row].as_py()!r} is no number")
+            fail(row, f"{name} {column[row].as_py()!r} is not a number")
         wrong = np.isinf(values) if name == "score" else np.isinf(values) | (values <= 0.0)
         if wrong.any():
             row = _first(wrong)

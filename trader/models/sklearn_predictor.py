@@ -154,7 +154,7 @@ def _labels(model: Any, path: str) -> tuple[Any, ...] | None:
     if classes is None:
         return None
     if isinstance(classes, list) and classes and not np.isscalar(classes[0]):
-        raise ModelError(f"model.path {path}: predicts several things at once; an action is one")
+        raise ModelError(f"model.path {path}: predicts several outputs; an action needs one")
     return tuple(np.asarray(classes).tolist())
 
 

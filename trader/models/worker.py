@@ -77,7 +77,7 @@ class Health:
         """An answer that is none for any warm row (NaN, say) counts as a failure."""
         asked = said.reasons != Reason.WARMUP
         if asked.any() and (said.reasons[asked] == Reason.MODEL_INVALID).all():
-            self.note_failure(Reason.MODEL_INVALID, "an answer that is no number")
+            self.note_failure(Reason.MODEL_INVALID, "an answer that is not a number")
         else:
             self.note_success()
 

@@ -105,7 +105,7 @@ def _remarks(check: Mapping[str, Any]) -> list[RenderableType]:
         lines.append("the last line has no line end, and may have been cut off")
     if check["unknown_symbols"]:
         names = ", ".join(sorted(check["unknown_symbols"])[:8])
-        lines.append(f"rows of symbols that are no instruments: {names}")
+        lines.append(f"rows of symbols that are not instruments: {names}")
     if check["extra_columns"]:
         lines.append(f"columns not used: {', '.join(check['extra_columns'])}")
     return [Text(), *(Text(line) for line in lines)] if lines else []

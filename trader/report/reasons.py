@@ -22,7 +22,7 @@ NOTES: dict[Reason, Note] = {
     Reason.MODEL_TIMEOUT: Note(
         "the model took too long to answer", "execution.model_timeout_seconds"
     ),
-    Reason.MODEL_INVALID: Note("the model's answer was no action, or not a number", "model"),
+    Reason.MODEL_INVALID: Note("the model's answer was not an action, or not a number", "model"),
     Reason.AT_TARGET: Note("the position was already there", "position_sizing"),
     Reason.SHORT_NOT_ALLOWED: Note(
         "SELL with nothing held, and shorts are off", "position_sizing.allow_short"

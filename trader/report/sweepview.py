@@ -82,7 +82,7 @@ def ridge(document: Mapping[str, Any]) -> str:
     words += f"average, {worst:.3f} at worst; the best has {own:.3f}. "
     lower = name == "max_drawdown"
     is_far = near > 2 * own if lower else near < own / 2
-    return words + ("It is a spike: do not trust it." if is_far else "It is no spike.")
+    return words + ("It is a spike: do not trust it." if is_far else "It is not a spike.")
 
 
 def _folds(folds: Sequence[Mapping[str, Any]], params: Sequence[str]) -> Table:

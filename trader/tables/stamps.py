@@ -113,7 +113,7 @@ def _parse_slowly(
 
 def _no_time(series: "pd.Series[str]", row: int, of: StampColumn) -> DataError:
     return DataError(
-        f"{of.places.at(row)}: timestamp {series.iloc[row][:SHOWN]!r} is no "
+        f"{of.places.at(row)}: timestamp {series.iloc[row][:SHOWN]!r} is not an "
         "ISO-8601 time (2024-03-04T14:30:00Z)"
     )
 

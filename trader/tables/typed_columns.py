@@ -61,7 +61,7 @@ def numbers_of(column: "pa.ChunkedArray", name: str, places: Places) -> np.ndarr
         column = column.cast(pa.string())  # arrow's own cast of a decimal is off by a bit
     try:
         if pa.types.is_boolean(column.type):
-            raise pa.ArrowInvalid("true and false are no numbers")
+            raise pa.ArrowInvalid("true and false are not numbers")
         return column.cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(_no_numbers(column, str(kind), name, places)) from error
@@ -77,7 +77,7 @@ def _no_numbers(column: "pa.ChunkedArray", kind: str, name: str, places: Places)
                 pa.scalar(text, pa.string()).cast(pa.float64())
             except pa.ArrowInvalid:
                 return (
-                    f"{places.at(row)}: {name} is {text[:SHOWN]!r}, which is no "
+                    f"{places.at(row)}: {name} is {text[:SHOWN]!r}, which is not a "
                     f"number; the column holds text ({kind}): mend the cell, and store numbers"
                 )
     return (

@@ -157,7 +157,7 @@ def _folded(path: Path, request: dict[str, Any]) -> int:
     try:
         _fold(path, request["seq"], Path(request["folder"]))
     except DivergenceError as diverged:
-        return _say(f"it does not reproduce itself: {diverged}")
+        return _say(f"it cannot be replayed: {diverged}")
     except TraderError as error:
         return _say(str(error))
     return 0

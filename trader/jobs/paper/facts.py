@@ -65,14 +65,14 @@ def with_facts(
                 changed[index][name] = float(said)
             elif name in STEPS and written % said != 0:
                 raise ConfigError(
-                    f"{written.normalize():f} is no multiple of {said.normalize():f}, which "
-                    f"{fact.symbol} has at the exchange: leave it out, or write a multiple",
+                    f"{written.normalize():f} is not a multiple of {said.normalize():f}, the "
+                    f"exchange's own step of {fact.symbol}: leave it out, or write a multiple",
                     f"instruments.{index}.{name}",
                 )
             elif name not in STEPS and written < said:
                 raise ConfigError(
-                    f"{written.normalize():f} is below {said.normalize():f}, the least that the "
-                    f"exchange takes of {fact.symbol}: leave it out, or write at least that",
+                    f"{written.normalize():f} is below {said.normalize():f}, the exchange's "
+                    f"minimum for {fact.symbol}: leave it out, or write at least that",
                     f"instruments.{index}.{name}",
                 )
     return changed

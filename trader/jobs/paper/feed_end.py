@@ -20,7 +20,7 @@ def end_of_feed(begun: Start) -> StopCause:
         return StopCause(
             CAUGHT_UP,
             "the bars began long before the start and were traded as a recording, and now they are "
-            "those of now: what was made of the past is no state to trade live on. Set "
+            "those of now: what was made of the past is not a state to trade live on. Set "
             "feed.trade_history: false to warm features with the past, true to go on from it",
         )
     if end == FeedEnd.CLOCK:

@@ -227,7 +227,7 @@ def _gone_on(path: Path, begun: Start, anchor: OnCheckpoint | None, resume: Entr
         raise TraderError(f"{error}. This start is refused, and no other run is stopped") from None
     journal.close()
     raise UsageError(
-        f"{path.parent.name} went on in another process meanwhile; start again to go on with it"
+        f"{path.parent.name} was resumed by another process meanwhile; start again to resume it"
     )
 
 

@@ -100,7 +100,7 @@ def fold_journal(begun: "Start", path: Path) -> Rules:
         found = resumed(path, snapshot, begun.keeper)
     except DivergenceError as diverged:
         raise VerificationError(
-            f"{path} does not reproduce itself: {diverged}; nothing trades on it. "
+            f"{path} cannot be replayed: {diverged}; nothing trades on it. "
             "Start a fresh run with --new"
         ) from None
     begun.fold = found.fold
@@ -115,7 +115,7 @@ def _require_sound(path: Path, first: Problem | None) -> None:
         return
     if first.kind in ("truncated", "anchor"):
         raise VerificationError(
-            f"{path} is not all that this run has written: {first.text} ({KNOWN_BY}). Nothing "
+            f"{path} lacks records that this run has written: {first.text} ({KNOWN_BY}). Nothing "
             "trades on it: bring back its newest copy, with its -wal file, or start fresh, "
             "with new cash, with --new"
         )

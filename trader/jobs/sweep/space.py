@@ -69,7 +69,7 @@ def space_of(params: Mapping[str, Any]) -> Space:
     parameters = tuple(Parameter(key, values_of(key, given)) for key, given in params.items())
     for parameter in parameters:
         if parameter.key.split(".")[0] in ("sweep", "name", ""):
-            raise UsageError(f"{parameter.key} cannot be tried: it changes no run")
+            raise UsageError(f"{parameter.key} cannot be tried: it does not change a run")
     return Space(parameters)
 
 
@@ -121,7 +121,7 @@ def _plain(key: str, value: Any) -> Value:
         value = value.tolist()  # a NumPy number
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise UsageError(f"{key}: {value!r} is no value to try; give numbers or words")
+    raise UsageError(f"{key}: {value!r} cannot be tried; give numbers or words")
 
 
 def _of_text(key: str, text: str) -> tuple[Value, ...]:
@@ -138,7 +138,7 @@ def _range(key: str, parts: Sequence[str]) -> tuple[Value, ...]:
     start, stop = numbers[:2]
     step = numbers[2] if len(numbers) == 3 else Decimal(1)
     if step == 0:
-        raise UsageError(f"{key}: the step of a range is not 0")
+        raise UsageError(f"{key}: the step of a range must not be 0")
     count = int(max((stop - start) / step, Decimal(0)).to_integral_value("ROUND_CEILING"))
     if count > MOST_VALUES:
         raise UsageError(f"{key}: {count:,} values are too many (at most {MOST_VALUES:,})")

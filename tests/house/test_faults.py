@@ -1,10 +1,10 @@
-"""Every test that docs/faults.md names exists, and every fault has one."""
+"""Every test that tests/FAULTS.md names exists, and every fault has one."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "faults.md").read_text("utf-8")
+PAGE = (ROOT / "tests" / "FAULTS.md").read_text("utf-8")
 ROWS = [line.split("|")[1:-1] for line in PAGE.splitlines() if re.match(r"\| \d", line)]
 
 
