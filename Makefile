@@ -52,6 +52,8 @@ trials: $(STAMP) ## everything with all its cases, and the long harnesses with f
 	$(PY) tests/harness/sim.py --days 300
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
 	$(PY) tests/harness/venue_virtual.py --hours 500 --minutes 60
+	$(PY) tests/harness/venue_week.py
+	$(PY) tests/harness/venue_week.py --venue kraken
 	$(PY) tests/harness/venue_hour.py --seconds 3600
 
 check: $(STAMP) ## lint, format, types, import rules, house limits
