@@ -134,6 +134,7 @@ POSITION = _record("""
     f8  unit_value              # account currency that a price of 1 is worth; 0 until it is known
     f8  exposure                # most that it is worth while what works fills one side first
     i8  is_financed             # of another currency, or a future: only its profit reaches cash
+    f8  split_size              # what a split made of it and its orders: no breach of a limit
     i8  margin_call             # to be closed by the decision of this slice
     f8  borrow_due              # fee that ran up since the last roll of the session
 """)

@@ -13,6 +13,9 @@ from trader.core.schema import (
     ExitType,
     OrderKind,
     OrderType,
+    Reason,
+    SizingMode,
+    TradingState,
 )
 from trader.report.roundtrips import round_trips, with_splits
 
@@ -41,6 +44,19 @@ def test_a_split_changes_quantity_and_price_and_no_equity(ratio, qty):
     assert run.positions[0]["avg_price"] == 100 / ratio
     assert run.equity["equity"].tolist() == pytest.approx([100_000.0] * 3 + [100_100.0])
     assert flows(run) == [("SPLIT", 0.0, qty - 10.0)]
+
+
+@pytest.mark.parametrize("at", [1, 3], ids=["before the fill", "while it is held"])
+def test_what_a_split_makes_of_a_position_is_no_breach_and_opens_nothing_more(at):
+    prices = [100.0] * at + [25.0] * (7 - at)
+    changes = {"max_position_size": 15.0, "allow_short": 0, "base_size": 10.0}
+    run = played(prices, "B....S.", (at, SPLIT, 4.0), **changes)
+    assert run.account["trading_state"] == TradingState.ACTIVE
+    assert run.fills["qty"].tolist() == [10.0 * (4.0 if at == 1 else 1.0), -40.0]
+    assert run.account["equity"] == 100_000.0
+    more = played(prices, "B..B...", (at, SPLIT, 4.0), **(changes | {"mode": SizingMode.INCREMENT}))
+    assert more.decisions["reason"][3] == Reason.POSITION_LIMIT
+    assert (more.account["trading_state"], len(more.fills)) == (TradingState.ACTIVE, 1)
 
 
 def test_an_odd_ratio_pays_the_part_of_a_lot_at_the_last_close():

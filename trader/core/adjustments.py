@@ -7,6 +7,7 @@ instant and is paid by who is short. Orders that fill at the open of that bar ge
 """
 
 from trader.core import orders
+from trader.core.exposure import qty_before
 from trader.core.ledger import enter_execution, move_cash, split_position
 from trader.core.market import rescale
 from trader.core.orders import closing_rest, is_exit
@@ -79,6 +80,7 @@ def split(book, rules, adjustment, out):
     split_position(book.account[0], position, what, lot_size, out)
     if position["working_orders"] > 0:
         split_orders(book, rules, symbol, ratio, out)
+    position["split_size"] = max(abs(qty_before(position, 1.0)), abs(qty_before(position, -1.0)))
 
 
 @inlined

@@ -66,6 +66,7 @@ def apply_fill(account, position, qty, price, commission, lot_size):
             realized = 0.0  # and no −0 in the books
         if abs(qty) > abs(held):
             position["avg_price"] = price
+        position["split_size"] = min(position["split_size"], abs(held + qty))
     position["qty"] = nearest_lot(held + qty, lot_size)
     if position["qty"] == 0.0:
         position["avg_price"] = 0.0

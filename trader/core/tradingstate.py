@@ -95,7 +95,7 @@ def watch_limits(book, rules, bars, out):
         position = book.positions[symbol]
         size = abs(position["qty"])
         most = limits_of(rules, symbol)["max_position_size"]
-        if not is_size_within(size, most):
+        if not (is_size_within(size, most) or is_size_within(size, position["split_size"])):
             breach(book, rules, (HALT, Reason.POSITION_LIMIT, size, most), out)
         if limits["kill_volatility"] < math.inf:
             watch_volatility(book, rules, symbol, out)
