@@ -17,7 +17,8 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
 PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \
-	safety/test_kill.py safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
+	safety/test_kill.py safety/test_stop.py \
+	safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
@@ -51,6 +52,8 @@ trials: $(STAMP) ## everything with all its cases, and the long harnesses with f
 	$(PY) tests/harness/sim.py --days 300
 	$(PY) tests/harness/kill_bench.py $(if $(N),--trials $(N))
 	$(PY) tests/harness/venue_virtual.py --hours 500 --minutes 60
+	$(PY) tests/harness/venue_week.py
+	$(PY) tests/harness/venue_week.py --venue kraken
 	$(PY) tests/harness/venue_hour.py --seconds 3600
 
 check: $(STAMP) ## lint, format, types, import rules, house limits

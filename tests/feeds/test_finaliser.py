@@ -131,6 +131,21 @@ def test_rest_asked_within_the_grace_proves_nothing():
     assert of_kind(outs, Final) == []
 
 
+def test_a_page_that_has_a_bar_has_the_others_asked_for_it_at_once():
+    """So that the bar waits for them, and is in one slice with theirs."""
+    made = BarFinaliser(2, [START, START], Terms(PERIOD, Finality.FLAG, GRACE, 120 * S))
+    assert made.on(TICK, at(3, 0.5)) == [Ask(0, START, at(3)), Ask(1, START, at(3))]
+    for symbol in (0, 1):
+        made.on(Up(symbol), at(3, 0.5))
+    early = Page(1, START, at(3), [bar(i) for i in range(3)], at(3, 0.5))  # within the grace
+    assert [out.bar for out in made.on(early, at(3, 0.6))] == [bar(0), bar(1)]
+    later = Page(0, START, at(3), [bar(i) for i in range(3)], at(3, 1.1))
+    outs = made.on(later, at(3, 1.2))
+    assert [out.bar for out in of_kind(outs, Final)] == [bar(i) for i in range(3)]
+    assert [(ask.symbol, ask.end_ns) for ask in of_kind(outs, Ask)] == [(1, at(3))]
+    assert made.owed_ns() == at(2)
+
+
 def test_rest_that_is_behind_the_stream_is_asked_again():
     made = begun()
     made.on(Row(0, bar(3, 9.0), False), at(3, 59))

@@ -66,7 +66,7 @@ class Recorded:
         """Which of the bars were decided on; whether all were."""
         for row, action in zip(rows, actions, strict=True):
             key = int(row["symbol"]), int(row["ts_ns"])
-            self.traded[key] = int(action["reason"]) != Reason.DATA_HISTORY
+            self.traded[key] = int(action["reason"]) not in (Reason.DATA_HISTORY, Reason.WARMUP)
         return all(not row["flags"] & BAR_HISTORY for row in rows)
 
 

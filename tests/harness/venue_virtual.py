@@ -32,6 +32,7 @@ from tests.harness.virtualtime import VirtualLoop  # noqa: E402
 REAL_TIME = time.time
 START_S = 1_795_000_020.0
 PERIOD_S, HOUR_S, CALM_S = 60, 3600.0, 150.0
+TICK_S = 0.5  # of the feed; each turn of its loop costs as much as in real time
 
 
 class MadeUpTime:
@@ -54,6 +55,7 @@ from tests.venue import alpaca, binance, kraken  # noqa: E402
 from tests.venue.faults import FREEZE, SWITCHES, play, script  # noqa: E402
 from tests.venue.kit import listening, truth, write_config  # noqa: E402
 from tests.venue.market import Market  # noqa: E402
+from trader.feeds import venue_feed  # noqa: E402
 
 VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
@@ -210,6 +212,7 @@ def main():
     parser.add_argument("--venues", default=",".join(VENUES))
     told = parser.parse_args()
     os.environ.update(KEYS)
+    venue_feed.TICK_S = TICK_S
     names, until_s = told.venues.split(","), time.monotonic() + told.minutes * 60
     totals, faulty, done, memory = Counter(), [], 0, []
     for seed in range(told.first, told.first + told.hours):

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof
@@ -43,6 +45,18 @@ watchdog: {{soft_s: 60, hard_s: 120}}
 """
 
 
+SECRETS = {"VENUE_KEY": "key/with+signs=12345", "VENUE_SECRET": "my%secret-of-67890"}
+
+
+def shown(folder):
+    """Every byte that a command left in the folder."""
+    return b"\n".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def forms(secret):
+    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
+
+
 class Clock:
     """The machine's."""
 
@@ -57,8 +71,6 @@ class Clock:
 
 def write_config(folder: Path, options, symbols="BTC/USDT, ETH/USDT", exchange="binance", **more):
     """The path of a config of that venue."""
-    import json
-
     terms = {"type": "ccxt", "period": 1, "hours": "24x7", **more}
     text = CONFIG.format(symbols=symbols, exchange=exchange, options=json.dumps(options), **terms)
     path = folder / "live.yaml"

@@ -256,7 +256,7 @@ def test_an_exchange_that_does_not_answer_is_told(tmp_path):
         path = write_config(tmp_path, {**options(venue.port), "timeout": 500})
         venue.faults.set("503")
         async with listening(path) as got:
-            with pytest.raises(DataError, match=r"binance: binance .*503"):
+            with pytest.raises(DataError, match=r"^binance: (GET )?http.*503|^binance: 503"):
                 await got.reading
 
     run(test)

@@ -1,6 +1,7 @@
 """The venues are no mirror of our adapters: clients that others wrote accept them."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
@@ -39,5 +40,49 @@ def test_python_binance_reads_the_same_bars():
         values = tuple(float(told[name]) for name in "ohlcv")
         assert values == venue.market.bar("BTCUSDT", told["t"] // 1000)
         assert info["filters"][1]["stepSize"] == "0.00010000"
+
+    asyncio.run(whole())
+
+
+def test_python_kraken_sdk_reads_the_same_bars():
+    sdk = pytest.importorskip("kraken.spot")
+    from tests.venue.kraken import Kraken
+
+    async def whole():
+        venue = await Kraken(Market(5, 60)).start()
+        asked = sdk.Market(url=f"http://127.0.0.1:{venue.port}")
+        heard = asyncio.Queue()
+
+        async def hear(message):
+            heard.put_nowait(message)
+
+        client = sdk.SpotWSClient(
+            callback=hear,
+            rest_url=f"http://127.0.0.1:{venue.port}",
+            ws_url=f"ws://127.0.0.1:{venue.port}",
+        )
+        try:
+            rows = (await asyncio.to_thread(asked.get_ohlc, "XXBTZUSD", 1))["XXBTZUSD"]
+            pairs = await asyncio.to_thread(asked.get_asset_pairs)
+            await client.start()
+            wanted = {"channel": "ohlc", "symbol": ["BTC/USD"], "interval": 1}
+            await client.subscribe(params=wanted)
+            while True:
+                told = await asyncio.wait_for(heard.get(), 30)
+                if told.get("channel") == "ohlc" and told["type"] == "snapshot":
+                    break
+        finally:
+            await client.close()
+            await venue.stop()
+        for row in rows[-20:-1]:
+            values = tuple(float(row[place]) for place in (1, 2, 3, 4, 6))
+            assert values == venue.market.bar("BTC/USD", row[0])
+        assert len(told["data"]) > 2
+        for candle in told["data"][:-1]:
+            opened = datetime.fromisoformat(candle["interval_begin"][:19] + "+00:00")
+            names = ("open", "high", "low", "close", "volume")
+            values = tuple(candle[name] for name in names)
+            assert values == venue.market.bar("BTC/USD", int(opened.timestamp()))
+        assert pairs["XXBTZUSD"]["tick_size"] == "0.01"
 
     asyncio.run(whole())

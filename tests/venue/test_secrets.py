@@ -1,9 +1,7 @@
 """No key of `feed.options` is printed, logged, journaled, recorded or reported, whatever fails."""
 
 import asyncio
-import json
 import threading
-from urllib.parse import quote
 
 import pytest
 
@@ -12,7 +10,7 @@ pytest.importorskip("alpaca")
 pytest.importorskip("aiohttp")
 
 from tests.venue import alpaca, binance
-from tests.venue.kit import write_config
+from tests.venue.kit import SECRETS, forms, shown, write_config
 from tests.venue.market import Market
 from trader.cli import app
 from trader.feeds.source import redacted
@@ -21,7 +19,6 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.filterwarnings("ignore:websockets.legacy:DeprecationWarning"),
 ]
-SECRETS = {"VENUE_KEY": "key/with+signs=12345", "VENUE_SECRET": "my%secret-of-67890"}
 
 
 class Beside:
@@ -46,15 +43,6 @@ class Beside:
     def __exit__(self, *what):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
-
-
-def shown(folder):
-    """Every byte that a command left in the folder."""
-    return b"\n".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-
-
-def forms(secret):
-    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
 
 
 def told(options, port):

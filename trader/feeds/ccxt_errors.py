@@ -15,6 +15,7 @@ def source_error(exchange: Any, error: Exception, secrets: Sequence[str]) -> Sou
     """The `SourceError` of anything that a call of ccxt raised."""
     told = [one for one in (error, error.__cause__) if one is not None]
     words = ": ".join(" ".join(str(one).split()) or type(one).__name__ for one in told)
+    words = words.removeprefix(f"{getattr(exchange, 'id', '')} ")  # who tells it, says the caller
     text = redacted(words, secrets)[:SHOWN]
     remedy, after_s = _remedy(error)
     if remedy == Remedy.WAIT:

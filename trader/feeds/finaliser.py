@@ -12,7 +12,7 @@ same unbroken stream, which was there when the bar began; the bar as REST gives 
 grace after the close.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from trader.core.schema import BarProof
 from trader.feeds.finaliser_events import (
@@ -48,8 +48,7 @@ class BarFinaliser:
         """`start_ns`: for each symbol the open of the first bar that is wanted."""
         self._terms = terms
         self._now_ns = 0
-        opens = [self._in_hours(self._aligned(start_ns[i])) for i in range(symbols)]
-        self._lines = [Line(open_ns) for open_ns in opens]
+        self._lines = [Line(self._in_hours(self._aligned(start_ns[i]))) for i in range(symbols)]
         self._standing = Standing(self._lines)
 
     @property
@@ -67,15 +66,13 @@ class BarFinaliser:
         return min((line.next_ns for line in self._standing.asked.values()), default=2**63 - 1)
 
     def on(self, event: Input, now_ns: int) -> list[Output]:
-        """Take one event at the market's time `now_ns`; what follows from it, in order.
-
-        Time that goes back, for a clock that was set right, stands still.
-        """
+        """What follows from one event, in order; a market's time that goes back stands still."""
         now_ns = self._now_ns = max(self._now_ns, now_ns)
-        if isinstance(event, Tick):
-            return [out for i in range(len(self._lines)) for out in self._questions(i, now_ns)]
         if isinstance(event, Notice):
             return []
+        asking: Iterable[int] = range(len(self._lines))
+        if isinstance(event, Tick):
+            return [out for i in asking for out in self._questions(i, now_ns)]
         line, outs = self._lines[event.symbol], []
         if isinstance(event, Row):
             outs = self._row(event, line, now_ns)
@@ -88,7 +85,10 @@ class BarFinaliser:
             line.up_ns = None
         else:
             line.is_gone, line.is_catching_up = True, False
-        outs += [*self._leaving(event.symbol, line, now_ns), *self._questions(event.symbol, now_ns)]
+        if not isinstance(event, Page):  # one that has a bar shows what others owe by then
+            asking = (event.symbol,)
+        outs += self._leaving(event.symbol, line, now_ns)
+        outs += [out for i in asking for out in self._questions(i, now_ns)]
         self._standing.note(event.symbol, line)
         return outs
 
@@ -127,8 +127,7 @@ class BarFinaliser:
         if held is None or is_final or not is_behind(bar, held.bar):
             proof = None
             if is_final:
-                stated = terms.finality == Finality.STATED
-                proof = BarProof.STATED if stated else BarProof.FLAG
+                proof = BarProof.FLAG if terms.finality != Finality.STATED else BarProof.STATED
             line.seen[bar.open_ns] = MarketReport(bar, proof, line.session, row.is_snapshot)
         if terms.finality == Finality.SUCCESSOR and not row.is_snapshot and line.up_ns is not None:
             self._prove_before(bar.open_ns, line)
