@@ -17,7 +17,8 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
 PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \
-	safety/test_kill.py safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
+	safety/test_kill.py safety/test_stop.py \
+	safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH

@@ -223,10 +223,12 @@ def test_what_cannot_be_tried_is_told_as_usage(demo, capsys, words, told):
     assert told in capsys.readouterr().err
 
 
-def test_the_table_on_the_screen_says_what_luck_did(demo, capsys):
-    out = str(demo.parent / "runs")
-    assert run_command(["sweep", "-c", str(demo), "--out", out, "--jobs", "1", *OPTIONS]) == 0
+def test_the_table_on_80_columns_is_whole_and_says_what_luck_did(demo, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    asked = ["sweep", "-c", str(demo), "--out", str(demo.parent / "runs"), "--jobs", "1"]
+    assert run_command([*asked, "--folds", "2", *OPTIONS]) == 0
     shown = capsys.readouterr().out
+    assert "…" not in shown
     assert "6 trials" in shown
     assert "one step from the best" in shown
     assert "without any skill" in shown or "cannot be said" in shown

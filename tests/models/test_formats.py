@@ -302,3 +302,14 @@ def test_a_damaged_tree_of_lightgbm_is_no_endless_question(tmp_path, field, at, 
     path.write_text(text)
     with pytest.raises(ModelError, match=f"is damaged: tree 0: .*{said}"):
         make_model({**section, "sha256": hashlib.sha256(text.encode()).hexdigest()}, NAMES)
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost-json", "catboost", "sklearn"])
+def test_what_a_file_without_labels_is_taken_for_is_told(tmp_path, kind):
+    section = make_file(kind, tmp_path)
+    sections = (section, section | {"classes": {0: "SELL", 1: "HOLD", 2: "BUY"}})
+    models = [make_model(one, NAMES) for one in sections]
+    told = [[text for text in one.notices if "its classes mean" in text] for one in models]
+    has_labels = kind in ("catboost", "sklearn")
+    assert [len(texts) for texts in told] == [0 if has_labels else 1, 0]
+    assert has_labels or "0 for HOLD, 1 for BUY, 2 for SELL" in told[0][0]

@@ -101,6 +101,27 @@ def test_keys_zoom_in_and_show_all_again(page):
     assert page.execute_script("return traderReport.view()") == whole
 
 
+def test_what_is_too_much_to_draw_is_thinned_within_its_kind(page):
+    """Buys and sells take turns, so that every second mark would be of one side alone."""
+    counts = page.execute_script(
+        "const rows = Array.from({length: 30000}, (_, i) => ({x: i, y: 0, group: i % 2}));"
+        "rows.push({x: 30000, y: 0, group: 2});"
+        "const shown = marks('thinned', rows).prepare(0, 30000, 1000).shown;"
+        "return [0, 1, 2].map(group => shown.filter(row => row.group === group).length)"
+    )
+    assert counts[2] == 1
+    assert counts[0] == counts[1]
+    assert 2_000 < sum(counts) <= 4_000
+
+
+def test_a_loss_limit_far_below_all_days_leaves_the_days_in_sight(page):
+    far, near = page.execute_script(
+        "return [-5000, -50].map(value => level(value, '--halted', 'limit', [10, -20]).prepare())"
+    )
+    assert far["far"]
+    assert near == {"low": -50, "high": 0}
+
+
 @pytest.fixture
 def dark(browser):
     scheme = {"name": "prefers-color-scheme", "value": "dark"}

@@ -216,6 +216,14 @@ def test_halted_passes_not_even_what_closes_and_reducing_does():
         (10.0, {"position": {"spread": 0.0}, "slippage_type": int(SlippageType.HALF_SPREAD)},
          PASSED),
         (10.0, {"slippage_type": int(SlippageType.HALF_SPREAD)}, PASSED),
+        (10.0, {"position": {"unit_value": 0.0}}, (Reason.NO_RATE, 0.0, 0.0)),
+        (10.0, {"position": {"unit_value": NAN}}, (Reason.NO_RATE, 0.0, 0.0)),
+        (10.0, {"position": {"mark": -1.0}, "allow_negative_prices": 1}, PASSED),
+        (10.0, {"position": {"mark": 0.0}, "allow_negative_prices": 1}, PASSED),
+        (10.0, {"position": {"mark": INF}, "allow_negative_prices": 1},
+         (Reason.PARAM_PRICE, INF, 0.0)),
+        (10.0, {"position": {"mark": -INF}, "allow_negative_prices": 1},
+         (Reason.PARAM_PRICE, -INF, 0.0)),
     ],
 )  # fmt: skip
 def test_parameters_of_the_whole_order(qty, different, verdict):
@@ -486,6 +494,9 @@ SPLIT = ((NOW - 900, NOW - 300), (NOW + 300, NOW + 900))
         (-301, 0, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.NONE),  # lunch is no close
         (300, 1, {"sessions": SPLIT, "open_guard_ns": 100}, Reason.NONE),
         (899, 1, {"sessions": SPLIT, "close_guard_ns": 100}, Reason.MARKET_CLOSED),
+        (-400, 0, {"sessions": SPLIT, "period_ns": DAY}, Reason.NONE),  # of a day: the next open
+        (0, 1, {"sessions": SPLIT, "period_ns": DAY, "open_guard_ns": 10**12}, Reason.NONE),
+        (900, 1, {"sessions": SPLIT, "period_ns": DAY}, Reason.CALENDAR_UNKNOWN),  # there is none
     ],
 )
 def test_market_hours(minute, cursor, different, reason):

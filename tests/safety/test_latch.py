@@ -231,6 +231,12 @@ def test_halt_of_any_kind_halts(tmp_path, make):
     assert latch.raise_halt(str(tmp_path), "x") == ""
 
 
+def test_a_halt_of_the_run_itself_says_that_no_person_asked_for_it(tmp_path):
+    assert latch.raise_own_halt(str(tmp_path), "a stop without a record") == ""
+    assert (tmp_path / latch.HALT).read_text() == f"{latch.BY_TRADER}a stop without a record\n"
+    assert latch.BY_TRADER
+
+
 def test_failed_flush_is_not_durable(tmp_path, monkeypatch):
     def broken(_):
         raise OSError(5, "Input/output error")

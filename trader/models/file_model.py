@@ -26,7 +26,7 @@ from trader.config.sections.model import (
 from trader.config.sections.model import (
     FileModel as FileSection,
 )
-from trader.core.schema import Reason
+from trader.core.schema import Reason, TradingAction
 from trader.errors import ModelError, TraderError
 from trader.models.actions import Classes, ModelActions, by_number, plain
 from trader.models.answers import AnswerError
@@ -245,6 +245,18 @@ class FileModel(PredictorModel):
                 f"SELL in this order; write model.classes: {{{pairs}}}"
             )
         self._take(load_predictor(section, data), section, card, config)
+        if section.classes is None and section.decide is None and "outputs" not in card:
+            self._tell_places()
+
+    def _tell_places(self) -> None:
+        """A file without labels, and nobody who says what its classes mean: told, not assumed."""
+        signature = self._predictor.signature
+        if signature.are_places and signature.labels is not None:
+            taken = ", ".join(f"{at} for {TradingAction(at).name}" for at in signature.labels)
+            self.notices.append(
+                f"{self.path} does not say what its classes mean: {taken}, counted from the "
+                "smallest label of the fit. Write model.classes"
+            )
 
 
 def _of_second_class(predictor: Predictor, path: str) -> Predictor:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trader.core.schema import TradingAction
 from trader.errors import ModelError, TraderError
 from trader.models.file_kinds import ONNX, PICKLE, UNKNOWN, kind_of
 from trader.models.memory import half_the_memory, limit_memory
@@ -102,8 +103,12 @@ def config_lines(kind: str, path: str, sha256: str, signature: Signature) -> lis
             "  decide: {buy_above: 0.0, sell_below: 0.0}  # choose: what the number means",
         ]
     labels = [str(label).lower() for label in signature.labels or ()]
-    if set(labels) <= {"0", "1", "2", "3", "hold", "buy", "sell", "close"} and len(labels) != 2:
-        return lines
+    plain = {"0", "1", "2", "3", "hold", "buy", "sell", "close"}
+    if set(labels) <= plain and len(labels) != 2:
+        if not signature.are_places:
+            return lines
+        pairs = ", ".join(f"{place}: {TradingAction(int(place)).name}" for place in labels)
+        return [*lines, f"  classes: {{{pairs}}}  # choose: 0 was the smallest label of the fit"]
     known = {"1": "BUY", "-1": "SELL", "0": "HOLD", "true": "BUY", "false": "HOLD"}
     known |= {"up": "BUY", "down": "SELL", "flat": "HOLD", "long": "BUY", "short": "SELL"}
     known |= {name: name.upper() for name in ("hold", "buy", "sell", "close")}

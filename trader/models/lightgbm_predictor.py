@@ -56,6 +56,7 @@ class LightgbmPredictor:
             len(names),
             None if _are_made_up(names) else names,
             tuple(range(count)) if has_classes else None,
+            are_places=has_classes,
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ class OnnxPredictor:
             self._labels,
             first.dtype,
             are_probabilities=False,
+            are_places=graph.labels is None and self._labels is not None,
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class Signature:
     labels: tuple[Any, ...] | None = None  # of the classes, in the order of the columns
     dtype: str = "float64"  # features are cast to it
     are_probabilities: bool = True  # False: numbers a class, which may be anything
+    are_places: bool = False  # the file has no labels: they are places among the sorted ones
 
 
 class Predictor(Protocol):

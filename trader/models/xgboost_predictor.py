@@ -52,6 +52,7 @@ class XgboostPredictor:
             tuple(names) if names else None,
             tuple(range(classes)) if has_classes else None,
             "float32",
+            are_places=has_classes,
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:

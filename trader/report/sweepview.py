@@ -13,6 +13,7 @@ from rich.text import Text
 from trader.report.labels import NOT_DEFINED, money
 
 ERRORS_SHOWN = 3
+LONGEST_HEADING = 10  # on one line
 PARTS = ("total_return", "max_drawdown")
 
 
@@ -41,7 +42,7 @@ def _best(document: Mapping[str, Any], params: Sequence[str]) -> Table:
     objective = document["objective"]
     table = _table()
     for name in (*short_names(params), *_others(objective)):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(heading(name), justify="right", no_wrap=True)
     for row in document["top"]:
         shown = [str(row[key]) for key in params]
         shown += [figure(name, row) for name in (objective, "neighbours_mean")]
@@ -97,12 +98,18 @@ def _folds(folds: Sequence[Mapping[str, Any]], params: Sequence[str]) -> Table:
         "rank",
     )
     for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(heading(name), justify="right", no_wrap=True)
     for fold in folds:
         values = [str(fold["fold"]), str(fold["days"]), *(str(fold[key]) for key in params)]
         values += [fold["chosen_by"], figure("in_sample", fold), figure("out_of_sample", fold)]
         table.add_row(*values, str(fold["out_of_sample_rank"] or NOT_DEFINED))
     return table
+
+
+def heading(name: str) -> str:
+    """A long name on two lines, so that 80 columns hold two parameters and every figure."""
+    cut = max(map(name.rfind, "._ ")) + 1 if len(name) > LONGEST_HEADING else 0
+    return f"{name[:cut].rstrip()}\n{name[cut:]}" if cut else name
 
 
 def short_names(params: Sequence[str]) -> list[str]:

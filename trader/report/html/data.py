@@ -153,7 +153,10 @@ def finite(value: Any) -> Any:
 
 def column_values(values: list[Any]) -> list[Any]:
     """A column as JSON has it: fractions with eleven figures, more than a table shows."""
-    if not values or not all(type(value) is float for value in values):
+    kinds = set(map(type, values))
+    if not any(issubclass(kind, float) for kind in kinds):
+        return values
+    if kinds != {float}:
         return [finite(value) for value in values]
     short = [float(text) for text in (("%.11g " * len(values)) % tuple(values)).split()]
     return short if np.isfinite(short).all() else [finite(value) for value in short]

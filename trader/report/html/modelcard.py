@@ -10,7 +10,8 @@ NOT_SHOWN = ("card_version", "sha256", "feature_definitions", "versions", "data"
 
 def model_parts(manifest: Mapping[str, Any]) -> list[str]:
     """The model of a run, in HTML."""
-    parts = [facts(flat(manifest.get("model", {})))]
+    section = flat(manifest.get("model", {}))
+    parts = [facts((name, value) for name, value in section if value is not None)]
     seen = manifest.get("in_sample")
     if seen is not None:
         told = (

@@ -265,18 +265,24 @@ function bands(spells) { // a pattern as well as a colour, so that neither colou
     tell(x) { const at = spells.find(s => s[0] <= x && x < s[1]); return at ? at[2] : ""; },
   };
 }
-function marks(id, rows) { // rows: {x, y, shape, color, text}, sorted by x
+function marks(id, rows, least = 2.5) { // rows: {x, y, shape, color, text, group}, sorted by x
   const xs = rows.map(row => row.x);
   return {
     prepare(x0, x1) {
-      const from = firstAt(xs, x0), to = firstAt(xs, x1 + 1e-9);
-      const skip = Math.max(1, Math.ceil((to - from) / MOST)), shown = [];
-      for (let i = from; i < to; i += skip) shown.push(rows[i]);
+      const from = firstAt(xs, x0), to = firstAt(xs, x1 + 1e-9), counts = new Map(), seen = new Map(), shown = [];
+      for (let i = from; i < to; i++) counts.set(rows[i].group, (counts.get(rows[i].group) || 0) + 1);
+      const share = MOST / Math.max(1, counts.size); // of each group: buys and sells take turns
+      for (let i = from; i < to; i++) {
+        const group = rows[i].group, place = seen.get(group) || 0;
+        if (place % Math.ceil(counts.get(group) / share) === 0) shown.push(rows[i]);
+        seen.set(group, place + 1);
+      }
       drawn[id] = shown.length;
       return { low: Infinity, high: -Infinity, shown };
     },
     paint(g, chart, made) {
-      const many = made.shown.length > 400, size = many ? 2.5 : 5; // many: the price stays in sight
+      const count = made.shown.length, many = count > 400; // many: the price stays in sight
+      const size = count > 1500 ? least : many ? 2.5 : 5;
       g.globalAlpha = many ? 0.75 : 1;
       for (const row of made.shown) {
         const x = chart.x(row.x), y = chart.y(row.y);
@@ -322,9 +328,15 @@ function columns(id, xs, ys, options = {}) { // bars from zero; the half width i
     },
   };
 }
-const level = (value, color, name) => ({
-  prepare: () => ({ low: Math.min(0, value), high: Math.max(0, value) }),
+const level = (value, color, name, values) => ({ // one far from all values is told, not drawn
+  prepare: () => values.every(v => 4 * Math.abs(v) < Math.abs(value)) && values.some(v => v)
+    ? { low: Infinity, high: -Infinity, far: true } : { low: Math.min(0, value), high: Math.max(0, value) },
   paint(g, chart, made, h) {
+    if (made.far) {
+      g.fillStyle = css("--soft"); g.textAlign = "left";
+      g.fillText(`${name} ${plain(value)}: far below`, PAD.left + 4, h - PAD.bottom - 5);
+      return;
+    }
     const y = chart.y(value);
     g.strokeStyle = css(color); g.setLineDash([6, 4]); g.lineWidth = 1.5;
     g.beginPath(); g.moveTo(0, y); g.lineTo(9999, y); g.stroke(); g.setLineDash([]);

@@ -78,7 +78,8 @@ def _figures(source: Source) -> str:
         figure = NOT_DEFINED if value is None else form(value)
         small = (metrics.get("undefined") or {}).get(key, "") if value is None else ""
         if value is not None and intervals.get(key):
-            small = f"95 %: {interval_words(key, intervals[key])}"
+            words = f"95 %: {interval_words(key, intervals[key])}"
+            small = words.replace(" %", "\u00a0%")  # no line begins with the sign
         shown.append((label, figure, small))
     told = [warning(line) for line in warnings(source.manifest)]
     labels = {key: label for label, key, _ in (*RETURNS, *TRADES)}
@@ -123,8 +124,9 @@ def _pictures(source: Source, data: RunData) -> str:
         chart("equity", "Equity", f"From {money(start)} to {money(final)}"),
         chart("drawdown", "Drawdown", f"{deepest:.2f} % at the deepest"),
         chart("exposure", "Exposure", "Sum of the value of all positions, account currency"),
-        '<p class="soft">Shaded: trading was reduced or halted, as named there.</p>',
     ]
+    if data.value["spells"]:
+        parts.append('<p class="soft">Shaded: trading was reduced or halted, as named there.</p>')
     return section("pictures", "Pictures", *parts)
 
 

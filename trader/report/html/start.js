@@ -72,7 +72,8 @@ function scatter(id, trades) {
   const rows = [];
   down.forEach((x, i) => {
     if (x === null) return;
-    rows.push({ x, y: up[i], shape: pnl[i] < 0 ? "down" : "up", color: pnl[i] < 0 ? "--down" : "--up", text: "" });
+    rows.push({ x, y: up[i], shape: pnl[i] < 0 ? "down" : "up", color: pnl[i] < 0 ? "--down" : "--up", text: "",
+      group: pnl[i] < 0 });
   });
   if (!rows.length) return;
   const edge = k => (Float64Array.from(rows, r => r[k]).sort()[Math.floor(0.99 * (rows.length - 1))] || 1e-4) * 1.05;
@@ -89,7 +90,7 @@ function fillMarks(symbol) {
   when.forEach((ms, i) => {
     if (names[i] !== symbol) return;
     const why = kind ? kind.values[i] : "";
-    rows.push({ x: firstAt(slices, ms), y: price[i], color: side[i] === "BUY" ? "--buy" : "--sell",
+    rows.push({ x: firstAt(slices, ms), y: price[i], color: side[i] === "BUY" ? "--buy" : "--sell", group: side[i] + why,
       shape: stops[why] ? "box" : why === "TAKE_PROFIT" ? "dot" : side[i] === "BUY" ? "up" : "down",
       text: `${side[i]} ${plain(qty[i])} at ${plain(price[i])} ${why} ${stamp(ms)}` });
   });
@@ -108,7 +109,7 @@ async function oneRun() {
     const layers = [bands(DATA.spells)];
     if (x.length) layers.push(candles("price-" + n, { x, o, h, l, c }));
     else if (rows.length) layers.push(frame(Math.min(...rows.map(r => r.y)), Math.max(...rows.map(r => r.y))));
-    layers.push(marks("fills-" + n, rows));
+    layers.push(marks("fills-" + n, rows, 1.6));
     new Chart("price-" + n, { layers });
     bars += x.length; fills += rows.length;
   }
@@ -123,7 +124,7 @@ async function oneRun() {
     line("exposure", held, gross, "--accent", { name: "exposure", zero: true, fill: true })] });
   const days = DATA.days, limit = DATA.max_daily_loss;
   const dayLayers = [columns("days", days.values.map((_, i) => i), days.values, { name: "P&L" })];
-  if (limit !== null) dayLayers.push(level(-limit, "--halted", "limit"));
+  if (limit !== null) dayLayers.push(level(-limit, "--halted", "limit", days.values));
   new Chart("days", { linked: false, range: [-0.5, Math.max(0.5, days.values.length - 0.5)], layers: dayLayers,
     across: x => days.dates[Math.max(0, Math.min(days.dates.length - 1, Math.round(x)))] || "" });
   const trades = DATA.tables.find(t => t.id === "trades");
@@ -133,7 +134,7 @@ async function oneRun() {
   if (lanes.length) {
     const why = column(refused, "reason"), observed = column(refused, "observed"), most = column(refused, "limit");
     const ends = column(refused, "to"), outcome = column(refused, "outcome"), spells = [];
-    column(refused, "from").forEach((ms, i) => spells.push({ x: firstAt(slices, ms), y: lanes.indexOf(why[i]),
+    column(refused, "from").forEach((ms, i) => spells.push({ x: firstAt(slices, ms), y: lanes.indexOf(why[i]), group: why[i] + outcome[i],
       shape: outcome[i] === "denied" ? "box" : "dot", color: outcome[i] === "denied" ? "--down" : "--accent",
       text: `${outcome[i]} ${why[i]} to ${stamp(ends[i])}: observed ${plain(observed[i])}, limit ${plain(most[i])}` }));
     spells.sort((a, b) => a.x - b.x);
