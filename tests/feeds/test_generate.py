@@ -90,7 +90,7 @@ def test_prices_are_in_cents_and_stamps_are_opens_of_the_session():
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"start": "04.03.2024"}, "--start '04.03.2024' is no day"),
+        ({"start": "04.03.2024"}, "--start '04.03.2024' is not a day"),
         ({"start": "1890-01-01"}, "--start 1890-01-01: years 1990 to 2100"),
         ({"symbols": ("A", "A")}, "--symbols A,A"),
         ({"symbols": ("",)}, "--symbols"),

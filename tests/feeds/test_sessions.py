@@ -72,7 +72,7 @@ def test_lunch_is_inside_one_session():
 
 
 def test_unknown_calendar_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"'XNYX' is no .*nearest: XNYS") as caught:
+    with pytest.raises(ConfigError, match=r"'XNYX' is not .*nearest: XNYS") as caught:
         session_table("XNYX", 0, 0)
     assert caught.value.key == "risk.market_hours"
 

@@ -191,7 +191,7 @@ def test_a_recording_replays_to_the_bars_that_came(tmp_path):
 
 
 def test_what_is_no_recording_is_told(tmp_path):
-    for text, why in (("{}\n", "is no recording"), ("x\n", "line 1: no JSON")):
+    for text, why in (("{}\n", "is not a recording"), ("x\n", "line 1: no JSON")):
         (tmp_path / "x.jsonl").write_text(text)
         with pytest.raises(DataError, match=why):
             replay(tmp_path / "x.jsonl")

@@ -1,6 +1,6 @@
 """Shell 1: a history through the compiled core, its rows taken away chunk by chunk.
 
-Law: decides nothing and computes no price; it moves arrays. Rows are digested and counted while
+Decides nothing and computes no price: it moves arrays. Rows are digested and counted while
 they are in the processor's cache (a second thread was slower: it had to fetch them from the
 other core). Fills, events and the equity curve stay in memory; decisions do not.
 """

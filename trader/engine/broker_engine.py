@@ -1,6 +1,6 @@
 """The heart of a run whose orders fill at a broker outside: what that says, into the book.
 
-Law: no asyncio, no clock, no I/O, as of `SliceEngine`. An order that left is AT_BROKER: no bar
+Law: no asyncio, no clock, no I/O, as in `SliceEngine`. An order that left is AT_BROKER: no bar
 fills it, and nothing said here ends it.
 """
 

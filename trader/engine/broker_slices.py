@@ -1,6 +1,6 @@
 """A run whose orders fill at a broker outside: gate, journal, cancellations.
 
-Law: as of `JournaledSlices`. What the broker said comes before a slice is taken. An UNKNOWN order
+Law: that of `JournaledSlices`. What the broker said comes before a slice is taken. An UNKNOWN order
 that the broker does not show is sent again under its own id while its bar is the newest, and else
 stays UNKNOWN. An order ends when the broker says so; a cancellation is on record before it is
 asked for.

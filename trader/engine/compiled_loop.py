@@ -1,6 +1,6 @@
 """The compiled loop of `on_slice` over history, in chunks of rows.
 
-Law: decides nothing. It cuts bars into slices, submits every intent at once (history has no
+Decides nothing. It cuts bars into slices, submits every intent at once (history has no
 gate), and stops when a buffer might not hold one more slice, so memory stays bounded however
 long the history is.
 """

@@ -1,4 +1,4 @@
-"""A model that is told its position, asked about recorded bars slice by slice, on an own book.
+"""A model that is told its position, asked slice by slice about recorded bars, with its own book.
 
 Law: each slice is answered with what is held at its close, then taken; what a run recorded as
 overruled from outside is taken as recorded.

@@ -1,8 +1,8 @@
 """What is looked at while a run waits for bars: the latch, the feed, the clocks.
 
-Law: a look never raises for what it finds; it tells the loop, the journal or the latch. Looks are
-made in the loop's own task order, so that they see the state between two slices; the watchdog,
-which must work when the loop does not, is elsewhere (`safety.watchdog`).
+Law: a look never raises for what it finds; it tells the loop, the journal or the latch. Looks run
+as a task of the loop, so they see the state between two slices. The watchdog, which must work when
+the loop does not, is `safety.watchdog`.
 """
 
 import asyncio

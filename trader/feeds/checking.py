@@ -1,6 +1,6 @@
 """A file through the gate without a config: symbols and bar period are what the file says.
 
-Law: builds the plainest config that reads the file, and hands it to the gate; judges nothing.
+Builds the plainest config that reads the file, and hands it to the gate; judges nothing.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """Whether this machine's clock agrees with a pipe's bars, told by the bars themselves.
 
-    bars come one period after the other, each as old as the one before     a steady lag
-    bars come so, and each before it can have closed                        a steady lead
+    bars come one period apart, each as old as the one before            a steady lag
+    bars come one period apart, each before it can have closed           a steady lead
 
 Law: no clock of its own. A burst of old bars (warm-up, a recording) has no steady lag: it comes
 faster than its bars closed. Two steady steps in a row are the proof that a run is refused by.

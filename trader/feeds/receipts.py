@@ -1,7 +1,7 @@
 """How many of the bars of a market came as they closed, symbol by symbol.
 
-Law: what came by a later question, after its time, counts as not received; so does a gap. Bars of
-before the first that came in time are nobody's fault.
+Law: what came by a later question, after its time, counts as not received; so does a gap. Bars
+before the first that came in time are not counted.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """Rows of one symbol from one file, and what is said of a row.
 
-Law: a series is views into what the source read; leaving rows out makes a new series.
+A series is views into what the source read; leaving rows out makes a new series.
 """
 
 from collections.abc import Callable

@@ -6,8 +6,8 @@
 Law: a thread reads, because files, pipes and terminals can all be waited for in no other way.
 Memory is bounded: when the run is behind, reading stops and the writer of the pipe waits; nothing
 is dropped. A line longer than LONGEST_LINE is skipped to its end without being kept. A bar that
-closes later than now is still forming: it is left out, and taken when it comes again, closed. One
-that closes after the one under way is none: traded on, it would make all that are to come late.
+closes later than now is still forming: it is left out, and taken when it comes again, closed. A
+bar that closes after the one under way is refused: traded on, it would make all later ones late.
 """
 
 import asyncio

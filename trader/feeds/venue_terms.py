@@ -1,6 +1,6 @@
 """From when on a market's bars are wanted, within which hours, and from what age they are history.
 
-Law: computes from the config and the market's time; asks nobody.
+Computes from the config and the market's time; asks nobody.
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
 """A whole backtest as one function: load, wire, run, write. What `trader backtest` calls.
 
-Law: a table of contents. Everything that can be refused is refused before the folder is made; a
-run that fails leaves no folder; what is returned has been written.
+Law: everything that can be refused is refused before the folder is made; a run
+that fails leaves no folder; what is returned has been written.
 """
 
 from collections.abc import Mapping, Sequence

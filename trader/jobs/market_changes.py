@@ -1,6 +1,6 @@
 """A run's bars beside a later download: what `trader parity --history` tells.
 
-Law: judges nothing. A market may correct a bar after it closed; a run has traded what was known.
+It judges nothing: a market may correct a bar after it closed; a run has traded what was known.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What lies before the snapshot that a run goes on from: verified and folded beside, for its end.
+"""What lies before the snapshot that a run goes on from: verified and folded by a second process.
 
     Earlier    in the run: starts the process, asks whether it found anything, fetches its rows
     _main      the process: verifies the whole journal, folds it up to the snapshot, which must be

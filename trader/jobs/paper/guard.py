@@ -1,7 +1,7 @@
 """Why a paper run must stop: the latch, its own limits, its model, its feed.
 
-Law: looks, and says the first reason it finds, most severe first; what then happens is decided
-where the run is stopped (`ending`). Asked after every portion and ten times a second between.
+It says the first reason it finds, most severe first; `ending` decides what then happens. Asked
+after every portion and ten times a second between.
 """
 
 from trader.core.schema import Reason, TradingState

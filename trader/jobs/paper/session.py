@@ -1,6 +1,6 @@
 """A whole paper run as one function: take, start, open, trade, end. What `trader paper` calls.
 
-Law: a table of contents. A journal that cannot be written ends the process: the latch is tripped,
+Law: a journal that cannot be written ends the process: the latch is tripped,
 and what is on disk is enough to go on from. Whatever else goes wrong trips the latch as well.
 """
 

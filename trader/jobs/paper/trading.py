@@ -1,7 +1,8 @@
 """The loop of a paper run with everything around it: features, model, hooks, watches, signals.
 
-Law: makes the parts, starts them, and ends them in the opposite order. Nothing that the user
-wrote (model, features, hooks) is called on the event loop.
+Makes the parts, starts them, and ends them in the opposite order.
+
+Law: nothing that the user wrote (model, features, hooks) is called on the event loop.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A whole sweep: load the bars once, run every trial, keep each at once, say what came of them.
 
-Law: a table of contents. A sweep that was broken off goes on in its folder where the same one is
+Law: a sweep that was broken off goes on in its folder where the same one is
 asked for again: same config, parameters, data, model files and code.
 """
 
