@@ -49,7 +49,9 @@ def sha256_of_yaml(text: str) -> str:
 
     A version that knows more keys loads the text with their defaults, and has another hash.
     """
-    return _sha256(_plain_value(yaml.compose(text, Loader=yaml.BaseLoader)))
+    node = yaml.compose(text, Loader=yaml.BaseLoader)
+    assert node is not None, "a config is never empty"
+    return _sha256(_plain_value(node))
 
 
 def _sha256(values: Any) -> str:
@@ -105,6 +107,7 @@ def _plain_value(node: yaml.Node) -> Any:
         return {key.value: _plain_value(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_plain_value(value) for value in node.value]
+    assert isinstance(node, yaml.ScalarNode)
     text: str = node.value
     if node.style == '"' or (PLAIN_TEXT.fullmatch(text) and text not in NOT_PLAIN):
         return text
