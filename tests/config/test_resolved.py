@@ -78,12 +78,12 @@ LIMITS = ("max_position_size", "max_daily_loss", "max_position_concentration", "
 @settings(max_examples=cases(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=configs())
 def test_a_resolved_config_loads_back_equal(tmp_path_factory, config):
-    from trader.config.resolved import sha256, to_yaml
+    from trader.config.resolved import sha256, sha256_of_yaml, to_yaml
 
     path = write(tmp_path_factory.mktemp("resolved"), to_yaml(config))
     again = load(path)
     assert again.config == config
-    assert again.sha256 == sha256(config)
+    assert again.sha256 == sha256(config) == sha256_of_yaml(to_yaml(config))
     assert again.resolved_yaml() == to_yaml(config)
     assert list(again.config.features) == list(config.features)
     assert "default" not in again.origins.values()

@@ -14,7 +14,7 @@ from trader.journal.store import read_records
 
 S = 1_000_000_000
 INTERRUPTED = 130
-WARM = 0.25  # share of the time after which memory is to be flat
+WARM = 0.25  # share of the time since the first bar after which memory is to be flat
 GROWTH_MB = 24.0
 
 
@@ -32,9 +32,11 @@ class Recorded:
         self.again, self.revised, self.alerts = [], {}, Counter()
         self.decided_ms, self.traded, self.newest = {}, {}, {}
         self.orders, self.is_begun = 0, False
+        self.began_s = None  # by our clock; a start may have to compile
         rows, is_live = [], False
         for record in read_records(path):
             if record.type == "BAR":
+                self.began_s = self.began_s or record.wall_ns / 1e9
                 found = readback.bars_of(record)
                 use = record.data["use"]
                 if use == "slice":
@@ -151,7 +153,8 @@ def figures(folder):
     if late:
         wrong.append(f"{len(late)} bars of a hole were decided on: {late[:3]}")
     memory = [mb for _, mb in seen["memory"]]
-    warm = memory[int(len(memory) * WARM) :]
+    working = [mb for at_s, mb in seen["memory"] if at_s >= (recorded.began_s or 0.0)]
+    warm = working[int(len(working) * WARM) :]
     growth = (warm[-1] - warm[0]) if warm else 0.0
     if growth > GROWTH_MB:
         wrong.append(f"memory grew by {growth:.0f} MiB")

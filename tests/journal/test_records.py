@@ -122,7 +122,7 @@ def test_other_layouts_than_this_versions_are_refused():
     require_layouts(layouts())
     older = layouts()
     older["BAR"] = older["BAR"][:-1]
-    with pytest.raises(JournalError, match="BAR rows"):
+    with pytest.raises(JournalError, match="rows of BAR have other fields"):
         require_layouts(older)
 
 

@@ -41,8 +41,21 @@ def to_yaml(config: Config) -> str:
 
 def sha256(config: Config) -> str:
     """SHA-256 of the canonical JSON of all values."""
-    canonical = tree(config)
-    canonical["features"] = list(canonical["features"].items())
+    return _sha256(tree(config))
+
+
+def sha256_of_yaml(text: str) -> str:
+    """`sha256` of the config that `to_yaml` wrote as `text`, with the keys it had by then.
+
+    A version that knows more keys loads the text with their defaults, and has another hash.
+    """
+    node = yaml.compose(text, Loader=yaml.BaseLoader)
+    assert node is not None, "a config is never empty"
+    return _sha256(_plain_value(node))
+
+
+def _sha256(values: Any) -> str:
+    canonical = {**values, "features": list(values["features"].items())}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -86,3 +99,19 @@ def _yaml_node(value: Any) -> yaml.Node:
     text = written(value)
     quoted = text.startswith('"')
     return yaml.ScalarNode(STR, value if quoted else text, style='"' if quoted else None)
+
+
+def _plain_value(node: yaml.Node) -> Any:
+    """What `_yaml_node` made the node of."""
+    if isinstance(node, yaml.MappingNode):
+        return {key.value: _plain_value(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain_value(value) for value in node.value]
+    assert isinstance(node, yaml.ScalarNode)
+    text: str = node.value
+    if node.style == '"' or (PLAIN_TEXT.fullmatch(text) and text not in NOT_PLAIN):
+        return text
+    named = {"none": None, "true": True, "false": False}
+    if text in named:
+        return named[text]
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trader.config.load import LoadedConfig, load_config
+from trader.config.resolved import sha256_of_yaml
 from trader.core.book import Rules
 from trader.engine.parity import parity
 from trader.engine.recorded import Divergence, recorded_rules
@@ -23,6 +24,7 @@ from trader.journal import readback
 from trader.journal.audit.verify import verify
 from trader.journal.locate import find_journal
 from trader.journal.records import UNJUDGEABLE, JournalError, Record
+from trader.journal.rows import require_layouts
 from trader.journal.store import damaged, read_records
 from trader.models.model import open_model
 from trader.wiring import build_features, search_paths
@@ -76,6 +78,7 @@ def _checked(path: Path, check: Callable[[Path, Record], Document]) -> Document:
     start = next(read_records(path), None)
     if start is None:
         raise JournalError(f"{path} is empty")
+    require_layouts(start.data["layouts"])
     try:
         return {**facts, **check(path, start)}
     except UNJUDGEABLE as error:
@@ -94,10 +97,14 @@ def _config(path: Path, start: Record) -> LoadedConfig:
     if not file.is_file():
         raise UsageError(f"{file} is missing; it is written beside every run's journal")
     loaded = load_config([file], (), {})
-    if loaded.sha256 != start.data["config_sha"]:
+    known = start.data["config_sha"]
+    if loaded.sha256 == known:
+        return loaded
+    found = sha256_of_yaml(file.read_text(encoding="utf-8"))  # of before some keys were made
+    if found != known:
         raise VerificationError(
-            f"{file} is not the config the run ran on: it has hash {loaded.sha256[:12]}…, "
-            f"the journal says {start.data['config_sha'][:12]}…"
+            f"{file} is not the config the run ran on: it has hash {found[:12]}…, "
+            f"the journal says {known[:12]}…"
         )
     return loaded
 

@@ -42,12 +42,13 @@ def layouts() -> dict[str, list[list[str]]]:
 def require_layouts(recorded: Mapping[str, Any]) -> None:
     """JournalError unless a journal's rows are laid out as this program writes them."""
     current = layouts()
-    for name, fields in recorded.items():
-        if current.get(name) != fields:
-            raise JournalError(
-                f"the journal's {name} rows are laid out as {fields}, this version of trader "
-                f"writes {current.get(name)}; use the version that wrote the journal"
-            )
+    others = sorted(name for name, fields in recorded.items() if current.get(name) != fields)
+    if others:
+        raise JournalError(
+            f"another version of trader wrote this journal: its rows of {', '.join(others)} have "
+            "other fields. Replay it with that version, and go on with --new; "
+            "`trader audit verify` and `trader audit show` read it as it is"
+        )
 
 
 def to_rows(records: np.ndarray) -> list[tuple[Any, ...]]:
