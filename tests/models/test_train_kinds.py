@@ -105,11 +105,12 @@ def test_a_meta_model_tells_where_the_rule_is_right():
 @pytest.mark.long
 def test_calibration_is_fitted_on_later_rows_and_saved_with_the_model(tmp_path):
     for method in ("sigmoid", "isotonic"):
-        config = config_for("LogisticRegression", calibration=method)
+        config = config_for("LogisticRegression", calibration=method, sample_weight="uniqueness")
         trained = fitted(config)
         assert fitted(config).data == trained.data
         features, said, card = asked(trained, config, tmp_path / method)
         assert card["calibration"]["method"] == method
+        assert card["warnings"] == []  # of weights that the frozen part does not take
         assert card["calibration"]["fitted_on"] + card["calibration"]["calibrated_on"] <= 399
         frame = pd.DataFrame(features, columns=list(NAMES))
         chance = trained.estimator.predict_proba(frame).max(axis=1)

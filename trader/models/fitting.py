@@ -164,7 +164,9 @@ def _calibrated(train: Train, estimator: Any, later: Lesson) -> Any:
     made = CalibratedClassifierCV(
         FrozenEstimator(estimator), method=train.calibration, cv=CALIBRATION_FOLDS
     )
-    return made.fit(later.frame(), later.classes.astype(np.int64), sample_weight=later.weights)
+    with warnings.catch_warnings():  # weights are for the calibration, what is frozen has its own
+        warnings.filterwarnings("ignore", "Since FrozenEstimator does not", UserWarning)
+        return made.fit(later.frame(), later.classes.astype(np.int64), sample_weight=later.weights)
 
 
 def _calibration_facts(train: Train, first: Lesson, later: Lesson) -> dict[str, Any]:
