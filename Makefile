@@ -11,8 +11,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 PY := $(abspath $(VENV))/bin/python
 STAMP := $(VENV)/.installed
 RUN := $(PY) -m trader
-# One more than cores: many tests wait for a process.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two more than cores: many tests wait for a process.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini

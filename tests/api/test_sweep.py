@@ -335,6 +335,7 @@ def test_a_killed_sweep_leaves_no_worker(slow):
     assert alive == []
 
 
+@pytest.mark.process
 def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(demo, small_disk, capsys):
     filler = small_disk / "filler"
     filler.write_bytes(bytes(300 * 1024))  # there is room for the bars, and not for all features
