@@ -31,7 +31,7 @@ from trader.engine import crash_points, recover, slices
 from trader.errors import TraderError
 from trader.feeds import feed
 from trader.jobs import backtest as runs
-from trader.jobs.paper import earlier, ending, opening, resume, session, start, trading
+from trader.jobs.paper import earlier_records, ending, opening, resume, session, start, trading
 from trader.jobs.paper.session import paper
 from trader.jobs.paper.start import ResumeRequest
 from trader.jobs.paper.trading import Watcher
@@ -103,9 +103,9 @@ class _AtOnceProcess:
         path, said = Path(request["path"]), io.StringIO()
         with contextlib.redirect_stdout(said):
             problems = verify_here(path).problems
-            self.returncode = 8 if problems else earlier._folded(path, request)
+            self.returncode = 8 if problems else earlier_records._folded(path, request)
         text = f"{problems[0]}" if problems else said.getvalue()
-        (Path(request["folder"]) / earlier.SAID).write_text(text)
+        (Path(request["folder"]) / earlier_records.SAID).write_text(text)
 
     def poll(self) -> int:
         return self.returncode
@@ -267,7 +267,7 @@ def _replace_ends(life: Life, died: Tally, passed: Tally) -> None:
     slices.SLICES_AT_ONCE = max(1, life.number % 6 - 2)
     if life.number % 2:  # from the snapshot on
         recover.WHOLE_UP_TO = 0
-        earlier._started = _AtOnceProcess  # type: ignore[assignment]
+        earlier_records._started = _AtOnceProcess  # type: ignore[assignment]
     if not life.has_threads:
         feed.load_history = lambda config: life.scene.history  # type: ignore[assignment]
         opening.DecisionWriter = ending.DecisionWriter = Untold  # type: ignore[assignment,misc]

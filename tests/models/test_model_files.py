@@ -8,7 +8,7 @@ import pytest
 from tests.paper.test_sameness import RULE, order, started_on
 from trader.errors import ConfigError
 from trader.jobs.backtest import model_facts
-from trader.jobs.paper.sameness import difference, model_hash
+from trader.jobs.paper.same_model import difference, model_hash
 
 MODEL = "model: {{type: python, target: 'mine:predict', params: {{weights: w.ubj}}, {files}}}"
 

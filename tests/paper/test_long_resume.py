@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.crash_scenes import make_scenes
 from tests.journal_kit import edit
-from trader.jobs.paper.earlier import FOLDER
+from trader.jobs.paper.earlier_records import FOLDER
 from trader.journal.store import read_records
 from trader.report.artifacts import MANIFEST
 from trader.safety import rearm
@@ -43,8 +43,8 @@ sys.argv = ["trader", "paper", "-c", "crash.yaml", "--pace", "max", "--out", {ou
 sys.exit(main())
 """
 ENDLESS = """
-from trader.jobs.paper import earlier
-earlier.READER = ("-c", "import time; time.sleep(1000)")
+from trader.jobs.paper import earlier_records
+earlier_records.READER = ("-c", "import time; time.sleep(1000)")
 """
 SAME = ("fills.csv", "trades.csv", "cashflows.csv", "decisions.parquet", "equity.parquet")
 

@@ -10,7 +10,7 @@ import pytest
 from tests.paper_kit import CONFIG, Paper, bar
 from trader.config.load import load_config
 from trader.jobs.backtest import Order, model_facts, model_files
-from trader.jobs.paper.sameness import ModelHash, difference, model_hash
+from trader.jobs.paper.same_model import ModelHash, difference, model_hash
 from trader.journal.records import Record
 from trader.user_code.own_files import own_files
 

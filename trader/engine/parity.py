@@ -25,7 +25,7 @@ from trader.core.schema import (
     TradingState,
 )
 from trader.engine.batch import RowKeeper, run_history
-from trader.engine.in_turn import answers_in_turn
+from trader.engine.needs_position import answers_in_turn
 from trader.engine.rebuild import TRADED
 from trader.engine.recorded import Divergence, DivergenceError, Where
 from trader.features.forward_prices import ForwardPrices

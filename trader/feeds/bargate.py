@@ -3,6 +3,8 @@
 Law: a bar is judged by what came before it and by nothing else, in the batch gate's order (order
 and doubles, then values, then jumps and gaps), and the counts are the batch gate's. It never
 raises: what the policy calls an error is refused and said. Nothing is repaired.
+`LATE` here: older than the last bar of its symbol. Whether its slice still waits for it is said by
+`engine/slices.py`.
 """
 
 import math

@@ -17,7 +17,7 @@ from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.feed import Files, check_present, judged, read_files
 from trader.feeds.quality import QualityReport
 from trader.feeds.raw import RawRows, SourceFile, existing
-from trader.feeds.wide import ANY_SYMBOL
+from trader.feeds.wide_files import ANY_SYMBOL
 from trader.hours.tables import is_always_open
 
 LIMITS_OFF = {

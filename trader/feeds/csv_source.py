@@ -18,7 +18,7 @@ from trader.feeds.raw import (
     volumes_of,
     wanted_columns,
 )
-from trader.feeds.wide import stacked, stored_columns, taken_tickers
+from trader.feeds.wide_files import stacked, stored_columns, taken_tickers
 from trader.tables.column_names import plan_columns
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Notes, Places

@@ -17,7 +17,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError, DataError
-from trader.feeds.linekeys import Counter, LineKeys, Tell
+from trader.feeds.json_keys import Counter, LineKeys, Tell
 from trader.feeds.live import BadBar
 from trader.feeds.raw import wanted_columns
 from trader.feeds.renames import load_renames

@@ -20,7 +20,7 @@ from trader.feeds.raw import (
     volumes_of,
     wanted_columns,
 )
-from trader.feeds.wide import stacked, stored_columns, taken_tickers
+from trader.feeds.wide_files import stacked, stored_columns, taken_tickers
 from trader.tables.column_names import plan_columns
 from trader.tables.dialect import Notes, Places
 from trader.tables.parquet import open_parquet, stored_index

@@ -19,6 +19,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import BAR, BAR_HISTORY, NS_PER_SECOND
 from trader.errors import DataError
+from trader.feeds.bars_received import Receipts
 from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.feed import BarSet
 from trader.feeds.finaliser import BarFinaliser
@@ -40,7 +41,6 @@ from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.quotes import newest_quote
-from trader.feeds.receipts import Receipts
 from trader.feeds.rest_asker import RestAsker, longer_wait
 from trader.feeds.source import (
     BarSource,

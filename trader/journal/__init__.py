@@ -6,8 +6,8 @@ entries   one builder per record type
 chain     the hash of a record and the chain it makes; merkle the tree over it
 store     SQLite: the table, the pragmas, reading while another process writes
 log       Journal: the single writer
-lineage   the head of the run before, named and looked up again
-anchor    heads copied to a second place; courier hands them to a program or to syslog
+parent_runs  the head of the run before, named and looked up again
+anchor    heads copied to a second place; head_sender hands them to a program or to syslog
 meaning   what a journal must say, beyond matching hashes; orders folds the life of each order
 verify    checks all of it, in a process of its own
 story     one order's whole story; lookup finds the order, show prints it

@@ -31,7 +31,7 @@ from trader.jobs.paper.broker_start import (
     slices_of,
 )
 from trader.jobs.paper.desk import Desk, DeskSettings
-from trader.jobs.paper.earlier import Earlier
+from trader.jobs.paper.earlier_records import Earlier
 from trader.jobs.paper.exit_message import say_last
 from trader.jobs.paper.facts import facts_details
 from trader.jobs.paper.lost_kills import put_back
@@ -40,9 +40,9 @@ from trader.jobs.paper.start import Start
 from trader.jobs.paper.which_run import journals_of, known_heads
 from trader.journal import entries as build
 from trader.journal.anchor import FileAnchor
-from trader.journal.courier import CommandAnchor, Courier, to_syslog
-from trader.journal.lineage import newest_parent
+from trader.journal.head_sender import CommandAnchor, HeadSender, to_syslog
 from trader.journal.log import Journal, OnCheckpoint
+from trader.journal.parent_runs import newest_parent
 from trader.journal.records import DamagedJournal, Entry, JournalError
 from trader.journal.spool import ingest_spool
 from trader.journal.store import FILE_NAME
@@ -76,7 +76,7 @@ class OpenRun:
         """Heads that could not be copied since the last call."""
         told: list[str] = []
         lists = [self.journal.anchor_failures]
-        if isinstance(self.anchor, Courier):
+        if isinstance(self.anchor, HeadSender):
             lists.append(self.anchor.failures)
         for failures in lists:  # another thread may be adding to them
             found = list(failures)
@@ -86,7 +86,7 @@ class OpenRun:
 
     def close_anchor(self, timeout_s: float) -> None:
         """Wait so long for the last heads to be delivered."""
-        if isinstance(self.anchor, Courier):
+        if isinstance(self.anchor, HeadSender):
             self.anchor.close(timeout_s)
 
     @property
@@ -236,5 +236,5 @@ def _anchor(place: str | AnchorCommand | None) -> OnCheckpoint | None:
     if place is None:
         return None
     if isinstance(place, AnchorCommand):
-        return Courier(CommandAnchor(place.command))
-    return Courier(to_syslog) if place == SYSLOG else FileAnchor(Path(place))
+        return HeadSender(CommandAnchor(place.command))
+    return HeadSender(to_syslog) if place == SYSLOG else FileAnchor(Path(place))

@@ -19,7 +19,7 @@ from trader.engine.recorded import DivergenceError, recorded_rules
 from trader.engine.recover import newest_snapshot, resumed
 from trader.errors import UsageError, VerificationError
 from trader.jobs.backtest import Order
-from trader.jobs.paper.sameness import difference, model_hash
+from trader.jobs.paper.same_model import difference, model_hash
 from trader.jobs.paper.which_run import known_heads
 from trader.journal.audit.findings import Problem
 from trader.journal.audit.tail import tail_problem

@@ -39,7 +39,7 @@ from trader.jobs.backtest import Order
 from trader.jobs.paper.clock import RealClock
 from trader.jobs.paper.facts import require_same_facts, rules_to_come, rules_with_facts
 from trader.jobs.paper.resume import HeldRows, fold_journal, take_bars
-from trader.jobs.paper.sameness import ModelHash, model_hash
+from trader.jobs.paper.same_model import ModelHash, model_hash
 from trader.wiring import check_drivers
 
 CALENDAR_AHEAD_NS = 366 * 86_400 * 1_000_000_000  # how far a live run knows trading hours

@@ -17,7 +17,7 @@ from trader.config.schema import Config
 from trader.config.sections.model import RuleModel as RuleConfig
 from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import Reason
-from trader.engine.in_turn import answers_in_turn
+from trader.engine.needs_position import answers_in_turn
 from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments

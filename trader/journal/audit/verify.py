@@ -29,8 +29,8 @@ from trader.journal.anchor import Anchor
 from trader.journal.audit.findings import Problem, Report, diagnosis
 from trader.journal.audit.passes import Chain, Row, Sense
 from trader.journal.audit.second_reader import Fingerprint, SecondReader
-from trader.journal.lineage import with_parent
 from trader.journal.pack import in_bytes
+from trader.journal.parent_runs import with_parent
 from trader.journal.records import DamagedJournal, JournalError
 from trader.journal.store import COLUMNS, TABLES, UNREADABLE, open_reader, require_format
 

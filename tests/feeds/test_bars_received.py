@@ -1,6 +1,6 @@
 """Received of expected bars, and the word when too few come."""
 
-from trader.feeds.receipts import Receipts
+from trader.feeds.bars_received import Receipts
 
 
 def test_bars_of_before_the_first_in_time_do_not_count():

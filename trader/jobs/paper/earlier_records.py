@@ -36,7 +36,7 @@ from trader.report.parquet import DecisionWriter
 from trader.report.tally import DecisionTally
 
 FOLDER, SAID = ".earlier", "said"  # in the run folder, and what the process says in there
-READER = ("-P", "-m", "trader.jobs.paper.earlier")
+READER = ("-P", "-m", "trader.jobs.paper.earlier_records")
 CHUNK = 65_536  # rows
 NICE = 5
 FAULTY = 8

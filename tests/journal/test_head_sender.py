@@ -12,7 +12,7 @@ from tests.journal_kit import paper_run
 from tests.paper_kit import Paper, bar
 from trader.journal.anchor import Checkpoint, parse_anchor
 from trader.journal.audit.verify import verify_here
-from trader.journal.courier import MOST_WAITING, CommandAnchor, Courier, to_syslog
+from trader.journal.head_sender import MOST_WAITING, CommandAnchor, HeadSender, to_syslog
 
 pytestmark = pytest.mark.process
 
@@ -30,11 +30,11 @@ def appending(path: Path) -> list[str]:
 
 
 def test_a_program_gets_what_an_anchor_file_holds(tmp_path):
-    courier = Courier(CommandAnchor(appending(tmp_path / "heads"), LONG_S))
-    run = paper_run(tmp_path / "run", 6, on_checkpoint=courier)
+    head_sender = HeadSender(CommandAnchor(appending(tmp_path / "heads"), LONG_S))
+    run = paper_run(tmp_path / "run", 6, on_checkpoint=head_sender)
     run.end()
-    courier.close(LONG_S)
-    assert courier.failures == []
+    head_sender.close(LONG_S)
+    assert head_sender.failures == []
     (anchor,) = parse_anchor(str(tmp_path / "heads"))
     report = verify_here(run.path, [anchor])
     assert (report.ok, report.anchored_seq) == (True, report.records - 1)
@@ -49,10 +49,10 @@ def test_a_program_gets_what_an_anchor_file_holds(tmp_path):
     ],
 )
 def test_a_program_that_fails_is_a_failure_with_its_checkpoint(words, said):
-    courier = Courier(CommandAnchor(words, 0.3 if "took" in said else LONG_S))
-    courier(HEAD)
-    courier.close(LONG_S)
-    (failure,) = courier.failures
+    head_sender = HeadSender(CommandAnchor(words, 0.3 if "took" in said else LONG_S))
+    head_sender(HEAD)
+    head_sender.close(LONG_S)
+    (failure,) = head_sender.failures
     assert failure.startswith("checkpoint 7: ")
     assert said in failure
 
@@ -78,29 +78,29 @@ def test_whoever_puts_a_checkpoint_down_does_not_wait_for_its_delivery():
         go.wait(LONG_S)
         threads.append((checkpoint.size, threading.current_thread().name))
 
-    courier = Courier(deliver)
+    head_sender = HeadSender(deliver)
     for size in range(MOST_WAITING + 2):  # one on its way, so many waiting, one too many
-        courier(HEAD._replace(size=size))
+        head_sender(HEAD._replace(size=size))
         if size == 0:
-            while not courier._waiting.empty():
+            while not head_sender._waiting.empty():
                 time.sleep(0.001)
     assert threads == [], "nothing was delivered while it was put down"
-    assert courier.failures == [
+    assert head_sender.failures == [
         f"checkpoint {MOST_WAITING + 1}: {MOST_WAITING} before it are still waiting"
     ]
-    courier.failures.clear()
-    courier.close(0.01)
-    assert "no time to wait" in courier.failures[0]
+    head_sender.failures.clear()
+    head_sender.close(0.01)
+    assert "no time to wait" in head_sender.failures[0]
     go.set()
-    courier.close(LONG_S)
+    head_sender.close(LONG_S)
     assert [size for size, _ in threads] == list(range(MOST_WAITING + 1))
     assert {name for _, name in threads} == {"anchor"}
 
 
 def test_closing_without_a_checkpoint_is_harmless():
-    courier = Courier(to_syslog)
-    courier.close(LONG_S)
-    assert courier.failures == []
+    head_sender = HeadSender(to_syslog)
+    head_sender.close(LONG_S)
+    assert head_sender.failures == []
 
 
 def test_syslog_gets_one_line_with_a_head_that_verify_takes(monkeypatch):

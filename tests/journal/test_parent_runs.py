@@ -15,7 +15,7 @@ from trader.jobs.backtest import Order
 from trader.jobs.paper.which_run import journals_of
 from trader.journal.audit.findings import Report
 from trader.journal.audit.verify import verify, verify_here
-from trader.journal.lineage import newest_parent
+from trader.journal.parent_runs import newest_parent
 
 pytestmark = pytest.mark.process
 

@@ -22,7 +22,7 @@ IDENT = "trader"
 Deliver = Callable[[Checkpoint], None]
 
 
-class Courier:
+class HeadSender:
     """An `on_checkpoint` of Journal that has `deliver` called elsewhere."""
 
     def __init__(self, deliver: Deliver) -> None:
