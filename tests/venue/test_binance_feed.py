@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.venue.kit import NAMES, is_whole, listening, truth, until, write_config
+from tests.venue.kit import NAMES, Clock, is_whole, listening, truth, until, write_config
 
 pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
@@ -16,6 +16,7 @@ from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
 from trader.feeds import market_watch
+from trader.feeds.live import ResumePoint, open_feed
 from trader.feeds.pipe_history import FeedEnd
 from trader.jobs.feed_check import FrameFile
 from trader.jobs.feed_replay import replay
@@ -297,3 +298,26 @@ def test_a_secret_that_is_written_out_is_refused_and_not_shown(tmp_path):
         with pytest.raises(ConfigError, match="unknown key") as told:
             load_config(path)
         assert "abcdef" not in str(told.value)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_cancellation_is_not_lost_to_an_event_that_comes_with_it(tmp_path, turns):
+    async def test():
+        feed = open_feed(
+            load_config(write_config(tmp_path, {})).config, Clock(), None, ResumePoint()
+        )
+        try:
+            feed._ticks_at_s = asyncio.get_running_loop().time() + 60
+            waiting = asyncio.ensure_future(feed._event())
+            await asyncio.sleep(0.01)
+            feed._queue.put_nowait("an event")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            is_asked = waiting.cancel()
+            await asyncio.wait({waiting})
+            assert waiting.cancelled() is is_asked
+            assert feed._queue.empty() is not is_asked
+        finally:
+            await feed.aclose()
+
+    asyncio.run(test())

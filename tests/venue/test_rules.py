@@ -76,7 +76,7 @@ RULES = """
 17 a connection lives a day: no second one is opened before; what closes meanwhile is history
    venue/test_rules.py::test_a_line_that_the_exchange_closes_is_made_anew_for_every_symbol
 18 bars received of bars due
-   feeds/test_receipts.py::test_too_few_are_told_once_and_again_after_they_were_enough
+   feeds/test_bars_received.py::test_too_few_are_told_once_and_again_after_they_were_enough
    venue/test_download.py::test_a_market_is_watched_and_its_frames_are_kept
 """
 

@@ -165,8 +165,8 @@ class AlpacaSource:
     async def _asked(self, path: str, query: dict[str, Any], version: str = "v2") -> Any:
         try:
             get = self._client.get
-            work = asyncio.to_thread(get, path, dict(query), api_version=version)
-            return await asyncio.wait_for(work, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await asyncio.to_thread(get, path, dict(query), api_version=version)
         except Exception as error:  # requests, urllib3 and alpaca-py: anything
             raise self._error(error) from None
 

@@ -4,7 +4,6 @@ Law: a bar carries the newest quote that was heard since it opened, on a line th
 since; else it carries none. Nobody listens for quotes that nothing in the config reads.
 """
 
-import asyncio
 import math
 import re
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -54,11 +53,9 @@ class QuoteSource(Protocol):
     quotes: QuoteBook
 
 
-def newest_quote(source: object, symbol: int, age_ns: int) -> tuple[float, float]:
-    """(bid, ask) that a source has heard of a symbol within the last `age_ns`, else NaN twice."""
-    if not isinstance(source, QuoteSource):
-        return NO_QUOTE
-    return source.quotes.since(symbol, asyncio.get_running_loop().time() - age_ns / 1e9)
+def newest_quote(source: object, symbol: int, from_s: float) -> tuple[float, float]:
+    """(bid, ask) that a source has heard of a symbol since then, else NaN twice."""
+    return source.quotes.since(symbol, from_s) if isinstance(source, QuoteSource) else NO_QUOTE
 
 
 def reads_quotes(config: Config) -> bool:

@@ -76,8 +76,9 @@ class RestAsker:
 
     async def _is_answering(self, wait_s: float) -> bool:
         """Wait that long, or until another question has been answered; whether one has."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._answers.wait(), wait_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._answers.wait()
             return True
         return False
 

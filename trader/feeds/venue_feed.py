@@ -224,10 +224,9 @@ class VenueFeed:
         """What came, or TICK when one is due."""
         left_s = self._ticks_at_s - asyncio.get_running_loop().time()
         if left_s > 0.0:
-            if not self._queue.empty():
-                return self._queue.get_nowait()
-            with contextlib.suppress(asyncio.TimeoutError):
-                return await asyncio.wait_for(self._queue.get(), left_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):  # `wait_for` of 3.11 loses a cancellation
+                    return await self._queue.get()
         self._ticks_at_s = asyncio.get_running_loop().time() + TICK_S
         return TICK
 
@@ -293,7 +292,8 @@ class VenueFeed:
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:
         close_ns = bar.open_ns + self._config.period_ns
         age_ns = -1 if flags & BAR_HISTORY else self._time.now_ns() - bar.open_ns
-        quote = newest_quote(self._source, symbol, age_ns)
+        now_s = asyncio.get_running_loop().time()
+        quote = newest_quote(self._source, symbol, now_s - age_ns / NS_PER_SECOND)
         row = (close_ns, *bar[1:], *quote, symbol, flags)
         return LiveBar(
             np.array([row], BAR)[0], self._clock.now_ns(), close_ns - self._time.offset_ns
