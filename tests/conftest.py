@@ -2,7 +2,7 @@
 
 Three tiers: `make quick` (nothing here starts a process, waits for one or takes a second),
 `make test` (all but the long harnesses), `make trials` (everything). A test that tries many cases
-takes `cases(n)` of `tests/tiers.py`: all n in `make trials`, a quarter in `make test`. A file whose
+takes `cases(n)` of `tests/tiers.py`: all n in `make trials`, a sixth in `make test`. A file whose
 tests start processes says `pytestmark = pytest.mark.process`; in the quick tier a test that starts
 one without it fails.
 """

@@ -3,7 +3,7 @@
 import os
 
 TIER = os.environ.get("TRADER_TEST_TIER", "test")
-SHARES = {"quick": 20, "test": 4, "trials": 1}  # one in so many
+SHARES = {"quick": 20, "test": 6, "trials": 1}  # one in so many
 
 
 def cases(number: int, fewest: int = 5) -> int:
