@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from trader.report.html.figures import Days, days, excursions, refusals, state_spells
 from trader.report.html.pack import EMPTY, extremes, packed, packed_whole, price_step
-from trader.report.html.source import Source, numbers, texts, times
+from trader.report.html.source import Source, bars_of, numbers, texts, times
 
 NS_PER_MS = 1_000_000
 CURVE_POINTS = 24_000
@@ -201,9 +201,9 @@ def _price(
     symbol: str, number: int, bars: np.ndarray | None, slices: np.ndarray, at_once: int
 ) -> dict[str, Any]:
     """Open, high, low and close against each other, which takes the fewest bytes."""
-    if bars is None or not (bars["symbol"] == number).any():
+    rows = None if bars is None else bars_of(bars, number)
+    if rows is None or len(rows) == 0:
         return {"symbol": symbol} | dict.fromkeys("xcohl", EMPTY)
-    rows = bars[bars["symbol"] == number]
     first = np.arange(0, len(rows), at_once)
     last = np.minimum(first + at_once, len(rows)) - 1
     opens, closes = rows["open"][first], rows["close"][last]

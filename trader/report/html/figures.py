@@ -1,14 +1,13 @@
 """What the pictures show, computed: days, months, excursions, spells of states and refusals."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trader.hours.bar_sessions import bar_opens, session_dates
-from trader.report.html.source import Market, Source, numbers, texts, times
+from trader.report.html.source import Market, Source, bars_of, numbers, texts, times
 
 NS_PER_DAY = 86_400_000_000_000
 MOST_REFUSALS = 5_000
@@ -56,12 +55,7 @@ def monthly_returns(found: Days, start_equity: float) -> list[dict[str, Any]]:
 
 def state_spells(source: Source) -> list[tuple[int, int, str]]:
     """First slice, slice after the last, state: every spell that was not ACTIVE."""
-    column = source.equity["trading_state"].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    codes = coded.indices.to_numpy(zero_copy_only=False)
-    names = coded.dictionary.to_pylist()
+    codes, names = coded(source.equity["trading_state"])
     if len(codes) == 0:
         return []
     starts = np.append(0, np.flatnonzero(np.diff(codes)) + 1)
@@ -94,7 +88,7 @@ def excursions(trades: pa.Table, market: Market, symbols: list[str]) -> Excursio
         mine = [row for row in range(count) if names[row] == symbol]
         if not mine:
             continue
-        bars = market.bars[market.bars["symbol"] == number]
+        bars = bars_of(market.bars, number)
         first = np.searchsorted(bars["ts_ns"], entry[mine], side="right")
         stop = np.searchsorted(bar_opens(bars, market.period_ns), leave[mine], side="left")
         for row, begin, end in zip(mine, first, stop, strict=True):
@@ -120,21 +114,15 @@ class Refusals:
 
 def refusals(decisions: pa.Table) -> Refusals:
     """Denied, throttled, trimmed and held decisions, consecutive equal ones together."""
-    reason = decisions["reason"].cast(pa.string())
-    cut = decisions["throttle"].cast(pa.string())
-    wanted = pc.or_(pc.not_equal(reason, ""), pc.not_equal(cut, ""))
-    rows = decisions.filter(wanted)
-    total = rows.num_rows
-    outcome = _outcomes(rows)
-    parts = [
-        _codes(rows["symbol"]),
-        _codes(rows["reason"]),
-        _codes(rows["throttle"]),
-        outcome.astype(np.int64),
-    ]
+    reason, throttle = coded(decisions["reason"]), coded(decisions["throttle"])
+    at = np.flatnonzero(reason.is_named | throttle.is_named)
+    total = len(at)
+    outcome = _outcomes(decisions, throttle.is_named)[at]
+    parts = [coded(decisions["symbol"]).codes[at], reason.codes[at], throttle.codes[at], outcome]
     key = np.zeros(total, np.int64)
     for part in parts:
-        key = key * (int(part.max(initial=0)) + 1) + part
+        key *= int(part.max(initial=0)) + 1
+        key += part
     order = np.argsort(parts[0], kind="stable")  # runs are within a symbol
     sorted_key = key[order]
     is_start = np.ones(total, bool)
@@ -145,7 +133,7 @@ def refusals(decisions: pa.Table) -> Refusals:
     # what cost an order first, then what only held; each in order of time
     ranked = np.lexsort((first, outcome[first] == HELD))[:MOST_REFUSALS]
     ranked = ranked[np.argsort(first[ranked], kind="stable")]
-    head, tail = rows.take(first[ranked]), rows.take(last[ranked])
+    head, tail = decisions.take(at[first[ranked]]), decisions.take(at[last[ranked]])
     columns = {
         "from": (times(head) // 1_000_000).tolist(),
         "to": (times(tail) // 1_000_000).tolist(),
@@ -168,15 +156,31 @@ OUTCOMES = ("denied", "throttled", "trimmed", "held")
 HELD = 3
 
 
-def _outcomes(rows: pa.Table) -> np.ndarray:
+def _outcomes(rows: pa.Table, is_cut: np.ndarray) -> np.ndarray:
     requested, approved = numbers(rows, "requested_qty"), numbers(rows, "approved_qty")
-    is_cut = pc.not_equal(rows["throttle"].cast(pa.string()), "").to_numpy()
-    outcome = np.where(is_cut, 1, 2)
+    outcome = np.where(is_cut, np.int8(1), np.int8(2))
     outcome[(requested != 0.0) & (approved == 0.0)] = 0
     outcome[requested == 0.0] = HELD
     return outcome
 
 
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    whole = column.cast(pa.string()).combine_chunks()
-    return np.asarray(whole.dictionary_encode().indices.to_numpy(zero_copy_only=False), np.int64)
+class Coded(NamedTuple):
+    """A column of texts as numbers of names: of millions of rows no text is made."""
+
+    codes: np.ndarray
+    names: list[str]
+
+    @property
+    def is_named(self) -> np.ndarray:
+        """Where the text is not empty."""
+        return np.array([name != "" for name in self.names], bool)[self.codes]
+
+
+def coded(column: pa.ChunkedArray) -> Coded:
+    """A column of texts, whether the file keeps them as texts or as numbers of names."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    whole = column.unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # of no rows
+        return Coded(np.empty(0, np.int32), [])
+    return Coded(whole.indices.to_numpy(zero_copy_only=False), whole.dictionary.to_pylist())

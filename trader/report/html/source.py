@@ -6,7 +6,6 @@ Law: the same of a run folder and of a run in memory. Nothing is computed here.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from trader.report.parquet import decision_table, equity_table
 from trader.report.provenance import manifest
 from trader.report.result import RunResult
 from trader.report.runs import StoredRun
+
+DRAWN = ["timestamp", "equity", "gross_exposure", "trading_state"]  # of equity.parquet
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,17 @@ def memory_source(result: RunResult, decisions: pa.Table, market: Market) -> Sou
         config_text=result.resolved_yaml,
         fills=csv_table(fills_csv(result.fills, result.symbols)),
         trades=csv_table(trades_csv(result.trips.closed, result.symbols)),
-        equity=curve,
+        equity=curve.select(DRAWN),
         orders=order_table(result.order_rows, result.symbols),
         decisions=decisions,
         market=market,
     )
+
+
+def bars_of(bars: np.ndarray, symbol: int) -> np.ndarray:
+    """The BAR rows of a symbol; all of them are not copied."""
+    is_ours = bars["symbol"] == symbol
+    return bars if is_ours.all() else bars[is_ours]
 
 
 def decisions_of(rows: np.ndarray, result: RunResult) -> pa.Table:
@@ -150,6 +157,6 @@ def _csv(path: Path) -> pa.Table:
 
 def _parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(BytesIO(_bytes(path)))
+        return pq.read_table(pa.BufferReader(_bytes(path)))
     except pa.ArrowException as error:
         raise UsageError(f"{path}: damaged, not Parquet: {error}") from error
