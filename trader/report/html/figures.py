@@ -55,7 +55,7 @@ def monthly_returns(found: Days, start_equity: float) -> list[dict[str, Any]]:
 
 def state_spells(source: Source) -> list[tuple[int, int, str]]:
     """First slice, slice after the last, state: every spell that was not ACTIVE."""
-    codes, names = coded(source.equity["trading_state"])
+    codes, names = text_codes(source.equity["trading_state"])
     if len(codes) == 0:
         return []
     starts = np.append(0, np.flatnonzero(np.diff(codes)) + 1)
@@ -114,11 +114,11 @@ class Refusals:
 
 def refusals(decisions: pa.Table) -> Refusals:
     """Denied, throttled, trimmed and held decisions, consecutive equal ones together."""
-    reason, throttle = coded(decisions["reason"]), coded(decisions["throttle"])
+    reason, throttle = text_codes(decisions["reason"]), text_codes(decisions["throttle"])
     at = np.flatnonzero(reason.is_named | throttle.is_named)
     total = len(at)
     outcome = _outcomes(decisions, throttle.is_named)[at]
-    parts = [coded(decisions["symbol"]).codes[at], reason.codes[at], throttle.codes[at], outcome]
+    parts = [text_codes(decisions["symbol"]).codes[at], reason.codes[at], throttle.codes[at], outcome]
     key = np.zeros(total, np.int64)
     for part in parts:
         key *= int(part.max(initial=0)) + 1
@@ -164,7 +164,7 @@ def _outcomes(rows: pa.Table, is_cut: np.ndarray) -> np.ndarray:
     return outcome
 
 
-class Coded(NamedTuple):
+class TextCodes(NamedTuple):
     """A column of texts as numbers of names: of millions of rows no text is made."""
 
     codes: np.ndarray
@@ -176,11 +176,11 @@ class Coded(NamedTuple):
         return np.array([name != "" for name in self.names], bool)[self.codes]
 
 
-def coded(column: pa.ChunkedArray) -> Coded:
+def text_codes(column: pa.ChunkedArray) -> TextCodes:
     """A column of texts, whether the file keeps them as texts or as numbers of names."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     whole = column.unify_dictionaries().combine_chunks()
     if isinstance(whole, pa.ChunkedArray):  # of no rows
-        return Coded(np.empty(0, np.int32), [])
-    return Coded(whole.indices.to_numpy(zero_copy_only=False), whole.dictionary.to_pylist())
+        return TextCodes(np.empty(0, np.int32), [])
+    return TextCodes(whole.indices.to_numpy(zero_copy_only=False), whole.dictionary.to_pylist())
