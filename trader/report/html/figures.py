@@ -118,7 +118,12 @@ def refusals(decisions: pa.Table) -> Refusals:
     at = np.flatnonzero(reason.is_named | throttle.is_named)
     total = len(at)
     outcome = _outcomes(decisions, throttle.is_named)[at]
-    parts = [text_codes(decisions["symbol"]).codes[at], reason.codes[at], throttle.codes[at], outcome]
+    parts = [
+        text_codes(decisions["symbol"]).codes[at],
+        reason.codes[at],
+        throttle.codes[at],
+        outcome,
+    ]
     key = np.zeros(total, np.int64)
     for part in parts:
         key *= int(part.max(initial=0)) + 1
