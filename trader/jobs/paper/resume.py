@@ -1,8 +1,8 @@
 """A run that goes on: its journal shown to be whole and ours, folded, and the bars it has had.
 
 Law: a journal of a moderate length is verified and folded from its first record on. A longer one
-is from its newest snapshot on; `earlier` verifies what lies before that while the run trades. Only
-its bars are checked first: they must be those that the snapshot counts, to the bit.
+is from its newest snapshot on; `earlier_records` verifies what lies before that while the run
+trades. Only its bars are checked first: they must be those that the snapshot counts, to the bit.
 """
 
 import contextlib

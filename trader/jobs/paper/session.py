@@ -63,7 +63,7 @@ def paper(order: Order, asked: ResumeRequest, watcher: Watcher, say: Say) -> Pap
     """Run a config on bars as they come, or go on with the run that was cut off.
 
     Raises the errors of config, data and model, `KilledError` under a kill, `UsageError` where
-    the run that would go on had another config, `Terminated` where SIGTERM or SIGHUP came before
+    the run that would go on had another config, `Termination` where SIGTERM or SIGHUP came before
     it traded. Not for use inside a running event loop.
     """
     return asyncio.run(_in_order(order, asked, watcher, say))
