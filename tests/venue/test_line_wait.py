@@ -51,7 +51,7 @@ def test_a_line_that_brought_bars_is_known_to_have_spoken(tmp_path, monkeypatch,
             lived.append((lived_s, has_spoken))
             return super().next_s(lived_s, has_spoken)
 
-    adapter = "alpaca_source" if name == "alpaca" else "ccxt_source"
+    adapter = "alpaca_source" if name == "alpaca" else "ccxt_stream"
     monkeypatch.setattr(f"trader.feeds.{adapter}.LineWait", Noted)
     make, options, symbols, listen = VENUES[name]
 

@@ -124,7 +124,7 @@ class BarFinaliser:
             if is_final and not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
             return []
-        if held is None or is_final or not is_behind(bar, held.bar):
+        if held is None or is_final or held.is_changed_by(row, line.session):
             proof = None
             if is_final:
                 proof = BarProof.FLAG if terms.finality != Finality.STATED else BarProof.STATED

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trader.core.schema import BarProof
-from trader.feeds.source import Event, Finality, RawBar
+from trader.feeds.source import Event, Finality, RawBar, Row
 
 
 class Page(NamedTuple):
@@ -139,6 +139,11 @@ class MarketReport(NamedTuple):
     proof: BarProof | None
     session: int
     is_primed: bool  # known from the stream's first snapshot only
+
+    def is_changed_by(self, row: Row, session: int) -> bool:
+        """Not by an older state, nor by a snapshot of what has come on this session already."""
+        is_known = row.is_snapshot and (row.bar, session) == (self.bar, self.session)
+        return not (is_known or is_behind(row.bar, self.bar))
 
 
 @dataclass
