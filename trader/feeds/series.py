@@ -15,6 +15,7 @@ from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
 from trader.hours.periods import BarClock, stretch_flags
 from trader.moments import iso_utc
+from trader.record_arrays import joined, taken
 
 BLOCK_ROWS = 8_192  # bars that stay in the processor's cache while column by column is written
 FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
@@ -184,9 +185,9 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
         return np.empty(0, BAR)
     if len(parts) == 1:
         return parts[0]
-    bars = np.concatenate(parts)
+    bars = joined(parts, BAR)
     order = np.lexsort((bars["symbol"], bars["ts_ns"]))
-    bars = bars[order]
+    bars = taken(bars, order)
     twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
     if twice.any():
         when = iso_utc(int(bars["ts_ns"][1:][twice][0]))
