@@ -1,4 +1,4 @@
-"""The Python of docs/python-api.md runs as it says, and every public name is there."""
+"""The Python of docs/python-api.md and its examples runs; every public name is on the page."""
 
 import ast
 import json
@@ -46,11 +46,10 @@ def test_the_backtest_of_the_page_runs(tmp_path: Path):
     assert int(said(tmp_path / "demo", "page.py")) > 0
 
 
-def test_the_stop_of_the_page_stops_and_the_callback_is_told(tmp_path: Path):
-    (block,) = [code for code in BLOCKS if "RiskEventHandler" in code]
-    (tmp_path / "page.py").write_text(block)
-    shown = block.splitlines()[-1].removeprefix("# ")
-    assert said(tmp_path, "page.py").splitlines() == [shown]
+def test_the_stop_of_the_example_stops_and_the_callback_is_told(tmp_path: Path):
+    script = DOCS / "examples" / "risk_events.py"
+    shown = (ast.get_docstring(ast.parse(script.read_text("utf-8"))) or "").splitlines()[-1].strip()
+    assert said(tmp_path, str(script)).splitlines() == [shown]
     found = json.loads(said(tmp_path, "-m", "trader", "status", "--json"))
     assert found["latched"]
     assert [kill["code"] for kill in found["kills"]] == ["MARKET_VOLATILITY"]

@@ -53,12 +53,15 @@ class _Reference:
             parts.setdefault(part, []).extend(self.key(Config, name, ""))
         return "\n\n".join(f"### {part}\n\n{block(lines)}" for part, lines in parts.items()) + "\n"
 
-    def key(self, owner: SectionType, name: str, parent: str) -> list[Line]:
+    def key(self, owner: SectionType, name: str, parent: str, is_again: bool = False) -> list[Line]:
         """The line of a key of `owner`, and the lines of the section it holds."""
         info = owner.model_fields[name]
         inner, steps = element(info.annotation)
         kinds, path = sections_in(inner), f"{parent}{name}"
-        line = described(name, info, self.property(owner, name), bool(kinds))
+        schema = self.property(owner, name)
+        line = described(name, info, schema, bool(kinds))
+        if is_again and not kinds:
+            line = Line(line.written, meaning(info))
         if not kinds:
             return [line]
         home = self.homes[kinds[0]]
@@ -68,8 +71,16 @@ class _Reference:
         return [line, *stepped(members, steps)]
 
     def members(self, owner: SectionType, parent: str) -> list[Line]:
-        """All keys of a section."""
-        return [line for name in owner.model_fields for line in self.key(owner, name, parent)]
+        """All keys of a section; what several in a row may hold is said at the first."""
+        lines: list[Line] = []
+        before: set[str] = set()
+        for name in owner.model_fields:
+            schema = self.property(owner, name)
+            allowed = {*values(schema), shown(schema.get("default", REQUIRED))}
+            is_again = allowed == before and REQUIRED not in allowed
+            lines += self.key(owner, name, parent, is_again)
+            before = allowed
+        return lines
 
     def variants(self, kinds: list[SectionType]) -> list[Line]:
         """The keys of a section of several types: those of the same types stand together."""
