@@ -132,7 +132,7 @@ class Terms(NamedTuple):
     hours: Hours | None = None  # when bars are wanted; None: always
 
 
-class MarketReport(NamedTuple):
+class PendingBar(NamedTuple):
     """A bar that has not left yet; `proof` None: it may still be forming."""
 
     bar: RawBar
@@ -151,7 +151,7 @@ class Line:
     """One symbol."""
 
     next_ns: int  # open of the bar that leaves next
-    seen: dict[int, MarketReport] = field(default_factory=dict)
+    seen: dict[int, PendingBar] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)  # opens that REST has no bar for
     finals: OrderedDict[int, RawBar] = field(default_factory=OrderedDict)
     session: int = 0  # counts streams
