@@ -126,7 +126,8 @@ def described(name: str, info: FieldInfo, schema: dict[str, Any], is_section: bo
         return Line(f"{name}:", before + meaning(info))
     is_kind = set(allowed) <= {*KINDS.values(), TIME} or default == REQUIRED
     choice = f"{'' if is_kind else 'or '}{', '.join(allowed)}: " if allowed else ""
-    return Line(f"{name}: {default}", choice + meaning(info))
+    is_named = default == name  # a column that is called what it is
+    return Line(f"{name}: {default}", "" if is_named else choice + meaning(info))
 
 
 def values(schema: dict[str, Any]) -> list[str]:

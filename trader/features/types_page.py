@@ -14,7 +14,7 @@ from trader.features.feature_types import OWN, TALIB, USER, FeatureType, feature
 OURS, FRIENDLY_ONES = "Our own", "Friendly names"
 CANDLES, TRANSFORMS, OPERATORS = "Pattern Recognition", "Math Transform", "Math Operators"
 IN_A_ROW = (CANDLES, TRANSFORMS)  # their names alone, several a line
-UNTITLED = (*IN_A_ROW, OPERATORS)  # the name says it all
+UNTITLED = (*IN_A_ROW, OPERATORS, "Price Transform", "Statistic Functions")  # names say it all
 WIDTH, COLUMN = 100, 44
 HEAD = """# Feature types
 
