@@ -130,23 +130,27 @@ def build_model(
 
 def check_drivers(config: Config, bars: np.ndarray) -> None:
     """`ConfigError` that tells every throttle and cost whose driver the feed does not carry."""
+    by_quotes: list[ConfigError] = []
+    if config.throttle.max_spread_bps is not None:
+        told = "needs bid and ask, and the feed has none: add the columns, or write none"
+        by_quotes.append(ConfigError(told, "throttle.max_spread_bps"))
+    if config.broker.slippage.type == "half_spread":
+        told = "half_spread needs bid and ask, and the feed has none: use bps or volume_share"
+        by_quotes.append(ConfigError(told, "broker.slippage.type"))
+    by_volume: list[ConfigError] = []
+    told = "needs volume, and every volume of the feed is 0: write none"
+    if config.throttle.max_volume_participation is not None:
+        by_volume.append(ConfigError(told, "throttle.max_volume_participation"))
+    if config.broker.max_fill_participation is not None:
+        by_volume.append(ConfigError(told, "broker.max_fill_participation"))
+    if config.broker.slippage.type == "volume_share":
+        told = "volume_share needs volume, and every volume of the feed is 0: use bps"
+        by_volume.append(ConfigError(told, "broker.slippage.type"))
     lacking: list[ConfigError] = []
-    if not np.any(np.isfinite(bars["bid"]) & np.isfinite(bars["ask"])):
-        if config.throttle.max_spread_bps is not None:
-            told = "needs bid and ask, and the feed has none: add the columns, or write none"
-            lacking.append(ConfigError(told, "throttle.max_spread_bps"))
-        if config.broker.slippage.type == "half_spread":
-            told = "half_spread needs bid and ask, and the feed has none: use bps or volume_share"
-            lacking.append(ConfigError(told, "broker.slippage.type"))
-    if not np.any(bars["volume"] > 0.0):
-        told = "needs volume, and every volume of the feed is 0: write none"
-        if config.throttle.max_volume_participation is not None:
-            lacking.append(ConfigError(told, "throttle.max_volume_participation"))
-        if config.broker.max_fill_participation is not None:
-            lacking.append(ConfigError(told, "broker.max_fill_participation"))
-        if config.broker.slippage.type == "volume_share":
-            told = "volume_share needs volume, and every volume of the feed is 0: use bps"
-            lacking.append(ConfigError(told, "broker.slippage.type"))
+    if by_quotes and not np.any(np.isfinite(bars["bid"]) & np.isfinite(bars["ask"])):
+        lacking += by_quotes
+    if by_volume and not np.any(bars["volume"] > 0.0):
+        lacking += by_volume
     if lacking:
         raise ConfigError(str(lacking[0]), lacking[0].key, tuple(lacking[1:]))
 

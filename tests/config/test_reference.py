@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,25 +89,39 @@ def test_every_key_is_described_and_has_a_default_or_is_required():
         assert (name in schema.get("required", [])) != ("default" in schema["properties"][name])
 
 
-def described(page: str, parent: str, name: str) -> bool:
-    """Whether a part of the page under `parent` has a row for the key, or names where one is."""
-    heading = f"### `{parent}`" if parent else "### Top level"
-    parts = [part.partition("\n### ")[0] for part in page.split(heading)[1:]]
-    elsewhere = [same for part in parts for same in re.findall(r"The keys of `(.+)`\.", part)]
-    return (
-        any(f"| `{name}` |" in part for part in parts)
-        or (name == "type" and any(part.startswith(" of type `") for part in parts))
-        or any(described(page, same, name) for same in elsewhere)
-    )
+def written_keys(tree: object, before: str = "") -> Iterator[str]:
+    """The dotted keys of a part of a file, `[]` for a list's elements."""
+    if isinstance(tree, list):
+        for one in tree:
+            yield from written_keys(one, f"{before.removesuffix('.')}[].")
+    elif isinstance(tree, dict):
+        for name, inner in tree.items():
+            yield f"{before}{name}"
+            yield from written_keys(inner, f"{before}{name}.")
 
 
-def test_every_key_is_in_the_reference_page():
-    page = PAGE.read_text(encoding="utf-8")
-    assert not described(page, "risk", "max_dayly_loss")
-    assert not described(page, "exits.stop_loss", "activate_at")
-    for entry in entries():
-        parent, _, name = entry.key.rpartition(".")
-        assert described(page, parent, name), entry.key
+def test_every_key_is_in_the_reference_and_no_other():
+    page = reference()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    written = {key for block in blocks for key in written_keys(block)}
+    keys = {entry.key for entry in entries()}
+    homes = set(re.findall(r"the keys of ([\w.]+)", page))
+    elsewhere = {
+        key for key in keys for home in homes if f"{home}.{key.rpartition('.')[2]}" in written
+    }
+    assert written <= keys | {"features.NAME"}
+    assert keys - written - elsewhere == set()
+    assert homes == {"exits.stop_loss"}
+    assert {"exits.take_profit.value", "train.label.stop_loss.period"} <= elsewhere - written
+    assert "exits.trailing_stop.activate_at" in written
+
+
+def test_a_line_of_the_reference_has_default_choice_and_meaning():
+    lines = {" ".join(line.split()) for line in reference().splitlines()}
+    assert "fill: next_open # or same_close: when an order fills; same_close flatters" in lines
+    assert "max_order_size: … # number, none: units; larger ones are denied" in lines
+    assert "report: true # write report.html" in lines
+    assert "# all but rule, signals:" in lines
 
 
 def test_the_reference_page_is_up_to_date():
@@ -117,7 +132,7 @@ def test_the_reference_page_is_up_to_date():
 
 def test_a_page_without_marks_is_refused():
     with pytest.raises(ValueError, match="the page has no lines"):
-        rewrite("text", "tables")
+        rewrite("text", "blocks")
 
 
 def test_every_key_of_the_contract_is_in_the_schema():
@@ -136,8 +151,8 @@ def test_the_example_of_the_page_loads(tmp_path):
 
 
 @pytest.mark.process
-def test_the_command_rewrites_the_tables_in_place(tmp_path):
+def test_the_command_rewrites_the_blocks_in_place(tmp_path):
     page = PAGE.read_text(encoding="utf-8")
-    stale = write(tmp_path, page.replace("| `seed` |", "| `sad` |"), "config.md")
+    stale = write(tmp_path, page.replace("\nseed: 0 ", "\nsad: 0 "), "config.md")
     subprocess.run([sys.executable, "-m", "trader.config.reference", str(stale)], check=True)
     assert stale.read_text(encoding="utf-8") == page

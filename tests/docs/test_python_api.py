@@ -1,4 +1,4 @@
-"""The Python of docs/python-api.md runs, does what it says, and every public name is there."""
+"""The Python of docs/python-api.md and its examples runs; every public name is on the page."""
 
 import ast
 import json
@@ -14,7 +14,8 @@ from trader import errors
 
 pytestmark = pytest.mark.process
 
-PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "python-api.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -26,15 +27,13 @@ def said(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_the_loop_of_the_page_gives_the_digest_of_the_backtest(tmp_path: Path):
-    (block,) = [code for code in BLOCKS if "ExecutionLoop" in code]
+def test_the_loop_of_the_example_gives_the_digest_of_the_backtest(tmp_path: Path):
     said(tmp_path, "-m", "trader", "init", "demo")
     demo = tmp_path / "demo"
     expected = json.loads(
         said(demo, "-m", "trader", "backtest", "-c", "configs/demo.yaml", "--json")
     )
-    (demo / "page.py").write_text(block + "\nprint(len(fills))\n")
-    how, digest, equity, fills = said(demo, "page.py").split()
+    how, digest, equity, fills = said(demo, str(DOCS / "examples" / "loop.py")).split()
     assert (how, digest) == ("end", expected["digest"])
     assert abs(float(equity) - expected["final_equity"]) < 1e-6
     assert int(fills) == expected["fills"]
@@ -47,11 +46,10 @@ def test_the_backtest_of_the_page_runs(tmp_path: Path):
     assert int(said(tmp_path / "demo", "page.py")) > 0
 
 
-def test_the_stop_of_the_page_stops_and_the_callback_is_told(tmp_path: Path):
-    (block,) = [code for code in BLOCKS if "RiskEventHandler" in code]
-    (tmp_path / "page.py").write_text(block)
-    shown = block.splitlines()[-1].removeprefix("# ")
-    assert said(tmp_path, "page.py").splitlines() == [shown]
+def test_the_stop_of_the_example_stops_and_the_callback_is_told(tmp_path: Path):
+    script = DOCS / "examples" / "risk_events.py"
+    shown = (ast.get_docstring(ast.parse(script.read_text("utf-8"))) or "").splitlines()[-1].strip()
+    assert said(tmp_path, str(script)).splitlines() == [shown]
     found = json.loads(said(tmp_path, "-m", "trader", "status", "--json"))
     assert found["latched"]
     assert [kill["code"] for kill in found["kills"]] == ["MARKET_VOLATILITY"]

@@ -68,7 +68,7 @@ def test_harmless_form_gives_the_same_bars(tmp_path, content):
         (GOOD.replace("\n", "\r"), ["CR alone", "LF or CRLF"]),
         (GOOD.replace("volume", "Volum"), ["missing column 'volume'", "'Volum'", "feed.columns"]),
         (GOOD.replace("volume", "close"), ["line 1", "'close' appears twice"]),
-        (f"{LONG}\n1\n", ["missing column 'timestamp'"]),
+        (f"{LONG}\n1\n", ["missing columns 'timestamp'"]),
         (GOOD[:-8], ["line 5", "the last line is cut off (4 of 6 cells)"]),
         (GOOD + f"{LATE}1,2,1,1,5,6\n", ["line 6", "7 cells where the header has 6"]),
         (HEADER + "1,2\n" + GOOD, ["line 2", "2 cells where the header has 6"]),

@@ -108,6 +108,16 @@ def test_a_bar_known_from_the_snapshot_alone_is_asked_for():
     assert (ask.start_ns, ask.end_ns) == (at(2), at(4))  # one bar of overlap
 
 
+def test_a_snapshot_that_shows_what_is_known_takes_no_proof_away():
+    made = begun(Finality.SUCCESSOR, 4)
+    made.on(Row(0, bar(5, 1.0)), at(5, 1))
+    made.on(Row(0, bar(5)), at(5, 30))
+    made.on(Page(0, at(3), at(5), [bar(3), bar(4)], at(5, 31)), at(5, 31))
+    made.on(Row(0, bar(5), is_snapshot=True), at(5, 40))  # of a second line
+    (final,) = of_kind(made.on(Row(0, bar(6, 1.0)), at(6, 0.5)), Final)
+    assert final == Final(0, bar(5), BarProof.SUCCESSOR, False)
+
+
 def test_a_row_of_the_stream_before_a_reconnect_is_not_proven_by_one_after():
     made = begun(Finality.SUCCESSOR)
     made.on(Row(0, bar(3, 5.0)), at(3, 30))
@@ -412,6 +422,53 @@ def test_any_telling_of_one_history_gives_that_history(market):
     for final, now in [(out, now) for out, now in told.outs if isinstance(out, Final)]:
         assert now >= final.bar.open_ns + PERIOD or final.proof == BarProof.FLAG
     assert not [out for out, _ in told.outs if isinstance(out, Revision)]
+
+
+def told_by_two_lines(finality, seed):
+    """(when it comes, row) of two lines of one market: each lags as it likes, the second begins
+    with a snapshot while the first still speaks."""
+    random, flag = Random(seed), None if finality == Finality.SUCCESSOR else False
+    sent = []  # (when it is sent, row)
+    for index in range(4, 12):
+        whole = bar(index, 10.0 + index, 100.0 + random.choice([-1, 0, 1]))
+        early = whole._replace(volume=2.0, close=99.5, high=101.0)
+        shown = [(at(index, 10), Row(0, early, flag)), (at(index, 50), Row(0, whole, flag))]
+        sent += [one for one in shown if random.random() < 0.7] or shown[1:]
+        if flag is not None:
+            sent.append((at(index + 1), Row(0, whole, True)))
+    second, ends = sorted(random.sample(range(len(sent)), 2))
+    lines = [sent[:ends], sent[second:]]
+    if finality == Finality.SUCCESSOR:
+        known = {row.bar.open_ns: row for _, row in sent[: second + 1]}  # as it is by then
+        last = max(known)
+        lines[1] = [(sent[second][0], known[last]._replace(is_snapshot=True)), *lines[1][1:]]
+    came = []
+    for rows in lines:
+        newest = 0
+        for sent_ns, row in rows:
+            newest = max(newest, sent_ns + random.randint(0, 900_000_000))
+            came.append((newest, row))
+    return sorted(came, key=lambda one: one[0]), sent
+
+
+@settings(max_examples=cases(150))
+@given(st.sampled_from([Finality.FLAG, Finality.SUCCESSOR]), st.integers(0, 2**32))
+def test_two_lines_of_one_market_give_what_it_sent(finality, seed):
+    came, sent = told_by_two_lines(finality, seed)
+    true = {row.bar.open_ns: row.bar for _, row in sent}
+    made, outs = begun(finality, 4), []
+    for now, row in came:
+        more = made.on(row, now)
+        more += made.on(TICK, now)
+        for ask in of_kind(more, Ask):
+            rows = [true[open_ns] for open_ns in sorted(true) if open_ns + PERIOD <= now]
+            more += made.on(Page(0, ask.start_ns, ask.end_ns, rows, now), now)
+        outs += more
+    finals = of_kind(outs, Final)
+    assert [final.bar for final in finals] == [true[at(4 + i)] for i in range(len(finals))]
+    assert len(finals) >= 7
+    assert not any(final.is_history for final in finals)
+    assert not of_kind(outs, Revision) + of_kind(outs, Stale) + of_kind(outs, Gap)
 
 
 @pytest.mark.parametrize("finality", list(Finality))

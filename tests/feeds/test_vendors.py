@@ -287,7 +287,7 @@ def test_format_that_is_named_and_not_there_is_refused(tmp_path):
     message = refusal(tmp_path, VENDORS["mt5"](), "feed.format=binance")
     assert "feed.format is binance, but the file looks like mt5" in message
     message = refusal(tmp_path, VENDORS["capitals"](), "feed.format=plain")
-    assert "missing column 'timestamp', 'open'" in message
+    assert "missing columns 'timestamp', 'open'" in message
 
 
 def test_volume_may_be_missing_where_nothing_needs_it(tmp_path):

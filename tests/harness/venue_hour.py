@@ -3,7 +3,8 @@
     python tests/harness/venue_hour.py [--seconds 3600] [--venues binance,kraken,alpaca]
                                        [--seed N] [--out FOLDER]
 
-Each venue is a program, each `trader paper` another; when the time is over the runs are stopped
+Each venue is a program, each `trader paper` another. Binance and Kraken end each line after five
+minutes, as Binance does after a day. When the time is over the runs are stopped
 and what they recorded is compared with what the venue says was true. Exit 1 where it differs.
 """
 
@@ -33,10 +34,15 @@ VENUES = {
     "kraken": (kraken.options, "BTC/USD, ETH/USD", ("BTC/USD", "ETH/USD")),
     "alpaca": (alpaca.options, "AAPL, MSFT", ("AAPL", "MSFT")),
 }
+LIFE_S, AHEAD_S = 300.0, 200.0  # of a line; before its end the next one is made
 # Alpaca streams minutes; here a second counts as its minute
 START = (
     "from trader.feeds.alpaca_source import AlpacaSource as A; A.streamed_s = 1; "
     "import sys; from trader.__main__ import main; sys.exit(main())"
+)
+SHORT_LIVES = (
+    "from trader.feeds import ccxt_source as C; "
+    f"C.LIVES_S.update(binance={LIFE_S}, kraken={LIFE_S}); C.AHEAD_S = {AHEAD_S}; "
 )
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 SAMPLE_S = 10.0
@@ -62,12 +68,15 @@ def spent(name, told, folder):
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", f"tests.venue.{name}", "--seed", str(seed),
                "--period", str(told.period)]  # fmt: skip
+    start = START
     if told.symbols:
         names = many(told.symbols)
         symbols = ", ".join(name.replace("USDT", "/USDT") for name in names)
         command += ["--symbols", str(told.symbols)]
     else:
         command += ["--faults-for", str(seconds)]
+        if name != "alpaca":
+            command, start = [*command, "--life", str(LIFE_S)], SHORT_LIVES + START
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as venue:
         port = json.loads(venue.stdout.readline())["port"]
@@ -76,7 +85,7 @@ def spent(name, told, folder):
         write_config(folder, options(port), symbols=symbols, exchange=exchange, **kind)
         environ = {**os.environ, **KEYS, "PYTHONPATH": str(ROOT),
                    "TRADER_HOME": str(folder / "home")}  # fmt: skip
-        run = [sys.executable, "-c", START, "paper", "-c", "live.yaml", "--json"]
+        run = [sys.executable, "-c", start, "paper", "-c", "live.yaml", "--json"]
         with (folder / "out.jsonl").open("wb") as out, (folder / "err.txt").open("wb") as err:
             paper = subprocess.Popen(run, cwd=folder, env=environ, stdout=out, stderr=err)
         memory, until_s = [], time.monotonic() + seconds

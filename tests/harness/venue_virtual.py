@@ -1,12 +1,14 @@
 """Hours beside the loopback exchanges in made-up time: the real clients, the real feed.
 
-    python tests/harness/venue_virtual.py [--hours 500] [--minutes 15] [--first SEED]
+    python tests/harness/venue_virtual.py [--hours 500] [--minutes 15] [--first SEED] [--calm]
 
 One hour a seed, with bars of a minute and faults by that seed; each tenth has an hour of
-maintenance. Server, client and feed share one event loop whose time is made up. Of each hour:
+maintenance. Binance and Kraken end each line after a quarter of an hour, as Binance does after a
+day. Server, client and feed share one event loop whose time is made up. Of each hour:
 every bar leaves once and in order; it has the venue's values, unless the venue revised it or has
-shown it so; none is missing; no bar of a hole is live, and no bar that is too old. Exit 1 where one
-does not hold.
+shown it so; none is missing; no bar of a hole is live, and no bar that is too old. Without faults
+(`--calm`) nothing is told and every bar is live, though every line ends. Exit 1 where one does not
+hold.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from tests.harness.virtualtime import VirtualLoop  # noqa: E402
 REAL_TIME = time.time
 START_S = 1_795_000_020.0
 PERIOD_S, HOUR_S, CALM_S = 60, 3600.0, 150.0
+LIFE_S, AHEAD_S = 900.0, 600.0  # of a line; before its end the next one is made
 OFF_S = 0.5  # by which a venue's clock, by which bars close, may be off ours
 TICK_S = 0.5  # of the feed; each turn of its loop costs as much as in real time
 
@@ -56,7 +59,7 @@ from tests.venue import alpaca, binance, kraken  # noqa: E402
 from tests.venue.faults import FREEZE, SWITCHES, play, script  # noqa: E402
 from tests.venue.kit import listening, truth, write_config  # noqa: E402
 from tests.venue.market import Market  # noqa: E402
-from trader.feeds import venue_feed  # noqa: E402
+from trader.feeds import ccxt_source, venue_feed  # noqa: E402
 
 VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
@@ -113,22 +116,24 @@ class RestThread:
         self._thread.join()
 
 
-async def hour(name, seed, folder):
+async def hour(name, seed, folder, is_calm):
     """What one feed gave in one hour, beside its venue."""
     make, options, symbols = VENUES[name]
     venue = await make(Market(seed, PERIOD_S)).start()
+    if name != "alpaca":
+        venue.life_s = ccxt_source.LIVES_S[name] = LIFE_S
     given, more, rest = {**options(venue.port), "enableRateLimit": False}, {}, None
     if name == "alpaca":
         rest, more = RestThread(venue), {"type": "alpaca"}
         given = {**options(venue.port), "url_override": f"http://127.0.0.1:{rest.port}"}
     path = write_config(folder, given, symbols=symbols, exchange=name, period=PERIOD_S, **more)
-    steps, length_s = steps_of(name, seed)
+    steps, length_s = ([], HOUR_S) if is_calm else steps_of(name, seed)
     try:
         async with listening(path) as got:
             playing = asyncio.ensure_future(play(steps, venue.do))
             await asyncio.wait({got.reading}, timeout=length_s)
             await playing
-            wrong = judged(got, venue)
+            wrong = judged(got, venue) + (disturbed(got, venue) if is_calm else [])
     finally:
         await venue.stop()
         if rest is not None:
@@ -170,6 +175,19 @@ def judged(got, venue):
     return wrong
 
 
+def disturbed(got, venue):
+    """What is wrong with an hour in which nothing but lives of lines ended."""
+    wrong = [f"told: {notice}" for notice in got.notices]
+    wrong += [f"the venue ended a line at {at_s}" for _, _, at_s in venue.faults.log]
+    for symbol, bars in got.bars.items():
+        first_ns = got.live(symbol)[0]["ts_ns"]
+        lost = sum(bar["ts_ns"] >= first_ns for bar in bars) - len(got.live(symbol))
+        wrong += [f"{lost} bars of {venue.symbols[symbol]} are history"] if lost else []
+    if venue.life_s and venue.opened < HOUR_S / LIFE_S:
+        wrong.append(f"only {venue.opened} lines were opened")
+    return wrong
+
+
 def is_whole_hour(mine, venue):
     """Whether the newest bar is of the end of the time: nothing stands still for ever."""
     is_down = any("maintenance" in one for one in venue.faults.on if venue.faults.on[one])
@@ -188,14 +206,14 @@ def holes(venue):
     return found
 
 
-def run_hour(name, seed, folder):
+def run_hour(name, seed, folder, is_calm):
     """One hour in made-up time."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
     MADE_UP.loop = loop
     random.seed(seed)
     try:
-        return loop.run_until_complete(hour(name, seed, folder))
+        return loop.run_until_complete(hour(name, seed, folder, is_calm))
     finally:
         left = asyncio.all_tasks(loop)  # requests that are never answered
         for task in left:
@@ -212,9 +230,10 @@ def main():
     parser.add_argument("--minutes", type=float, default=15.0, help="of real time, at most")
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--venues", default=",".join(VENUES))
+    parser.add_argument("--calm", action="store_true", help="no faults but lines that end")
     told = parser.parse_args()
     os.environ.update(KEYS)
-    venue_feed.TICK_S = TICK_S
+    venue_feed.TICK_S, ccxt_source.AHEAD_S = TICK_S, AHEAD_S
     names, until_s = told.venues.split(","), time.monotonic() + told.minutes * 60
     totals, faulty, done, memory = Counter(), [], 0, []
     for seed in range(told.first, told.first + told.hours):
@@ -222,7 +241,7 @@ def main():
             break
         name = names[seed % len(names)]
         with tempfile.TemporaryDirectory() as folder:
-            got, wrong = run_hour(name, seed, Path(folder))
+            got, wrong = run_hour(name, seed, Path(folder), told.calm)
         done += 1
         totals["bars"] += sum(len(rows) for rows in got.bars.values())
         totals["live"] += sum(len(got.live(symbol)) for symbol in got.bars)

@@ -14,6 +14,7 @@ LEVELS = {
     "cache_folders": 0,
     "codes": 0,
     "records": 0,
+    "record_arrays": 0,
     "processes": 0,
     "jit": 0.4,
     "rounding": 0.5,

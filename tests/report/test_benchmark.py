@@ -135,6 +135,17 @@ def test_a_symbol_and_a_file_of_its_days_and_of_its_hours_say_the_same(bars, tmp
         assert found[name]["sha256"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_times_and_closes_are_enough(bars, tmp_path, kind):
+    closes = daily_closes(bars).rename("Close").rename_axis("Date").to_frame()
+    path = tmp_path / f"spy.{kind}"
+    closes.to_csv(path) if kind == "csv" else closes.to_parquet(path)
+    found = trader.backtest(CONFIG, bars=bars, set={"benchmark": str(path)}).metrics["benchmark"]
+    assert found["sessions"] == 30
+    first, *_, last = closes["Close"]
+    assert found["total_return"] == pytest.approx(last / first - 1.0)
+
+
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [

@@ -38,11 +38,12 @@ class Venue:
     name = "venue"
     symbols = ()
     updates = UPDATES
+    life_s = None  # after which it ends a line
 
     def __init__(self, market, faults=None):
         self.market, self.faults = market, faults or Faults()
         self.lines, self.counts, self.delisted = [], Counter(), {}
-        self.port = 0
+        self.port = self.opened = 0  # lines ever opened
         self.shown_quotes = {}  # (symbol, open_s) -> [(bid, ask)]
 
     # what a subclass says
@@ -103,6 +104,8 @@ class Venue:
             self.counts[request.path] += 1
             if "freeze" in self.faults and not self.is_line(request):
                 await asyncio.sleep(FROZEN_S)
+            if "full" in self.faults and self.is_line(request):
+                return web.Response(status=503, text="no")
             bad = self.faults.status()
             if bad is not None and (
                 (bad[0] == 503 and "maintenance" in self.faults) or not self.is_line(request)
@@ -148,6 +151,9 @@ class Venue:
         elif name == "half":
             for line in list(self.lines):
                 await self.put_half(line)
+        elif name == "shutdown":  # as Binance says it
+            for line in list(self.lines):
+                await self.put(line, {"e": "serverShutdown", "E": round(self.market.now_s() * 1e3)})
         elif name == "revise":
             await self._revise(value)
         else:
@@ -235,10 +241,19 @@ class Venue:
         await socket.prepare(request)
         line = Line(socket)
         self.lines.append(line)
+        self.opened += 1
+        ending = asyncio.ensure_future(self._end_of_life(line))
         try:
             yield line
         finally:
+            ending.cancel()
             self.lines.remove(line)
+
+    async def _end_of_life(self, line):
+        if self.life_s is not None:
+            await asyncio.sleep(self.life_s)
+            self.faults.note("end of life", True)
+            await line.socket.close(code=WSCloseCode.GOING_AWAY)
 
 
 def many(count):
@@ -256,12 +271,14 @@ def main(make):
     parser.add_argument("--offset", type=float, default=0.0, help="its clock is ahead by")
     parser.add_argument("--faults-for", type=float, default=0.0, help="seconds of faults by seed")
     parser.add_argument("--symbols", type=int, default=0, help="so many, of Binance")
+    parser.add_argument("--life", type=float, default=None, help="seconds of a line")
     told = parser.parse_args()
 
     async def run():
         market = Market(told.seed, told.period, told.empty, told.offset)
         names = {"symbols": many(told.symbols)} if told.symbols else {}
         venue = await make(market, **names).start(told.port)
+        venue.life_s = told.life
         print(json.dumps({"port": venue.port, "venue": venue.name}), flush=True)
         if told.faults_for:
             playing = asyncio.ensure_future(play(script(told.seed, told.faults_for), venue.do))

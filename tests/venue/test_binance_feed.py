@@ -1,12 +1,22 @@
 """The real ccxt against a loopback Binance: what is traded on is what the venue closed."""
 
 import asyncio
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.venue.kit import NAMES, Clock, is_whole, listening, truth, until, write_config
+from tests.venue.kit import (
+    NAMES,
+    Clock,
+    is_whole,
+    listening,
+    truth,
+    until,
+    with_spread,
+    write_config,
+)
 
 pytest.importorskip("ccxt")
 pytest.importorskip("aiohttp")
@@ -168,14 +178,16 @@ def test_a_recording_replays_to_the_bars_that_came(tmp_path):
     name = "frames.jsonl.gz"
 
     async def test(venue):
-        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        path = with_spread(write_config(tmp_path, options(venue.port), symbols="BTC/USDT"))
         frames = FrameFile(tmp_path / name)
         async with listening(path) as got:
             frames.hear(load_config(path).config, got.feed)
-            await until(got, lambda: len(got.live(0)) >= 1)
+            await until(got, lambda: got.live(0) and got.live(0)[-1]["bid"] > 0)
             await venue.do("drop")
             count = len(got.live(0))
             await until(got, lambda: len(got.live(0)) >= count + 1)
+        for bar in got.bars[0]:
+            frames.keep_quote(bar, 10**9)
         frames.close()
         return got
 
@@ -187,6 +199,11 @@ def test_a_recording_replays_to_the_bars_that_came(tmp_path):
     columns = [table[name].to_pylist() for name in NAMES]
     rows = [(at // 10**9, *row) for at, *row in zip(opens, *columns, strict=True)]
     assert rows[:count] == got.values(0)
+    for side in ("bid", "ask"):
+        quotes = [None if math.isnan(bar[side]) else float(bar[side]) for bar in got.bars[0]]
+        assert table[side].to_pylist()[:count] == quotes
+        assert None in quotes
+    assert told["bars_with_bid_and_ask"] == count - quotes.count(None) > 0
     assert told["bars"]["BTC/USDT"] - count in (0, 1)  # the last one may not have left
     assert "feed:" in Path(told["config"]).read_text()
 

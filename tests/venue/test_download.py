@@ -16,7 +16,7 @@ pytest.importorskip("aiohttp")
 
 from tests.harness import warm
 from tests.venue.binance import options
-from tests.venue.kit import write_config
+from tests.venue.kit import with_spread, write_config
 
 pytestmark = pytest.mark.process
 
@@ -108,7 +108,7 @@ def test_a_backtest_on_a_market_says_how_to_get_its_history(tmp_path):
 @pytest.mark.trials
 def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     with venue_process() as port:
-        config = write_config(tmp_path, options(port), symbols="BTC/USDT")
+        config = with_spread(write_config(tmp_path, options(port), symbols="BTC/USDT"))
         told = trader(
             "feed", "check", "-c", config.name, "--minutes", "0.07", "--out", "report.json",
             "--json", cwd=tmp_path,
@@ -126,3 +126,10 @@ def test_a_market_is_watched_and_its_frames_are_kept(tmp_path):
     frames = [line["raw"] for line in lines if isinstance(line["raw"], dict)]
     assert any(frame.get("e") == "kline" for frame in frames)
     assert "exists already" in again.stderr
+    replayed = json.loads(
+        trader("feed", "replay", "x.jsonl", "--out", "again", "--json", cwd=tmp_path).stdout
+    )
+    assert replayed["bars_with_bid_and_ask"] > 0
+    layers = ("-c", config.name, "-c", replayed["config"])
+    run = trader("backtest", *layers, "--json", cwd=tmp_path)
+    assert json.loads(run.stdout)["bars"] == replayed["bars"]["BTC/USDT"]

@@ -26,9 +26,11 @@ def test_only_a_line_that_spoke_and_lasted_makes_the_wait_short_again(exactly):
     for _ in range(6):
         wait.next_s(0.0, False)  # 16 s now
     assert wait.next_s(LASTING_S, True) == 32.0  # spoke, and ended soon: a storm else
-    assert wait.next_s(31.0, True) == LONGEST_S
+    assert wait.next_s(31.0, False) == LONGEST_S
     assert wait.next_s(61.0, False) == LONGEST_S
-    assert wait.next_s(61.0, True) == 0.5
+    assert wait.next_s(59.0, True) == 30.0  # had been waited for longer: half of it
+    assert wait.next_s(29.0, True) == 15.0
+    assert wait.next_s(15.1, True) == 0.5
     assert wait.next_s(LASTING_S + 0.1, True) == 0.5
 
 
@@ -51,7 +53,7 @@ def test_a_line_that_brought_bars_is_known_to_have_spoken(tmp_path, monkeypatch,
             lived.append((lived_s, has_spoken))
             return super().next_s(lived_s, has_spoken)
 
-    adapter = "alpaca_source" if name == "alpaca" else "ccxt_source"
+    adapter = "alpaca_source" if name == "alpaca" else "ccxt_stream"
     monkeypatch.setattr(f"trader.feeds.{adapter}.LineWait", Noted)
     make, options, symbols, listen = VENUES[name]
 

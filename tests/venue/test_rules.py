@@ -73,7 +73,11 @@ RULES = """
 16 thin markets have minutes without a bar
    venue/test_kraken_feed.py::test_a_second_without_a_trade_is_a_gap_and_no_flat_bar
    feeds/test_finaliser.py::test_a_bar_that_comes_after_its_gap_is_late
-17 a connection lives a day: no second one is opened before; what closes meanwhile is history
+17 a connection lives a day: the second one is opened before the first is closed
+   venue/test_handover.py::test_a_line_of_known_life_is_followed_before_its_end
+   venue/test_handover.py::test_a_line_whose_end_is_announced_is_followed
+   venue/test_virtual_hours.py::test_lines_that_end_one_after_the_other_lose_no_bar
+   feeds/test_finaliser.py::test_two_lines_of_one_market_give_what_it_sent
    venue/test_rules.py::test_a_line_that_the_exchange_closes_is_made_anew_for_every_symbol
 18 bars received of bars due
    feeds/test_bars_received.py::test_too_few_are_told_once_and_again_after_they_were_enough
@@ -99,7 +103,7 @@ def test_a_line_that_the_exchange_closes_is_made_anew_for_every_symbol(tmp_path)
             async with listening(write_config(tmp_path, options(venue.port))) as got:
                 for symbol in (0, 1):
                     await until(got, lambda s=symbol: len(got.live(s)) >= 1)
-                await venue.do("close")  # as Binance does after a day
+                await venue.do("close")  # before its time
                 counts = [len(got.live(symbol)) for symbol in (0, 1)]
                 for symbol in (0, 1):
                     await until(got, lambda s=symbol: len(got.live(s)) >= counts[s] + 2)

@@ -15,11 +15,21 @@ pytestmark = pytest.mark.process
 HARNESS = Path(__file__).parents[1] / "harness" / "venue_virtual.py"
 
 
-def test_an_hour_of_faults_loses_no_bar_and_doubles_none():
-    command = [sys.executable, str(HARNESS), "--hours", "1", "--first", "14"]
+def run_hours(*more):
+    command = [sys.executable, str(HARNESS), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_an_hour_of_faults_loses_no_bar_and_doubles_none():
+    told = run_hours("--hours", "1", "--first", "14")
     assert told["hours"] == 1
     assert told["live"] > 50
     assert told["FEED_DOWN"] == 1
+
+
+def test_lines_that_end_one_after_the_other_lose_no_bar():
+    told = run_hours("--hours", "2", "--first", "2", "--venues", "binance,kraken", "--calm")
+    assert told["hours"] == 2
+    assert told["live"] > 220

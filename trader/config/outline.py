@@ -31,17 +31,17 @@ def entries(section: SectionType = Config, prefix: str = "") -> Iterator[Entry]:
     for name, info in section.model_fields.items():
         key = f"{prefix}{name}"
         yield Entry(key, section, info)
-        inner, steps = _element(info.annotation)
+        inner, steps = element(info.annotation)
         for child in sections_in(inner):
             yield from entries(child, f"{key}{steps}.")
 
 
-def _element(annotation: Any) -> tuple[Any, str]:
-    """What a list or mapping of the user's own keys holds, and the step into it."""
+def element(annotation: Any) -> tuple[Any, str]:
+    """What a list or mapping of the user's own keys holds, and the step into it: `[]`, `.NAME`."""
     origin = typing.get_origin(annotation)
     if origin in CONTAINERS:
         step = CONTAINERS[origin]
-        inner, more = _element(typing.get_args(annotation)[0 if origin is tuple else 1])
+        inner, more = element(typing.get_args(annotation)[0 if origin is tuple else 1])
         return inner, f"{step if step == '[]' else '.' + step}{more}"
     return annotation, ""
 

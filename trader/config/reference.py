@@ -1,126 +1,185 @@
-"""The reference tables of docs/config.md, made from the schema.
+"""The reference of docs/config.md, made from the schema: each section as it stands in a file.
 
-`python -m trader.config.reference docs/config.md` rewrites them in place; a test compares.
+`python -m trader.config.reference docs/config.md` rewrites it in place; a test compares.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic.fields import FieldInfo
 
 from trader.config.json_schema import json_schema
-from trader.config.outline import Entry, SectionType, entries, words_of
+from trader.config.outline import SectionType, element, entries, sections_in, words_of
 from trader.config.schema import Config
 
 BEGIN = "<!-- made by `python -m trader.config.reference docs/config.md`: begin -->"
 END = "<!-- made by `python -m trader.config.reference docs/config.md`: end -->"
-TABLE_HEAD = ("| key | value | default | meaning |", "|---|---|---|---|")
-BOUNDS = {
-    "exclusiveMinimum": "> {}",
-    "minimum": "≥ {}",
-    "maximum": "≤ {}",
-    "maxLength": "at most {} characters",
-}
-KINDS = {
-    "number": "number",
-    "integer": "integer",
-    "boolean": "switch",
-    "string": "text",
-    "array": "list",
-    "object": "mapping",
-}
+REQUIRED = "…"
+KINDS = {"number": "number", "integer": "number", "boolean": "true, false"}
+TIME, STEP = "time", "  "
+
+
+class Line(NamedTuple):
+    """A key as it stands in a file, and what is said of it."""
+
+    written: str
+    comment: str
 
 
 def reference() -> str:
-    """One Markdown table a section, in the order of the file. What stands there already is named,
-    not described again: a key that an earlier type of the same section has with equal meaning,
-    and a section whose keys are those of another."""
-    tables: dict[tuple[str, SectionType], list[str]] = {}
-    again: dict[tuple[str, SectionType], list[str]] = {}
-    described: dict[tuple[str, str], SectionType] = {}
-    first: dict[SectionType, str] = {}
-    schema = json_schema()
-    for entry in entries():
-        parent, _, name = entry.key.rpartition(".")
-        group = (parent, entry.section)
-        if first.setdefault(entry.section, parent) != parent:
-            tables[group] = [f"### `{parent}`", "", f"The keys of `{first[entry.section]}`."]
-            continue
-        rows = tables.setdefault(group, [*_heading(parent, entry.section), *TABLE_HEAD])
-        row = _row(name, entry, _property(schema, entry.section, name))
-        if described.setdefault((parent, row), entry.section) is not entry.section:
-            names = again.setdefault(group, [])
-            names += [f"`{name}`"] if f"`{name}`" not in names else []
-        elif row not in rows and not (name == "type" and _variant(entry.section)):
-            rows.append(row)
-    for group, names in again.items():
-        if tables[group][-len(TABLE_HEAD) :] == [*TABLE_HEAD]:
-            del tables[group][-len(TABLE_HEAD) - 1 :]
-        tables[group] += ["", f"Also, as above: {', '.join(names)}."]
-    return "\n\n".join("\n".join(rows) for rows in tables.values()) + "\n"
+    """A heading and a YAML block for the plain keys of the top, and for each section."""
+    return _Reference().page()
 
 
-def rewrite(page: str, tables: str) -> str:
-    """`page` with `tables` between its two marks."""
+class _Reference:
+    """Writes each section once: where its keys are those of another, it names that one."""
+
+    def __init__(self) -> None:
+        self.schema = json_schema()
+        self.homes: dict[SectionType, str] = {}  # of the places it has, the one nearest the top
+        for entry in entries():
+            place = entry.key.rpartition(".")[0]
+            home = self.homes.setdefault(entry.section, place)
+            if place.count(".") < home.count("."):
+                self.homes[entry.section] = place
+
+    def page(self) -> str:
+        """All blocks."""
+        parts: dict[str, list[Line]] = {"Top level": []}
+        for name, info in Config.model_fields.items():
+            has_section = sections_in(element(info.annotation)[0])
+            part = f"`{name}`" if has_section else "Top level"
+            parts.setdefault(part, []).extend(self.key(Config, name, ""))
+        return "\n\n".join(f"### {part}\n\n{block(lines)}" for part, lines in parts.items()) + "\n"
+
+    def key(self, owner: SectionType, name: str, parent: str, is_again: bool = False) -> list[Line]:
+        """The line of a key of `owner`, and the lines of the section it holds."""
+        info = owner.model_fields[name]
+        inner, steps = element(info.annotation)
+        kinds, path = sections_in(inner), f"{parent}{name}"
+        schema = self.property(owner, name)
+        line = described(name, info, schema, bool(kinds))
+        if is_again and not kinds:
+            line = Line(line.written, meaning(info))
+        if not kinds:
+            return [line]
+        home = self.homes[kinds[0]]
+        if home != f"{path}{steps}":
+            return [Line(line.written, f"{line.comment}; the keys of {home}")]
+        members = self.variants(kinds) if len(kinds) > 1 else self.members(kinds[0], f"{path}.")
+        return [line, *stepped(members, steps)]
+
+    def members(self, owner: SectionType, parent: str) -> list[Line]:
+        """All keys of a section; what several in a row may hold is said at the first."""
+        lines: list[Line] = []
+        before: set[str] = set()
+        for name in owner.model_fields:
+            schema = self.property(owner, name)
+            allowed = {*values(schema), shown(schema.get("default", REQUIRED))}
+            is_again = allowed == before and REQUIRED not in allowed
+            lines += self.key(owner, name, parent, is_again)
+            before = allowed
+        return lines
+
+    def variants(self, kinds: list[SectionType]) -> list[Line]:
+        """The keys of a section of several types: those of the same types stand together."""
+        names = {kind: words_of(kind.model_fields["type"].annotation)[0] for kind in kinds}
+        owners: dict[tuple[str, str], list[SectionType]] = {}
+        for kind in kinds:
+            for name, info in kind.model_fields.items():
+                if name != "type":
+                    owners.setdefault((name, info.description or ""), []).append(kind)
+        groups: dict[tuple[str, ...], list[Line]] = {}
+        for (name, _), of in owners.items():
+            group = groups.setdefault(tuple(names[kind] for kind in of), [])
+            group += self.key(of[0], name, "model.")
+        lines = [Line(f"type: {REQUIRED}", ", ".join(names.values()))]
+        for types, members in groups.items():
+            others = [name for name in names.values() if name not in types]
+            short = f"all but {', '.join(others)}" if len(others) < len(types) else ", ".join(types)
+            lines += [Line(f"# {short if others else 'all'}:", ""), *members]
+        return lines
+
+    def property(self, owner: SectionType, name: str) -> dict[str, Any]:
+        """What the JSON Schema says of a key."""
+        section = self.schema if owner is Config else self.schema["$defs"][owner.__name__]
+        found: dict[str, Any] = section["properties"][name]
+        return found
+
+
+def rewrite(page: str, blocks: str) -> str:
+    """`page` with `blocks` between its two marks."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{blocks}\n{END}{after}"
 
 
-def _heading(parent: str, section: SectionType) -> list[str]:
-    """The heading, and where it is one of several types, or of a list, what it is."""
-    if not parent:
-        return ["### Top level", ""]
-    variant = _variant(section)
-    if not variant and not parent.endswith(("[]", ".NAME")):
-        return [f"### `{parent}`", ""]  # the row of its key says what it is
-    return [f"### `{parent}`{variant}", "", (section.__doc__ or "").strip(), ""]
+def described(name: str, info: FieldInfo, schema: dict[str, Any], is_section: bool) -> Line:
+    """One key: the default, or `…` where it must be written; what else may stand there; why."""
+    default = shown(schema["default"]) if "default" in schema else REQUIRED
+    allowed = [word for word in values(schema) if word != default]
+    if is_section:
+        before = {"none": "default none; ", REQUIRED: "required; "}.get(default, "")
+        return Line(f"{name}:", before + meaning(info))
+    is_kind = set(allowed) <= {*KINDS.values(), TIME} or default == REQUIRED
+    choice = f"{'' if is_kind else 'or '}{', '.join(allowed)}: " if allowed else ""
+    is_named = default == name  # a column that is called what it is
+    return Line(f"{name}: {default}", "" if is_named else choice + meaning(info))
 
 
-def _variant(section: SectionType) -> str:
-    kind = section.model_fields.get("type")
-    chosen = words_of(kind.annotation) if kind is not None else []
-    return f" of type `{chosen[0]}`" if len(chosen) == 1 else ""
-
-
-def _property(schema: dict[str, Any], section: SectionType, name: str) -> dict[str, Any]:
-    owner = schema if section is Config else schema["$defs"][section.__name__]
-    found: dict[str, Any] = owner["properties"][name]
-    return found
-
-
-def _row(name: str, entry: Entry, schema: dict[str, Any]) -> str:
-    default = _shown(schema["default"]) if "default" in schema else "required"
-    cells = (f"`{name}`", _value(schema), default, entry.info.description or "")
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _value(schema: dict[str, Any]) -> str:
+def values(schema: dict[str, Any]) -> list[str]:
+    """The words and kinds that may be written, less what the default shows by itself."""
     if "anyOf" in schema:
-        return ", ".join(_value(part) for part in schema["anyOf"])
+        return [word for part in schema["anyOf"] for word in values(part)]
     if "const" in schema:
-        return f"`{schema['const']}`"
+        return [str(schema["const"])]
     if "enum" in schema:
-        return ", ".join(f"`{word}`" for word in schema["enum"])
+        return [word if word.isidentifier() else f"'{word}'" for word in schema["enum"]]
     if "format" in schema:
-        return "ISO time"
+        return [TIME]
     kind = schema.get("type", "object")
-    word = KINDS[kind if isinstance(kind, str) else kind[0]]
-    bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
-    return " ".join([word, ", ".join(bounds)]).strip()
+    word = KINDS.get(kind if isinstance(kind, str) else kind[0], "")
+    is_seen = isinstance(schema.get("default"), int | float)
+    return [word] if word and not is_seen else []
 
 
-def _shown(default: Any) -> str:
-    if isinstance(default, dict) and default:
-        return "see below"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    return f"`{default}`"
+def meaning(info: FieldInfo) -> str:
+    """The description as it goes on after a colon."""
+    text = (info.description or "").removesuffix(".")
+    return text[0].lower() + text[1:] if text[1:2].islower() or text[:2] == "A " else text
+
+
+def shown(default: Any) -> str:
+    """A default as it stands in a file."""
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def stepped(lines: list[Line], steps: str) -> list[Line]:
+    """The members of a section one step in: of a list's element, or under a name of the user's."""
+    head = [] if steps in ("", "[]") else [Line(f"{STEP}NAME:", "")]
+    inside = STEP * (len(head) + 1)
+    found = [Line(f"{inside}{line.written}", line.comment) for line in lines]
+    if steps == "[]":
+        found = [Line(f"{STEP}{line.written}", line.comment) for line in found]
+        found[0] = Line(f"{STEP}- {lines[0].written}", lines[0].comment)
+    return [*head, *found]
+
+
+def block(lines: list[Line]) -> str:
+    """Fenced YAML, the comments under each other."""
+    width = max(len(line.written) for line in lines)
+    rows = [
+        f"{line.written:{width}}  # {line.comment}" if line.comment else line.written
+        for line in lines
+    ]
+    return "\n".join(["```yaml", *rows, "```"])
 
 
 def main(path: Path) -> None:
-    """Rewrites the tables in the page at `path`."""
+    """Rewrites the blocks in the page at `path`."""
     page = path.read_text(encoding="utf-8")
     path.write_text(rewrite(page, reference()), encoding="utf-8")
 

@@ -38,31 +38,27 @@ class Config(Section):
         min_length=1, description="Symbols, as names or as mappings."
     )
     feed: Feed = Field(description="Where bars come from.")
-    bar_period_seconds: Period = Field(
-        description="Length of a bar, in seconds, or `day`, `week`, `month`."
-    )
-    features: dict[str, Feature] = Field(
-        default={}, description="Inputs of the model, name to feature."
-    )
+    bar_period_seconds: Period = Field(description="Length of a bar.")
+    features: dict[str, Feature] = Field(default={}, description="What the model sees, by name.")
     model: SerializeAsAny[Model] = Field(description="What turns features into BUY, SELL or HOLD.")
-    train: OrNone[Train] = Field(default=None, description="How `trader train` fits the model.")
+    train: OrNone[Train] = Field(default=None, description="What trader train does.")
     position_sizing: PositionSizing = Field(description="How an action becomes a quantity.")
     orders: Orders = Field(default=Orders(), description="What is sent.")
     exits: Exits = Field(default=Exits(), description="What closes a position without the model.")
-    risk: Risk = Field(description="The six pre-trade checks and the limits beside them.")
-    throttle: Throttle = Field(description="The four throttles.")
-    broker: Broker = Field(description="The simulated broker.")
-    execution: Execution = Field(default=Execution(), description="How the loop runs.")
+    risk: Risk = Field(description="What denies orders, and stops.")
+    throttle: Throttle = Field(description="What makes orders smaller.")
+    broker: Broker = Field(description="The account, and how orders fill.")
+    execution: Execution = Field(default=Execution(), description="How paper runs.")
     kill: Kill = Field(default=Kill(), description="Deadlines of the kill switch.")
-    watchdog: Watchdog = Field(default=Watchdog(), description="How long the loop may be silent.")
-    hooks: tuple[HookOrTarget, ...] = Field(default=(), description="Callables told of events.")
+    watchdog: Watchdog = Field(default=Watchdog(), description="How long paper may be silent.")
+    hooks: tuple[HookOrTarget, ...] = Field(
+        default=(), description="Functions told of events: module:function, or mappings."
+    )
     audit: Audit = Field(default=Audit(), description="Where hash heads are copied to.")
 
-    benchmark: OrNone[Text] = Field(
-        default=None, description="Compared with the result: a file of bars, or a symbol."
-    )
-    report: bool = Field(default=True, description="Write report.html into the run folder.")
-    sweep: OrNone[Sweep] = Field(default=None, description="What `trader sweep` tries.")
+    benchmark: OrNone[Text] = Field(default=None, description="A file of bars, or a symbol.")
+    report: bool = Field(default=True, description="Write report.html.")
+    sweep: OrNone[Sweep] = Field(default=None, description="What trader sweep tries.")
 
     @field_validator("model", mode="wrap")
     @classmethod

@@ -29,6 +29,7 @@ from trader.core.schema import CASHFLOW, EQUITY, EVENT, FILL, ORDER, THROTTLE
 from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
 from trader.engine.trial import NO_TRACE
+from trader.record_arrays import copied, joined, taken
 
 ROWS_PER_CHUNK = 16_384  # decisions; buffers of a chunk stay in the processor's cache
 
@@ -57,8 +58,8 @@ class RunRecord:
         """Every order by its id: those that ended, and those that still work."""
         working = self.book.positions["working_orders"]
         live = [self.book.orders[symbol][:count] for symbol, count in enumerate(working) if count]
-        rows = np.concatenate([self.ended, *live])
-        return rows[np.argsort(rows["order_id"], kind="stable")]
+        rows = joined([self.ended, *live], ORDER)
+        return taken(rows, np.argsort(rows["order_id"], kind="stable"))
 
     @property
     def fees_due(self) -> float:
@@ -91,7 +92,7 @@ class RowKeeper:
 
     def with_equity_room(self, out: Out, done: int) -> Out:
         """`out` with its equity rows lying in the curve itself, from slice `done` on: no copy."""
-        return out._replace(equity=self._equity[done : done + len(out.decisions)])
+        return out._replace(equity=self._equity[done : done + len(out.equity)])
 
     def take(self, out: Out) -> None:
         """Take the rows in `out`; nothing of it is referred to afterwards but its equity."""
@@ -120,24 +121,20 @@ class RowKeeper:
             (self._cashflows, out.cashflows[: counts[CASHFLOWS]]),
         ):
             if len(rows):
-                kept.append(rows.copy())
+                kept.append(copied(rows))
 
     def record(self, book: Book) -> RunRecord:
         """Everything taken so far, with the state it led to."""
         return RunRecord(
             book=book,
-            fills=_joined(self._fills, FILL),
-            throttles=_joined(self._throttles, THROTTLE),
-            events=_joined(self._events, EVENT),
+            fills=joined(self._fills, FILL),
+            throttles=joined(self._throttles, THROTTLE),
+            events=joined(self._events, EVENT),
             equity=self._equity[: self._equity_rows],
-            ended=_joined(self._ended, ORDER),
-            cashflows=_joined(self._cashflows, CASHFLOW),
+            ended=joined(self._ended, ORDER),
+            cashflows=joined(self._cashflows, CASHFLOW),
             digest=self._digest.hexdigest(),
         )
-
-
-def _joined(parts: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
 def run_history(

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from trader.journal.store import read_records
 from trader.models.model import Model, predict_actions
 from trader.models.model_rows import HistoryRows, shape_of_model
 from trader.models.prediction import Prediction, no_requests
+from trader.record_arrays import joined, taken
 
 SEEN = (TRADED, "history")  # `use` of the bars that features are made of
 # reasons that come out of the batch path itself
@@ -129,7 +130,7 @@ def _traded_bars(records: Iterator[Record], pending: list[Record]) -> int:
     """How many different bars were to be traded on at the stop (`pending`) and after it."""
     later = (one for one in records if one.type == "BAR" and one.data["use"] == TRADED)
     bars = [readback.bars_of(record) for record in itertools.chain(pending, later)]
-    return len(np.unique(_joined(bars, BAR)[["ts_ns", "symbol"]]))
+    return len(np.unique(joined(bars, BAR)[["ts_ns", "symbol"]]))
 
 
 def _halted_itself(run: RecordedSlices, record: Record) -> bool:
@@ -185,8 +186,8 @@ def _compare(
 ) -> None:
     rules, features, model = made_of
     symbols = tuple(run.start.data["symbols"])
-    bars = _joined(run.bars, BAR)
-    recorded = _joined(run.actions, ACTION_ROW)
+    bars = joined(run.bars, BAR)
+    recorded = joined(run.actions, ACTION_ROW)
     report.bars = len(bars)
     report.recorded_bars = len(bars) + run.later_bars
     prices = ForwardPrices(rules.adjustments, int(rules.broker[0]["period_ns"]))
@@ -206,7 +207,7 @@ def _compare(
     result = run_history(rules, Inputs(bars, actions, reasons, requests, *detail), keeper)
     report.digest = result.digest
     fills = result.fills[result.fills["kind"] != OrderKind.DELISTED]  # that is a cash flow
-    made = _joined(kept, DECISION), fills, result.equity
+    made = joined(kept, DECISION), fills, result.equity
     report.rounded = _compare_slices(run, made, symbols)
     report.decisions, report.fills = len(bars), len(result.fills)
 
@@ -220,9 +221,9 @@ def _answers(
     """What the batch path says of the bars that were traded on. `known` are they, with their
     actions; those that were overruled from outside have a reason."""
     bars = known.bars
-    seen = _joined(run.seen, BAR)
+    seen = joined(run.seen, BAR)
     order = np.lexsort((seen["symbol"], seen["ts_ns"]))
-    seen = seen[order]
+    seen = taken(seen, order)
     again = (seen["ts_ns"][1:] == seen["ts_ns"][:-1]) & (seen["symbol"][1:] == seen["symbol"][:-1])
     seen = seen[np.concatenate([[True], ~again])] if len(seen) else seen
     matrix = features.batch(seen)
@@ -233,7 +234,7 @@ def _answers(
     shape = shape_of_model(model)
     questions = HistoryRows(shape, seen, matrix, np.flatnonzero(traded))
     if shape.needs_position:
-        recorded = known._replace(requests=_joined(run.requests, REQUEST))
+        recorded = known._replace(requests=joined(run.requests, REQUEST))
         return answers_in_turn(rules, model, recorded, questions)
     return predict_actions(model, prices.take(seen)[traded], questions)
 
@@ -258,7 +259,7 @@ def _compare_actions(run: RecordedSlices, answers: Prediction, symbols: tuple[st
 
 def _requests(run: RecordedSlices, made: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """What came beside the actions, where it was from outside the model as recorded."""
-    recorded = _joined(run.requests, REQUEST)
+    recorded = joined(run.requests, REQUEST)
     if not len(made) and not np.any(recorded.view(np.float64) == recorded.view(np.float64)):
         return made
     made = made if len(made) else no_requests(len(recorded))
@@ -293,7 +294,3 @@ def _compare_slices(
 def _answer(action: int, reason: int) -> str:
     name = TradingAction(action).name
     return name if reason == Reason.NONE else f"{name} ({Reason(reason).name})"
-
-
-def _joined(parts: list[np.ndarray], dtype: np.dtype[Any]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)

@@ -1,7 +1,7 @@
 """Every feature type that a config can name, with its parameters, inputs and outputs.
 
-Law: generated from the tables the features are made from, so it cannot fall behind them. The
-tables of docs/feature-types.md are this list, and a test compares them.
+Law: generated from the tables the features are made from, so it cannot fall behind them.
+docs/feature-types.md is this list, and a test compares them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,10 +47,8 @@ def _friendly() -> Iterator[FeatureType]:
     for name, friendly in FRIENDLY.items():
         info = function_info(friendly.function)
         params = {ours: info.params[theirs[0]] for ours, theirs in friendly.params.items()}
-        meaning = f"{info.title} ({info.name})"
-        yield FeatureType(
-            name, FRIENDLY_NAME, meaning, params, info.inputs, tuple(friendly.outputs)
-        )
+        outputs = tuple(friendly.outputs)
+        yield FeatureType(name, FRIENDLY_NAME, info.name, params, info.inputs, outputs)
 
 
 def _talib() -> Iterator[FeatureType]:

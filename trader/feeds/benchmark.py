@@ -5,7 +5,7 @@ it has none, for the next. A file is read as the feed's files are, whatever the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,21 @@ from trader.config.sections.feed import Columns
 from trader.errors import ConfigError, DataError
 from trader.feeds.csv_source import read_csv
 from trader.feeds.parquet_source import read_parquet
-from trader.feeds.raw import FileFingerprint, RawRows
+from trader.feeds.raw import FileFingerprint, RawRows, wanted_columns
 from trader.hours.calendars import zone_of
 from trader.hours.periods import bar_clock
 from trader.hours.tables import is_always_open
+from trader.tables.column_names import WantedColumns
 
 KEY = "benchmark"
+NEEDED = ("timestamp", "close")
 DAY_S = 86_400.0
 NEARLY_A_DAY_S = 20 * 3600.0  # bars farther apart are days
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Closes in order of time, and the open of the first."""
+    """Closes in order of time, and the open of the first (its close, where opens are unknown)."""
 
     name: str
     close_ns: np.ndarray
@@ -56,11 +58,12 @@ def file_prices(config: Config) -> Prices | None:
     rows, seconds = _rows(path, config)
     order = np.argsort(rows.stamps_ns, kind="stable")
     stamps, closes = rows.stamps_ns[order], rows.numbers["close"][order]
-    spans = bar_clock(_reading(config, seconds)).spans(stamps)
+    spans = bar_clock(_read_as(config, seconds)).spans(stamps)
     sound = spans.known & np.isfinite(closes) & (closes > 0.0)
     if not sound.any():
         raise DataError(f"{path}: has no close above 0 on a day of {config.risk.market_hours}")
-    first = float(rows.numbers["open"][order][sound][0])
+    opens = rows.numbers.get("open", rows.numbers["close"])
+    first = float(opens[order][sound][0])
     facts = {"path": str(path), "sha256": watched.source(len(rows)).sha256}
     return Prices(path.name, spans.close_ns[sound], closes[sound], first, facts)
 
@@ -89,7 +92,7 @@ def session_closes(prices: Prices, sessions: np.ndarray) -> tuple[np.ndarray, np
 def _rows(path: Path, config: Config) -> tuple[RawRows, float]:
     """The rows of a file, and how long its bars are; dates of days need no time zone."""
     reader = read_parquet if path.suffix.lower() in (".parquet", ".pq") else read_csv
-    rows = reader(path, _reading(config, DAY_S))
+    rows = reader(path, *_reading(config, DAY_S))
     if rows.symbols is not None and len(np.unique(rows.symbols.codes)) > 1:
         raise DataError(f"{path}: has several symbols; a benchmark is a file of one")
     if not len(rows):
@@ -98,11 +101,19 @@ def _rows(path: Path, config: Config) -> tuple[RawRows, float]:
     seconds = float(np.median(gaps)) / 1e9 if len(gaps) else DAY_S
     if seconds >= NEARLY_A_DAY_S:
         return rows, DAY_S
-    return reader(path, _reading(config, seconds)), seconds
+    return reader(path, *_reading(config, seconds)), seconds
 
 
-def _reading(config: Config, seconds: float) -> Config:
-    """The config as one that reads a file of such bars and asks nothing of its volume."""
+def _reading(config: Config, seconds: float) -> tuple[Config, WantedColumns]:
+    """The config as one that reads a file of such bars, of which it needs time and close."""
+    reading = _read_as(config, seconds)
+    columns = wanted_columns(reading)
+    needed = tuple(name for name in columns.required if name in NEEDED)
+    others = tuple(name for name in columns.required if name not in NEEDED)
+    return reading, replace(columns, required=needed, optional=(*others, *columns.optional))
+
+
+def _read_as(config: Config, seconds: float) -> Config:
     changed: dict[str, object] = {"columns": Columns(), "type": "csv"}
     if seconds == DAY_S and config.feed.timezone is None:
         hours = config.risk.market_hours

@@ -19,7 +19,7 @@ from trader.feeds.raw import (
     wanted_columns,
 )
 from trader.feeds.wide_files import stacked, stored_columns, taken_tickers
-from trader.tables.column_names import plan_columns
+from trader.tables.column_names import WantedColumns, plan_columns
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Notes, Places
 from trader.tables.layout import layout_of
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_csv(path: Path, config: Config) -> RawRows:
-    """The rows of one text file."""
-    dialect, wanted, notes = dialect_of(config), wanted_columns(config), Notes(path)
+def read_csv(path: Path, config: Config, wanted: WantedColumns | None = None) -> RawRows:
+    """The rows of one text file; `wanted`: its columns, where it need not have all of a bar."""
+    wanted = wanted or wanted_columns(config)
+    dialect, notes = dialect_of(config), Notes(path)
     content = content_of(path, notes)
     check_text(path, content)
     layout = layout_of(path, content, dialect, wanted.mapping.values(), notes)

@@ -22,10 +22,10 @@ from trader.feeds.finaliser_events import (
     Input,
     Late,
     Line,
-    MarketReport,
     Odd,
     Output,
     Page,
+    PendingBar,
     Revision,
     Stale,
     Standing,
@@ -124,11 +124,11 @@ class BarFinaliser:
             if is_final and not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
             return []
-        if held is None or is_final or not is_behind(bar, held.bar):
+        if held is None or is_final or held.is_changed_by(row, line.session):
             proof = None
             if is_final:
                 proof = BarProof.FLAG if terms.finality != Finality.STATED else BarProof.STATED
-            line.seen[bar.open_ns] = MarketReport(bar, proof, line.session, row.is_snapshot)
+            line.seen[bar.open_ns] = PendingBar(bar, proof, line.session, row.is_snapshot)
         if terms.finality == Finality.SUCCESSOR and not row.is_snapshot and line.up_ns is not None:
             self._prove_before(bar.open_ns, line)
         return []
@@ -221,10 +221,10 @@ class BarFinaliser:
             return [] if final == bar else [Revision(symbol, final, bar)]
         if bar.open_ns < line.next_ns:
             return []
-        line.seen[bar.open_ns] = MarketReport(bar, BarProof.REST, self._owed(bar, held), False)
+        line.seen[bar.open_ns] = PendingBar(bar, BarProof.REST, self._owed(bar, held), False)
         return []
 
-    def _owed(self, bar: RawBar, held: MarketReport | None) -> int:
+    def _owed(self, bar: RawBar, held: PendingBar | None) -> int:
         """0 where the stream had shown the bar as it is; -1 where it should have and had not."""
         if self._terms.finality == Finality.SUCCESSOR and held is not None and held.bar == bar:
             return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trader.core.schema import BarProof
-from trader.feeds.source import Event, Finality, RawBar
+from trader.feeds.source import Event, Finality, RawBar, Row
 
 
 class Page(NamedTuple):
@@ -132,7 +132,7 @@ class Terms(NamedTuple):
     hours: Hours | None = None  # when bars are wanted; None: always
 
 
-class MarketReport(NamedTuple):
+class PendingBar(NamedTuple):
     """A bar that has not left yet; `proof` None: it may still be forming."""
 
     bar: RawBar
@@ -140,13 +140,18 @@ class MarketReport(NamedTuple):
     session: int
     is_primed: bool  # known from the stream's first snapshot only
 
+    def is_changed_by(self, row: Row, session: int) -> bool:
+        """Not by an older state, nor by a snapshot of what has come on this session already."""
+        is_known = row.is_snapshot and (row.bar, session) == (self.bar, self.session)
+        return not (is_known or is_behind(row.bar, self.bar))
+
 
 @dataclass
 class Line:
     """One symbol."""
 
     next_ns: int  # open of the bar that leaves next
-    seen: dict[int, MarketReport] = field(default_factory=dict)
+    seen: dict[int, PendingBar] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)  # opens that REST has no bar for
     finals: OrderedDict[int, RawBar] = field(default_factory=OrderedDict)
     session: int = 0  # counts streams

@@ -11,6 +11,7 @@ import numpy as np
 
 from trader.core.schema import BAR
 from trader.errors import DataError
+from trader.record_arrays import taken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def bars_from_frame(
         bars[name] = _numbers(frame, name)
     bars["symbol"] = _codes(frame, symbols, symbol)
     _require_order(bars, index)
-    return bars[np.lexsort((bars["symbol"], bars["ts_ns"]))]
+    return taken(bars, np.lexsort((bars["symbol"], bars["ts_ns"])))
 
 
 def _numbers(frame: "pd.DataFrame", name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from trader.config.schema import Config
 from trader.errors import DataError
 from trader.feeds.raw import dialect_of, wanted_columns
-from trader.tables.column_names import ColumnPlan, DownloadRequest, plan_columns
+from trader.tables.column_names import ColumnPlan, WantedColumns, plan_columns
 from trader.tables.dialect import AUTO, Notes
 from trader.tables.epochs import CHOICES, UNITS, unit_of
 from trader.tables.stamps import FIRST_NS, LAST_NS
@@ -29,7 +29,7 @@ class LineKeys:
         wanted = wanted_columns(config)
         self.needs_volume = "volume" in wanted.required
         names = (*wanted.required, *wanted.optional)
-        self._wanted = DownloadRequest(wanted.mapping, (), names, is_plain=wanted.is_plain)
+        self._wanted = WantedColumns(wanted.mapping, (), names, is_plain=wanted.is_plain)
         self._plans: dict[tuple[str, ...], ColumnPlan] = {}
         self._tell = tell
 

@@ -21,7 +21,7 @@ from trader.feeds.raw import (
     wanted_columns,
 )
 from trader.feeds.wide_files import stacked, stored_columns, taken_tickers
-from trader.tables.column_names import plan_columns
+from trader.tables.column_names import WantedColumns, plan_columns
 from trader.tables.dialect import Notes, Places
 from trader.tables.parquet import open_parquet, stored_index
 from trader.tables.stamps import StampColumn
@@ -35,15 +35,16 @@ if TYPE_CHECKING:
 FIRST_ROW = 0
 
 
-def read_parquet(path: Path, config: Config) -> RawRows:
-    """The rows of one Parquet file."""
+def read_parquet(path: Path, config: Config, wanted: WantedColumns | None = None) -> RawRows:
+    """The rows of one Parquet file; `wanted`: its columns, where it need not have all of a bar."""
+    wanted = wanted or wanted_columns(config)
     import pyarrow as pa
 
     file = open_parquet(path)
     header = file.schema_arrow.names
     if file.metadata.num_rows == 0:
         raise DataError(f"{path}: columns and no rows")
-    notes, dialect, wanted = Notes(path), dialect_of(config), wanted_columns(config)
+    notes, dialect = Notes(path), dialect_of(config)
     named, tickers = _header(header, notes)
     taken = taken_tickers(path, tickers, config.symbols, notes) if tickers else {}
     index = stored_index(file.schema_arrow)

@@ -16,7 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.errors import ConfigError, DataError
 from trader.hours.periods import has_session_bars, stamp_zone
-from trader.tables.column_names import MOMENTS, ColumnPlan, DownloadRequest, plain_name
+from trader.tables.column_names import MOMENTS, ColumnPlan, WantedColumns, plain_name
 from trader.tables.dialect import Dialect, Notes
 from trader.tables.symbols import SymbolColumn
 
@@ -116,7 +116,7 @@ def _words(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def wanted_columns(config: Config) -> DownloadRequest:
+def wanted_columns(config: Config) -> WantedColumns:
     """The columns that a bar has, by the names that the config gives them."""
     mapping = {
         name: getattr(config.feed.columns, name) for name in type(config.feed.columns).model_fields
@@ -126,7 +126,7 @@ def wanted_columns(config: Config) -> DownloadRequest:
     required = (*REQUIRED, "volume") if is_asked else REQUIRED
     optional = (*QUOTES, "symbol") if is_asked else ("volume", *QUOTES, "symbol")
     reasons = {"volume": f" ({reader} needs it)"} if reader else {}
-    return DownloadRequest(mapping, required, optional, reasons, config.feed.format == "plain")
+    return WantedColumns(mapping, required, optional, reasons, config.feed.format == "plain")
 
 
 def dialect_of(config: Config) -> Dialect:

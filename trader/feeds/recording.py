@@ -1,6 +1,7 @@
 """What a market's adapter reported, and when, as JSON lines; and back.
 
     {"t_ns", "channel": "port", "direction": "in", "now_ns", "raw": ["Row", …]}
+    {…, "raw": ["BarQuote", …]}: what the bar of that open went out with
 
 Law: what is read back is what the finaliser got, in that order and at that time of the market, so
 that a recording replays to the same bars. Raw frames of the exchange stand between the lines.
@@ -16,8 +17,19 @@ from trader.feeds.finaliser_events import TICK, Input, Page, SymbolGone, Terms, 
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 PORT, TERMS, END = "port", "terms", "end"
+
+
+class BarQuote(NamedTuple):
+    """The best bid and ask that a bar went out with."""
+
+    symbol: int
+    open_ns: int
+    bid: float
+    ask: float
+
+
 KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Row, Up, StreamLoss, Notice, Page, SymbolGone, Tick)
+    kind.__name__: kind for kind in (Row, Up, StreamLoss, Notice, Page, SymbolGone, Tick, BarQuote)
 }
 
 
@@ -40,18 +52,18 @@ class RecordingTerms(NamedTuple):
 
 
 class RecordedEvent(NamedTuple):
-    """One thing that the finaliser got."""
+    """One thing that the finaliser got, or the quote of a bar that had come of it."""
 
     now_ns: int
-    event: Input
+    event: Input | BarQuote
 
 
-def encoded(event: Input) -> list[Any]:
+def encoded(event: Input | BarQuote) -> list[Any]:
     """An event as JSON can hold it."""
     return [type(event).__name__, *event]
 
 
-def decoded(raw: list[Any]) -> Input:
+def decoded(raw: list[Any]) -> Input | BarQuote:
     """What `encoded` was given."""
     name, *fields = raw
     if name == "Tick":
@@ -60,7 +72,7 @@ def decoded(raw: list[Any]) -> Input:
         fields[1] = RawBar(*fields[1])
     elif name == "Page":
         fields[3] = [RawBar(*bar) for bar in fields[3]]
-    event: Input = KINDS[name](*fields)
+    event: Input | BarQuote = KINDS[name](*fields)
     return event
 
 

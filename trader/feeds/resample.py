@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trader.config.schema import Config
-from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND
+from trader.core.schema import BAR, BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND
 from trader.feeds.series import merged
 from trader.feeds.sessions import trading_time_ns
 from trader.finer_bars import Detail
@@ -21,6 +21,7 @@ from trader.hours.bar_sessions import bar_opens
 from trader.hours.long_periods import LongSpans, first_rows, long_bars, long_spans
 from trader.hours.periods import bar_clock, has_session_bars, stretch_flags
 from trader.moments import iso_utc
+from trader.record_arrays import joined, taken
 
 if TYPE_CHECKING:
     from trader.feeds.feed import BarSet
@@ -99,7 +100,7 @@ def resampled(config: Config, bar_set: "BarSet") -> "BarSet":
     bar_set.quality.resampled = told
     if not config.has_detail:
         return replace(bar_set, bars=whole_bars)
-    detail = _detail(np.concatenate([whole_bars[:0], *parts]), sources)
+    detail = _detail(joined(parts, BAR), sources)
     told["in_one_piece"] = int(np.count_nonzero(np.diff(detail.edges) == 1))
     return replace(bar_set, bars=whole_bars, detail=detail)
 
@@ -111,7 +112,7 @@ def _detail(bars: np.ndarray, sources: list[tuple[np.ndarray, np.ndarray]]) -> D
     """
     if not sources:
         return Detail.of(())
-    shorter = np.concatenate([own for own, _ in sources])
+    shorter = joined([own for own, _ in sources], BAR)
     counts = np.concatenate([count for _, count in sources])
     if len(sources) == 1:
         return Detail(shorter, np.append(0, np.cumsum(counts)))
@@ -119,7 +120,7 @@ def _detail(bars: np.ndarray, sources: list[tuple[np.ndarray, np.ndarray]]) -> D
     first = np.append(0, np.cumsum(counts))[:-1]
     edges = np.append(0, np.cumsum(counts[order]))
     places = np.repeat(first[order] - edges[:-1], counts[order]) + np.arange(edges[-1])
-    return Detail(shorter[places], edges)
+    return Detail(taken(shorter, places), edges)
 
 
 def _told(

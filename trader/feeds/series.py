@@ -15,7 +15,9 @@ from trader.feeds.quality import Finding, exact
 from trader.feeds.raw import PRICES, RawRows
 from trader.hours.periods import BarClock, stretch_flags
 from trader.moments import iso_utc
+from trader.record_arrays import joined, taken
 
+BLOCK_ROWS = 8_192  # bars that stay in the processor's cache while column by column is written
 FLOAT_NOISE = 1e-12  # of a price: a few thousand units of the last place
 
 
@@ -34,7 +36,7 @@ class Series:
         """Values of one column, NaN where the file has none."""
         values = self.raw.numbers.get(name)
         if values is None:
-            return np.full(len(self.rows), np.nan)
+            return np.broadcast_to(np.nan, len(self.rows))
         return self.rows_of(values)
 
     def rows_of(self, values: np.ndarray) -> np.ndarray:
@@ -134,18 +136,15 @@ def records(
         closes[:-1] = np.minimum(closes[:-1], opens[1:])
     elif overlapping:  # the closes are what is stamped
         opens[1:] = np.maximum(opens[1:], closes[:-1])
-    bars["ts_ns"] = closes
-    bars["flags"] = stretch_flags(opens, closes, period_ns)
-    names = (*PRICES, "volume", "bid", "ask")
-    if series.raw.symbols is None:  # the only series of its file: columns go as they are copied
-        columns = series.raw.release()
-        for name in names:
-            values = columns.pop(name, None)
-            bars[name] = np.nan if values is None else series.rows_of(values)
-    else:
-        for name in names:
-            bars[name] = series.column(name)
-    bars["symbol"] = series.symbol
+    columns = {name: series.column(name) for name in (*PRICES, "volume", "bid", "ask")}
+    columns |= {"ts_ns": closes, "flags": stretch_flags(opens, closes, period_ns)}
+    if series.raw.symbols is None:  # the only series of its file: nobody reads its columns again
+        series.raw.release()
+    for start in range(0, len(bars), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        for name, values in columns.items():
+            bars[name][block] = values[block]
+        bars["symbol"][block] = series.symbol
     return bars, overlapping
 
 
@@ -186,9 +185,9 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
         return np.empty(0, BAR)
     if len(parts) == 1:
         return parts[0]
-    bars = np.concatenate(parts)
+    bars = joined(parts, BAR)
     order = np.lexsort((bars["symbol"], bars["ts_ns"]))
-    bars = bars[order]
+    bars = taken(bars, order)
     twice = (bars["ts_ns"][1:] == bars["ts_ns"][:-1]) & (bars["symbol"][1:] == bars["symbol"][:-1])
     if twice.any():
         when = iso_utc(int(bars["ts_ns"][1:][twice][0]))

@@ -21,7 +21,7 @@ from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarPr
 from trader.errors import ConfigError, TraderError
 from trader.feeds.finaliser_events import Input, Terms, Tick
 from trader.feeds.live import BadBar, FeedNotice, LiveBar
-from trader.feeds.recording import PORT, TERMS, RecordingTerms, encoded
+from trader.feeds.recording import PORT, TERMS, BarQuote, RecordingTerms, encoded
 from trader.feeds.registry import open_source
 from trader.feeds.source import BarSource, SourceError
 from trader.feeds.venue_feed import VenueFeed
@@ -83,6 +83,13 @@ class FrameFile:
 
         feed.on_terms, feed.on_input = begun, came
 
+    def keep_quote(self, bar: np.void, period_ns: int) -> None:
+        """Of a bar that went out, the bid and ask that it has."""
+        if bar["bid"] == bar["bid"]:
+            open_ns = int(bar["ts_ns"]) - period_ns
+            quote = BarQuote(int(bar["symbol"]), open_ns, float(bar["bid"]), float(bar["ask"]))
+            self(PORT, encoded(quote), now_ns=open_ns + period_ns)
+
     def close(self) -> None:
         """A file that got nothing is gone again: the next try may have its name."""
         self._file.close()
@@ -117,6 +124,11 @@ async def _watched(
             frames(channel, raw)
 
     source.tap = tap
+
+    def keep(bar: np.void) -> None:
+        if frames is not None:
+            frames.keep_quote(bar, config.period_ns)
+
     feed = VenueFeed(config, source, clock, tell=say)
     if frames is not None:
         frames.hear(config, feed)
@@ -125,7 +137,7 @@ async def _watched(
         began_ns = clock.now_ns()
         say(f"watching {source.name} for {seconds:g} s; Ctrl-C ends it early")
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(_collected(feed, seen), seconds)
+            await asyncio.wait_for(_collected(feed, seen, keep), seconds)
         again = open_source(config)  # the feed has let go of its own
         differences = await _compared(config, again, seen)
     finally:
@@ -133,7 +145,7 @@ async def _watched(
     return _report(config, feed, seen, (began_ns, clock.now_ns()), differences)
 
 
-async def _collected(feed: VenueFeed, seen: MarketReport) -> None:
+async def _collected(feed: VenueFeed, seen: MarketReport, keep: Callable[[np.void], None]) -> None:
     newest: dict[int, int] = {}
     async for item in feed:
         if isinstance(item, FeedNotice):
@@ -141,6 +153,7 @@ async def _collected(feed: VenueFeed, seen: MarketReport) -> None:
         elif isinstance(item, BadBar):
             seen.bad[item.reason] += 1
         elif isinstance(item, LiveBar):
+            keep(item.bar)
             symbol, ts_ns = int(item.bar["symbol"]), int(item.bar["ts_ns"])
             if ts_ns <= newest.get(symbol, 0):
                 seen.revisions += 1

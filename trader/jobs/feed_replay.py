@@ -5,6 +5,7 @@ those that a live run would have had, which REST need not say any more.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from trader.core.schema import NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finaliser_events import Final, Gap, Hours, Odd, Revision
-from trader.feeds.recording import RecordingTerms, read_recording
+from trader.feeds.recording import BarQuote, RecordingTerms, read_recording
 from trader.feeds.source import RawBar
 from trader.hours.tables import is_always_open, session_table
 from trader.jobs.history_layer import LAYER, layer_text
-from trader.jobs.history_store import HistoryStore
+from trader.jobs.history_store import HistoryStore, Quotes
 
 
 def replay(path: Path, out: Path | None = None) -> dict[str, Any]:
@@ -25,8 +26,12 @@ def replay(path: Path, out: Path | None = None) -> dict[str, Any]:
     told, taken = read_recording(path)
     finaliser = None
     bars: dict[int, list[RawBar]] = {index: [] for index in range(len(told.symbols))}
+    quotes: dict[int, dict[int, tuple[float, float]]] = {index: {} for index in bars}
     counts: Counter[str] = Counter()
     for now_ns, event in taken:
+        if isinstance(event, BarQuote):
+            quotes[event.symbol][event.open_ns] = event.bid, event.ask
+            continue
         finaliser = finaliser or _finaliser(told, now_ns)
         for output in finaliser.on(event, now_ns):
             if isinstance(output, Final):
@@ -45,9 +50,10 @@ def replay(path: Path, out: Path | None = None) -> dict[str, Any]:
         "source": told.source,
         "bar_period_seconds": told.period_ns / NS_PER_SECOND,
         "bars": {told.symbols[index]: len(rows) for index, rows in bars.items()},
+        "bars_with_bid_and_ask": sum(map(len, quotes.values())),
         **counts,
     }
-    return document if out is None else {**document, **_written(told, bars, out)}
+    return document if out is None else {**document, **_written(told, bars, quotes, out)}
 
 
 def _finaliser(told: RecordingTerms, now_ns: int) -> BarFinaliser:
@@ -58,13 +64,15 @@ def _finaliser(told: RecordingTerms, now_ns: int) -> BarFinaliser:
     return BarFinaliser(len(told.symbols), [told.start_ns] * len(told.symbols), told.terms(hours))
 
 
-def _written(told: RecordingTerms, bars: dict[int, list[RawBar]], out: Path) -> dict[str, Any]:
+def _written(
+    told: RecordingTerms, bars: dict[int, list[RawBar]], quotes: Mapping[int, Quotes], out: Path
+) -> dict[str, Any]:
     root, period = out / told.source, f"{told.period_ns / NS_PER_SECOND:g}s"
     for index, symbol in enumerate(told.symbols):
         rows = bars[index]
         if rows:
             span = rows[0].open_ns, rows[-1].open_ns + told.period_ns
-            HistoryStore(root / symbol / period).put(rows, span)
+            HistoryStore(root / symbol / period).put(rows, span, quotes[index])
     pattern, layer = root / "{symbol}" / period, root / LAYER
     layer.write_text(layer_text(told.instruments, str(pattern)))
     return {"path": str(pattern), "config": str(layer)}

@@ -3,12 +3,14 @@
     DIR/EXCHANGE/BTC/USDT/60s/2026-11.parquet     timestamp (UTC, of the open) and OHLCV
     DIR/EXCHANGE/BTC/USDT/60s/asked.json          [[from_ns, to_ns], …]: no need to ask again
 
+Where a bar's best bid and ask are known, they stand beside it as `bid` and `ask`.
+
 Law: a file is whole or not there; what is noted as asked for is on disk already.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from trader.feeds.source import RawBar
 
 ASKED = "asked.json"
 NAMES = ("open", "high", "low", "close", "volume")
+SIDES = ("bid", "ask")
 Span = tuple[int, int]  # [from, to), UTC nanoseconds
+Quotes = Mapping[int, tuple[float, float]]  # (bid, ask) of bars, by their opens
 
 
 class HistoryStore:
@@ -40,7 +44,7 @@ class HistoryStore:
             spans.append((at_ns, end_ns))
         return spans
 
-    def put(self, bars: Sequence[RawBar], span: Span) -> None:
+    def put(self, bars: Sequence[RawBar], span: Span, quotes: Quotes | None = None) -> None:
         """Bars of a span that was asked for whole, durably; then the note that it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         months: dict[str, list[RawBar]] = {}
@@ -49,7 +53,7 @@ class HistoryStore:
                 str(np.datetime64(bar.open_ns, "ns").astype("datetime64[M]")), []
             ).append(bar)
         for month, rows in months.items():
-            self._write(self.folder / f"{month}.parquet", rows)
+            self._write(self.folder / f"{month}.parquet", rows, quotes or {})
         text = json.dumps(merged([*self._asked(), span]))
         _replace(self.folder / ASKED, lambda path: path.write_text(text))
 
@@ -76,7 +80,7 @@ class HistoryStore:
                 f"{path} is damaged ({error}); remove it, and the download fetches it again"
             ) from None
 
-    def _write(self, path: Path, bars: Iterable[RawBar]) -> None:
+    def _write(self, path: Path, bars: Iterable[RawBar], quotes: Quotes) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -87,6 +91,11 @@ class HistoryStore:
         columns |= {
             name: pa.array([getattr(row, name) for row in rows], pa.float64()) for name in NAMES
         }
+        quotes = {**_quotes(path), **quotes}
+        if any(at in quotes for at in found):
+            sides = zip(*(quotes.get(at, (None, None)) for at in sorted(found)), strict=True)
+            arrays = (pa.array(side, pa.float64()) for side in sides)
+            columns |= dict(zip(SIDES, arrays, strict=True))
         table = pa.table(columns)
         _replace(path, lambda fresh: pq.write_table(table, fresh))
 
@@ -115,6 +124,18 @@ def _read(path: Path) -> list[RawBar]:
         ]
     except (pa.ArrowException, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}); remove it and {ASKED} beside it") from None
+
+
+def _quotes(path: Path) -> Quotes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists() or SIDES[0] not in pq.read_schema(path).names:
+        return {}
+    table = pq.read_table(path, columns=["timestamp", *SIDES])
+    stamps = table["timestamp"].cast(pa.int64()).to_pylist()
+    sides = (table[name].to_pylist() for name in SIDES)
+    return {at: (bid, ask) for at, bid, ask in zip(stamps, *sides, strict=True) if bid is not None}
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

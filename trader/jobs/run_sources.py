@@ -8,6 +8,7 @@ import numpy as np
 
 from trader.core.schema import DECISION
 from trader.jobs.backtest import WrittenRun
+from trader.record_arrays import copied, joined
 from trader.report.document import summary_document
 from trader.report.frames import FolderTables, MemoryTables, RunTables
 from trader.report.result import RunResult
@@ -21,10 +22,10 @@ class DecisionKeeper:
         self._parts: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray) -> None:
-        self._parts.append(rows.copy())
+        self._parts.append(copied(rows))
 
     def all(self) -> np.ndarray:
-        return np.concatenate([np.empty(0, DECISION), *self._parts])
+        return joined(self._parts, DECISION)
 
 
 class FinishedRun:

@@ -20,7 +20,7 @@ from trader.core.book import NO_REQUESTS
 from trader.core.schema import REQUEST, TradingAction
 from trader.errors import DataError, ModelError
 from trader.models.answers import ALLOWED, AnswerError, to_actions
-from trader.tables.column_names import ColumnPlan, DownloadRequest, plan_columns
+from trader.tables.column_names import ColumnPlan, WantedColumns, plan_columns
 from trader.tables.content import check_text, content_of
 from trader.tables.dialect import Dialect, Notes, Places
 from trader.tables.layout import layout_of
@@ -114,9 +114,7 @@ def _table(
     required = ("timestamp", "action") if is_single else COLUMNS
     optional = (*(("symbol",) if is_single else ()), *BESIDE)
     mapping = {name: name for name in (*COLUMNS, *BESIDE)}
-    wanted = DownloadRequest(
-        mapping, required, optional, remedy=f"needed are {', '.join(required)}"
-    )
+    wanted = WantedColumns(mapping, required, optional, remedy=f"needed are {', '.join(required)}")
     with path.open("rb") as stream:
         is_parquet = stream.read(4) == b"PAR1"
     if is_parquet:

@@ -1,9 +1,9 @@
 """Facts read off the equity curve in one pass: drawdown, exposure, time per trading state.
 
-Law: one pass over the EQUITY records in blocks that stay in the processor's cache, no copy of
-the whole history, no pandas. Drawdown is measured on every slice (not on daily closes), against
-the highest equity so far, the starting equity included; what is below the tolerance of money is
-none. A trading state lasts from its slice to the next one.
+Law: one pass over the EQUITY records, no copy of the whole history, no pandas. Drawdown is
+measured on every slice (not on daily closes), against the highest equity so far, the starting
+equity included; what is below the tolerance of money is none. A trading state lasts from its
+slice to the next one.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,23 @@ from typing import NamedTuple
 import numpy as np
 
 from trader.core.schema import TradingState
-from trader.hours.bar_sessions import session_dates
+from trader.hours.bar_sessions import session_runs
 from trader.jit import jit
-from trader.rounding import money_noise, money_noises
+from trader.rounding import money_noise
 
-BLOCK = 16_384  # rows; 40 bytes each, so a block is 640 KiB
+BLOCK = 16_384  # rows that are summed at once
 STATES = len(TradingState)
 NEARLY = 1.0 - 1e-9
+CURVE_SEEN = np.dtype(
+    [
+        ("peak", "<f8"),  # before the first row the starting equity
+        ("peak_ns", "<i8"),
+        ("worst", "<f8"),
+        ("worst_ns", "<i8"),
+        ("longest_ns", "<i8"),
+        ("exposed", "<i8"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -43,51 +53,69 @@ class CurveFacts:
         return self.last_ns - self.first_ns
 
 
-@np.errstate(over="ignore", invalid="ignore")  # an equity beyond all numbers is told as such
 def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
     """Read EQUITY records (sorted by time, at least one) into `CurveFacts`."""
-    peak, peak_ns = start_equity, int(equity[0]["ts_ns"])
-    total, exposed, longest = 0.0, 0, 0
-    worst, worst_ns, was_below = 0.0, peak_ns, False
+    seen = np.zeros(1, CURVE_SEEN)
     state_ns = np.zeros(STATES, np.int64)
-    for start in range(0, len(equity), BLOCK):
-        block = equity[start : start + BLOCK]
-        ts_ns = block["ts_ns"]
-        values = np.ascontiguousarray(block["equity"])
-        peaks = _running_peaks(values, peak)
-        falls = peaks - values
-        is_below = falls > money_noises(peaks)
-        drawdown = np.where(is_below, falls, 0.0) / peaks
-        if np.isnan(drawdown).any():  # of a peak that is no number; the others count
-            drawdown = np.nan_to_num(drawdown, nan=0.0, posinf=np.inf)
-        deepest = int(drawdown.argmax())
-        if drawdown[deepest] > worst:
-            worst, worst_ns = float(drawdown[deepest]), int(ts_ns[deepest])
-        at_peak = np.flatnonzero(~is_below)
-        longest = max(longest, _longest_below(ts_ns, at_peak, peak_ns, was_below))
-        if at_peak.size:
-            peak_ns = int(ts_ns[at_peak[-1]])
-        was_below = at_peak.size == 0 or int(at_peak[-1]) != len(values) - 1
-        peak = max(peak, float(values.max()))
-        total += float(values.sum())
-        exposed += int(np.count_nonzero(block["gross_exposure"] > 0.0))
-        _add_state_time(state_ns, equity[start : start + BLOCK + 1], len(block))
-    last_ns = int(equity[-1]["ts_ns"])
-    if was_below:
-        longest = max(longest, last_ns - peak_ns)
+    first_ns, last_ns = int(equity[0]["ts_ns"]), int(equity[-1]["ts_ns"])
+    seen["peak"], seen["peak_ns"], seen["worst_ns"] = start_equity, first_ns, first_ns
+    fold_curve(equity, seen[0], state_ns)
     return CurveFacts(
         slices=len(equity),
-        first_ns=int(equity[0]["ts_ns"]),
+        first_ns=first_ns,
         last_ns=last_ns,
         final_equity=float(equity[-1]["equity"]),
-        mean_equity=total / len(equity),
-        max_drawdown_frac=worst,
-        max_drawdown_ns=worst_ns,
-        longest_drawdown_ns=longest,
-        exposed_slices=exposed,
+        mean_equity=_sum(equity["equity"]) / len(equity),
+        max_drawdown_frac=float(seen[0]["worst"]),
+        max_drawdown_ns=int(seen[0]["worst_ns"]),
+        longest_drawdown_ns=int(seen[0]["longest_ns"]),
+        exposed_slices=int(seen[0]["exposed"]),
         state_ns=tuple(int(value) for value in state_ns),
-        peak_equity=peak,
+        peak_equity=float(seen[0]["peak"]),
     )
+
+
+@np.errstate(over="ignore", invalid="ignore")  # an equity beyond all numbers is told as such
+def _sum(values: np.ndarray) -> float:
+    total = 0.0
+    for start in range(0, len(values), BLOCK):
+        total += float(np.ascontiguousarray(values[start : start + BLOCK]).sum())
+    return total
+
+
+@jit
+def fold_curve(equity, seen, state_ns):  # type: ignore[no-untyped-def]
+    """Carry CURVE_SEEN and the time in each state through EQUITY records."""
+    peak, peak_ns = seen["peak"], seen["peak_ns"]
+    worst, worst_ns, longest_ns, exposed = 0.0, seen["worst_ns"], 0, 0
+    noise, is_below = money_noise(peak), False
+    state, since_ns = equity[0]["trading_state"], equity[0]["ts_ns"]
+    for index in range(len(equity)):
+        row = equity[index]
+        value, ts_ns = row["equity"], row["ts_ns"]
+        if value > peak:
+            peak = value
+            noise = money_noise(peak)
+        fall = peak - value
+        if fall > noise:
+            is_below = True
+            if fall > worst * peak * NEARLY and fall / peak > worst:
+                worst, worst_ns = fall / peak, ts_ns
+        else:
+            if is_below and ts_ns - peak_ns > longest_ns:
+                longest_ns = ts_ns - peak_ns
+            peak_ns, is_below = ts_ns, False
+        if row["gross_exposure"] > 0.0:
+            exposed += 1
+        if row["trading_state"] != state:
+            state_ns[state] += ts_ns - since_ns
+            state, since_ns = row["trading_state"], ts_ns
+    last_ns = equity[len(equity) - 1]["ts_ns"]
+    state_ns[state] += last_ns - since_ns
+    if is_below and last_ns - peak_ns > longest_ns:
+        longest_ns = last_ns - peak_ns
+    seen["peak"], seen["worst"], seen["worst_ns"] = peak, worst, worst_ns
+    seen["longest_ns"], seen["exposed"] = longest_ns, exposed
 
 
 @jit
@@ -105,46 +133,6 @@ def deepest_fall(equity, start_equity):  # type: ignore[no-untyped-def]
             if fall > noise and fall > worst * peak * NEARLY:  # a division only where it may count
                 worst = max(worst, fall / peak)
     return worst
-
-
-def _running_peaks(values: np.ndarray, peak: float) -> np.ndarray | float:
-    """Highest equity so far at each row; one number where the block makes no new high."""
-    if values.max() <= peak:
-        return peak
-    peaks = np.maximum.accumulate(values)
-    return np.maximum(peaks, peak, out=peaks)
-
-
-def _longest_below(ts_ns: np.ndarray, at_peak: np.ndarray, peak_ns: int, was_below: bool) -> int:
-    """Longest completed time below a peak in a block; `peak_ns` is the last peak before it.
-
-    `was_below` says whether the slice before the block was below. Slices that stay at the peak
-    (flat, no position) are not below it: only a step over at least one lower slice counts.
-    """
-    if at_peak.size == 0:
-        return 0
-    first = int(at_peak[0])
-    longest = int(ts_ns[first]) - peak_ns if first > 0 or was_below else 0
-    steps = np.flatnonzero(np.diff(at_peak) > 1)
-    if steps.size:
-        below = ts_ns[at_peak[steps + 1]] - ts_ns[at_peak[steps]]
-        longest = max(longest, int(below.max()))
-    return longest
-
-
-def _add_state_time(state_ns: np.ndarray, rows: np.ndarray, count: int) -> None:
-    """Add the time from each of the first `count` rows to the next row to its state.
-
-    `rows` has one row more than `count`, but at the end of the curve.
-    """
-    states, ts_ns = rows["trading_state"][:count], rows["ts_ns"]
-    if not states.any():
-        state_ns[TradingState.ACTIVE] += ts_ns[-1] - ts_ns[0]
-        return
-    steps = np.diff(ts_ns)
-    states = states[: len(steps)]
-    for state in range(STATES):
-        state_ns[state] += int(steps[states == state].sum())
 
 
 class SessionEnds(NamedTuple):
@@ -167,7 +155,7 @@ def session_ends(ts_ns: np.ndarray, sessions: np.ndarray, period_ns: int) -> Ses
     """Of slices closing at `ts_ns`; which session one belongs to, `session_rows` decides."""
     if len(ts_ns) == 0 or len(sessions) == 0:
         return SessionEnds(np.empty(0, np.int64), np.empty(0, np.int64))
-    dates = session_dates(sessions, ts_ns, period_ns)
+    dates, lasts = session_runs(sessions, ts_ns, period_ns)
     known = np.unique(sessions["session"])
     known = known[(known >= dates[0]) & (known <= dates[-1])]
-    return SessionEnds(known, np.searchsorted(dates, known, side="right") - 1)
+    return SessionEnds(known, lasts[np.searchsorted(dates, known, side="right") - 1])

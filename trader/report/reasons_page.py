@@ -10,21 +10,21 @@ from trader.report.reasons import NOTES
 
 HEAD = """# Reasons
 
-Why an order was denied, cut, held or ended, and the key that governs it. Made from the program by
-`python -m trader.report.reasons_page docs/reasons.md`.
+Why an order was denied, cut, held or ended, and the config key that governs it.
+Made by `python -m trader.report.reasons_page docs/reasons.md`.
 
-| reason | because | config key |
-|---|---|---|
 """
 
 
 def page() -> str:
-    """The whole page: a row for each reason but NONE."""
-    rows = []
-    for reason, (words, key) in NOTES.items():
-        if reason:
-            rows.append(f"| `{reason.name}` | {words} | {f'`{key}`' if key else ''} |\n")
-    return HEAD + "".join(rows)
+    """The whole page: a line for each reason but NONE."""
+    width = max(len(reason.name) for reason in NOTES)
+    lines = [
+        f"{reason.name:{width}}  {words}{f' ({key})' if key else ''}"
+        for reason, (words, key) in NOTES.items()
+        if reason
+    ]
+    return HEAD + "\n".join(["```", *lines, "```", ""])
 
 
 if __name__ == "__main__":

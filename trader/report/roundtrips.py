@@ -13,6 +13,7 @@ import numpy as np
 
 from trader.core.schema import FILL, NS_PER_SECOND
 from trader.jit import inlined, jit
+from trader.record_arrays import taken
 from trader.rounding import money_noise
 
 ROUND_TRIP = np.dtype(
@@ -69,7 +70,7 @@ def round_trips(fills: np.ndarray, lot_sizes: np.ndarray) -> RoundTrips:
     count = fold_fills(fills, np.asarray(lot_sizes, np.float64), working, trades)
     closed = trades[:count]
     order = np.lexsort((closed["symbol"], closed["exit_ns"]))
-    return RoundTrips(closed[order], int(np.count_nonzero(working["lots"])))
+    return RoundTrips(taken(closed, order), int(np.count_nonzero(working["lots"])))
 
 
 def closed_trips(fills: np.ndarray, lot_sizes: np.ndarray, room: np.ndarray) -> int:

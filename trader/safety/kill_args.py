@@ -18,7 +18,7 @@ NO_REASON = "no reason given"
 _MARK = "="  # before each text, so that argparse takes none for an option or for its own "--"
 
 
-class ResumeRequest(NamedTuple):
+class KillRequest(NamedTuple):
     """A stop that can be carried out."""
 
     reason: str
@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
         raise BadArguments(f"{self.format_usage()}{self.prog}: error: {pending.shown(message)}\n")
 
 
-def parse(argv: Sequence[str], home: str) -> ResumeRequest | None:
+def parse(argv: Sequence[str], home: str) -> KillRequest | None:
     """What `argv` asks for on that state folder; None where it asked for help, and got it.
 
     Raises `Refused`.
@@ -51,7 +51,7 @@ def parse(argv: Sequence[str], home: str) -> ResumeRequest | None:
     if wrong:
         raise BadArguments(f"trader kill: error: {wrong}\n")
     reason = found.reason if found.reason.strip() else NO_REASON
-    return ResumeRequest(reason, _code(found), run_id, found.flatten, found.json)
+    return KillRequest(reason, _code(found), run_id, found.flatten, found.json)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -74,7 +74,7 @@ class ColumnPlan:
 
 
 @dataclass
-class DownloadRequest:
+class WantedColumns:
     """What is looked for. `mapping` is our name → the name the config gives."""
 
     mapping: Mapping[str, str]
@@ -88,7 +88,7 @@ class DownloadRequest:
 def plan_columns(
     path: Path,
     header: Sequence[str],
-    wanted: DownloadRequest,
+    wanted: WantedColumns,
     notes: Notes,
     index: str | None = None,
 ) -> ColumnPlan:
@@ -118,7 +118,7 @@ def plan_columns(
     return plan
 
 
-def _tell(plan: ColumnPlan, wanted: DownloadRequest, notes: Notes) -> None:
+def _tell(plan: ColumnPlan, wanted: WantedColumns, notes: Notes) -> None:
     named = dict(plan.names) | ({} if plan.symbol is None else {"symbol": plan.symbol})
     renamed = [
         f"{source!r} is {name}" for name, source in named.items() if source != wanted.mapping[name]
@@ -135,7 +135,7 @@ def _tell(plan: ColumnPlan, wanted: DownloadRequest, notes: Notes) -> None:
 class _Finder:
     """Looks for columns in one header."""
 
-    def __init__(self, path: Path, header: list[str], wanted: DownloadRequest) -> None:
+    def __init__(self, path: Path, header: list[str], wanted: WantedColumns) -> None:
         self.path, self.header, self.wanted = path, header, wanted
         self.plain = [plain_name(name) for name in header]
 
@@ -218,6 +218,6 @@ class _Finder:
         listed = ", ".join(repr(self.wanted.mapping[name]) for name in missing)
         reason = self.wanted.reasons.get(missing[0], "") if len(missing) == 1 else ""
         return DataError(
-            f"{self.path}: missing column {listed}{reason}{hint}; the columns are {shown} "
-            f"({self.wanted.remedy})"
+            f"{self.path}: missing column{'s' * (len(missing) > 1)} {listed}{reason}{hint}; "
+            f"the columns are {shown} ({self.wanted.remedy})"
         )

@@ -36,33 +36,26 @@ class Commission(Section):
     """What a fill costs."""
 
     type: Literal["bps", "per_share", "per_order"] = Field(
-        default="bps", description="Charged on what."
+        default="bps", description="How it is charged."
     )
-    value: Amount = Field(
-        description="Basis points of the notional, or account currency per unit or per order."
-    )
-    minimum: Amount = Field(default=0.0, description="Least per order, in account currency.")
+    value: Amount = Field(description="Basis points, or account currency.")
+    minimum: Amount = Field(default=0.0, description="Least an order, in account currency.")
 
 
 class Slippage(Section):
     """How far a fill price moves against the order."""
 
     type: Literal["bps", "half_spread", "volume_share"] = Field(
-        default="bps", description="By what."
+        default="bps", description="By what a fill is worse."
     )
-    value: Amount = Field(
-        description="Basis points, a multiple of half the spread, or the coefficient of "
-        "volume_share."
-    )
+    value: Amount = Field(description="Basis points, half spreads, or a coefficient.")
 
 
 class Margin(Section):
     """What equity must come to, as a part of the notional of all positions, long and short."""
 
-    initial: Share = Field(description="To open: 0.5 lets positions be worth twice the equity.")
-    maintenance: Share = Field(
-        description="To hold: below it positions are closed, the largest first."
-    )
+    initial: Share = Field(description="To open: 0.5 carries twice the equity.")
+    maintenance: Share = Field(description="To hold: below it positions are closed.")
 
 
 class Broker(Section):
@@ -70,58 +63,55 @@ class Broker(Section):
 
     type: BrokerType = Field(
         default="simulated",
-        description="Who fills the orders of a paper run: simulated, or a broker of an "
-        "installed package.",
+        description="Simulated, or of a package.",
     )
     options: dict[str, Param] = Field(
         default={},
-        description="Handed to the package's broker; a secret is written ${NAME}.",
+        description="For the package's broker; secrets as ${NAME}.",
     )
-    cash: Positive = Field(description="Starting cash, in account currency.")
+    cash: Positive = Field(description="At the start, in account currency.")
     currency: OrNone[Text] = Field(
         default=None,
-        description="Currency of the account; none: that of the instruments.",
+        description="Of the account, else the instruments'.",
     )
     commission: Commission = Field(default=Commission(value=0.0), description="What a fill costs.")
-    slippage: Slippage = Field(default=Slippage(value=0.0), description="How fills slip.")
+    slippage: Slippage = Field(default=Slippage(value=0.0), description="How much worse a fill is.")
     fill: Literal["next_open", "same_close"] = Field(
         default="next_open",
-        description="When an order fills; same_close is flagged in every report.",
+        description="When an order fills; same_close flatters.",
     )
     max_fill_participation: OrNone[Share] = Field(
         default=None,
-        description="Largest part of a bar's volume that all fills may take, a fraction.",
+        description="Part of a bar's volume that fills may take.",
     )
     time_in_force: Literal["gtc", "day", "ioc", "fok"] = Field(
         default="gtc",
-        description="How long an unfilled rest works; fok: all at once or nothing.",
+        description="How long an unfilled rest works.",
     )
     intrabar: Literal["worst", "ohlc", "detail"] = Field(
         default="worst",
-        description="Order of prices inside a bar: worst: the stop first; ohlc: open, nearer "
-        "extreme, other, close; detail: by the bars of feed.period_seconds.",
+        description="Order of prices inside a bar.",
     )
     limit_fill: Literal["through", "touch"] = Field(
         default="through",
-        description="What fills a limit: a price through it, or one that touches it.",
+        description="The price that fills a limit.",
     )
     margin: OrNone[Margin] = Field(
         default=None,
-        description="Margin of the account; more than equity is lent only with risk.allow_margin.",
+        description="With risk.allow_margin, as fractions.",
     )
     borrow_rate: Amount = Field(
         default=0.0,
         le=MOST_RATE,
-        description="Fee a year on the notional held short, a fraction.",
+        description="A year, on the notional held short, a fraction.",
     )
     interest_rate: Amount = Field(
-        default=0.0, le=MOST_RATE, description="Interest a year on borrowed cash, a fraction."
+        default=0.0, le=MOST_RATE, description="A year, on borrowed cash, a fraction."
     )
     dividend_tax: ShareOrZero = Field(
-        default=0.0, description="Part of a dividend received that is withheld, a fraction."
+        default=0.0, description="Withheld of a dividend received, a fraction."
     )
     funding: OrNone[Text] = Field(
         default=None,
-        description="CSV of funding rates (timestamp, symbol, rate): longs pay rate × "
-        "notional, shorts receive it.",
+        description="CSV of timestamp, symbol, rate.",
     )

@@ -19,19 +19,17 @@ class ExitLevel(Section):
 
     type: Literal["percent", "atr", "price"] = Field(
         default="percent",
-        description="Unit of value: percent of the entry price, average true ranges, or price.",
+        description="Unit of value: of the entry price, average true ranges, price.",
     )
     value: Positive = Field(description="Distance from the average entry price.")
-    period: CountFromOne = Field(default=14, description="Bars of the average true range (atr).")
+    period: CountFromOne = Field(default=14, description="Bars of the average true range.")
 
 
 class TrailingStop(ExitLevel):
     """A stop that follows the best price since the entry, and never goes back."""
 
-    value: Positive = Field(description="Distance from the best price since the entry.")
-    activate_at: Amount = Field(
-        default=0.0, description="Gain from which the stop is there, in the unit of value."
-    )
+    value: Positive = Field(description="Distance from the best price since entry.")
+    activate_at: Amount = Field(default=0.0, description="Gain from which it works.")
 
 
 class Exits(Section):
@@ -47,5 +45,5 @@ class Exits(Section):
     )
     cooldown_bars: Count = Field(
         default=0,
-        description="Bars after an exit in which that symbol opens nothing.",
+        description="After an exit that symbol opens nothing.",
     )

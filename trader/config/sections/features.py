@@ -17,7 +17,7 @@ class Feature(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
     __pydantic_extra__: dict[str, Param]
 
-    type: Text = Field(description="Kind of feature: sma, RSI, python, …")
+    type: Text = Field(description="sma, RSI, frame, python …; then its parameters.")
 
     @property
     def params(self) -> Mapping[str, Any]:

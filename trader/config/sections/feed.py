@@ -75,44 +75,34 @@ FeedType = Annotated[Text, AnyFeed()]
 class Instrument(Section):
     """One tradable symbol."""
 
-    symbol: Text = Field(max_length=64, description="The vendor's name, kept as written.")
+    symbol: Text = Field(max_length=64, description="The vendor's name.")
     tick_size: Amount = Field(default=0.0, description="Price step; 0 rounds nothing.")
-    lot_size: Positive = Field(
-        default=1.0, description="Quantities are multiples of this, in units."
-    )
+    lot_size: Positive = Field(default=1.0, description="Step of quantities.")
     min_notional: Amount = Field(
         default=0.0,
-        description="Orders worth less, in its currency, are denied; a live market brings its own.",
+        description="Orders worth less are denied.",
     )
     allow_negative_prices: Switch = Field(
         default=False,
-        description="Prices may be zero or less (spreads, power, a future near delivery).",
+        description="Spreads, power, a future near delivery.",
     )
     multiplier: Positive = Field(
         default=1.0,
-        description="What a price of 1 is worth in its currency: 50 of an index future, 0.01 "
-        "of a share in pence.",
+        description="Worth of a price of 1: 50 of an index future, 0.01 of a share in pence.",
     )
     future: OrNone[Switch] = Field(
         default=None,
-        description="A future: opening it moves no cash, its P&L does; no borrow fee.",
+        description="Opening it moves no cash.",
     )
     currency: OrNone[Text] = Field(
         default=None,
-        description="Currency of its prices; none: the account's. Another needs a rate among "
-        "the instruments (JPYUSD or USDJPY).",
+        description="Of its prices, else the account's; JPY needs JPYUSD or USDJPY here.",
     )
-    max_position_size: OwnLimit = Field(
-        default=OF_RISK, description="Replaces risk.max_position_size."
-    )
-    max_position_notional: OwnLimit = Field(
-        default=OF_RISK, description="Replaces risk.max_position_notional."
-    )
-    max_order_size: OwnLimit = Field(default=OF_RISK, description="Replaces risk.max_order_size.")
-    max_order_notional: OwnLimit = Field(
-        default=OF_RISK, description="Replaces risk.max_order_notional."
-    )
-    min_order_size: OwnLimit = Field(default=OF_RISK, description="Replaces risk.min_order_size.")
+    max_position_size: OwnLimit = Field(default=OF_RISK, description="Its own limit.")
+    max_position_notional: OwnLimit = Field(default=OF_RISK, description="Its own limit.")
+    max_order_size: OwnLimit = Field(default=OF_RISK, description="Its own limit.")
+    max_order_notional: OwnLimit = Field(default=OF_RISK, description="Its own limit.")
+    min_order_size: OwnLimit = Field(default=OF_RISK, description="Its own limit.")
 
     @property
     def own_limits(self) -> dict[str, float | None]:
@@ -134,8 +124,8 @@ class Columns(Section):
     low: Text = Field(default="low", description="Lowest price.")
     close: Text = Field(default="close", description="Closing price.")
     volume: Text = Field(default="volume", description="Units traded.")
-    bid: Text = Field(default="bid", description="Bid at the close; may be absent.")
-    ask: Text = Field(default="ask", description="Ask at the close; may be absent.")
+    bid: Text = Field(default="bid", description="At the close; may be absent.")
+    ask: Text = Field(default="ask", description="At the close; may be absent.")
 
 
 class Quality(Section):
@@ -143,113 +133,96 @@ class Quality(Section):
 
     gap: Policy = Field(default="warn", description="Bars missing inside trading hours.")
     duplicate: Policy = Field(default="error", description="The same bar twice.")
-    revised: Policy = Field(default="error", description="The same stamp again with other values.")
-    disorder: Policy = Field(default="error", description="A stamp earlier than the one before it.")
-    ohlc: Policy = Field(default="error", description="High below low, or open or close outside.")
-    price: Policy = Field(default="error", description="A price that is not finite or not above 0.")
-    volume: Policy = Field(default="error", description="A volume that is not finite or below 0.")
-    no_session: Policy = Field(
-        default="error", description="A bar of a day or more on a date without a session."
-    )
-    jump: Policy = Field(default="warn", description="A close further than max_jump from the last.")
-    max_jump: Positive = Field(default=0.20, description="Largest move between closes, a fraction.")
-    max_bad_bars: CountFromOne = Field(
-        default=5, description="Paper: more bad bars in a row than this kill the run."
-    )
+    revised: Policy = Field(default="error", description="A stamp again with other values.")
+    disorder: Policy = Field(default="error", description="A stamp earlier than the last.")
+    ohlc: Policy = Field(default="error", description="Open or close outside low and high.")
+    price: Policy = Field(default="error", description="Not above 0, or not finite.")
+    volume: Policy = Field(default="error", description="Below 0, or not finite.")
+    no_session: Policy = Field(default="error", description="A daily bar without a session.")
+    jump: Policy = Field(default="warn", description="A close over max_jump from the last.")
+    max_jump: Positive = Field(default=0.20, description="A fraction of the last close.")
+    max_bad_bars: CountFromOne = Field(default=5, description="Paper: more in a row kill.")
 
 
 class Feed(Section):
     """Where bars come from."""
 
-    type: FeedType = Field(
-        description="Kind of source; an installed package may add more. frame: a DataFrame "
-        "given from Python."
-    )
+    type: FeedType = Field(description="A package may add more; frame: a DataFrame from Python.")
     path: OrNone[Text] = Field(
         default=None,
-        description="File, from the working directory; may contain {symbol}. csv and parquet "
-        "need it.",
+        description="File; may contain {symbol}.",
     )
-    exchange: OrNone[Text] = Field(
-        default=None, description="The exchange, as ccxt names it: binance, kraken, …"
-    )
+    exchange: OrNone[Text] = Field(default=None, description="As ccxt names it: binance, kraken, …")
     symbols: tuple[Text, ...] | dict[str, Text] = Field(
         default={},
-        description="The source's names where they differ: a list in order, or a mapping of "
-        "ours to its.",
+        description="The source's names: a list in order, or ours to its.",
     )
     options: dict[str, Param] = Field(
         default={},
-        description="Handed to the source's library as they are; a secret is written ${NAME}.",
+        description="For the source's library; secrets as ${NAME}.",
     )
     warmup_bars: Count = Field(
-        default=300, description="Closed bars of history that a live market begins with."
+        default=300, description="Live: closed bars of history at the start."
     )
     close_grace_seconds: Seconds = Field(
         default=1.0,
-        description="Seconds after a close until a market's history is believed to hold the bar.",
+        description="Live: wait before history is asked for a bar.",
     )
     period_seconds: OrNone[Period] = Field(
         default=None,
-        description="Length of the source's bars, in seconds, where shorter than "
-        "bar_period_seconds: the feed makes the long ones.",
+        description="Of the source, where shorter than bar_period_seconds.",
     )
     timestamp: Literal["open", "close"] = Field(
-        default="open", description="What the source stamps: a bar's open or its close."
+        default="open", description="What of a bar is stamped."
     )
     timezone: OrNone[Zone] = Field(
         default=None,
-        description="IANA zone of stamps that have none; without it they are an error.",
+        description="IANA zone of stamps without one.",
     )
-    columns: Columns = Field(default=Columns(), description="The source's column names.")
+    columns: Columns = Field(default=Columns(), description="The source's names of columns.")
     format: Literal["auto", "plain", "yahoo", "binance", "mt5", "mt4", "histdata"] = Field(
         default="auto",
-        description="Layout of the files; auto: recognised, and told; plain: as in columns.",
+        description="Layout; plain: as in columns.",
     )
     separator: Literal["auto", ",", ";", "|", "tab"] = Field(
-        default="auto", description="Between two cells of a CSV."
+        default="auto", description="Of the cells of a CSV."
     )
-    decimal: Literal["auto", ".", ","] = Field(
-        default="auto", description="Decimal mark of the numbers."
-    )
+    decimal: Literal["auto", ".", ","] = Field(default="auto", description="Decimal mark.")
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
-        default="auto", description="Unit of numeric stamps, from 1970 in UTC."
+        default="auto", description="Unit of numeric stamps."
     )
     date_order: Literal["auto", "day_first", "month_first"] = Field(
-        default="auto", description="Which number of 03/04/2024 is the day."
+        default="auto", description="Of 03/04/2024."
     )
     start: OrNone[Moment] = Field(
         default=None,
-        description="Use bars that open at or after this; without a zone: in timezone.",
+        description="Bars that open from here on.",
     )
     end: OrNone[Moment] = Field(
         default=None,
-        description="Use bars that close at or before this; without a zone: in timezone.",
+        description="Bars that close up to here.",
     )
     trade_history: OrNone[Switch] = Field(
         default=None,
-        description="Paper: decide on bars that closed before the run, or its line, began; "
-        "none: only where a pipe is a recording (first bar over 30 days and 400 "
-        "bars old).",
+        description="Paper: decide on bars from before the run; else only on a recording's.",
     )
     clock_tolerance_seconds: SecondsOrZero = Field(
         default=2.0,
-        description="Paper: a live bar that closes more than this ahead of now is still forming.",
+        description="Paper: closes further ahead are still forming.",
     )
     max_age_bars: Positive = Field(
         default=2.0,
-        description="Paper: age of the newest bar, in bar periods, above which nothing trades.",
+        description="Paper: older than so many periods, nothing trades.",
     )
     disconnect_after_seconds: OrNone[Seconds] = Field(
         default=None,
-        description="Paper: seconds of silence that mean a lost feed; none: max_age_bars.",
+        description="Paper: silence of a lost feed; else max_age_bars.",
     )
     adjustments: OrNone[Text] = Field(
         default=None,
-        description="CSV of splits, dividends, delistings, renames (timestamp, symbol, kind, "
-        "value).",
+        description="CSV of timestamp, symbol, kind (split, dividend, delist, rename), value.",
     )
-    quality: Quality = Field(default=Quality(), description="Policy for each class of bad data.")
+    quality: Quality = Field(default=Quality(), description="What is done with bad data.")
 
     @property
     def is_file(self) -> bool:

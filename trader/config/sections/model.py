@@ -32,17 +32,15 @@ class Filter(Section):
         description="Its format, as of a model."
     )
     path: OrNone[Text] = Field(default=None, description="The file.")
-    sha256: OrNone[Digest] = Field(default=None, description="SHA-256 of the file.")
-    trusted: tuple[Text, ...] = Field(default=(), description="sklearn: types skops may load.")
-    allow_pickle: Switch = Field(default=False, description="sklearn: whether a pickle may load.")
-    output: OrNone[Text] = Field(default=None, description="onnx: the output to use.")
-    target: OrNone[Target] = Field(default=None, description="python: module:callable.")
-    params: dict[str, Param] = Field(default={}, description="python: keyword arguments.")
-    files: tuple[Text, ...] = Field(default=(), description="python: files it reads.")
-    keep_above: ShareOrZero = Field(
-        default=0.5, description="An action is taken where the filter's number is above this."
-    )
-    shrink: Switch = Field(default=False, description="Multiply the size by that number.")
+    sha256: OrNone[Digest] = Field(default=None, description="Of the file.")
+    trusted: tuple[Text, ...] = Field(default=(), description="Of sklearn.")
+    allow_pickle: Switch = Field(default=False, description="Of sklearn.")
+    output: OrNone[Text] = Field(default=None, description="Of onnx.")
+    target: OrNone[Target] = Field(default=None, description="Of python.")
+    params: dict[str, Param] = Field(default={}, description="Of python.")
+    files: tuple[Text, ...] = Field(default=(), description="Of python.")
+    keep_above: ShareOrZero = Field(default=0.5, description="Take the action above this number.")
+    shrink: Switch = Field(default=False, description="Multiply the size by the number.")
 
     def as_model(self) -> "Model":
         """The filter as a model whose BUY means: take it."""
@@ -62,7 +60,7 @@ class Filtering(Section):
     """What may hold a model back."""
 
     filter: OrNone[Filter] = Field(
-        default=None, description="A second model that may turn an action into HOLD or shrink it."
+        default=None, description="A second model: which actions to take."
     )
 
 
@@ -71,32 +69,22 @@ class RuleModel(Filtering):
 
     type: Literal["rule"] = Field(description="A rule.")
     buy: Text = Field(description="Expression that means BUY.")
-    sell: Text = Field(description="Expression that means SELL; BUY wins where both hold.")
+    sell: Text = Field(description="Expression that means SELL.")
 
 
 class Threshold(Section):
     """From which probability of its class an action is taken."""
 
-    buy: OrNone[Share] = Field(
-        default=None, description="BUY from this probability; none: where it is the likeliest."
-    )
-    sell: OrNone[Share] = Field(
-        default=None, description="SELL from this probability; none: where it is the likeliest."
-    )
-    close: OrNone[Share] = Field(
-        default=None, description="CLOSE from this probability; none: where it is the likeliest."
-    )
+    buy: OrNone[Share] = Field(default=None, description="Of BUY.")
+    sell: OrNone[Share] = Field(default=None, description="Of SELL.")
+    close: OrNone[Share] = Field(default=None, description="Of CLOSE.")
 
 
 class Decide(Section):
     """What one number out of the model means."""
 
-    buy_above: OrNone[Number] = Field(
-        default=None, description="BUY where the number is above this."
-    )
-    sell_below: OrNone[Number] = Field(
-        default=None, description="SELL where the number is below this."
-    )
+    buy_above: OrNone[Number] = Field(default=None, description="BUY above this number.")
+    sell_below: OrNone[Number] = Field(default=None, description="SELL below this number.")
 
 
 class OutputRules(Section):
@@ -104,17 +92,15 @@ class OutputRules(Section):
 
     classes: OrNone[dict[Label, ActionWord]] = Field(
         default=None,
-        description="Action of each class: {1: BUY, -1: SELL, 0: HOLD}; none: they are actions.",
+        description="Class to action: {1: BUY, -1: SELL, 0: HOLD}.",
     )
     threshold: OrNone[Threshold] = Field(
-        default=None, description="Least probability of an action; none: the likeliest class."
+        default=None, description="Least probability of an action."
     )
     margin: OrNone[ShareOrZero] = Field(
-        default=None, description="Least lead over the next likeliest action, a probability."
+        default=None, description="Least lead over the next action."
     )
-    decide: OrNone[Decide] = Field(
-        default=None, description="What a number means: a return, a margin, a probability of up."
-    )
+    decide: OrNone[Decide] = Field(default=None, description="Where it answers one number.")
 
 
 class Position(Section):
@@ -122,8 +108,7 @@ class Position(Section):
 
     needs_position: Switch = Field(
         default=False,
-        description="It also gets position_side, position_qty, position_return and "
-        "position_bars, and is asked bar by bar.",
+        description="It gets position_side, position_qty, position_return, position_bars too.",
     )
 
 
@@ -132,7 +117,7 @@ class Window(Section):
 
     window: CountFromOne = Field(
         default=1,
-        description="Bars of each symbol in a row, this one last: rows × window × features.",
+        description="Bars it sees: rows × window × features.",
     )
 
 
@@ -141,7 +126,7 @@ class Scope(Section):
 
     scope: Literal["row", "slice"] = Field(
         default="row",
-        description="slice: asked once an instant, with a DataFrame of all its symbols.",
+        description="All symbols of an instant at once.",
     )
 
 
@@ -149,11 +134,11 @@ class PythonModel(OutputRules, Position, Window, Scope, Filtering):
     """A callable of the user's own."""
 
     type: Literal["python"] = Field(description="A Python callable.")
-    target: Target = Field(description="module:callable, on the working directory's import path.")
-    params: dict[str, Param] = Field(default={}, description="Keyword arguments of the callable.")
+    target: Target = Field(description="As module:callable.")
+    params: dict[str, Param] = Field(default={}, description="Its keyword arguments.")
     files: tuple[Text, ...] = Field(
         default=(),
-        description="Files that the callable reads (weights), hashed with it.",
+        description="Files it reads, hashed with it.",
     )
 
 
@@ -167,11 +152,9 @@ class SignalsModel(Filtering):
 class FileModel(OutputRules, Position, Filtering):
     """A model in a file, which its SHA-256 pins."""
 
-    path: Text = Field(description="The file, relative to the working directory.")
-    sha256: OrNone[Digest] = Field(
-        default=None, description="SHA-256 of the file. Without it nothing is loaded."
-    )
-    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once, in bars.")
+    path: Text = Field(description="The file.")
+    sha256: OrNone[Digest] = Field(default=None, description="Without it nothing is loaded.")
+    chunk_rows: CountFromOne = Field(default=65_536, description="Rows asked for at once.")
 
 
 class SklearnModel(FileModel):
@@ -180,12 +163,12 @@ class SklearnModel(FileModel):
     type: Literal["sklearn"] = Field(description="A scikit-learn estimator in a file.")
     sha256: OrNone[Digest] = Field(
         default=None,
-        description="SHA-256 of the file; may be missing only until `trader train` ran.",
+        description="Without it nothing is loaded.",
     )
     trusted: tuple[Text, ...] = Field(default=(), description="Extra types skops may load.")
     allow_pickle: Switch = Field(
         default=False,
-        description="Load joblib and pickle files too, which runs code from them.",
+        description="Load joblib and pickle, which runs their code.",
     )
 
 
@@ -193,9 +176,7 @@ class OnnxModel(FileModel, Window):
     """An ONNX graph, run by onnxruntime (`trader[onnx]`)."""
 
     type: Literal["onnx"] = Field(description="An ONNX graph.")
-    output: OrNone[Text] = Field(
-        default=None, description="Name of the output to use; none: the one that fits."
-    )
+    output: OrNone[Text] = Field(default=None, description="The output to use.")
 
 
 class LightgbmModel(FileModel):
@@ -220,10 +201,10 @@ class ObjectModel(OutputRules, Position, Window, Scope, Filtering):
     """A fitted object given from Python: `trader.backtest(config, model=clf)`."""
 
     type: Literal["object"] = Field(description="A fitted object given from Python.")
-    made_of: OrNone[Text] = Field(default=None, description="The object's class, filled in.")
+    made_of: OrNone[Text] = Field(default=None, description="Filled in: the object's class.")
     sha256: OrNone[Digest] = Field(
         default=None,
-        description="SHA-256 of the object, filled in; none: the run cannot be reproduced.",
+        description="Filled in: the object's hash.",
     )
 
 

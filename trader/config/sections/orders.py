@@ -23,33 +23,27 @@ class PositionSizing(Section):
         default="target", description="What BUY and SELL ask for."
     )
     base_size: OrNone[Positive] = Field(
-        default=None, description="Units per BUY or SELL; target, increment and score need it."
+        default=None, description="Units; target, increment, score need it."
     )
     floor: ShareOrZero = Field(
         default=0.0,
-        description="score: part of base_size at a score of 0; all of it at 1 or -1.",
+        description="score: part of base_size at a score of 0.",
     )
     allow_short: Switch = Field(default=False, description="SELL may go below zero.")
     percent: OrNone[Positive] = Field(
         default=None,
-        description="Position as a fraction of equity; percent_equity needs it.",
+        description="percent_equity: a fraction of equity.",
     )
     target_volatility: OrNone[Positive] = Field(
         default=None,
-        description="Yearly volatility of the position, a fraction of equity; "
-        "volatility_target needs it.",
+        description="volatility_target: a year, a fraction of equity.",
     )
-    max_leverage: Positive = Field(
-        default=1.0, description="volatility_target: largest position, a multiple of equity."
-    )
+    max_leverage: Positive = Field(default=1.0, description="volatility_target: times equity.")
     rebalance_threshold: OrNone[Amount] = Field(
         default=None,
-        description="percent_equity, volatility_target: adjust a position that is off by more "
-        "than this fraction; none: never.",
+        description="Adjust a position that is off by this fraction; none: never.",
     )
-    volatility_window: Window = Field(
-        default=20, description="Bars of returns behind the volatility."
-    )
+    volatility_window: Window = Field(default=20, description="Bars behind the volatility.")
 
 
 class Entry(Section):
@@ -57,22 +51,21 @@ class Entry(Section):
 
     type: Literal["market", "limit", "stop", "stop_limit", "moo", "moc"] = Field(
         default="market",
-        description="moo, moc: market on the next session's open, on the session's close.",
+        description="What is sent; moo, moc at a session's open, close.",
     )
     offset_bps: Amount = Field(
         default=0.0,
-        description="Distance of the price from the close, in basis points: a limit better, a "
-        "stop worse.",
+        description="From the close: a limit better, a stop worse.",
     )
     limit_offset_bps: Amount = Field(
         default=0.0,
-        description="stop_limit: distance of the limit beyond the stop, in basis points.",
+        description="stop_limit: the limit beyond the stop.",
     )
     time_in_force: OrNone[Literal["gtc", "day", "ioc", "fok"]] = Field(
-        default=None, description="How long it works; none: broker.time_in_force."
+        default=None, description="Else broker.time_in_force."
     )
     expire_after_bars: OrNone[CountFromOne] = Field(
-        default=None, description="Ends it after so many bars instead."
+        default=None, description="Or it ends after so many bars."
     )
 
 

@@ -31,73 +31,60 @@ class Risk(Section):
     """The six pre-trade checks and the limits beside them. `none` switches a limit off."""
 
     max_position_size: OrNone[Amount] = Field(
-        description="Units per symbol: position plus working orders plus this order."
+        description="Units a symbol, working orders included."
     )
-    max_order_size: OrNone[Amount] = Field(description="Units per order; larger ones are denied.")
-    min_order_size: Amount = Field(
-        default=0.0, description="Units per order; smaller ones are denied."
-    )
+    max_order_size: OrNone[Amount] = Field(description="Units; larger ones are denied.")
+    min_order_size: Amount = Field(default=0.0, description="Units; smaller ones are denied.")
     max_daily_loss: OrNone[Amount] = Field(
-        description="Realised and unrealised loss of the session, in account currency."
+        description="Loss of a session, unrealised too, in account currency."
     )
     max_position_concentration: OrNone[Amount] = Field(
-        description="|position| × price as a fraction of equity, per symbol."
+        description="|position| × price of a symbol, a fraction of equity."
     )
-    market_hours: Hours = Field(
-        description="24x7, FX, or a code of exchange_calendars such as XNYS."
-    )
+    market_hours: Hours = Field(description="24x7, FX, or a code of exchange_calendars (XNYS).")
     max_position_notional: OrNone[Amount] = Field(
-        default=None, description="|position| × price per symbol, in account currency."
+        default=None, description="|position| × price of a symbol, in account currency."
     )
     max_order_notional: OrNone[Amount] = Field(
         default=None,
-        description="Order size × price (the last; of a buy a higher ask), in account currency.",
+        description="Size × price (of a buy a higher ask), in account currency.",
     )
     on_daily_loss: OnBreach = Field(
         default="reduce_only",
-        description="What crossing max_daily_loss does for the rest of the session.",
+        description="What max_daily_loss does, until the session ends.",
     )
     max_drawdown_frac: OrNone[Share] = Field(
         default=None, description="Fall of equity from its peak, a fraction."
     )
     on_drawdown: OnBreach = Field(
-        default="reduce_only", description="What crossing max_drawdown_frac does."
+        default="reduce_only", description="What max_drawdown_frac does, for good."
     )
     max_gross_exposure: OrNone[Amount] = Field(
-        default=None, description="Σ |position| × price over all symbols, a multiple of equity."
+        default=None, description="Σ |position| × price, times equity."
     )
     price_collar: OrNone[Positive] = Field(
-        default=None, description="Largest distance from the symbol's last close, a fraction."
+        default=None, description="Largest distance from the last close, a fraction."
     )
     max_orders_per_second: OrNone[Count] = Field(
-        default=None, description="Orders in one second of event time, all symbols."
+        default=None, description="Of market time, all symbols."
     )
-    max_orders_per_bar: OrNone[Count] = Field(
-        default=None, description="Orders per bar and symbol."
-    )
-    max_orders_per_day: OrNone[Count] = Field(
-        default=None, description="Orders per session, all symbols."
-    )
+    max_orders_per_bar: OrNone[Count] = Field(default=None, description="Of one symbol.")
+    max_orders_per_day: OrNone[Count] = Field(default=None, description="A session, all symbols.")
     max_executions_without_review: OrNone[CountFromOne] = Field(
         default=None,
-        description="Executions let through; the last one kills.",
+        description="The last one kills.",
     )
     kill_volatility: OrNone[Positive] = Field(
         default=None,
-        description="Volatility per bar that kills when exceeded for two bars, a fraction.",
+        description="Volatility of two bars in a row that kills, a fraction.",
     )
-    pilot_scale: Share = Field(default=1.0, description="Multiplies every size and money limit.")
+    pilot_scale: Share = Field(default=1.0, description="Times every size and money limit.")
     restricted: tuple[Text, ...] = Field(default=(), description="Symbols that may not be traded.")
-    open_guard_seconds: Guard = Field(
-        default=0.0, description="No orders in the first seconds of a session."
-    )
-    close_guard_seconds: Guard = Field(
-        default=0.0, description="No orders in the last seconds of a session."
-    )
+    open_guard_seconds: Guard = Field(default=0.0, description="No orders after a session's open.")
+    close_guard_seconds: Guard = Field(default=0.0, description="No orders before its close.")
     allow_margin: Switch = Field(
         default=False,
-        description="Positions and orders together may be worth more than equity; without it "
-        "no order takes cash below zero.",
+        description="Positions and orders may be worth more than equity.",
     )
 
 
@@ -105,19 +92,12 @@ class Throttle(Section):
     """The four throttles that make orders smaller. `none` switches one off."""
 
     max_volume_participation: OrNone[ShareOrZero] = Field(
-        description="Order size as a fraction of the mean volume of the last volume_window bars."
+        description="Order size, a fraction of the mean volume."
     )
-    volume_window: Window = Field(default=20, description="Closed bars behind the mean volume.")
-    max_spread_bps: OrNone[Amount] = Field(
-        description="Spread above which size × max / spread is ordered."
-    )
+    volume_window: Window = Field(default=20, description="Bars behind the mean volume.")
+    max_spread_bps: OrNone[Amount] = Field(description="Above it size × max / spread is ordered.")
     max_volatility: OrNone[Amount] = Field(
-        description="Standard deviation of a bar's returns, a fraction, above which size × "
-        "max / volatility is ordered."
+        description="Deviation of returns, a fraction; above it size × max / volatility."
     )
-    volatility_window: Window = Field(
-        default=20, description="Bars of returns behind the volatility."
-    )
-    max_order_size: OrNone[Amount] = Field(
-        description="Units per order; larger ones are cut (risk.max_order_size denies them)."
-    )
+    volatility_window: Window = Field(default=20, description="Bars behind the volatility.")
+    max_order_size: OrNone[Amount] = Field(description="Units; larger ones are cut.")

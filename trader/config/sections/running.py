@@ -23,22 +23,18 @@ QUEUE_PERIODS = 5  # execution.queue_max_age_seconds where it is not set
 class Execution(Section):
     """How the loop runs features and the model."""
 
-    feature_max_workers: Workers = Field(
-        default=4, description="Threads shared by features and models."
-    )
-    model_timeout_seconds: Seconds = Field(
-        default=1.0, description="Time for one prediction; then HOLD, MODEL_TIMEOUT."
-    )
+    feature_max_workers: Workers = Field(default=4, description="Threads of features and models.")
+    model_timeout_seconds: Seconds = Field(default=1.0, description="For one answer; then HOLD.")
     model_isolation: Literal["process", "thread"] = Field(
         default="process",
-        description="Where the model runs; a process can be killed when it hangs.",
+        description="A process can be killed when it hangs.",
     )
     slice_grace_seconds: SecondsOrZero = Field(
-        default=1.0, description="How long a slice waits for symbols that are late."
+        default=1.0, description="Wait for symbols that are late."
     )
-    hook_timeout_seconds: Seconds = Field(default=1.0, description="Time for one hook call.")
+    hook_timeout_seconds: Seconds = Field(default=1.0, description="For one call.")
     queue_max_age_seconds: OrNone[Seconds] = Field(
-        default=None, description="Age of a queued bar that stops new orders; none: 5 bar periods."
+        default=None, description="Older bars stop new orders; else 5 bar periods."
     )
     snapshot_every: CountFromOne = Field(
         default=1000, description="Journal records between snapshots."
@@ -48,26 +44,20 @@ class Execution(Section):
 class Kill(Section):
     """Deadlines of the kill switch."""
 
-    barrier_ms: Seconds = Field(
-        default=250.0, description="Wait for a runner to leave the gate, in ms; then SIGKILL."
-    )
+    barrier_ms: Seconds = Field(default=250.0, description="Wait for a runner; then SIGKILL.")
     cancel_timeout_seconds: SecondsOrZero = Field(
-        default=5.0, description="Wait for runners to cancel their open orders."
+        default=5.0, description="Wait for open orders to be cancelled."
     )
     connectivity_after_seconds: Seconds = Field(
-        default=60.0, description="Further silence, after disconnect_after_seconds, that kills."
+        default=60.0, description="Silence after feed.disconnect_after_seconds that kills."
     )
 
 
 class Watchdog(Section):
     """How long the loop may be silent."""
 
-    soft_s: Seconds = Field(
-        default=2.0, description="Seconds without a heartbeat that trip the kill."
-    )
-    hard_s: Seconds = Field(
-        default=10.0, description="Seconds without a heartbeat that end the process."
-    )
+    soft_s: Seconds = Field(default=2.0, description="Without a heartbeat: kill.")
+    hard_s: Seconds = Field(default=10.0, description="Without a heartbeat: end the process.")
 
 
 # The one list of events there are: `trader.engine.hooks.EVENTS` is made of it.
@@ -90,8 +80,8 @@ HookEvent = Literal[
 class Hook(Section):
     """A callable told of events."""
 
-    event: OrNone[HookEvent] = Field(default=None, description="The event; none: every event.")
-    target: Target = Field(description="module:function, sync or async.")
+    event: OrNone[HookEvent] = Field(default=None, description="Else every event.")
+    target: Target = Field(description="As module:function.")
 
 
 HookOrTarget = Annotated[Hook, OrName("target")]
@@ -102,8 +92,7 @@ class AnchorCommand(Section):
 
     command: tuple[Text, ...] = Field(
         min_length=1,
-        description="Program and arguments, no shell; it reads the checkpoint from standard "
-        "input within 5 seconds.",
+        description="Program and arguments, no shell.",
     )
 
 
@@ -116,5 +105,5 @@ class Audit(Section):
 
     anchor: OrNone[Anchor] = Field(
         default=None,
-        description="A file that head hashes are appended to, syslog, or a command.",
+        description="A file, syslog, or a command.",
     )

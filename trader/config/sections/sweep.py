@@ -16,19 +16,14 @@ class Sweep(Section):
 
     params: dict[str, Param] = Field(
         default={},
-        description="Dotted config key to values: 5:50:5 (stop excluded), a list, or text "
-        "with commas.",
+        description="Dotted key to 5:50:5 (stop excluded), a list, or text with commas.",
     )
-    sampler: Sampler = Field(
-        default="grid", description="grid: every combination; random, tpe: as many as trials says."
-    )
-    trials: OrNone[CountFromOne] = Field(
-        default=None, description="Trials of the samplers random and tpe."
-    )
+    sampler: Sampler = Field(default="grid", description="Which combinations are tried.")
+    trials: OrNone[CountFromOne] = Field(default=None, description="random, tpe: how many.")
     objective: Objective = Field(
-        default="sharpe", description="What the best trial has most of; of max_drawdown, least."
+        default="sharpe", description="What the best has most of (of max_drawdown least)."
     )
     folds: OrNone[CountFromOne] = Field(
         default=None,
-        description="Parts of the history for the check out of sample; none: no check.",
+        description="Parts of the history, for a check out of sample.",
     )

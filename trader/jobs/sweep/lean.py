@@ -11,10 +11,11 @@ import numpy as np
 
 from trader.books import new_book, new_out
 from trader.core.book import CASHFLOWS, FILLS, Book, Inputs, Out, Rules
-from trader.core.schema import CASHFLOW
+from trader.core.schema import CASHFLOW, FILL
 from trader.engine.compiled_loop import run_slices
 from trader.engine.digest import RunDigest
 from trader.engine.trial import REQUESTED, TRACED, VALUED, Trace, new_trace, seen_of
+from trader.record_arrays import copied, joined
 
 ROWS = 65_536  # fills and requests until they are taken away; what is not used costs nothing
 
@@ -50,7 +51,7 @@ class LeanRunner:
         trace = trace._replace(closes=seen[0], spreads=seen[1])
         digest = RunDigest(is_threaded=False)
         fills: list[np.ndarray] = []
-        moved = [np.empty(0, CASHFLOW)]
+        moved: list[np.ndarray] = []
         start = 0
         trace.counts[:] = 0
         out.counts[:] = 0
@@ -60,15 +61,15 @@ class LeanRunner:
             start = after
             digest.add_requests(trace.requests[: trace.counts[REQUESTED]])
             filled = out.fills[: out.counts[FILLS]]
-            fills.append(filled.copy() if start < len(inputs.bars) else filled)
+            fills.append(copied(filled) if start < len(inputs.bars) else filled)
             if out.counts[CASHFLOWS]:
-                moved.append(out.cashflows[: out.counts[CASHFLOWS]].copy())
+                moved.append(copied(out.cashflows[: out.counts[CASHFLOWS]]))
             out.counts[:] = 0
             trace.counts[REQUESTED] = 0
-        joined = fills[0] if len(fills) == 1 else np.concatenate([out.fills[:0], *fills])
+        filled = fills[0] if len(fills) == 1 else joined(fills, FILL)
         equity = trace.equity[: trace.counts[VALUED]]
-        digest.add_trace(trace.outcomes[: trace.counts[TRACED]], joined, equity)
-        return LeanRecord(book, joined, equity, digest.hexdigest(), np.concatenate(moved))
+        digest.add_trace(trace.outcomes[: trace.counts[TRACED]], filled, equity)
+        return LeanRecord(book, filled, equity, digest.hexdigest(), joined(moved, CASHFLOW))
 
     def _out(self, rules: Rules) -> Out:
         """Buffers for rules of this shape."""

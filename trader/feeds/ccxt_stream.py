@@ -1,0 +1,214 @@
+"""What one client of ccxt hears: its subscriptions kept alive, bars and quotes as they come.
+
+Law: a stream tells what it hears and when it hears nothing more; whether another hears the same,
+its owner knows. One that is closed tells nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from trader.feeds.ccxt_classes import FLAGS, Ears
+from trader.feeds.ccxt_errors import source_error
+from trader.feeds.ccxt_markets import raw_bar, timeframe_of
+from trader.feeds.ccxt_quotes import QuoteWatch
+from trader.feeds.line_wait import LineWait
+from trader.feeds.quotes import QuoteBook
+from trader.feeds.source import (
+    Event,
+    Finality,
+    FrameTap,
+    Notice,
+    RawBar,
+    Remedy,
+    Row,
+    SourceError,
+    SourceTerms,
+    StreamLoss,
+    Up,
+)
+
+NEWEST = 16  # rows of ccxt's cache that are looked at after each update
+GROUP = {"binance": 100, "binanceus": 100, "binanceusdm": 100, "binancecoinm": 100}
+SMALL_GROUP = 10  # symbols of one subscription elsewhere
+FIRST_WAIT_S = 0.5
+OLD_ENOUGH_S = 60.0  # for the announcement of an end to be heeded: no storm of new streams
+
+Told = Callable[["CcxtStream", Event | SourceError], None]
+Make = Callable[[Ears], Any]  # a client of ccxt
+
+
+class CcxtStream:
+    """The lines of one client."""
+
+    def __init__(
+        self, terms: SourceTerms, make: Make, quotes: QuoteBook, told: Told, tap: FrameTap
+    ) -> None:
+        self.up: set[int] = set()  # the symbols that speak
+        self.exchange = make(Ears(self._heard, self._lost, self._flagged))
+        self.finality = Finality.POLL
+        if self.exchange.has.get("watchOHLCV"):
+            self.finality = Finality.FLAG if terms.exchange in FLAGS else Finality.SUCCESSOR
+        self.timeframe = timeframe_of(self.exchange, terms.period_ns)
+        self._terms, self._quotes, self._told, self._tap = terms, quotes, told, tap
+        self._numbers = {symbol: index for index, symbol in enumerate(terms.symbols)}
+        self._seen: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._session = 0
+        self._began_s = self._spoken_s = 0.0  # the last bar; by the loop's clock
+        self._end = asyncio.Event()  # announced by the exchange
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Subscribe to everything."""
+        self._began_s = asyncio.get_running_loop().time()
+        asked = QuoteWatch(self.exchange, self._terms, self._quotes, self._put)
+        works: list[Coroutine[Any, Any, None]] = [*map(self._watch, self._groups())]
+        works += asked.works(self._group_size())
+        self._tasks = [asyncio.ensure_future(work) for work in works]
+
+    async def ending(self, within_s: float | None) -> None:
+        """Return when the exchange announces the end of a line, or after that time."""
+        self._end.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._end.wait()
+
+    def reconnect(self, why: str) -> None:
+        """Drop the lines and make them anew."""
+        for client in list(self.exchange.clients.values()):
+            with contextlib.suppress(Exception):
+                client.on_error(ConnectionError(why))
+
+    async def close(self) -> None:
+        """Let go of every line. ccxt's client can still ask by REST."""
+        self._lost("closed by us")
+        self._is_closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self.exchange.close_ws_clients()
+
+    # subscriptions
+
+    def _groups(self) -> list[tuple[str, ...]]:
+        symbols = self._terms.symbols
+        if self.finality == Finality.POLL:
+            return []
+        many = self.exchange.has.get("watchOHLCVForSymbols")
+        size = self._group_size() if many else 1
+        return [symbols[i : i + size] for i in range(0, len(symbols), size)]
+
+    def _group_size(self) -> int:
+        return GROUP.get(self._terms.exchange, SMALL_GROUP)
+
+    async def _watch(self, group: Sequence[str]) -> None:
+        """Keep one subscription alive, whatever becomes of it."""
+        loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
+        while True:
+            began_s = loop.time()
+            try:
+                await self._listen(group)
+            except Exception as error:
+                found = self._error(error)
+            if found.remedy == Remedy.NEVER:
+                self._put(found)
+                return
+            self._lost(found.text)
+            if found.remedy == Remedy.GONE:
+                self._put(Notice("FEED_REFUSES", found.text))
+                return  # the question by REST says which symbol it is
+            wait_s = wait.next_s(loop.time() - began_s, self._spoken_s > began_s)
+            await asyncio.sleep(max(wait_s, found.after_s))
+
+    async def _listen(self, group: Sequence[str]) -> None:
+        exchange, timeframe = self.exchange, self.timeframe
+        while True:
+            session = self._session
+            if len(group) == 1:
+                rows = await exchange.watch_ohlcv(group[0], timeframe)
+                changed = {group[0]: rows}
+            else:
+                pairs = [[symbol, timeframe] for symbol in group]
+                changed = await exchange.watch_ohlcv_for_symbols(pairs)
+            if self.finality == Finality.FLAG or session != self._session:
+                continue  # the bars came by `_flagged`, or of a line that has ended meanwhile
+            for symbol in changed:
+                self._cached(symbol)
+
+    def _cached(self, symbol: str) -> None:
+        """What is new in ccxt's cache of one symbol."""
+        cache = self.exchange.ohlcvs.get(symbol, {}).get(self.timeframe) or []
+        index = self._numbers[symbol]
+        is_first = self._is_first(index)
+        for row in sorted(list(cache)[-NEWEST:]):
+            bar = raw_bar(row)
+            if self._is_news(index, bar):
+                self._put(Row(index, bar, None, is_first))
+
+    def _is_first(self, index: int) -> bool:
+        """Whether a symbol speaks for the first time on this line; then it is up."""
+        self._spoken_s = asyncio.get_running_loop().time()
+        if index in self.up:
+            return False
+        self.up.add(index)
+        self._put(Up(index))
+        return True
+
+    def _is_news(self, index: int, bar: RawBar) -> bool:
+        key = index, bar.open_ns
+        if self._seen.get(key) == bar:
+            return False
+        self._seen[key] = bar
+        while len(self._seen) > 2 * NEWEST * len(self._numbers):
+            del self._seen[next(iter(self._seen))]
+        return True
+
+    # what ccxt's classes tell
+
+    def _heard(self, channel: str, message: Any) -> None:
+        self._tap(channel, message)
+        age_s = asyncio.get_running_loop().time() - self._began_s
+        if age_s >= OLD_ENOUGH_S and tells_of_an_end(message):
+            self._end.set()
+
+    def _flagged(self, symbol: str, timeframe: str, row: list[Any], is_closed: bool) -> None:
+        index = self._numbers.get(symbol)
+        if index is None or timeframe != self.timeframe:
+            return
+        self._is_first(index)
+        self._put(Row(index, raw_bar(row), is_closed))
+
+    def _lost(self, why: str, is_of_bars: bool = True) -> None:
+        """A line has ended: nothing is known to be whole from here on."""
+        if self._is_closed:
+            return
+        self._quotes.forget()
+        if not is_of_bars:
+            return
+        self._session += 1
+        was_up, self.up = sorted(self.up), set()
+        self._seen.clear()
+        text = source_error(self.exchange, ConnectionError(why), self._terms.secrets).text
+        for index in was_up:
+            self._put(StreamLoss(index, text))
+
+    def _put(self, event: Event | SourceError) -> None:
+        if not self._is_closed:
+            self._told(self, event)
+
+    def _error(self, error: Exception) -> SourceError:
+        if isinstance(error, SourceError):
+            return error
+        return source_error(self.exchange, error, self._terms.secrets)
+
+
+def tells_of_an_end(message: Any) -> bool:
+    """Whether a frame is Binance's word that its server is about to end the line."""
+    while isinstance(message, Mapping):
+        if message.get("e") == "serverShutdown":
+            return True
+        message = message.get("data") or message.get("event")
+    return False
