@@ -5,7 +5,9 @@ from datetime import datetime
 
 import pytest
 
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("aiohttp")
 
 from tests.venue.market import Market
 
