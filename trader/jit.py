@@ -63,6 +63,7 @@ SOURCES = (
             "rounding.py",
             "session_rows.py",
             "engine/quiet.py",
+            "engine/stretch.py",
             "engine/trial.py",
         ),
     ),

@@ -29,7 +29,8 @@ from trader.core.schema import (
 from trader.core.tradingstate import is_bankrupt
 from trader.engine.compiled_loop import run_slices, submit_intents
 from trader.engine.digest import RunDigest
-from trader.engine.quiet import take_quiet
+from trader.engine.quiet import end_of_session, run_length, take_quiet
+from trader.engine.stretch import extremes
 from trader.engine.trial import NO_TRACE, REQUESTED, TRACED, VALUED, new_trace, seen_of
 
 KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
@@ -187,4 +188,43 @@ def test_a_stretch_takes_all_that_is_quiet_and_stops_before_what_is_not(held):
 
 def taken_quietly(book, rules, inputs, out, start=1):
     """`take_quiet` alone; compiled code calls it inside of `run_slices`."""
-    return take_quiet(book, rules, inputs, start, out, NO_TRACE)
+    span = start, end_of_session(book, rules, inputs.bars, start)
+    return take_quiet(book, rules, inputs, span, out, NO_TRACE)
+
+
+@settings(max_examples=cases(60))
+@given(
+    minutes=st.lists(st.integers(0, 400), min_size=1, max_size=40, unique=True).map(sorted),
+    hours=st.tuples(st.integers(0, 200), st.integers(201, 400)),
+    number=st.integers(0, 39),
+)
+def test_the_end_of_the_session_is_the_first_bar_that_closes_after_it(minutes, hours, number):
+    start = number % len(minutes)
+    bars = np.zeros(len(minutes), BAR)
+    bars["ts_ns"] = START + np.array(minutes) * MINUTE
+    sessions = always_open(START, START)[:1].copy()
+    sessions["open_ns"], sessions["close_ns"] = (START + minute * MINUTE for minute in hours)
+    rules = make_rules(sessions)
+    book = new_book(rules)
+    book.account["session"] = sessions[0]["session"]
+    is_inside = (bars["ts_ns"] >= sessions["open_ns"] + MINUTE) & (
+        bars["ts_ns"] <= sessions["close_ns"]
+    )
+    outside = [index for index in range(start, len(bars)) if not is_inside[index]]
+    assert end_of_session(book, rules, bars, start) == (outside or [len(bars)])[0]
+    book.account["session"] += 1
+    assert end_of_session(book, rules, bars, start) == start
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.just(math.nan), min_size=1, max_size=20))
+def test_extremes_are_those_of_all_values_and_a_nan_is_told(values):
+    low, high, is_known = extremes(np.array(values))
+    assert is_known == (not any(map(math.isnan, values)))
+    if is_known:
+        assert (low, high) == (min(values), max(values))
+
+
+@given(st.lists(st.integers(0, 2), max_size=80), st.integers(0, 2))
+def test_a_run_of_an_action_ends_before_the_first_other(actions, action):
+    others = [place for place, other in enumerate(actions) if other != action]
+    assert run_length(np.array(actions, np.int8), action) == (others or [len(actions)])[0]

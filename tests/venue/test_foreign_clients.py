@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("aiohttp")
 
 from tests.venue.market import Market
 

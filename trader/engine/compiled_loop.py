@@ -22,7 +22,7 @@ from trader.core.book import (
 )
 from trader.core.schema import MAX_WORKING_ORDERS
 from trader.core.tradingstate import is_bankrupt
-from trader.engine.quiet import take_quiet
+from trader.engine.quiet import end_of_session, take_quiet
 from trader.engine.trial import has_trace_room, is_traced, trace_slice
 from trader.jit import inlined, jit
 
@@ -65,11 +65,15 @@ def run_slices(book, rules, inputs, start, out, trace):
     bars = inputs.bars
     count = len(bars)
     symbols = len(rules.instruments)
+    session_stop = start  # the first bar that is not of the open session, once one is
     while start < count:
         if symbols == 1:
-            start = take_quiet(book, rules, inputs, start, out, trace)
-            if start == count:
-                break
+            if start >= session_stop:
+                session_stop = end_of_session(book, rules, bars, start)
+            if start < session_stop:
+                start = take_quiet(book, rules, inputs, (start, session_stop), out, trace)
+                if start == count:
+                    break
         stop = start + 1
         while stop < count and bars[stop]["ts_ns"] == bars[start]["ts_ns"]:
             stop += 1

@@ -2,16 +2,18 @@
 
 Law: a stretch is left before the first bar on which anything could happen, so that the rows and
 the state are those that `take_slice` would leave, bit for bit. Money and limits are computed by the
-functions of `ledger` and `risk`; what is skipped are questions whose answer is known: there is
-no working order to settle, the session is the same, and the same action wants the same position.
+functions of `ledger` and `risk` (`engine/stretch.py`); what is skipped are questions whose answer
+is known: there is no working order to settle, the session is the same, and the same action wants
+the same position.
 """
 # mypy: allow-untyped-defs
 
 import math
 
-from trader.core import financing, ledger, market, risk, sizing
+from trader.core import financing, market, sizing
 from trader.core.book import DECISIONS, EQUITIES, limits_of
 from trader.core.schema import Reason, SizingMode, TradingAction, TradingState
+from trader.engine.stretch import mark_stretch
 from trader.engine.trial import TRACED, VALUED, is_traced, outcome_code
 from trader.jit import inlined
 
@@ -23,6 +25,7 @@ TARGET = int(SizingMode.TARGET)
 BELOW_LOT_SIZE = int(Reason.BELOW_LOT_SIZE)
 NOT_QUIET = -1
 MOST_AT_ONCE = 1_024  # bars of a stretch
+AT_A_GLANCE = 32  # actions compared side by side
 
 
 @inlined
@@ -60,7 +63,6 @@ def can_be_quiet(book, rules, inputs):
         )
         and account["executions"] < limits["max_executions_without_review"]
         and abs(position["qty"]) <= limits_of(rules, 0)["max_position_size"]
-        and account["session_cursor"] < len(rules.sessions)
         and len(inputs.requests) == 0
         and exits["legs"] == 0
         and exits["max_holding_bars"] == 0
@@ -72,8 +74,12 @@ def can_be_quiet(book, rules, inputs):
 
 
 @inlined
-def take_quiet(book, rules, inputs, start, out, trace):
-    """Take the bars from `start` on which nothing happens; returns the first that is left."""
+def take_quiet(book, rules, inputs, span, out, trace):
+    """Take the bars from `start` on which nothing happens; returns the first that is left.
+
+    `span` is (start, the first bar from there on that is not of the open session).
+    """
+    start, stop = span
     if not can_be_quiet(book, rules, inputs):
         return start
     action = inputs.actions[start]
@@ -82,19 +88,13 @@ def take_quiet(book, rules, inputs, start, out, trace):
         reason = quiet_reason(book, rules, action)
         if reason == NOT_QUIET:
             return start
-    stop = min(room_until(inputs, start, out, trace), start + MOST_AT_ONCE)
-    stop = last_of_action(inputs.actions, action, start, stop)
-    stop = last_of_session(book, rules, inputs.bars, start, stop)
+    stop = min(stop, room_until(inputs, start, out, trace), start + MOST_AT_ONCE)
+    stop = start + run_length(inputs.actions[start:stop], action)
     if is_traced(trace):
         place = trace.counts[VALUED]
         values = trace.equity[place : place + stop - start]
         stop = start + mark_stretch(book, rules, trace.closes[start:stop], values)
-        place = trace.counts[TRACED]
-        for index in range(start, stop):
-            known = inputs.reasons[index] if action == HOLD else reason
-            trace.outcomes[place + index - start] = outcome_code(action, known)
-        trace.counts[TRACED] += stop - start
-        trace.counts[VALUED] += stop - start
+        trace_quiet(inputs.reasons[start:stop], action, reason, trace)
     else:
         place = out.counts[EQUITIES]
         values = out.equity["equity"][place : place + stop - start]
@@ -118,27 +118,38 @@ def room_until(inputs, start, out, trace):
 
 
 @inlined
-def last_of_action(actions, action, start, stop):
-    """The first bar after `start` with another action, at most `stop`."""
-    index = start
-    while index < stop and actions[index] == action:
+def run_length(actions, action):
+    """How many of `actions` are `action` before the first that is another."""
+    index = 0
+    while index + AT_A_GLANCE <= len(actions):
+        others = 0
+        for place in range(index, index + AT_A_GLANCE):
+            others |= actions[place] ^ action
+        if others != 0:
+            break
+        index += AT_A_GLANCE
+    while index < len(actions) and actions[index] == action:
         index += 1
     return index
 
 
 @inlined
-def last_of_session(book, rules, bars, start, stop):
-    """The first bar from `start` on that is not of the session that is open, at most `stop`."""
+def end_of_session(book, rules, bars, start):
+    """The first bar from `start` on that is not of the session that is open."""
     account = book.account[0]
-    session = rules.sessions[account["session_cursor"]]
-    if session["session"] != account["session"]:
+    if account["session_cursor"] >= len(rules.sessions):
         return start
-    if bars[start]["ts_ns"] < session["open_ns"] + rules.broker[0]["period_ns"]:
+    session = rules.sessions[account["session_cursor"]]
+    ts_ns, period_ns = bars[start]["ts_ns"], rules.broker[0]["period_ns"]
+    if session["session"] != account["session"] or ts_ns < session["open_ns"] + period_ns:
         return start
     close_ns = session["close_ns"]
-    if start == stop or bars[stop - 1]["ts_ns"] <= close_ns:
-        return stop
-    low, high = start, stop - 1  # the first bar after the close lies in [low, high]
+    low, high = start, len(bars)  # it lies in [low, high]
+    regular = start + max(close_ns - ts_ns, -1) // period_ns + 1  # where no bar is missing
+    if regular < high and bars[regular]["ts_ns"] > close_ns:
+        high = regular
+        if high > low and bars[high - 1]["ts_ns"] <= close_ns:
+            return high
     while low < high:
         middle = (low + high) // 2
         if bars[middle]["ts_ns"] <= close_ns:
@@ -149,59 +160,17 @@ def last_of_session(book, rules, bars, start, stop):
 
 
 @inlined
-def mark_stretch(book, rules, closes, values):
-    """Equity at each of `closes` into `values`, up to the first that a limit does not let pass.
-
-    Returns how many passed; the account is marked at the last of them.
-    """
-    account, limits, position = book.account[0], rules.limits[0], book.positions[0]
-    count = calm_bars(position, limits, closes)
-    held = position["qty"]
-    if held == 0.0:
-        values[:count] = account["equity"]
+def trace_quiet(reasons, action, reason, trace):
+    """Action and reason of a stretch into a trace; `reasons` are those that came with it."""
+    place = trace.counts[TRACED]
+    outcomes = trace.outcomes[place : place + len(reasons)]
+    if action == HOLD:
+        for index in range(len(reasons)):
+            outcomes[index] = outcome_code(action, reasons[index])
     else:
-        cash, unit_value = account["cash"], position["unit_value"]
-        most_loss, most_fall = limits["max_daily_loss"], limits["max_drawdown_frac"]
-        opened = account["session_open_equity"]
-        seen = account["peak_equity"], account["worst_daily_loss"], account["worst_drawdown_frac"]
-        for index in range(count):
-            equity = cash + (0.0 + held * closes[index] * unit_value)
-            after = ledger.worst_seen(equity, opened, seen)
-            if not (
-                risk.is_loss_within(equity, opened, most_loss)
-                and risk.is_fall_within(equity, after[0], most_fall)
-                and equity > 0.0
-            ):
-                count = index
-                break
-            seen = after
-            values[index] = equity
-        if count > 0:
-            account["peak_equity"], account["worst_daily_loss"] = seen[0], seen[1]
-            account["worst_drawdown_frac"] = seen[2]
-            mark = position["mark"]
-            position["mark"] = closes[count - 1]
-            ledger.mark_to_market(account, book.positions)
-            position["mark"] = mark
-    if limits["kill_volatility"] < math.inf and count > 0:
-        position["quiet_bars"] += count
-        position["volatile_bars"] = 0
-    return count
-
-
-@inlined
-def calm_bars(position, limits, closes):
-    """How many of `closes` move so little that `tradingstate.watch_volatility` computes nothing."""
-    if not (limits["kill_volatility"] < math.inf):
-        return len(closes)
-    most = limits["kill_volatility"] / 4.0
-    before = position["mark"]
-    for index in range(len(closes)):
-        close = closes[index]
-        if not (before > 0.0 and close > 0.0 and abs(close / before - 1.0) < most):
-            return index
-        before = close
-    return len(closes)
+        outcomes[:] = outcome_code(action, reason)
+    trace.counts[TRACED] += len(reasons)
+    trace.counts[VALUED] += len(reasons)
 
 
 @inlined
