@@ -217,10 +217,20 @@ def test_tpe_says_the_same_for_any_number_of_workers(demo, jobs):
         ),
     ],
 )
-def test_what_cannot_be_tried_is_told_as_usage(demo, capsys, words, told):
-    out = str(demo.parent / "runs")
-    assert run_command(["sweep", "-c", str(demo), "--out", out, *words]) == 2
+def test_what_cannot_be_tried_is_told_as_usage(demo, capsys, tmp_path, words, told):
+    out = tmp_path / "runs"
+    assert run_command(["sweep", "-c", str(demo), "--out", str(out), *words]) == 2
     assert told in capsys.readouterr().err
+    assert not list(out.glob("*-sweep-*"))
+
+
+def test_of_a_sweep_whose_trials_all_failed_their_table_is_kept(demo, capsys, tmp_path):
+    asked = ["sweep", "-c", str(demo), "--out", str(tmp_path), "--jobs", "1"]
+    assert run_command([*asked, "--param", "features.nothing.period=1,2"]) == 3
+    assert "all 2 trials failed" in capsys.readouterr().err
+    (folder,) = tmp_path.glob("*-sweep-*")
+    assert pd.read_parquet(folder / "trials.parquet")["state"].tolist() == ["failed"] * 2
+    assert not (folder / ".work").exists()
 
 
 def test_the_table_on_80_columns_is_whole_and_says_what_luck_did(demo, capsys, monkeypatch):

@@ -25,7 +25,8 @@ def command(run: Run = "latest", folder: Folder = Path("runs"), as_json: AsJson 
     if as_json:
         console.print_json(document)
     else:
-        print_verdict(document, "reproduces itself bit for bit")
+        exactly = "bit for bit" if document.get("rounded") is None else "but for rounding"
+        print_verdict(document, f"reproduces itself {exactly}")
     return 0 if document["verdict"] == "pass" else FAILED
 
 
@@ -50,5 +51,12 @@ def print_verdict(document: dict[str, Any], claim: str, extent: str = "") -> Non
         typer.echo(f"  {', '.join(counts)}")
     if document["digest"]:
         typer.echo(f"  digest {document['digest']}{f' of {extent}' if extent else ''}")
+    if found := document.get("rounded"):
+        about = f" of {found['symbol']}" if found["symbol"] else ""
+        typer.echo(
+            "  the version that wrote it left noise of floats in the last places, first in record "
+            f"{found['seq']} ({found['field']}{about}: {found['recorded']}, "
+            f"today {found['recomputed']})"
+        )
     if document["verdict"] == "pass" and document.get("has_end") is False:
         typer.echo("  the run has not ended: compared up to its last record")

@@ -27,12 +27,12 @@ from trader.core.schema import (
 from trader.engine.batch import RowKeeper, run_history
 from trader.engine.needs_position import answers_in_turn
 from trader.engine.rebuild import TRADED
-from trader.engine.recorded import Divergence, DivergenceError, Where
+from trader.engine.recorded import Divergence, DivergenceError, OldRounding, Where
 from trader.features.forward_prices import ForwardPrices
 from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.records import JournalError, Record
-from trader.journal.rows import ACTION_ROW
+from trader.journal.rows import ACTION_ROW, Layouts, recorded_layouts
 from trader.journal.store import read_records
 from trader.models.model import Model, predict_actions
 from trader.models.model_rows import HistoryRows, shape_of_model
@@ -67,6 +67,7 @@ class ParityReport:
     stopped_at: int | None = None  # seq of the record after which nothing can be compared
     stopped_by: str | None = None
     divergence: Divergence | None = None
+    rounded: Divergence | None = None  # as in `ReplayReport`
 
     @property
     def ok(self) -> bool:
@@ -78,6 +79,7 @@ class RecordedSlices:
     """A run's slices as recorded: one element of the lists per slice."""
 
     start: Record
+    layouts: Layouts
     seen: list[np.ndarray] = field(default_factory=list)  # BAR, also bars not traded on
     bars: list[np.ndarray] = field(default_factory=list)  # BAR
     finer: list[np.ndarray] = field(default_factory=list)  # BAR: of each bar, not of each slice
@@ -96,7 +98,7 @@ def read_run(path: Path) -> RecordedSlices:
     start = next(records, None)
     if start is None or start.type != "RUN_START":
         raise JournalError("the journal does not begin with RUN_START")
-    run = RecordedSlices(start)
+    run = RecordedSlices(start, recorded_layouts(start.data["layouts"]))
     bars: list[Record] = []
     fills: list[Record] = []
     asked: Record | None = None
@@ -135,7 +137,7 @@ def _halted_itself(run: RecordedSlices, record: Record) -> bool:
     """Whether a KILL only follows from a limit that the core had halted on: so does a backtest."""
     if record.type != "KILL" or not run.decided:
         return False
-    account = readback.outcome_of(run.decided[-1]).account
+    account = readback.outcome_of(run.decided[-1], run.layouts).account
     return bool(account[0]["trading_state"] == TradingState.HALTED)
 
 
@@ -205,7 +207,8 @@ def _compare(
     result = run_history(rules, Inputs(bars, actions, reasons, requests, *detail), keeper)
     report.digest = result.digest
     fills = result.fills[result.fills["kind"] != OrderKind.DELISTED]  # that is a cash flow
-    _compare_slices(run, (joined(kept, DECISION), fills, result.equity), symbols)
+    made = joined(kept, DECISION), fills, result.equity
+    report.rounded = _compare_slices(run, made, symbols)
     report.decisions, report.fills = len(bars), len(result.fills)
 
 
@@ -266,12 +269,13 @@ def _requests(run: RecordedSlices, made: np.ndarray, outside: np.ndarray) -> np.
 
 def _compare_slices(
     run: RecordedSlices, made: tuple[np.ndarray, np.ndarray, np.ndarray], symbols: tuple[str, ...]
-) -> None:
-    """Decisions and account slice by slice, then fills, as the batch path made them."""
-    decisions, fills, equity = made
-    row = 0
+) -> Divergence | None:
+    """Decisions and account slice by slice, then fills, as the batch path made them; the first
+    place where an older journal is rounded otherwise."""
+    (decisions, fills, equity), row = made, 0
+    rounding = OldRounding.of(run.start, run.layouts)
     for index, record in enumerate(run.decided):
-        outcome, where = readback.outcome_of(record), Where(record, symbols)
+        outcome, where = readback.outcome_of(record, run.layouts), Where(record, symbols, rounding)
         rows = slice(row, row + len(run.bars[index]))
         row = rows.stop
         where.require_rows("decision", outcome.decisions, decisions[rows])
@@ -279,11 +283,12 @@ def _compare_slices(
             recorded, batch = outcome.account[0][name].item(), equity[index][name].item()
             where.require(f"account {name}", recorded, batch)
     for index, record in enumerate(run.fills):
-        expected = fills[index : index + 1]
-        Where(record, symbols).require_rows("fill", readback.fill_of(record), expected)
+        theirs = readback.fill_of(record, run.layouts)
+        Where(record, symbols, rounding).require_rows("fill", theirs, fills[index : index + 1])
     if len(fills) > len(run.fills) and run.decided:
         where = Where(run.decided[-1], symbols)
         where.differs("number of fills", len(run.fills), len(fills))
+    return None if rounding is None else rounding.first
 
 
 def _answer(action: int, reason: int) -> str:

@@ -20,13 +20,13 @@ from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import BAR, CASHFLOW, EventKind, OrderKind, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.broker_engine import BrokerEngine
-from trader.engine.recorded import Divergence, Where, recorded_rules
+from trader.engine.recorded import Divergence, OldRounding, Where, recorded_rules
 from trader.engine.run_facts import RunFacts
 from trader.engine.sliceengine import SliceEngine
 from trader.finer_bars import NO_DETAIL, Detail
 from trader.journal import readback
 from trader.journal.records import Record, client_order_id
-from trader.journal.rows import ACTION_ROW, require_layouts
+from trader.journal.rows import ACTION_ROW, recorded_layouts
 
 TRADED = "slice"  # `use` of the bars that were traded on
 KILLED_BY = "core_reason"  # detail of a KILL: Reason under which the core halted
@@ -46,6 +46,7 @@ class ReplayReport:
     orders: int = 0
     has_end: bool = False
     divergence: Divergence | None = None
+    rounded: Divergence | None = None  # first number of core 1 that differs by noise of floats
 
     @property
     def ok(self) -> bool:
@@ -73,7 +74,8 @@ class Rebuild:
     def __init__(self, rules: Rules, start: Record, keeper: RowKeeper | None = None) -> None:
         """`keeper` takes the rows of the run."""
         data = start.data
-        require_layouts(data["layouts"])
+        self.layouts = recorded_layouts(data["layouts"])
+        self.rounding = OldRounding.of(start, self.layouts)
         self.symbols = tuple(data["symbols"])
         self.lineage: str = data["lineage"]
         kind = BrokerEngine if data.get(OUTSIDE) else SliceEngine

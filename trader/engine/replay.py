@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from trader.books import new_book, restore, snapshot
+from trader.books import snapshot
 from trader.core.book import Rules
-from trader.core.schema import ACCOUNT, OrderStatus, Reason
+from trader.core.schema import FILL, OrderStatus, Reason
 from trader.engine.batch import RowKeeper
 from trader.engine.broker_engine import BrokerEngine
 from trader.engine.rebuild import Rebuild, ReplayReport, row_text
 from trader.engine.recorded import DivergenceError, Where, recorded_rules
+from trader.engine.recorded_state import state_pairs
 from trader.engine.run_facts import RunFacts
 from trader.journal import readback
 from trader.journal.broker_entries import is_from_broker
@@ -38,7 +39,7 @@ class Replayer(Rebuild):
         self.facts.take(record, data)
         step = _STEPS.get(record.type)
         if step is not None:
-            step(self, data, record, Where(record, self.symbols))
+            step(self, data, record, Where(record, self.symbols, self.rounding))
 
     def go_on_from(self, snapshot: Record, facts: RunFacts) -> None:
         """See `Rebuild`."""
@@ -49,6 +50,7 @@ class Replayer(Rebuild):
         """The report of a run without divergence."""
         self._close_slice(None)
         self.report.digest = self.engine.record().digest
+        self.report.rounded = None if self.rounding is None else self.rounding.first
         self.report.orders = int(self.engine.book.account[0]["next_order_id"]) - 1
         return self.report
 
@@ -58,7 +60,7 @@ class Replayer(Rebuild):
         self._begin_outputs(where)
         if is_from_broker(data):
             self._fills.extend(self._executed(data, where).reshape(-1, 1))
-        recorded = readback.fill_of(record)
+        recorded = readback.fill_of(record, self.layouts)
         if not self._fills:
             where.differs("fill", row_text(recorded), "none")
         if data["client_order_id"] in self._rejected:
@@ -132,7 +134,7 @@ class Replayer(Rebuild):
         self._begin_outputs(where)
         if not self._stepped:
             where.differs("inputs of the slice", "none", "bars and actions before it")
-        recorded = readback.outcome_of(record)
+        recorded = readback.outcome_of(record, self.layouts)
         if self._fills:
             where.differs("FILL before it", "none", row_text(self._fills[0]))
         where.require("number of cashflow rows before it", 0, len(self._moved))
@@ -148,7 +150,7 @@ class Replayer(Rebuild):
         if data["purpose"] == "flatten":
             self.closing[data["client_order_id"]] = self.symbols.index(data["symbol"])
             return
-        recorded = readback.order_of(record)
+        recorded = readback.order_of(record, self.layouts)
         if not self._intents:
             where.differs("order", row_text(recorded), "none")
         expected = self._intents.popleft()
@@ -166,12 +168,12 @@ class Replayer(Rebuild):
         self._remember(symbol, row, client_id)
 
     def _snapshot(self, data: dict[str, Any], record: Record, where: Where) -> None:
-        state, other = readback.snapshot_state(record), new_book(self.engine.rules)
+        state, book, rules = readback.snapshot_state(record), self.engine.book, self.engine.rules
         try:
-            restore(other, state)
+            pairs = list(state_pairs(state, book, rules, self.layouts))
         except ValueError as error:
-            where.differs("state", str(error), f"{len(snapshot(self.engine.book))} bytes")
-        for name, recorded, recomputed in zip(other._fields, other, self.engine.book, strict=True):
+            where.differs("state", str(error), f"{len(snapshot(book))} bytes")
+        for name, recorded, recomputed in pairs:
             if recorded.dtype.names:
                 where.require_rows(name, recorded.reshape(-1), recomputed.reshape(-1))
             else:
@@ -189,14 +191,13 @@ class Replayer(Rebuild):
         self._close_slice(where)
         self._holdings(data, where)
         digest = data.get("digest")
-        if digest is not None and self.is_whole:
+        if digest is not None and self.is_whole and self.layouts["FILL"] == FILL:
             where.require("digest", digest, self.engine.record().digest)
         self.report.has_end = True
 
     def _holdings(self, data: dict[str, Any], where: Where) -> None:
-        where.require_rows(
-            "account", from_rows([data["account"]], ACCOUNT), self.engine.book.account
-        )
+        account = from_rows([data["account"]], self.layouts["ACCOUNT"])
+        where.require_rows("account", account, self.engine.book.account)
         where.require("positions", data["positions"], self._held())
 
     def _held(self) -> dict[str, float]:

@@ -24,7 +24,7 @@ from trader.journal import readback
 from trader.journal.audit.verify import verify
 from trader.journal.locate import find_journal
 from trader.journal.records import UNJUDGEABLE, JournalError, Record
-from trader.journal.rows import require_layouts
+from trader.journal.rows import recorded_layouts
 from trader.journal.store import damaged, read_records
 from trader.models.model import open_model
 from trader.wiring import build_features, search_paths
@@ -78,7 +78,7 @@ def _checked(path: Path, check: Callable[[Path, Record], Document]) -> Document:
     start = next(read_records(path), None)
     if start is None:
         raise JournalError(f"{path} is empty")
-    require_layouts(start.data["layouts"])
+    recorded_layouts(start.data["layouts"])  # refused here where they are unknown
     try:
         return {**facts, **check(path, start)}
     except UNJUDGEABLE as error:

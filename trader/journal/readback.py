@@ -1,6 +1,7 @@
 """What the builders in `entries` wrote, back as arrays and bytes. For recovery, replay, parity.
 
-Law: bit for bit what was recorded, or JournalError; nothing is repaired or guessed.
+Law: bit for bit what was recorded, or JournalError; nothing is repaired or guessed. Arrays of an
+older journal's outputs have the fields that it recorded (`rows.recorded_layouts`), and no others.
 """
 
 import base64
@@ -16,7 +17,7 @@ import numpy as np
 from trader.core import schema
 from trader.journal.entries import SliceOutcome
 from trader.journal.records import JournalError, Record, RecordType
-from trader.journal.rows import ACTION_ROW, from_rows
+from trader.journal.rows import ACTION_ROW, LAYOUTS, Layouts, from_rows
 from trader.journal.store import read_payloads
 
 AT_ONCE = 256  # payloads parsed at once
@@ -46,7 +47,7 @@ def requests_of(record: Record) -> np.ndarray:
     return from_rows(record.data.get("requests", []), schema.REQUEST)
 
 
-def outcome_of(record: Record) -> SliceOutcome:
+def outcome_of(record: Record, layouts: Layouts = LAYOUTS) -> SliceOutcome:
     """What `entries.decisions` was given, of a DECISION record."""
     data = record.data
     return SliceOutcome(
@@ -54,13 +55,13 @@ def outcome_of(record: Record) -> SliceOutcome:
         decisions=from_rows(data["rows"], schema.DECISION),
         throttles=from_rows(data["throttles"], schema.THROTTLE),
         events=from_rows(data["events"], schema.EVENT),
-        account=from_rows([data["account"]], schema.ACCOUNT),
+        account=from_rows([data["account"]], layouts["ACCOUNT"]),
     )
 
 
-def order_of(record: Record) -> np.ndarray:
+def order_of(record: Record, layouts: Layouts = LAYOUTS) -> np.ndarray:
     """One-element ORDER array of an ORDER_INTENT that a decision led to."""
-    return from_rows([record.data["order"]], schema.ORDER)
+    return from_rows([record.data["order"]], layouts["ORDER"])
 
 
 def cashflows_of(record: Record) -> np.ndarray:
@@ -68,9 +69,9 @@ def cashflows_of(record: Record) -> np.ndarray:
     return from_rows(record.data["rows"], schema.CASHFLOW)
 
 
-def fill_of(record: Record) -> np.ndarray:
+def fill_of(record: Record, layouts: Layouts = LAYOUTS) -> np.ndarray:
     """One-element FILL array of a FILL record."""
-    return from_rows([record.data["fill"]], schema.FILL)
+    return from_rows([record.data["fill"]], layouts["FILL"])
 
 
 def snapshot_state(record: Record) -> bytes:

@@ -1,8 +1,9 @@
 """NumPy records as JSON rows, and back to the last bit.
 
 Law: a row is the list of a record's fields in the order of its dtype; what the fields are is
-written once, in RUN_START's `layouts`. A journal whose layouts differ from this program's is
-refused, never guessed at.
+written once, in RUN_START's `layouts`. A journal of before an output had all of today's fields is
+read by its own layouts, and what it lacks stays lacking; any other layout is refused, never
+guessed at.
 """
 
 import functools
@@ -27,6 +28,8 @@ LAYOUTS: dict[str, np.dtype] = {
     "REQUEST": schema.REQUEST,
     "CASHFLOW": schema.CASHFLOW,
 }
+GROWN = ("ACCOUNT", "FILL", "ORDER")  # outputs that got new fields since the first version
+Layouts = Mapping[str, np.dtype]
 ACTION_ROW = np.dtype([("symbol", "<i4"), ("action", "<i1"), ("reason", "<i2")])
 LAYOUTS["ACTION"] = ACTION_ROW
 
@@ -39,15 +42,39 @@ def layouts() -> dict[str, list[list[str]]]:
     }
 
 
+def recorded_layouts(recorded: Mapping[str, Any]) -> Layouts:
+    """LAYOUTS as the journal has them whose RUN_START says `recorded`.
+
+    Outputs may lack fields that were added later. JournalError for every other difference.
+    """
+    current = layouts()
+    others = {name: fields for name, fields in recorded.items() if current.get(name) != fields}
+    unknown = sorted(name for name, fields in others.items() if not _lacks_fields(name, fields))
+    if unknown:
+        raise JournalError(
+            f"another version of trader wrote this journal: its rows of {', '.join(unknown)} have "
+            "fields that this one does not know. Replay it with that version; "
+            "`trader audit verify` and `trader audit show` read it as it is"
+        )
+    grown = {
+        name: np.dtype([(field, kind) for field, kind in fields]) for name, fields in others.items()
+    }
+    return {**LAYOUTS, **grown}
+
+
+def _lacks_fields(name: str, fields: list[list[str]]) -> bool:
+    return name in GROWN and all(field in layouts()[name] for field in fields)
+
+
 def require_layouts(recorded: Mapping[str, Any]) -> None:
     """JournalError unless a journal's rows are laid out as this program writes them."""
     current = layouts()
     others = sorted(name for name, fields in recorded.items() if current.get(name) != fields)
     if others:
         raise JournalError(
-            f"another version of trader wrote this journal: its rows of {', '.join(others)} have "
-            "other fields. Replay it with that version, and go on with --new; "
-            "`trader audit verify` and `trader audit show` read it as it is"
+            f"another version of trader began this run: its rows of {', '.join(others)} have "
+            "other fields, and nothing goes on from them. Start a fresh run with --new; "
+            "`trader replay` still checks this one"
         )
 
 

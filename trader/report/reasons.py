@@ -22,7 +22,7 @@ NOTES: dict[Reason, Note] = {
     Reason.MODEL_TIMEOUT: Note(
         "the model took too long to answer", "execution.model_timeout_seconds"
     ),
-    Reason.MODEL_INVALID: Note("the model's answer was not an action, or not a number", "model"),
+    Reason.MODEL_INVALID: Note("the model's answer was not an action", "model"),
     Reason.AT_TARGET: Note("the position was already there", "position_sizing"),
     Reason.SHORT_NOT_ALLOWED: Note(
         "SELL with nothing held, and shorts are off", "position_sizing.allow_short"
@@ -34,11 +34,9 @@ NOTES: dict[Reason, Note] = {
     Reason.BELOW_THRESHOLD: Note("the model was not sure enough", "model.threshold"),
     Reason.FILTERED: Note("model.filter did not want the action", "model.filter.keep_above"),
     Reason.COOLDOWN: Note("too few bars had passed since the exit", "exits.cooldown_bars"),
-    Reason.EXIT_DISTANCE_UNKNOWN: Note(
-        "the range that the exits are measured by was not known yet", "exits"
-    ),
-    Reason.EXIT_PRICE: Note("a stop or target was on the wrong side of the price", "model"),
-    Reason.REQUEST_INVALID: Note("the size or price beside the action was none", "model"),
+    Reason.EXIT_DISTANCE_UNKNOWN: Note("the range behind the exits was not known yet", "exits"),
+    Reason.EXIT_PRICE: Note("a stop or target was on the wrong side", "model"),
+    Reason.REQUEST_INVALID: Note("the size or price beside the action was invalid", "model"),
     Reason.HALTED: Note("trading was halted by a limit", "risk"),
     Reason.KILLED: Note("the run was killed"),
     Reason.REDUCE_ONLY: Note("only reducing orders were let through", "risk"),
@@ -73,7 +71,7 @@ NOTES: dict[Reason, Note] = {
     ),
     Reason.GROSS_EXPOSURE_LIMIT: Note("total exposure was too large", "risk.max_gross_exposure"),
     Reason.BUYING_POWER: Note(
-        "all positions and orders would be worth more than equity carries", "risk.allow_margin"
+        "positions and orders would be worth more than equity carries", "risk.allow_margin"
     ),
     Reason.PRICE_NOT_POSITIVE: Note(
         "a fraction of a price at or below zero is undefined", "instruments.allow_negative_prices"
@@ -93,7 +91,7 @@ NOTES: dict[Reason, Note] = {
         "the order was worth less than the exchange takes", "instruments.min_notional"
     ),
     Reason.TRIMMED_TO_CASH: Note(
-        "what could be paid with costs was ordered, and no more", "risk.allow_margin"
+        "only what could be paid with costs was ordered", "risk.allow_margin"
     ),
     Reason.BELOW_LOT_SIZE: Note("the size wanted was less than one lot", "instruments.lot_size"),
     Reason.NO_EQUITY: Note("equity fell to zero"),
@@ -115,15 +113,15 @@ NOTES: dict[Reason, Note] = {
     Reason.SYSTEM_ERROR: Note("something failed inside"),
     Reason.REPLACED: Note("a newer order took its place"),
     Reason.TIME_IN_FORCE: Note("its time ran out", "broker.time_in_force"),
-    Reason.SHUTDOWN: Note("the run was stopped in order (Ctrl-C, SIGTERM)"),
+    Reason.SHUTDOWN: Note("the run was stopped (Ctrl-C, SIGTERM)"),
     Reason.POSITION_CLOSED: Note("the position it was to close was closed"),
     Reason.ENTRY_ENDED: Note("the entry it belonged to ended unfilled"),
     Reason.MAX_HOLDING: Note("the position was held for long enough", "exits.max_holding_bars"),
     Reason.ORDER_UNKNOWN: Note("whether an earlier order left is not known"),
     Reason.BROKER_REJECTED: Note("the broker would not have the order"),
     Reason.BROKER_CANCELLED: Note("the broker ended the order unasked"),
-    Reason.CANCEL_PENDING: Note("an order of the symbol was being cancelled at the broker"),
-    Reason.NOT_AT_BROKER: Note("a broker outside keeps no stop and no target beside a position"),
+    Reason.CANCEL_PENDING: Note("an order of the symbol was being cancelled"),
+    Reason.NOT_AT_BROKER: Note("a broker outside keeps no stop and no target"),
     Reason.DELISTED: Note("the symbol trades no more", "feed.adjustments"),
     Reason.SPLIT_TO_ZERO: Note("a split left less than a lot of it", "feed.adjustments"),
     Reason.FEED_LOST: Note("no bar came for too long", "feed.disconnect_after_seconds"),

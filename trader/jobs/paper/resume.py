@@ -26,6 +26,7 @@ from trader.journal.audit.tail import tail_problem
 from trader.journal.audit.verify import verify
 from trader.journal.readback import bars_before
 from trader.journal.records import JournalError, Record
+from trader.journal.rows import require_layouts
 from trader.journal.store import read_records
 from trader.report.artifacts import CONFIG
 from trader.report.compare import changed_keys
@@ -85,6 +86,7 @@ def fold_journal(begun: "Start", path: Path) -> Rules:
     else:
         _require_sound(path, tail_problem(path, snapshot.seq, known))
     lives = list(read_records(path, types=("RUN_START", "RUN_RESUME")))
+    require_layouts(lives[0].data["layouts"])
     if lives[0].data["config_sha"] != order.loaded.sha256:
         raise UsageError(
             f"{name} would be resumed, but its config has changed"

@@ -17,7 +17,7 @@ from typing import Any
 from trader.config.load import LoadedConfig
 from trader.config.resolved import sha256
 from trader.config.schema import Config
-from trader.errors import ConfigError
+from trader.errors import ConfigError, TraderError
 from trader.feeds.feed import data_hashes
 from trader.feeds.sessions import sessions_per_year
 from trader.jobs.sweep import record, verdict
@@ -193,6 +193,9 @@ def _opened(order: SweepOrder, space: Space) -> Iterator[tuple[SweepFolder, dict
     try:
         yield folder, about
         shutil.rmtree(folder.work, ignore_errors=True)
+    except TraderError:  # refused, or every trial failed: only what trials left is worth keeping
+        shutil.rmtree(folder.work if folder.outcomes else path, ignore_errors=True)
+        raise
     finally:
         folder.close()
 

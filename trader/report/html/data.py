@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from trader.report.html.figures import Days, days, excursions, refusals, state_spells
+from trader.report.html.figures import Days, days, excursions, state_spells
 from trader.report.html.pack import EMPTY, extremes, packed, packed_whole, price_step
+from trader.report.html.refusals import refusals
 from trader.report.html.source import Source, bars_of, numbers, texts, times
 
 NS_PER_MS = 1_000_000

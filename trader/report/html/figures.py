@@ -1,4 +1,4 @@
-"""What the pictures show, computed: days, months, excursions, spells of states and refusals."""
+"""What the pictures show, computed: days, months, excursions and spells of states."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +10,6 @@ from trader.hours.bar_sessions import bar_opens, session_dates
 from trader.report.html.source import Market, Source, bars_of, numbers, texts, times
 
 NS_PER_DAY = 86_400_000_000_000
-MOST_REFUSALS = 5_000
 
 
 @dataclass(frozen=True)
@@ -101,72 +100,6 @@ def excursions(trades: pa.Table, market: Market, symbols: list[str]) -> Excursio
             against, gained = (down, up) if sides[row] == "LONG" else (up, down)
             adverse[row], favourable[row] = against / paid[row], gained / paid[row]
     return Excursions(adverse, favourable)
-
-
-@dataclass(frozen=True)
-class Refusals:
-    """Decisions that something stood in the way of; one row for a run of equal ones."""
-
-    columns: dict[str, list[Any]]
-    total: int  # decisions with a reason
-    left_out: int  # rows beyond the most that the page holds
-
-
-def refusals(decisions: pa.Table) -> Refusals:
-    """Denied, throttled, trimmed and held decisions, consecutive equal ones together."""
-    reason, throttle = text_codes(decisions["reason"]), text_codes(decisions["throttle"])
-    at = np.flatnonzero(reason.is_named | throttle.is_named)
-    total = len(at)
-    outcome = _outcomes(decisions, throttle.is_named)[at]
-    parts = [
-        text_codes(decisions["symbol"]).codes[at],
-        reason.codes[at],
-        throttle.codes[at],
-        outcome,
-    ]
-    key = np.zeros(total, np.int64)
-    for part in parts:
-        key *= int(part.max(initial=0)) + 1
-        key += part
-    order = np.argsort(parts[0], kind="stable")  # runs are within a symbol
-    sorted_key = key[order]
-    is_start = np.ones(total, bool)
-    is_start[1:] = sorted_key[1:] != sorted_key[:-1]
-    starts = np.flatnonzero(is_start)
-    counts = np.diff(starts, append=total)
-    first, last = order[starts], order[starts + counts - 1]
-    # what cost an order first, then what only held; each in order of time
-    ranked = np.lexsort((first, outcome[first] == HELD))[:MOST_REFUSALS]
-    ranked = ranked[np.argsort(first[ranked], kind="stable")]
-    head, tail = decisions.take(at[first[ranked]]), decisions.take(at[last[ranked]])
-    columns = {
-        "from": (times(head) // 1_000_000).tolist(),
-        "to": (times(tail) // 1_000_000).tolist(),
-        "symbol": texts(head, "symbol"),
-        "outcome": [OUTCOMES[code] for code in outcome[first[ranked]]],
-        "reason": [
-            why or throttle
-            for why, throttle in zip(texts(head, "reason"), texts(head, "throttle"), strict=True)
-        ],
-        "decisions": counts[ranked].tolist(),
-        "requested": numbers(head, "requested_qty").tolist(),
-        "approved": numbers(head, "approved_qty").tolist(),
-        "observed": numbers(head, "observed").tolist(),
-        "limit": numbers(head, "limit").tolist(),
-    }
-    return Refusals(columns, total, max(len(first) - MOST_REFUSALS, 0))
-
-
-OUTCOMES = ("denied", "throttled", "trimmed", "held")
-HELD = 3
-
-
-def _outcomes(rows: pa.Table, is_cut: np.ndarray) -> np.ndarray:
-    requested, approved = numbers(rows, "requested_qty"), numbers(rows, "approved_qty")
-    outcome = np.where(is_cut, np.int8(1), np.int8(2))
-    outcome[(requested != 0.0) & (approved == 0.0)] = 0
-    outcome[requested == 0.0] = HELD
-    return outcome
 
 
 class TextCodes(NamedTuple):

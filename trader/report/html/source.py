@@ -4,7 +4,7 @@ Law: the same of a run folder and of a run in memory. Nothing is computed here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from trader.report.provenance import manifest
 from trader.report.result import RunResult
 from trader.report.runs import StoredRun
 
+PART_ROWS = 1 << 18
 DRAWN = ["timestamp", "equity", "gross_exposure", "trading_state"]  # of equity.parquet
 
 
@@ -56,7 +57,7 @@ class Source:
     trades: pa.Table
     equity: pa.Table
     orders: pa.Table | None  # None of a run before there was the file
-    decisions: pa.Table
+    decisions: Iterable[pa.Table]  # part by part, read once
     market: Market
 
     @property
@@ -77,13 +78,13 @@ def folder_source(run: StoredRun, market: Market) -> Source:
         trades=_csv(folder / TRADES),
         equity=_parquet(folder / EQUITY_CURVE),
         orders=_parquet(folder / ORDERS) if has_orders else None,
-        decisions=_parquet(folder / DECISIONS),
+        decisions=decisions_in(folder),
         market=market,
     )
 
 
-def memory_source(result: RunResult, decisions: pa.Table, market: Market) -> Source:
-    """The source of a run that is in memory; `decisions` is as decisions.parquet."""
+def memory_source(result: RunResult, decisions: Iterable[pa.Table], market: Market) -> Source:
+    """The source of a run that is in memory; `decisions` are as decisions.parquet."""
     curve, _ = equity_table(result.equity, result.start_equity)
     return Source(
         manifest=manifest(result),
@@ -105,14 +106,23 @@ def bars_of(bars: np.ndarray, symbol: int) -> np.ndarray:
     return bars if is_ours.all() else bars[is_ours]
 
 
-def decisions_of(rows: np.ndarray, result: RunResult) -> pa.Table:
+def decisions_of(rows: np.ndarray, result: RunResult) -> Iterator[pa.Table]:
     """DECISION rows as decisions.parquet has them."""
-    return decision_table(rows, pa.array(list(result.symbols), pa.string()))
+    symbols = pa.array(list(result.symbols), pa.string())
+    for start in range(0, len(rows), PART_ROWS):
+        yield decision_table(rows[start : start + PART_ROWS], symbols)
 
 
-def decisions_in(folder: Path) -> pa.Table:
+def decisions_in(folder: Path) -> Iterator[pa.Table]:
     """decisions.parquet of a folder, whole or still being filled."""
-    return _parquet(folder / DECISIONS)
+    path = folder / DECISIONS
+    content = _bytes(path)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        for batch in file.iter_batches(PART_ROWS):
+            yield pa.Table.from_batches([batch])
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
 
 
 def times(table: pa.Table, name: str = "timestamp") -> np.ndarray:
@@ -159,4 +169,8 @@ def _parquet(path: Path) -> pa.Table:
     try:
         return pq.read_table(pa.BufferReader(_bytes(path)))
     except pa.ArrowException as error:
-        raise UsageError(f"{path}: damaged, not Parquet: {error}") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path}: damaged, not Parquet: {error}")
