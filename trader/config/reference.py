@@ -18,6 +18,7 @@ END = "<!-- made by `python -m trader.config.reference docs/config.md`: end -->"
 REQUIRED = "…"
 KINDS = {"number": "number", "integer": "number", "boolean": "true, false"}
 TIME, STEP = "time", "  "
+MOST = 8
 
 
 class Line(NamedTuple):
@@ -125,7 +126,8 @@ def described(name: str, info: FieldInfo, schema: dict[str, Any], is_section: bo
         before = {"none": "default none; ", REQUIRED: "required; "}.get(default, "")
         return Line(f"{name}:", before + meaning(info))
     is_kind = set(allowed) <= {*KINDS.values(), TIME} or default == REQUIRED
-    choice = f"{'' if is_kind else 'or '}{', '.join(allowed)}: " if allowed else ""
+    is_told = 0 < len(allowed) <= MOST  # more are on the page of their section
+    choice = f"{'' if is_kind else 'or '}{', '.join(allowed)}: " if is_told else ""
     is_named = default == name  # a column that is called what it is
     return Line(f"{name}: {default}", "" if is_named else choice + meaning(info))
 

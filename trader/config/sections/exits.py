@@ -19,7 +19,7 @@ class ExitLevel(Section):
 
     type: Literal["percent", "atr", "price"] = Field(
         default="percent",
-        description="Unit of value: of the entry price, average true ranges, price.",
+        description="Unit of value.",
     )
     value: Positive = Field(description="Distance from the average entry price.")
     period: CountFromOne = Field(default=14, description="Bars of the average true range.")

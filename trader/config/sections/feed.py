@@ -88,7 +88,7 @@ class Instrument(Section):
     )
     multiplier: Positive = Field(
         default=1.0,
-        description="Worth of a price of 1: 50 of an index future, 0.01 of a share in pence.",
+        description="Worth of a price of 1; 50 of an index future.",
     )
     future: OrNone[Switch] = Field(
         default=None,

@@ -41,7 +41,7 @@ class PositionSizing(Section):
     max_leverage: Positive = Field(default=1.0, description="volatility_target: times equity.")
     rebalance_threshold: OrNone[Amount] = Field(
         default=None,
-        description="Adjust a position that is off by this fraction; none: never.",
+        description="Adjust beyond this fraction; none: never.",
     )
     volatility_window: Window = Field(default=20, description="Bars behind the volatility.")
 
@@ -51,7 +51,7 @@ class Entry(Section):
 
     type: Literal["market", "limit", "stop", "stop_limit", "moo", "moc"] = Field(
         default="market",
-        description="What is sent; moo, moc at a session's open, close.",
+        description="What is sent.",
     )
     offset_bps: Amount = Field(
         default=0.0,

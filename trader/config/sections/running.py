@@ -80,7 +80,9 @@ HookEvent = Literal[
 class Hook(Section):
     """A callable told of events."""
 
-    event: OrNone[HookEvent] = Field(default=None, description="Else every event.")
+    event: OrNone[HookEvent] = Field(
+        default=None, description="An event of docs/paper.md, else every one."
+    )
     target: Target = Field(description="As module:function.")
 
 

@@ -25,7 +25,7 @@ class Label(Section):
 
     type: Literal["horizon", "triple_barrier", "meta"] = Field(
         default="horizon",
-        description="The return, the exit that comes first, whether model's rule was right.",
+        description="The return, the first exit, whether model's rule was right.",
     )
     horizon_bars: OrNone[CountFromOne] = Field(
         default=None,
