@@ -11,8 +11,9 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 PY := $(abspath $(VENV))/bin/python
 STAMP := $(VENV)/.installed
 RUN := $(PY) -m trader
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 # Two more than cores: many tests wait for a process.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+WORKERS := $(shell expr $(CORES) + 2)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist worksteal
 N ?=
 COVERAGE := tests/harness/coverage.ini
@@ -41,7 +42,7 @@ demo: $(STAMP) ## run a backtest of the bundled trained model: what it learned, 
 	$(RUN) backtest -c configs/demo_sklearn.yaml
 
 quick: $(STAMP) ## the tests that start no process, P=room for one folder; the inner loop
-	TRADER_TEST_TIER=quick $(PYTEST) -q -m "not (process or long or trials)" $(if $(P),tests/$(P),tests)
+	TRADER_TEST_TIER=quick $(PYTEST) -n $(CORES) -q -m "not (process or long or trials)" $(if $(P),tests/$(P),tests)
 
 test: $(STAMP) ## run the tests; under six minutes on two cores
 	$(PYTEST)

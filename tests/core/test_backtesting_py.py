@@ -16,6 +16,8 @@ FILES = [
     ("USDJPY_1m_bidask.csv", 28_000),
 ]
 
+pytestmark = pytest.mark.long  # imports a plotting library
+
 
 def run_backtesting_py(bars: np.ndarray, actions: np.ndarray, size: int, bps: float):
     """The same actions in backtesting.py: long `size`, short `size`, or leave it."""

@@ -18,11 +18,13 @@ from tests.core_kit import run
 from trader.core.schema import FillFlag, OrderKind
 from trader.models.prediction import no_requests
 
-backtesting = pytest.importorskip("backtesting")
+pytestmark = pytest.mark.long  # imports a plotting library
 
 
 def bracket(bars: np.ndarray, actions: np.ndarray, levels: np.ndarray):
     """Trades of backtesting.py: long 7 at BUY while flat, with a stop and a target each."""
+
+    backtesting = pytest.importorskip("backtesting")
 
     class Bracket(backtesting.Strategy):
         def init(self):

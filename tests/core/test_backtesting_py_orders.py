@@ -22,7 +22,8 @@ from tests.tiers import cases
 from trader.core.schema import FillFlag, OrderKind
 from trader.models.prediction import no_requests
 
-backtesting = pytest.importorskip("backtesting")
+pytestmark = pytest.mark.long  # imports a plotting library
+
 ASKED, LENGTH = 2, 120
 OFFSET = {"limit": -1.0, "stop": 1.0}  # times the mean range of a bar
 STOP, TARGET = 4.0, 6.0
@@ -31,6 +32,8 @@ STOP, TARGET = 4.0, 6.0
 def theirs(bars, kind, levels):
     """(entry row, price, exit row, price) by backtesting.py of 7 bought at a row's prices."""
     price, stop, target = levels
+
+    backtesting = pytest.importorskip("backtesting")
 
     class Enter(backtesting.Strategy):
         def init(self):

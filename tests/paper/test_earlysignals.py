@@ -17,8 +17,9 @@ from trader.jobs.paper.os_signals import ENDING, Termination, at_once, cancellin
 
 @pytest.fixture(autouse=True)
 def as_from_a_terminal() -> Iterator[None]:
-    """Under `nohup` the tests themselves ignore SIGHUP."""
+    """Under `nohup` the tests themselves ignore SIGHUP, and in the background Ctrl-C."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 import warnings
 
-import empyrical
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,8 +46,11 @@ def benchmark_of(other):
     return Benchmark("B", dates, 50.0 * np.cumprod(1.0 + other), 50.0), dates
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_figures_are_those_of_empyrical_and_quantstats(seed):
+    import empyrical
+
     ours, other = pair(seed)
     benchmark, dates = benchmark_of(other)
     found = against(benchmark, dates, ours, YEAR)
@@ -106,7 +108,10 @@ def daily_closes(bars):
     return closes.groupby(closes.index.date).last()
 
 
+@pytest.mark.long
 def test_a_symbol_and_a_file_of_its_days_and_of_its_hours_say_the_same(bars, tmp_path):
+    import empyrical
+
     closes = daily_closes(bars)
     days = pd.DataFrame({"Date": closes.index, "Open": 100.0, "High": closes, "Low": closes})
     days.assign(Close=closes.to_numpy()).to_csv(tmp_path / "days.csv", index=False)

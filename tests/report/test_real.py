@@ -2,7 +2,6 @@
 
 import json
 
-import empyrical
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,7 +44,10 @@ def folder(real_data, tmp_path_factory):
     return trader.backtest(config, set={"report": False}, save=home).path
 
 
+@pytest.mark.long
 def test_ratios_equal_empyrical_on_daily_closes_of_the_equity_file(folder):
+    import empyrical
+
     metrics = json.loads((folder / "metrics.json").read_text())
     equity = pd.read_parquet(folder / "equity.parquet").set_index("timestamp")["equity"]
     days = equity.groupby(equity.index.tz_convert("America/New_York").date).last()

@@ -10,8 +10,9 @@ import random
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.venue import binance, kraken
 from tests.venue.faults import SWITCHES, play, script

@@ -29,6 +29,7 @@ class Alpaca(Venue):
             web.get("/v2/stocks/bars", self.bars),
             web.get("/v1/corporate-actions", self.corporate_actions),
             web.get("/stream", self.socket),
+            web.get("/v2/iex", self.socket),
         ]
 
     async def corporate_actions(self, request):
@@ -72,7 +73,7 @@ class Alpaca(Venue):
     async def bars(self, request):
         symbol, query = request.query["symbols"], request.query
         start_s, end_s = (seconds(query[name]) for name in ("start", "end"))
-        opens = self.market.opens(start_s, min(end_s + 0.001, self.market.now_s()))
+        opens = self.market.opens(start_s, min(end_s + 1, self.market.now_s()))  # end included
         gone_s = self.delisted.get(symbol, 2.0**62)
         opens = [at for at in opens if at + self.market.period_s <= gone_s]
         opens = [at for at in opens if self.market.has_trades(symbol, at)]

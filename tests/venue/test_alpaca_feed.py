@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest.importorskip("alpaca")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("alpaca", "aiohttp")
 
 from tests.venue.alpaca import Alpaca, options
 from tests.venue.kit import Clock, Got, is_whole, truth, until, write_config

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.extras import require
 from tests.venue.kit import (
     NAMES,
     Clock,
@@ -18,8 +19,7 @@ from tests.venue.kit import (
     write_config,
 )
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+require("ccxt", "aiohttp")
 
 from tests.venue.binance import Binance, options
 from tests.venue.market import Market

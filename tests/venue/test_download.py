@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.harness import warm
 from tests.venue.binance import options

@@ -1,11 +1,18 @@
-"""The venues are no mirror of our adapters: clients that others wrote accept them."""
+"""The venues are no mirror of our adapters: clients that others wrote accept them.
+
+Alpaca's older library pins an old websockets, so that it is in no extra: install it beside
+(`pip install --no-deps --target DIR alpaca-trade-api websockets==10.4 deprecation
+websocket-client`) and put DIR first on the path.
+"""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("aiohttp")
 
 from tests.venue.market import Market
 
@@ -84,5 +91,43 @@ def test_python_kraken_sdk_reads_the_same_bars():
             values = tuple(candle[name] for name in names)
             assert values == venue.market.bar("BTC/USD", int(opened.timestamp()))
         assert pairs["XXBTZUSD"]["tick_size"] == "0.01"
+
+    asyncio.run(whole())
+
+
+def test_alpaca_trade_api_reads_the_same_bars(monkeypatch):
+    sdk = pytest.importorskip("alpaca_trade_api")
+    from alpaca_trade_api.stream import DataStream
+
+    from tests.venue.alpaca import Alpaca
+
+    async def whole():
+        venue = await Alpaca(Market(5)).start()
+        url = f"http://127.0.0.1:{venue.port}"
+        monkeypatch.setenv("APCA_API_DATA_URL", url)
+        asked = sdk.REST(*venue.keys, url)
+        line, heard = DataStream(*venue.keys, url, raw_data=True), asyncio.Queue()
+        line.subscribe_bars(heard.put, "AAPL")
+        try:
+            now_s = int(venue.market.now_s())
+            day = [datetime.fromtimestamp(now_s - ago, UTC).isoformat() for ago in (9, 2)]
+            span = sdk.TimeFrame.Minute, *day
+            pages = asked.get_bars_iter(["AAPL"], *span, raw=True)
+            rows = await asyncio.to_thread(list, pages)
+            await line._start_ws()
+            await line._subscribe_all()
+            listening = asyncio.ensure_future(line._consume())
+            told = await asyncio.wait_for(heard.get(), 30)
+            listening.cancel()
+            await line.close()
+        finally:
+            await venue.stop()
+        assert len(rows) == 8  # by three pages
+        for row in rows:
+            values = tuple(row[name] for name in "ohlcv")
+            opened = datetime.fromisoformat(row["t"])
+            assert values == venue.market.bar("AAPL", int(opened.timestamp()))
+        values = tuple(told[name] for name in "ohlcv")
+        assert values == venue.market.bar("AAPL", told["t"].seconds)
 
     asyncio.run(whole())

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.venue import binance, kraken
 from tests.venue.kit import is_whole, listening, truth, until, write_config

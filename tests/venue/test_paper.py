@@ -12,8 +12,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.venue.binance import options
 from tests.venue.kit import SECRETS, forms, shown, with_spread, write_config

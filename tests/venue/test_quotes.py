@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("alpaca")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "alpaca", "aiohttp")
 
 from tests.venue import alpaca, binance, kraken, test_alpaca_feed
 from tests.venue.kit import listening, until, with_spread, write_config

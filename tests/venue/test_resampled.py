@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.venue.binance import Binance, options
 from tests.venue.kit import is_whole, listening, until, write_config

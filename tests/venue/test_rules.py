@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 from tests.venue.binance import Binance, options
 from tests.venue.kit import is_whole, listening, truth, until, write_config

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("alpaca")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "alpaca", "aiohttp")
 
 from tests.venue import alpaca, binance
 from tests.venue.kit import SECRETS, forms, shown, write_config

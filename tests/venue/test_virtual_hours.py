@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ccxt")
-pytest.importorskip("aiohttp")
+from tests.extras import require
+
+require("ccxt", "aiohttp")
 
 pytestmark = pytest.mark.process
 

@@ -28,6 +28,7 @@ from trader.feeds.source import (
     FrameTap,
     InstrumentFacts,
     RawBar,
+    Row,
     SourceError,
     SourceTerms,
     StreamLoss,
@@ -79,6 +80,7 @@ class CcxtSource:
     def _next_stream(self) -> CcxtStream:
         """One client of ccxt more, with the markets that are known."""
         stream = CcxtStream(self._terms, self._made, self.quotes, self._told, self._heard)
+        stream.number = self._streams[-1].number + 1 if self._streams else 0
         if self._exchange is not None:
             stream.exchange.set_markets_from_exchange(self._exchange)
         self._streams.append(stream)
@@ -207,6 +209,8 @@ class CcxtSource:
         others = [one for one in self._streams if one is not stream]
         if isinstance(event, Up | StreamLoss) and any(event.symbol in one.up for one in others):
             return
+        if isinstance(event, Row):
+            event = event._replace(line=stream.number)
         self._queue.put_nowait(event)
 
     def _heard(self, channel: str, raw: object) -> None:

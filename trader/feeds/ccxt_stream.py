@@ -45,6 +45,7 @@ class CcxtStream:
     def __init__(
         self, terms: SourceTerms, make: Make, quotes: QuoteBook, told: Told, tap: FrameTap
     ) -> None:
+        self.number = 0  # its owner's, of the rows that it tells
         self.up: set[int] = set()  # the symbols that speak
         self.exchange = make(Ears(self._heard, self._lost, self._flagged))
         self.finality = Finality.POLL

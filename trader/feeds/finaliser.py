@@ -128,19 +128,20 @@ class BarFinaliser:
             proof = None
             if is_final:
                 proof = BarProof.FLAG if terms.finality != Finality.STATED else BarProof.STATED
-            line.seen[bar.open_ns] = PendingBar(bar, proof, line.session, row.is_snapshot)
+            line.seen[bar.open_ns] = PendingBar(bar, proof, line.session, row.is_snapshot, row.line)
         if terms.finality == Finality.SUCCESSOR and not row.is_snapshot and line.up_ns is not None:
-            self._prove_before(bar.open_ns, line)
+            self._prove_before(row, line)
         return []
 
-    def _prove_before(self, open_ns: int, line: Line) -> None:
-        """A fresh row of a later bar: what the same stream showed of earlier ones is final.
+    def _prove_before(self, row: Row, line: Line) -> None:
+        """A fresh row of a later bar: what the same line showed of the one before is final.
 
         Not of a bar that had begun before the line was up, or came back: REST confirms that one.
         """
         for at, held in line.seen.items():
-            proven = held.session == line.session and at >= (line.up_ns or 0)
-            if self._after(at) == open_ns and held.proof is None and proven and not held.is_primed:
+            is_same = (held.session, held.line) == (line.session, row.line)
+            proven = is_same and at >= (line.up_ns or 0) and not held.is_primed
+            if self._after(at) == row.bar.open_ns and held.proof is None and proven:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
     def _after_the_fact(self, row: Row, line: Line) -> list[Output]:

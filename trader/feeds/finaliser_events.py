@@ -139,6 +139,7 @@ class PendingBar(NamedTuple):
     proof: BarProof | None
     session: int
     is_primed: bool  # known from the stream's first snapshot only
+    line: int = 0  # which showed it
 
     def is_changed_by(self, row: Row, session: int) -> bool:
         """Not by an older state, nor by a snapshot of what has come on this session already."""

@@ -45,6 +45,7 @@ class Row(NamedTuple):
     bar: RawBar
     is_closed: bool | None = None
     is_snapshot: bool = False  # sent because we asked for the stream, not because something changed
+    line: int = 0  # which of the lines of a source it came by
 
 
 class Up(NamedTuple):

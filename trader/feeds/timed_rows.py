@@ -83,7 +83,7 @@ def read_timed_rows(text_path: str, key: str, columns: tuple[str, ...]) -> Timed
     missing = [name for name in columns if name not in header]
     if missing:
         raise DataError(
-            f"{path} line 1: no column {', '.join(missing)}; it needs {', '.join(columns)}"
+            f"{path} line 1: no column {' and no '.join(missing)}; it needs {', '.join(columns)}"
         )
     places, rows = [], []
     for cells in reader:
