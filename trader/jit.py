@@ -58,6 +58,7 @@ SOURCES = (
         HERE.joinpath,
         (
             "codes.py",
+            "extremes.py",
             "jit.py",
             "records.py",
             "rounding.py",

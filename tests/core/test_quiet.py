@@ -30,8 +30,8 @@ from trader.core.tradingstate import is_bankrupt
 from trader.engine.compiled_loop import run_slices, submit_intents
 from trader.engine.digest import RunDigest
 from trader.engine.quiet import end_of_session, run_length, take_quiet
-from trader.engine.stretch import extremes
 from trader.engine.trial import NO_TRACE, REQUESTED, TRACED, VALUED, new_trace, seen_of
+from trader.extremes import extremes
 
 KINDS = (DECISION, EQUITY, FILL, THROTTLE, EVENT, ORDER, CASHFLOW)
 

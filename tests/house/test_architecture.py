@@ -17,6 +17,7 @@ LEVELS = {
     "record_arrays": 0,
     "processes": 0,
     "jit": 0.4,
+    "extremes": 0.5,
     "rounding": 0.5,
     "session_rows": 0.5,
     "core": 1,
@@ -82,7 +83,7 @@ def broken_rules(package: Path) -> list[str]:
 def broken_rule(module: list[str], target: str) -> str | None:
     """The rule that an import of `target` in `module` breaks; None where it breaks none."""
     top, *rest = target.split(".")
-    if module[0] in ("core", "rounding", "session_rows", "codes", "records"):
+    if module[0] in ("core", "extremes", "rounding", "session_rows", "codes", "records"):
         if top in NOT_IN_CORE or top == "numba":
             return "the core is pure"
         if top not in STDLIB | {"numpy", "numba", "trader"}:

@@ -17,3 +17,13 @@ def test_the_deepest_fall_is_that_of_the_facts(seed, step):
     for start in (100_000.0, 50_000.0, 400_000.0):
         values = np.ascontiguousarray(equity["equity"])
         assert deepest_fall(values, start) == curve_facts(equity, start).max_drawdown_frac
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_deepest_fall_passes_over_what_is_no_number_and_goes_below_zero(seed):
+    rng = np.random.default_rng(seed)
+    equity = np.zeros(3_000, EQUITY)
+    equity["equity"] = 1_000.0 + np.cumsum(rng.normal(-0.3, 30.0, len(equity)))
+    equity["equity"][rng.integers(0, len(equity), 3)] = np.nan
+    values = np.ascontiguousarray(equity["equity"])
+    assert deepest_fall(values, 1_000.0) == curve_facts(equity, 1_000.0).max_drawdown_frac > 0.5

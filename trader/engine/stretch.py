@@ -8,6 +8,7 @@ stretch whose extremes show that no limit stops it is taken at once, any other i
 import math
 
 from trader.core import ledger, risk
+from trader.extremes import extremes
 from trader.jit import inlined
 from trader.rounding import money_noise
 
@@ -64,38 +65,6 @@ def pass_at_once(account, limits, values):
     account["worst_daily_loss"] = ledger.worst_seen(low, opened, seen)[1]
     account["peak_equity"] = peak
     return True
-
-
-@inlined
-def extremes(values):
-    """(lowest, highest, whether all are numbers) of at least one value; four side by side."""
-    lows = highs = (values[0], values[0], values[0], values[0])
-    sums = (0.0, 0.0, 0.0, 0.0)
-    for block in range(len(values) // 4):
-        place = 4 * block
-        a, b, c, d = values[place], values[place + 1], values[place + 2], values[place + 3]
-        lows = lower(a, lows[0]), lower(b, lows[1]), lower(c, lows[2]), lower(d, lows[3])
-        highs = higher(a, highs[0]), higher(b, highs[1]), higher(c, highs[2]), higher(d, highs[3])
-        sums = sums[0] + a, sums[1] + b, sums[2] + c, sums[3] + d
-    low = lower(lower(lows[0], lows[1]), lower(lows[2], lows[3]))
-    high = higher(higher(highs[0], highs[1]), higher(highs[2], highs[3]))
-    total = sums[0] + sums[1] + sums[2] + sums[3]
-    for place in range(len(values) - len(values) % 4, len(values)):
-        low, high = lower(values[place], low), higher(values[place], high)
-        total += values[place]
-    return low, high, total == total
-
-
-@inlined
-def lower(value, other):
-    """The lower of two; the second where one is NaN."""
-    return value if value < other else other
-
-
-@inlined
-def higher(value, other):
-    """The higher of two; the second where one is NaN."""
-    return value if value > other else other
 
 
 @inlined

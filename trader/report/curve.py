@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trader.core.schema import TradingState
+from trader.extremes import extremes
 from trader.hours.bar_sessions import session_runs
 from trader.jit import jit
 from trader.rounding import money_noise
@@ -19,6 +20,7 @@ from trader.rounding import money_noise
 BLOCK = 16_384  # rows that are summed at once
 STATES = len(TradingState)
 NEARLY = 1.0 - 1e-9
+STRETCH = 512  # equities that are looked at together
 CURVE_SEEN = np.dtype(
     [
         ("peak", "<f8"),  # before the first row the starting equity
@@ -120,17 +122,27 @@ def fold_curve(equity, seen, state_ns):  # type: ignore[no-untyped-def]
 
 @jit
 def deepest_fall(equity, start_equity):  # type: ignore[no-untyped-def]
-    """`max_drawdown_frac` of `curve_facts` from equities (f8), for those who read many curves."""
+    """`max_drawdown_frac` of `curve_facts` from equities (f8), for those who read many curves.
+
+    A stretch whose lowest, seen as below its highest, is no deeper than what is known has nothing
+    that is: rounded arithmetic is monotone.
+    """
     peak, worst = start_equity, 0.0
-    noise = money_noise(peak)
-    for index in range(len(equity)):
-        value = equity[index]
-        if value > peak:
-            peak = value
-            noise = money_noise(peak)
-        else:
+    for start in range(0, len(equity), STRETCH):
+        values = equity[start : start + STRETCH]
+        low, high, is_known = extremes(values)
+        top = high if high > peak else peak
+        fall = top - low
+        is_shallow = fall <= worst * peak * NEARLY or fall <= money_noise(peak)
+        if is_known and peak > 0.0 and is_shallow:
+            peak = top
+            continue
+        for index in range(len(values)):
+            value = values[index]
+            if value > peak:
+                peak = value
             fall = peak - value
-            if fall > noise and fall > worst * peak * NEARLY:  # a division only where it may count
+            if fall > worst * peak * NEARLY and fall > money_noise(peak):
                 worst = max(worst, fall / peak)
     return worst
 

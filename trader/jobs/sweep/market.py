@@ -26,6 +26,12 @@ class Market:
     detail: Detail = NO_DETAIL
 
     @cached_property
+    def slices(self) -> int:
+        """How many instants the bars close at."""
+        stamps = self.bars["ts_ns"]
+        return int(np.count_nonzero(stamps[1:] != stamps[:-1])) + 1 if len(stamps) else 0
+
+    @cached_property
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
         """What a trace needs of the bars: `engine.trial.seen_of`."""
         return seen_of(self.bars)

@@ -217,7 +217,7 @@ def _about(order: SweepOrder, space: Space) -> dict[str, Any]:
         "format": FORMAT,
         "name": config.name,
         "seed": config.seed,
-        "config_sha256": _config_hash(order.loaded),
+        "config_sha256": sha256(config),  # without its sweep section
         "plan": plan,
         "data": data,
         "files": {key: file.sha256 for key, file in files.items()},
@@ -230,11 +230,6 @@ def _about(order: SweepOrder, space: Space) -> dict[str, Any]:
 def _nonce(config: Config) -> int:
     """Keeps a sweep of an object that has no hash from going on in another's folder."""
     return time.time_ns() if config.model.type == "object" and config.model.sha256 is None else 0
-
-
-def _config_hash(loaded: LoadedConfig) -> str:
-    """Hash of the config without its sweep section."""
-    return sha256(loaded.config.model_copy(update={"sweep": None}))
 
 
 def _data_key(order: SweepOrder) -> str:

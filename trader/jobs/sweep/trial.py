@@ -131,7 +131,7 @@ class Workshop:
         ]
 
     def warm_up(self) -> None:
-        """Load compiled code and libraries by a run over the first few bars."""
+        """Load compiled code and libraries by a run over the first few bars; read all bars once."""
         config = checked_tree(self.job.tree, []).config
         self.fix_market(self.job.varied)
         market = self.market(config)
@@ -144,6 +144,8 @@ class Workshop:
             record = self._runner.run(build_rules(config, few.sessions), inputs, few.seen)
             ends = last_slices(few, len(record.equity), config.period_ns)
             figures(config, self._reader.read(config, record, ends), self.job.folds)
+            self._last_slices(config, market, market.slices)
+            assert len(market.seen[0]) == len(market.bars), "one close a bar, kept from here on"
         except TraderError:
             return  # the trials tell
 
@@ -222,11 +224,13 @@ class Workshop:
         record = self._runner.run(
             trial.rules, Inputs(market.bars, *said, *market.detail), market.seen
         )
-        slices = len(record.equity)
-        ends = self._ends.get(
+        ends = self._last_slices(config, market, len(record.equity))
+        trial.outcome = self._reader.read(config, record, ends)
+
+    def _last_slices(self, config: Config, market: Market, slices: int) -> np.ndarray:
+        return self._ends.get(
             (market.key, slices), lambda: last_slices(market, slices, config.period_ns)
         )
-        trial.outcome = self._reader.read(config, record, ends)
 
     def _outcome(self, trial: Trial) -> tuple[str, str, dict[str, Any], list[Any], list[Any]]:
         """(state, error, numbers, moments, moments of folds) of a trial."""

@@ -8,6 +8,7 @@ worker three times is a failed trial.
 import contextlib
 import gc
 import os
+import pickle
 import time
 import warnings
 from collections import Counter
@@ -38,18 +39,34 @@ class Crew:
     cluster: str | None = None
 
 
-def run_chunk(job: Sweepable, tasks: Sequence[Task], owner: int | None) -> list[Outcome]:
+@dataclass(frozen=True)
+class PackedJob:
+    """A sweep as workers are sent it: bytes that only the first chunk of a worker unpacks."""
+
+    folder: str
+    job: bytes
+
+    @classmethod
+    def of(cls, job: Sweepable) -> "PackedJob":
+        """As joblib packs it: a model may be of a class that no file has."""
+        from joblib.externals.loky.backend.reduction import dumps
+
+        return cls(job.folder, bytes(dumps(job)))
+
+
+def run_chunk(packed: PackedJob, tasks: Sequence[Task], owner: int | None) -> list[Outcome]:
     """What a worker does: some trials, one after another. `owner`: the process that it is of."""
-    shop = _shops.get(job.folder)
+    shop = _shops.get(packed.folder)
     if shop is None:
         _end_with(owner)
-        if not Path(job.folder).is_dir():
+        if not Path(packed.folder).is_dir():
             raise UsageError(
-                f"a worker of the cluster does not see {job.folder}: it must lie on a disk that "
+                f"a worker of the cluster does not see {packed.folder}: it must lie on a disk that "
                 "all of them share (choose it with --out)"
             )
         _shops.clear()
-        shop = _shops[job.folder] = Workshop(job)
+        job = pickle.loads(packed.job)  # noqa: S301 - our own sweep's, over joblib's own channel
+        shop = _shops[packed.folder] = Workshop(job)
     return shop.run(tasks)
 
 
@@ -153,7 +170,7 @@ class Workers:
         """Run what is left; finished trials are taken out of it."""
         from joblib import Parallel, delayed
 
-        queue = list(left.items())
+        queue, packed = list(left.items()), PackedJob.of(self._job)
         cluster = self._crew.cluster is not None
         owner = None if cluster else os.getpid()
 
@@ -164,7 +181,7 @@ class Workers:
                 part = queue[place : place + size]
                 place += size
                 sent.update(number for number, _ in part)
-                yield delayed(run_chunk)(self._job, part, owner)
+                yield delayed(run_chunk)(packed, part, owner)
 
         with _backend(self._crew), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's, of a worker that stopped
