@@ -10,12 +10,14 @@ import numpy as np
 
 
 def copied(rows: np.ndarray) -> np.ndarray:
-    """`rows.copy()` of records in one dimension."""
+    """`rows.copy()` of records that lie side by side."""
     return _opaque(rows).copy().view(rows.dtype)
 
 
 def joined(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     """`np.concatenate` of records of one dtype; an array of none where there are no parts."""
+    if not parts:
+        return np.empty(0, dtype)
     whole = np.empty(sum(len(part) for part in parts), dtype)
     room, done = _opaque(whole), 0
     for part in parts:

@@ -14,11 +14,17 @@ BLOCK_ROWS = 16_384  # a block of a column stays in the processor's cache betwee
 
 
 class BarHistory:
-    """BAR records (n,) sorted by (ts_ns, symbol), with symbols from 0 to `n_symbols` − 1."""
+    """BAR records (n,) sorted by (ts_ns, symbol), with symbols from 0 to `n_symbols` − 1.
 
-    def __init__(self, bars: np.ndarray, n_symbols: int) -> None:
+    `is_kept`: columns of a single symbol stay, for others that read the same history.
+    """
+
+    def __init__(self, bars: np.ndarray, n_symbols: int, is_kept: bool = False) -> None:
         self.bars = np.ascontiguousarray(bars)
         self.n_symbols = n_symbols
+        self.kept: dict[str, tuple[np.ndarray, bool]] | None = None
+        if is_kept and n_symbols == 1:
+            self.kept = {}
         self._by_symbol: list[tuple[int, Rows]] | None = None
 
     def by_symbol(self) -> list[tuple[int, Rows]]:
@@ -50,8 +56,8 @@ class Columns:
     for, in turn; a column is dropped after its last reader.
     """
 
-    def __init__(self, bars: np.ndarray, rows: Rows, readers: Sequence[Sequence[str]]) -> None:
-        self._bars, self._rows = bars, rows
+    def __init__(self, history: BarHistory, rows: Rows, readers: Sequence[Sequence[str]]) -> None:
+        self._bars, self._rows, self._kept = history.bars, rows, history.kept
         self._last_reader = {name: turn for turn, names in enumerate(readers) for name in names}
         self._readers = readers
         self._made: dict[str, np.ndarray] = {}
@@ -62,12 +68,19 @@ class Columns:
         names = self._readers[turn]
         for name in names:
             if name not in self._made:
-                self._made[name], self._whole[name] = self._make(name)
+                self._made[name], self._whole[name] = self._column(name)
         columns = [self._made[name] for name in names]
         for name in set(names):
             if self._last_reader[name] == turn:
                 del self._made[name]
         return columns, all(self._whole[name] for name in names)
+
+    def _column(self, name: str) -> tuple[np.ndarray, bool]:
+        if self._kept is None:
+            return self._make(name)
+        if name not in self._kept:
+            self._kept[name] = self._make(name)
+        return self._kept[name]
 
     def _make(self, name: str) -> tuple[np.ndarray, bool]:
         """The column, and whether it is finite throughout."""

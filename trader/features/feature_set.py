@@ -129,8 +129,11 @@ class FeatureSet:
         NaN where a feature is not ready. Memory is by column (Fortran order), as features are
         written and rules read.
         """
-        matrix = np.empty((len(bars), len(self.names)), order="F")
-        history = BarHistory(self.forward(bars), self.n_symbols)
+        return self.batch_of(BarHistory(self.forward(bars), self.n_symbols))
+
+    def batch_of(self, history: BarHistory) -> np.ndarray:
+        """`batch` of bars whose prices are `forward` already."""
+        matrix = np.empty((len(history.bars), len(self.names)), order="F")
         for group in self._groups:
             group.batch(history, matrix)
         return matrix

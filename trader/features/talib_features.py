@@ -47,13 +47,13 @@ class TalibFeatures:
         workers = os.cpu_count() or 1 if len(matrix) >= ROWS_WORTH_THREADS else 1
         if min(workers, len(self._calls)) < 2:
             for _, rows in history.by_symbol():
-                columns = Columns(history.bars, rows, readers)
+                columns = Columns(history, rows, readers)
                 for turn, call in enumerate(self._calls):
                     call.fill(matrix, rows, columns.read(turn))
             return
         with ThreadPoolExecutor(workers, thread_name_prefix="features") as pool:
             for _, rows in history.by_symbol():
-                columns = Columns(history.bars, rows, readers)
+                columns = Columns(history, rows, readers)
                 fills = [
                     pool.submit(call.fill, matrix, rows, columns.read(turn))
                     for turn, call in enumerate(self._calls)
@@ -141,7 +141,7 @@ class TalibStream:
         """Take the history in: one call of TA-Lib for each handle that is not open yet."""
         readers = [call.inputs for call in self._calls]
         for symbol, rows in history.by_symbol():
-            columns = Columns(history.bars, rows, readers)
+            columns = Columns(history, rows, readers)
             for turn, lane in enumerate(self._lanes[symbol]):
                 lane.warm_up(columns.read(turn)[0])
 

@@ -40,13 +40,14 @@ class LeanRunner:
     def __init__(self) -> None:
         self._trace = new_trace(0, ROWS)
         self._buffers: dict[tuple[int, int], Out] = {}
+        self._fresh: tuple[Rules, Book] | None = None  # the last rules, and their book
 
     def run(
         self, rules: Rules, inputs: Inputs, seen: tuple[np.ndarray, np.ndarray] | None = None
     ) -> LeanRecord:
         """Run all of `inputs` from a fresh book; `seen` is `engine.trial.seen_of` their bars."""
         seen = seen or seen_of(inputs.bars)
-        book, out = new_book(rules), self._out(rules)
+        book, out = self._book(rules), self._out(rules)
         trace = self._room(len(inputs.bars), len(rules.instruments))
         trace = trace._replace(closes=seen[0], spreads=seen[1])
         digest = RunDigest(is_threaded=False)
@@ -70,6 +71,12 @@ class LeanRunner:
         equity = trace.equity[: trace.counts[VALUED]]
         digest.add_trace(trace.outcomes[: trace.counts[TRACED]], filled, equity)
         return LeanRecord(book, filled, equity, digest.hexdigest(), joined(moved, CASHFLOW))
+
+    def _book(self, rules: Rules) -> Book:
+        """A book before the first bar: a copy is made faster than another."""
+        if self._fresh is None or self._fresh[0] is not rules:
+            self._fresh = rules, new_book(rules)
+        return Book(*(copied(array) for array in self._fresh[1]))
 
     def _out(self, rules: Rules) -> Out:
         """Buffers for rules of this shape."""

@@ -18,6 +18,7 @@ from trader.config.sections.model import RuleModel as RuleConfig
 from trader.core.book import NO_REQUESTS, Inputs, Rules
 from trader.core.schema import Reason
 from trader.engine.needs_position import answers_in_turn
+from trader.features.bar_history import BarHistory
 from trader.features.feature import INPUT_FIELDS
 from trader.features.forward_prices import ForwardPrices
 from trader.feeds.adjustments import load_adjustments
@@ -78,6 +79,7 @@ class Predictions:
         self._known: dict[str, tuple[str, ...]] = {}  # definition of a feature: its columns
         self._columns, self._said = Recent(COLUMNS_KEPT), Recent(PREDICTIONS_KEPT)
         self._rules, self._reasons = Recent(RULES_KEPT), Recent(COLUMNS_KEPT)
+        self._histories = Recent(1)
 
     def get(self, config: Config, market: Market, key: str) -> Prediction:
         """What the config's model says of the market; `key` is that of `prediction_key`."""
@@ -170,7 +172,14 @@ class Predictions:
         def compute(key: str) -> None:
             alone = config.model_copy(update={"features": {name: spec}})
             made = build_features(alone, market.sessions, self._paths)
-            self._store.put(key, np.ascontiguousarray(made.batch(market.bars)[:, 0]))
+            if config.feed.adjustments is None:
+                history = self._histories.get(
+                    market.key, lambda: BarHistory(market.bars, made.n_symbols, is_kept=True)
+                )
+                matrix = made.batch_of(history)
+            else:
+                matrix = made.batch(market.bars)
+            self._store.put(key, np.ascontiguousarray(matrix[:, 0]))
 
         def opened() -> FeatureColumn:
             key = f"feature-{key_of(market.key, spec.type, dict(spec.params))}"
