@@ -25,7 +25,7 @@ from tests.venue.kit import Clock, write_config
 from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY
-from trader.feeds import venue_feed
+from trader.feeds import ccxt_source, venue_feed
 from trader.feeds.live import LiveBar, open_feed
 
 DAY_S = 86_400
@@ -59,6 +59,7 @@ async def week(told, folder):
     """One feed, for days."""
     make, options, symbols = made_up.VENUES[told.venue]
     venue = await make(Market(told.seed, made_up.PERIOD_S)).start()
+    venue.life_s = ccxt_source.LIVES_S.get(told.venue)  # as the exchange itself does
     given = {**options(venue.port), "enableRateLimit": False}
     path = write_config(
         folder, given, symbols=symbols, exchange=told.venue, period=made_up.PERIOD_S

@@ -60,7 +60,7 @@ def is_unbroken(got):
     )
 
 
-@pytest.mark.parametrize("name", VENUES)
+@pytest.mark.parametrize("name", ["binance", pytest.param("kraken", marks=pytest.mark.trials)])
 def test_a_line_of_known_life_is_followed_before_its_end(tmp_path, monkeypatch, name):
     monkeypatch.setitem(ccxt_source.LIVES_S, name, 60.0)
     monkeypatch.setattr(ccxt_source, "AHEAD_S", 58.5)  # a next line each 1.5 s, 58.5 to speak

@@ -82,9 +82,8 @@ def read_timed_rows(text_path: str, key: str, columns: tuple[str, ...]) -> Timed
     header = [name.strip().lower() for name in next(reader, [])]
     missing = [name for name in columns if name not in header]
     if missing:
-        raise DataError(
-            f"{path} line 1: no column {' and no '.join(missing)}; it needs {', '.join(columns)}"
-        )
+        named = f"column{'s' * (len(missing) > 1)} {', '.join(missing)}"
+        raise DataError(f"{path} line 1: missing {named}; it needs {', '.join(columns)}")
     places, rows = [], []
     for cells in reader:
         if not any(cell.strip() for cell in cells):

@@ -44,8 +44,8 @@ def stored_columns(path: Path, plan: ColumnPlan, taken: Tickers) -> dict[str, di
     for ticker, columns in taken.items():
         missing = [source for source in plan.names.values() if source not in columns]
         if missing:
-            named = " and no ".join(map(repr, missing))
-            raise DataError(f"{path}: {ticker} has no column {named}")
+            named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            raise DataError(f"{path}: {ticker} is missing {named}")
         found[ticker] = {name: columns[source] for name, source in plan.names.items()}
     return found
 
