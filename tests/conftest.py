@@ -10,6 +10,7 @@ one without it fails.
 import importlib
 import itertools
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,10 @@ QUICK = TIER == "quick"
 # Threads of OpenMP wait in a loop for the next piece of work. Beside other workers the one they
 # wait for does not run, and a fit of 3 ms took a second of every core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell has what it starts in the background ignore Ctrl-C, and every process of that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "trader",

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -236,8 +235,8 @@ def test_the_signals_example_of_the_docs_trades(place):
     text = (ROOT / "docs" / "models.md").read_text()
     rows = text[text.index("timestamp,symbol,action") :].partition("```")[0]
     (place / "data" / "signals.csv").write_text(rows)
-    words = text[text.index("`trader backtest -c configs/demo.yaml --set") + 1 :].partition("`")[0]
-    done = trader(*shlex.split(words)[1:], "--json")
+    section = text[text.index("{type: signals, path") :].partition("}")[0] + "}"
+    done = trader("backtest", "-c", "configs/demo.yaml", "--set", f"model={section}", "--json")
     assert done.returncode == 0, done.stderr
     assert "signals" not in done.stderr
     assert json.loads(done.stdout)["fills"] == rows.count("ACME") == 2

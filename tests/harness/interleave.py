@@ -84,7 +84,8 @@ def race(home, count):
     for number in range(count):
         kill_id = fresh_home(home, killed=True)
         chance = random.Random(number)  # the kills come before, during and after the re-arm
-        delays = [0.0, chance.random() * SPREAD_S, chance.random() * SPREAD_S]
+        spread = SPREAD_S if opened else SPREAD_S * (1 + number // 10)  # later on a busy machine
+        delays = [0.0, chance.random() * spread, chance.random() * spread]
         together = by_processes if number % 5 == 0 else by_threads
         stopped = together(home, kill_id, delays)
         with open(os.path.join(home, "audit.jsonl"), "rb") as file:

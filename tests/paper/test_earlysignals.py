@@ -17,9 +17,8 @@ from trader.jobs.paper.os_signals import ENDING, Termination, at_once, cancellin
 
 @pytest.fixture(autouse=True)
 def as_from_a_terminal() -> Iterator[None]:
-    """Under `nohup` the tests themselves ignore SIGHUP, and in the background Ctrl-C."""
+    """Under `nohup` the tests themselves ignore SIGHUP."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
