@@ -82,14 +82,15 @@ class CcxtSource:
         stream = CcxtStream(self._terms, self._made, self.quotes, self._told, self._heard)
         stream.number = self._streams[-1].number + 1 if self._streams else 0
         self._streams.append(stream)
-        self._share_markets()
+        self._share()
         return stream
 
-    def _share_markets(self) -> None:
-        """One copy of what was asked for is enough: an exchange has thousands of markets."""
+    def _share(self) -> None:
+        """One copy of markets (thousands) and certificates is enough for all clients."""
         for stream in self._streams:
             if self._exchange is not None and stream.exchange is not self._exchange:
                 stream.exchange.set_markets_from_exchange(self._exchange)
+                stream.exchange.ssl_context = self._exchange.ssl_context
 
     def _made(self, ears: Ears) -> Any:
         library = library_of(self.name)
@@ -130,7 +131,7 @@ class CcxtSource:
                 await self._exchange.load_markets(True)
             except Exception as error:
                 raise self._error(error) from None
-            self._share_markets()
+            self._share()
         return [facts_of(self._exchange, symbol) for symbol in self._terms.symbols]
 
     async def venue_ns(self) -> int:
