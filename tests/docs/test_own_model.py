@@ -34,6 +34,7 @@ def shorten(first: str, end: str) -> None:
     bars.write_text(head + "".join(row for row in rows if first <= row < end))
 
 
+@pytest.mark.timeout(600)  # compiles, trains and runs paper: minutes on a machine at load 15
 @pytest.mark.process
 def test_the_five_steps_run_as_they_stand(tmp_path, monkeypatch):
     home = tmp_path / "demo"

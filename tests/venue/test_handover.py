@@ -87,6 +87,11 @@ def test_a_line_whose_end_is_announced_is_followed(tmp_path, monkeypatch):
         assert got.kinds() == []
         assert is_unbroken(got)
         assert venue.opened == 2
+        source = got.feed._source
+        await source.facts(is_fresh=True)
+        (stream,) = source._streams
+        assert stream.exchange is not source._exchange
+        assert stream.exchange.markets is source._exchange.markets
 
     run(test, tmp_path)
 

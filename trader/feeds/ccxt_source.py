@@ -81,10 +81,15 @@ class CcxtSource:
         """One client of ccxt more, with the markets that are known."""
         stream = CcxtStream(self._terms, self._made, self.quotes, self._told, self._heard)
         stream.number = self._streams[-1].number + 1 if self._streams else 0
-        if self._exchange is not None:
-            stream.exchange.set_markets_from_exchange(self._exchange)
         self._streams.append(stream)
+        self._share_markets()
         return stream
+
+    def _share_markets(self) -> None:
+        """One copy of what was asked for is enough: an exchange has thousands of markets."""
+        for stream in self._streams:
+            if self._exchange is not None and stream.exchange is not self._exchange:
+                stream.exchange.set_markets_from_exchange(self._exchange)
 
     def _made(self, ears: Ears) -> Any:
         library = library_of(self.name)
@@ -125,6 +130,7 @@ class CcxtSource:
                 await self._exchange.load_markets(True)
             except Exception as error:
                 raise self._error(error) from None
+            self._share_markets()
         return [facts_of(self._exchange, symbol) for symbol in self._terms.symbols]
 
     async def venue_ns(self) -> int:
@@ -202,7 +208,7 @@ class CcxtSource:
         self._streams.remove(stream)
         if stream.exchange is not self._exchange:
             with contextlib.suppress(Exception):
-                await stream.exchange.close()
+                await stream.exchange.close(clean_instance_data=True)
 
     def _told(self, stream: CcxtStream, event: Event | SourceError) -> None:
         """What a stream tells; that it has a symbol, or has it no more, if no other has it."""

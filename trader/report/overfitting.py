@@ -16,6 +16,8 @@ import numpy as np
 EULER = 0.5772156649015329
 BLOCKS = 16  # stretches of time that CSCV combines; 12,870 ways to take half of them
 FEWEST_PER_BLOCK = 2
+OF_A_SHARPE = 3  # moments that `sharpe_of` reads, the first ones
+SHARPES_AT_ONCE = 100_000
 MOST_SHARPES = 20_000_000  # computed for one PBO; beyond it the ways are taken evenly spread
 # of one stretch: days, Σr, Σr², Σr³, Σr⁴, Σ min(r, 0)², Σ log(1 + r)
 MOMENTS = ("n", "r1", "r2", "r3", "r4", "down2", "log")
@@ -130,23 +132,30 @@ def overfitting_probability(sums: np.ndarray) -> float | None:
     trials, blocks = sums.shape[:2]
     if trials < 2 or blocks < 4:
         return None
-    halves = list(itertools.combinations(range(blocks), blocks // 2))
+    halves = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
     step = -(-len(halves) * trials // MOST_SHARPES)
-    whole = sums.sum(axis=1)
-    below = [_is_below(sums, whole, list(half)) for half in halves[::step]]
-    counted = [value for value in below if value is not None]
-    return float(np.mean(counted)) if counted else None
+    at_once = max(1, SHARPES_AT_ONCE // trials)
+    parts = np.moveaxis(sums[:, :, :OF_A_SHARPE], 1, 0).copy()  # (blocks, trials, moments)
+    below: list[bool] = []
+    for start in range(0, len(halves), step * at_once):
+        below += _are_below(parts, halves[start : start + step * at_once : step])
+    return float(np.mean(below)) if below else None
 
 
-def _is_below(sums: np.ndarray, whole: np.ndarray, half: list[int]) -> bool | None:
-    """Whether the best trial of `half` is not above the median of the rest of the time."""
-    inside = sums[:, half].sum(axis=1)
-    chosen, rest = sharpe_of(inside), sharpe_of(whole - inside)
+def _are_below(parts: np.ndarray, halves: np.ndarray) -> list[bool]:
+    """Of each half: whether its best trial is not above the median of the rest of the time.
+
+    `halves` are the blocks of each (ways, blocks / 2). A way in which fewer than two trials have
+    both ratios is left out.
+    """
+    inside = parts[halves[:, 0]]
+    for place in range(1, halves.shape[1]):
+        inside += parts[halves[:, place]]
+    chosen, rest = (sharpe_of(part).T for part in (inside, parts.sum(axis=0) - inside))
     defined = np.isfinite(chosen) & np.isfinite(rest)
-    count = int(np.count_nonzero(defined))
-    if count < 2:
-        return None
-    chosen, rest = chosen[defined], rest[defined]
-    best = rest[np.argmax(chosen)]
-    rank = 0.5 + np.count_nonzero(rest < best) + np.count_nonzero(rest == best) / 2.0
-    return bool(rank / (count + 1.0) <= 0.5)
+    count = np.count_nonzero(defined, axis=0)
+    chosen, rest = np.where(defined, chosen, -np.inf), np.where(defined, rest, np.nan)
+    best = rest[chosen.argmax(axis=0), np.arange(len(halves))]
+    worse, equal = (np.count_nonzero(found, axis=0) for found in (rest < best, rest == best))
+    is_below = (0.5 + worse + equal / 2.0) / (count + 1.0) <= 0.5
+    return is_below[count >= 2].tolist()
