@@ -29,8 +29,8 @@ from trader.journal.records import Entry
 
 pytestmark = pytest.mark.process  # none is started, but it is a harness: not for the inner loop
 
-DAYS = cases(32, fewest=8)
-CHUNKS = DAYS // 8
+DAYS = cases(32)
+CHUNKS = max(DAYS // 8, 1)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
