@@ -336,6 +336,7 @@ def traced(frame, hours, wants_long, stop_share, target_share):
     return fills
 
 
+@pytest.mark.long
 def test_hours_of_real_minutes_fill_as_a_loop_over_the_minutes_says(tmp_path, real_data):
     frame = pd.read_parquet(real_data / "BITFINEX_BTCUSD_1m.parquet").iloc[400_000:460_000]
     frame.index = pd.DatetimeIndex(pd.to_datetime(frame["timestamp"], utc=True))

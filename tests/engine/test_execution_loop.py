@@ -44,6 +44,7 @@ def test_async_model_prediction(tmp_path: Path):
     assert int(run.engine.book.account[0]["next_order_id"]) == 2
 
 
+@pytest.mark.long
 def test_thread_safe_trading_state(tmp_path: Path):
     """Snapshots taken by threads and tasks during trading are each of one moment."""
     prices = 60.0 + np.random.default_rng(1).normal(0, 1, 400).cumsum() / 10

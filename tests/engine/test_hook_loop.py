@@ -52,6 +52,7 @@ async def stops(details: dict[str, Any]) -> None:
         (stops, ""),
     ],
 )
+@pytest.mark.long
 def test_an_async_hook_touches_neither_the_loop_of_trading_nor_another_hook(hook: Hook, told: str):
     hooks = Hooks(TIMEOUT_S, apart=True)
     seen: list[tuple[int, str]] = []

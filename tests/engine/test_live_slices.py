@@ -28,6 +28,7 @@ def test_symbols_that_close_together_are_one_slice_whatever_order_they_come_in(t
     assert slices_of(run) == [(1, (0, 1)), (2, (0, 1))]
 
 
+@pytest.mark.long
 def test_a_late_symbol_within_grace_joins_and_a_later_one_is_recorded_and_not_traded(
     tmp_path: Path,
 ):
@@ -152,6 +153,7 @@ def test_a_line_that_names_its_symbol_and_is_no_bar_holds_that_symbol(tmp_path: 
     assert run.told("error")[0]["symbol"] == "S1"
 
 
+@pytest.mark.long
 def test_a_flood_is_taken_bar_by_bar_and_nothing_is_dropped(tmp_path: Path):
     run = LiveRun(tmp_path, [bar(i, 60 + i % 7) for i in range(1, 1_501)])
     run.run()

@@ -194,6 +194,7 @@ def test_inputs_recorded_again_after_a_crash_count_once(tmp_path: Path) -> None:
     assert replay(run.path, run.rules).ok
 
 
+@pytest.mark.long
 def test_a_run_cut_anywhere_by_a_crash_reproduces_itself_so_far(tmp_path: Path) -> None:
     run = finished_run(tmp_path, 12)
     records = records_of(run.path)

@@ -179,6 +179,7 @@ def test_rows_of_a_stream_are_not_overwritten_by_the_next():
     assert same(np.array(kept), features.batch(WALK[:50])).all()
 
 
+@pytest.mark.long
 def test_symbols_may_be_updated_in_threads_of_their_own():
     bars = walk_bars(2_000, symbols=4, seed=6)
     features = feature_set(every_spec(), bars)
@@ -217,6 +218,7 @@ def test_every_type_is_equal_on_real_bars_with_quotes_missing_for_days(real_data
     assert np.isfinite(warm[14:]).all()
 
 
+@pytest.mark.long
 def test_every_type_is_equal_on_24_real_symbols_with_trading_hours(real_data):
     bars = real_bars(real_data / "US24_1m_2019-02-11_15_panel.csv")
     sessions = session_table("XNYS", int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))

@@ -253,6 +253,7 @@ def test_a_trading_table_made_for_a_shorter_history_gives_the_same_past(kind):
         assert same(in_new_york(kind, bars[:cut], PERIOD), whole[:cut]).all()
 
 
+@pytest.mark.long
 def test_values_on_real_bars_equal_the_plain_formulas(real_data):
     bars = real_bars(real_data / "US24_1m_2019-02-11_15_panel.csv")
     sessions = session_table("XNYS", int(bars["ts_ns"][0]), int(bars["ts_ns"][-1]))

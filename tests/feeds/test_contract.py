@@ -444,6 +444,7 @@ def test_a_line_that_never_ends_takes_no_memory() -> None:
     assert splitter.feed(b"\n")[0][1]
 
 
+@pytest.mark.long
 def test_a_full_queue_makes_the_writer_wait_and_nothing_is_dropped(tmp_path: Path) -> None:
     count = 20_000
     text = line() + b"\n"

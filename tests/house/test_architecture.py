@@ -137,6 +137,7 @@ def empty_package(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_imports_go_downwards_only():
     assert broken_rules(PACKAGE) == []
 

@@ -97,6 +97,7 @@ def broken_limits(package: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_sources_keep_the_house_limits():
     assert broken_limits(PACKAGE) == []
 

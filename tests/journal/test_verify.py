@@ -90,6 +90,7 @@ def test_an_edited_column_of_every_record_is_found_at_that_record(path, column):
     assert verify_here(path).ok
 
 
+@pytest.mark.long
 def test_each_deleted_record_is_a_gap(path):
     records = records_of(path)
     for record in records[:-1]:

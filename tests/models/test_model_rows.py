@@ -225,6 +225,7 @@ def test_who_cannot_know_the_position_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["position", "window of positions"])
+@pytest.mark.long
 def test_a_sweep_trades_what_a_backtest_of_the_same_keys_does(folder, monkeypatch, kind):
     monkeypatch.chdir(folder)
     table = trader.sweep(f"{kind}.yaml", {"position_sizing.base_size": [10, 30]}, jobs=1)

@@ -161,6 +161,7 @@ def test_same_inputs_give_the_same_bytes_and_load_without_trusting_more(
     assert np.array_equal(actions, expected)
 
 
+@pytest.mark.long
 def test_seed_of_the_config_is_the_random_state_unless_one_is_given():
     forest = {"estimator": "RandomForestClassifier", "params": {"n_estimators": 4}}
     assert train(config=config_for(forest, seed=5)).data != train(config=config_for(forest)).data

@@ -136,6 +136,7 @@ def test_a_model_is_that_of_trader_train_on_its_window_alone():
         assert stretch.rows == alone.facts["rows"]["used"] == 296
 
 
+@pytest.mark.long
 def test_models_come_out_of_the_cache_by_their_content_and_a_damaged_file_is_none(
     tmp_path, monkeypatch
 ):
@@ -157,6 +158,7 @@ def test_models_come_out_of_the_cache_by_their_content_and_a_damaged_file_is_non
     assert len(fitted) == 3
 
 
+@pytest.mark.long
 def test_a_window_with_too_little_keeps_the_model_before_and_says_so(caplog):
     config = config_for(retrain={"every": "100min", "window": "100min"})
     bars, matrix = history()

@@ -32,6 +32,7 @@ def pending_codes(home):
     return sorted(kill["code"] for kill in pending.pending_kills(str(home)))
 
 
+@pytest.mark.long
 def test_risk_event_handler_thread_safety(trader_home):
     """1,000 threads register, emit and stop at once; nothing is lost, doubled or delayed."""
     with open_gate(trader_home) as (lease, gate):
@@ -82,6 +83,7 @@ def test_events_reach_each_callback_in_order(trader_home):
         assert into[0].ts_ns > 0
 
 
+@pytest.mark.long
 def test_async_callback_handling(trader_home):
     """Coroutines run in the loop they were registered from, without one in their own, and a hung
     loop or a hung coroutine holds up nobody."""

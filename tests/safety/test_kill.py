@@ -328,6 +328,7 @@ def test_runner_that_will_not_leave_is_ended_after_its_time(trader_home, tmp_pat
         assert runner.wait(timeout=5) == -9
 
 
+@pytest.mark.long
 def test_process_that_is_not_the_registered_one_is_never_signalled(trader_home, capfd):
     """A number used again: the registry names this very process with another start time."""
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
@@ -341,6 +342,7 @@ def test_process_that_is_not_the_registered_one_is_never_signalled(trader_home, 
     assert [run["outcome"] for run in document["runs"]] == ["not_stopped"]
 
 
+@pytest.mark.long
 def test_live_run_with_an_unknown_process_and_gate_cannot_be_called_stopped(trader_home, capfd):
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
         os.unlink(os.path.join(lease.folder, registry.GATE_LOCK))
@@ -535,6 +537,7 @@ def test_command_line_of_typer_reaches_the_same_code(trader_home):
     assert records.all_kills(str(trader_home))[0]["reason"] == "typer"
 
 
+@pytest.mark.long
 def test_trouble_with_a_run_is_told_on_both_streams_and_in_the_audit(trader_home, capfd):
     with held_run(trader_home, "r1", barrier_ms=1.0, cancel_timeout_s=0.0) as lease:
         lease.open_gate()

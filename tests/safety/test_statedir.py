@@ -223,6 +223,7 @@ def test_audit_line_that_does_not_fit_leaves_no_half_line(trader_home, monkeypat
     assert records.audited_ids(home) == {"a", "c"}
 
 
+@pytest.mark.long
 def test_audit_file_that_somebody_keeps_locked_is_given_up(trader_home):
     import fcntl
 

@@ -156,6 +156,7 @@ def test_trip_on_a_disk_that_hangs_returns_in_time_and_not_durable(
     assert closed == ["SYSTEM_ERROR: hung"]
 
 
+@pytest.mark.long
 def test_trip_whose_first_did_not_finish_stops_by_itself(trader_home, fallback, monkeypatch):
     wire = trip.Tripwire(str(trader_home))
     stuck = stop_of(trader_home)
@@ -244,6 +245,7 @@ def test_process_that_may_not_be_signalled_is_not_stopped(trader_home, monkeypat
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_holder_that_is_not_the_registered_process_is_not_stopped(trader_home):
     held, _ = holding(trader_home, "1")
     target = target_of(trader_home, bound=False)
