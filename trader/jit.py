@@ -54,8 +54,9 @@ TRIED = ((0, 63), (0, 68))  # the Numba versions that `_no_code_of_inner_functio
 def _no_code_of_inner_functions() -> None:
     """Keep Numba from optimising and assembling each inner function before it does its caller.
 
-    What is nested five deep is then optimised once, in the entry, and not five times: half the time
-    to compile, and code as fast. The library of an inner function is only linked into others.
+    What is nested five deep is then optimised once, in the entry, and not five times: a third
+    less time to compile, and code as fast. The library of an inner function is only linked into
+    others.
     """
     try:
         from numba.core import codegen, typed_passes
