@@ -4,6 +4,7 @@ Law: everything recorded comes out of `core.step`; the only invention is the clo
 """
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,20 @@ def resealed(records: list[Record]) -> list[Record]:
         tree.add(digest)
         prev = digest
     return sealed
+
+
+Spoil = Callable[[dict[str, Any]], None]
+
+
+def spoiled(path: Path, kind: str, spoil: Spoil, which: int = -1) -> int:
+    """Change the payload of one record and forge every hash after it; its seq."""
+    records = records_of(path)
+    place = [i for i, record in enumerate(records) if record.type == kind][which]
+    data = records[place].data
+    spoil(data)
+    records[place] = records[place]._replace(payload=encode(data))
+    rewrite(path, resealed(records))
+    return records[place].seq
 
 
 def falsify_checkpoint(path: Path) -> int:

@@ -10,21 +10,19 @@ import hashlib
 import json
 import shutil
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.journal_kit import records_of, resealed, rewrite
+from tests.journal_kit import records_of, spoiled
 from trader.cli import app
 from trader.engine.replay import replay
-from trader.journal.records import JournalError, encode
+from trader.journal.records import JournalError
 from trader.journal.rows import layouts, recorded_layouts, require_layouts
 
 FIXTURE = Path(__file__).parents[1] / "journal" / "core1"
 RUN = "20261129T104538Z-paper-demo"
-Spoil = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
@@ -83,7 +81,7 @@ def test_a_changed_output_of_an_older_journal_is_found(
         else:
             data[field] += more
 
-    seq = _spoiled(journal, kind, spoil)
+    seq = spoiled(journal, kind, spoil)
     found = replay(journal).divergence
     assert found is not None
     assert (found.seq, found.kind) == (seq, kind)
@@ -93,7 +91,7 @@ def test_a_changed_output_of_an_older_journal_is_found(
 @pytest.mark.parametrize("place", [8 * 22, 8 * (23 + 3) + 6, 8 * (23 + 18)])
 def test_a_changed_state_of_an_older_snapshot_is_found(journal: Path, place: int) -> None:
     """Executions of the account, mark of the position, id of the order that works."""
-    seq = _spoiled(journal, "SNAPSHOT", lambda data: _change_state(data, place), which=1)
+    seq = spoiled(journal, "SNAPSHOT", lambda data: _change_state(data, place), which=1)
     found = replay(journal).divergence
     assert found is not None
     assert (found.seq, found.kind) == (seq, "SNAPSHOT")
@@ -112,17 +110,6 @@ def test_nothing_goes_on_from_it_and_unknown_fields_are_refused(journal: Path) -
 
 def layouts_of(journal: Path) -> dict[str, list[list[str]]]:
     return records_of(journal)[0].data["layouts"]
-
-
-def _spoiled(path: Path, kind: str, spoil: Spoil, which: int = -1) -> int:
-    """Change one record and forge every hash after it; its seq."""
-    records = records_of(path)
-    place = [i for i, record in enumerate(records) if record.type == kind][which]
-    data = records[place].data
-    spoil(data)
-    records[place] = records[place]._replace(payload=encode(data))
-    rewrite(path, resealed(records))
-    return records[place].seq
 
 
 def _change_state(data: dict[str, Any], place: int) -> None:

@@ -1,7 +1,6 @@
 """`trader replay`: every run reproduces itself; whatever was changed is found and named."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core_kit import Run, make_inputs
-from tests.journal_kit import edit, finished_run, paper_run, records_of, resealed, rewrite, slices
+from tests.journal_kit import (
+    Spoil,
+    edit,
+    finished_run,
+    paper_run,
+    records_of,
+    resealed,
+    rewrite,
+    slices,
+    spoiled,
+)
 from tests.replay_kit import recorded_run
 from tests.tiers import cases
 from trader.cli import app
@@ -20,19 +29,6 @@ from trader.core.schema import ACCOUNT, Reason
 from trader.engine.replay import replay
 from trader.journal import entries as build
 from trader.journal.records import JournalError, encode
-
-Spoil = Callable[[dict[str, Any]], None]
-
-
-def spoiled(path: Path, kind: str, spoil: Spoil, which: int = -1) -> int:
-    """Change the payload of one record and forge every hash after it; its seq."""
-    records = records_of(path)
-    place = [i for i, record in enumerate(records) if record.type == kind][which]
-    data = records[place].data
-    spoil(data)
-    records[place] = records[place]._replace(payload=encode(data))
-    rewrite(path, resealed(records))
-    return records[place].seq
 
 
 @settings(max_examples=cases(10), deadline=None)
