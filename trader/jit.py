@@ -48,7 +48,7 @@ def _linear_algebra_when_asked() -> None:
 
 
 INNER: set[Any] = set()  # functions that are compiled into their callers, and never on their own
-TRIED = ((0, 63), (0, 68))  # the Numba versions that `_no_code_of_inner_functions` fits
+TRIED = {(0, 68)}  # the Numba versions that `_no_code_of_inner_functions` was seen to fit
 
 
 def _no_code_of_inner_functions() -> None:
@@ -62,7 +62,7 @@ def _no_code_of_inner_functions() -> None:
         from numba.core import codegen, typed_passes
 
         version = tuple(int(part) for part in numba.__version__.split(".")[:2])
-        if not TRIED[0] <= version <= TRIED[1]:
+        if version not in TRIED:
             return  # slower to compile, and nothing else
         library, lowering = codegen.JITCodeLibrary, typed_passes.NativeLowering
         set_env, lower = codegen.JITCPUCodegen.set_env, lowering.run_pass
