@@ -21,16 +21,6 @@ BLOCK = 16_384  # rows that are summed at once
 STATES = len(TradingState)
 NEARLY = 1.0 - 1e-9
 STRETCH = 512  # equities that are looked at together
-CURVE_SEEN = np.dtype(
-    [
-        ("peak", "<f8"),  # before the first row the starting equity
-        ("peak_ns", "<i8"),
-        ("worst", "<f8"),
-        ("worst_ns", "<i8"),
-        ("longest_ns", "<i8"),
-        ("exposed", "<i8"),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -55,29 +45,26 @@ class CurveFacts:
         return self.last_ns - self.first_ns
 
 
+@np.errstate(over="ignore", invalid="ignore")  # an equity beyond all numbers is told as such
 def curve_facts(equity: np.ndarray, start_equity: float) -> CurveFacts:
     """Read EQUITY records (sorted by time, at least one) into `CurveFacts`."""
-    seen = np.zeros(1, CURVE_SEEN)
     state_ns = np.zeros(STATES, np.int64)
-    first_ns, last_ns = int(equity[0]["ts_ns"]), int(equity[-1]["ts_ns"])
-    seen["peak"], seen["peak_ns"], seen["worst_ns"] = start_equity, first_ns, first_ns
-    fold_curve(equity, seen[0], state_ns)
+    peak, worst, worst_ns, longest_ns, exposed = fold_curve(equity, float(start_equity), state_ns)
     return CurveFacts(
         slices=len(equity),
-        first_ns=first_ns,
-        last_ns=last_ns,
+        first_ns=int(equity[0]["ts_ns"]),
+        last_ns=int(equity[-1]["ts_ns"]),
         final_equity=float(equity[-1]["equity"]),
         mean_equity=_sum(equity["equity"]) / len(equity),
-        max_drawdown_frac=float(seen[0]["worst"]),
-        max_drawdown_ns=int(seen[0]["worst_ns"]),
-        longest_drawdown_ns=int(seen[0]["longest_ns"]),
-        exposed_slices=int(seen[0]["exposed"]),
+        max_drawdown_frac=float(worst),
+        max_drawdown_ns=int(worst_ns),
+        longest_drawdown_ns=int(longest_ns),
+        exposed_slices=int(exposed),
         state_ns=tuple(int(value) for value in state_ns),
-        peak_equity=float(seen[0]["peak"]),
+        peak_equity=float(peak),
     )
 
 
-@np.errstate(over="ignore", invalid="ignore")  # an equity beyond all numbers is told as such
 def _sum(values: np.ndarray) -> float:
     total = 0.0
     for start in range(0, len(values), BLOCK):
@@ -86,12 +73,15 @@ def _sum(values: np.ndarray) -> float:
 
 
 @jit
-def fold_curve(equity, seen, state_ns):  # type: ignore[no-untyped-def]
-    """Carry CURVE_SEEN and the time in each state through EQUITY records."""
-    peak, peak_ns = seen["peak"], seen["peak_ns"]
-    worst, worst_ns, longest_ns, exposed = 0.0, seen["worst_ns"], 0, 0
-    noise, is_below = money_noise(peak), False
-    state, since_ns = equity[0]["trading_state"], equity[0]["ts_ns"]
+def fold_curve(equity, start_equity, state_ns):  # type: ignore[no-untyped-def]
+    """(peak, worst drawdown, its time, longest time below a peak, slices with a position).
+
+    `state_ns` takes the time in each state.
+    """
+    peak, noise, is_below = start_equity, money_noise(start_equity), False
+    peak_ns = worst_ns = since_ns = equity[0]["ts_ns"]
+    worst, longest_ns, exposed = 0.0, 0, 0
+    state = equity[0]["trading_state"]
     for index in range(len(equity)):
         row = equity[index]
         value, ts_ns = row["equity"], row["ts_ns"]
@@ -116,8 +106,7 @@ def fold_curve(equity, seen, state_ns):  # type: ignore[no-untyped-def]
     state_ns[state] += last_ns - since_ns
     if is_below and last_ns - peak_ns > longest_ns:
         longest_ns = last_ns - peak_ns
-    seen["peak"], seen["worst"], seen["worst_ns"] = peak, worst, worst_ns
-    seen["longest_ns"], seen["exposed"] = longest_ns, exposed
+    return peak, worst, worst_ns, longest_ns, exposed
 
 
 @jit
