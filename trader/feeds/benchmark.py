@@ -108,20 +108,16 @@ def _reading(config: Config, seconds: float) -> tuple[Config, WantedColumns]:
     """The config as one that reads a file of such bars, of which it needs time and close."""
     reading = _read_as(config, seconds)
     columns = wanted_columns(reading)
-    needed = tuple(name for name in columns.required if name in NEEDED)
-    others = tuple(name for name in columns.required if name not in NEEDED)
-    return reading, replace(columns, required=needed, optional=(*others, *columns.optional))
+    names = (*columns.required, *columns.optional)
+    others = tuple(name for name in names if name not in NEEDED)
+    return reading, replace(columns, required=NEEDED, optional=others)
 
 
 def _read_as(config: Config, seconds: float) -> Config:
+    """The config with the feed and the bar period of such a file."""
     changed: dict[str, object] = {"columns": Columns(), "type": "csv"}
     if seconds == DAY_S and config.feed.timezone is None:
         hours = config.risk.market_hours
         changed["timezone"] = "UTC" if is_always_open(hours) else zone_of(hours)
     feed = config.feed.model_copy(update=changed)
-    throttle = config.throttle.model_copy(update={"max_volume_participation": None})
-    slippage = config.broker.slippage.model_copy(update={"type": "bps"})
-    without = {"max_fill_participation": None, "slippage": slippage}
-    broker = config.broker.model_copy(update=without)
-    changes = {"feed": feed, "throttle": throttle, "broker": broker, "features": {}}
-    return config.model_copy(update={**changes, "bar_period_seconds": seconds})
+    return config.model_copy(update={"feed": feed, "bar_period_seconds": seconds})
