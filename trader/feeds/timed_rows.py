@@ -16,6 +16,7 @@ import numpy as np
 from trader.config.schema import Config
 from trader.core.schema import NS_PER_SECOND
 from trader.errors import ConfigError, DataError
+from trader.tables.column_names import columns_text
 
 DATE_LENGTH = len("2020-08-31")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,8 +83,8 @@ def read_timed_rows(text_path: str, key: str, columns: tuple[str, ...]) -> Timed
     header = [name.strip().lower() for name in next(reader, [])]
     missing = [name for name in columns if name not in header]
     if missing:
-        named = f"column{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        raise DataError(f"{path} line 1: missing {named}; it needs {', '.join(columns)}")
+        named, needed = columns_text(missing), ", ".join(columns)
+        raise DataError(f"{path} line 1: missing {named}; it needs {needed}")
     places, rows = [], []
     for cells in reader:
         if not any(cell.strip() for cell in cells):

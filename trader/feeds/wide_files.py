@@ -12,7 +12,7 @@ import numpy as np
 
 from trader.errors import DataError
 from trader.feeds.raw import PRICES, RawRows
-from trader.tables.column_names import ColumnPlan
+from trader.tables.column_names import ColumnPlan, columns_text
 from trader.tables.dialect import Notes
 from trader.tables.symbols import SymbolColumn
 
@@ -44,7 +44,7 @@ def stored_columns(path: Path, plan: ColumnPlan, taken: Tickers) -> dict[str, di
     for ticker, columns in taken.items():
         missing = [source for source in plan.names.values() if source not in columns]
         if missing:
-            named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            named = columns_text([repr(source) for source in missing])
             raise DataError(f"{path}: {ticker} is missing {named}")
         found[ticker] = {name: columns[source] for name, source in plan.names.items()}
     return found

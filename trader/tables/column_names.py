@@ -61,6 +61,11 @@ KNOWN = {name for tiers in (*SYNONYMS.values(), MOMENTS) for tier in tiers for n
 KNOWN |= {*SYNONYMS, "timestamp", *DAYS, *CLOCKS, *CLOSES, *NEVER_USED}
 
 
+def columns_text(names: Sequence[str]) -> str:
+    """`column a`, `columns a, b`, for messages."""
+    return f"column{'s' * (len(names) > 1)} {', '.join(names)}"
+
+
 @dataclass
 class ColumnPlan:
     """Which column of a file is what: our name → the source's."""
@@ -215,9 +220,9 @@ class _Finder:
         hint = f"; nearest is {known[near[0]]!r}" if near else ""
         shown = ", ".join(known.values())
         shown = shown if len(shown) <= LISTED else f"{shown[:LISTED]}…"
-        listed = ", ".join(repr(self.wanted.mapping[name]) for name in missing)
+        listed = columns_text([repr(self.wanted.mapping[name]) for name in missing])
         reason = self.wanted.reasons.get(missing[0], "") if len(missing) == 1 else ""
         return DataError(
-            f"{self.path}: missing column{'s' * (len(missing) > 1)} {listed}{reason}{hint}; "
+            f"{self.path}: missing {listed}{reason}{hint}; "
             f"the columns are {shown} ({self.wanted.remedy})"
         )
