@@ -47,8 +47,7 @@ def recorded_layouts(recorded: Mapping[str, Any]) -> Layouts:
 
     Outputs may lack fields that were added later. JournalError for every other difference.
     """
-    current = layouts()
-    others = {name: fields for name, fields in recorded.items() if current.get(name) != fields}
+    others = _other_layouts(recorded)
     unknown = sorted(name for name, fields in others.items() if not _lacks_fields(name, fields))
     if unknown:
         raise JournalError(
@@ -62,15 +61,18 @@ def recorded_layouts(recorded: Mapping[str, Any]) -> Layouts:
     return {**LAYOUTS, **grown}
 
 
+def _other_layouts(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    current = layouts()
+    return {name: fields for name, fields in recorded.items() if current.get(name) != fields}
+
+
 def _lacks_fields(name: str, fields: list[list[str]]) -> bool:
     return name in GROWN and all(field in layouts()[name] for field in fields)
 
 
 def require_layouts(recorded: Mapping[str, Any]) -> None:
     """JournalError unless a journal's rows are laid out as this program writes them."""
-    current = layouts()
-    others = sorted(name for name, fields in recorded.items() if current.get(name) != fields)
-    if others:
+    if others := sorted(_other_layouts(recorded)):
         raise JournalError(
             f"another version of trader began this run: its rows of {', '.join(others)} have "
             "other fields, and nothing goes on from them. Start a fresh run with --new; "
