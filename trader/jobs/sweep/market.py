@@ -25,7 +25,7 @@ class Market:
     sessions: np.ndarray
     detail: Detail = NO_DETAIL
 
-    @cached_property
+    @property
     def slices(self) -> int:
         """How many instants the bars close at."""
         stamps = self.bars["ts_ns"]
