@@ -8,6 +8,7 @@ import numpy as np
 
 from trader.core.schema import NS_PER_SECOND
 
+NS_PER_MS = 1_000_000
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 

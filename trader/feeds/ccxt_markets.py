@@ -7,8 +7,8 @@ from typing import Any
 
 from trader.errors import ConfigError
 from trader.feeds.source import InstrumentFacts, RawBar
+from trader.moments import NS_PER_MS
 
-NS_PER_MS = 1_000_000
 LONGEST_S = 86_400  # longer bars begin at no multiple of their length
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4  # ccxt's precision modes
 

@@ -18,7 +18,7 @@ from typing import Any
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import source_error
-from trader.feeds.ccxt_markets import NS_PER_MS, facts_of, raw_bar
+from trader.feeds.ccxt_markets import facts_of, raw_bar
 from trader.feeds.ccxt_stream import CcxtStream
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
@@ -34,6 +34,7 @@ from trader.feeds.source import (
     StreamLoss,
     Up,
 )
+from trader.moments import NS_PER_MS
 
 PAGE = 1000  # bars asked for at once; an exchange may give fewer
 DAY_S = 86_400.0

@@ -11,11 +11,11 @@ from typing import Any
 from trader.core.schema import KillSwitchReason, Reason, TradingAction
 from trader.journal.audit.story import Step, Story, steps
 from trader.journal.records import FORMAT_VERSION, Record
+from trader.moments import NS_PER_MS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LABEL = 12  # columns of the left margin
 NS_PER_US = 1_000
-NS_PER_MS = 1_000_000
 
 
 def time_text(ns: int | None) -> str:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from trader.moments import NS_PER_MS
 from trader.report.html.figures import Days, days, excursions, state_spells
 from trader.report.html.pack import EMPTY, extremes, packed, packed_whole, price_step
 from trader.report.html.refusals import refusals
 from trader.report.html.source import Source, bars_of, numbers, texts, times
 
-NS_PER_MS = 1_000_000
 CURVE_POINTS = 24_000
 CURVE_POINTS_OF_MANY = 8_000
 MOST_BARS = 2_000_000  # of all symbols; beyond, neighbours are drawn as one

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from trader.moments import NS_PER_MS
 from trader.report.html.figures import text_codes
 from trader.report.html.source import numbers, texts, times
 
@@ -24,7 +25,6 @@ AMOUNTS = {
     "observed": "observed",
     "limit": "limit",
 }
-NS_PER_MS = 1_000_000
 BITS = 16  # of a number of a name
 
 
