@@ -8,7 +8,7 @@ import pytest
 from tests.loop_kit import LiveRun, bar
 from trader.core.schema import NS_PER_SECOND, Reason
 from trader.engine.answers import Ages
-from trader.feeds.live import BadBar
+from trader.feeds.live import BadBar, RevisedBar
 
 
 def slices_of(run: LiveRun) -> list[tuple[int, tuple[int, ...]]]:
@@ -62,6 +62,16 @@ def test_a_doubled_bar_is_counted_and_a_revised_one_keeps_the_first_and_alerts(t
     assert [one["kind"] for one in run.told("error")] == ["DATA_REVISED"]
     assert "close 60 became 61" in run.told("error")[0]["text"]
     assert run.engine.book.positions[0]["mark"] == 60.0
+
+
+def test_what_a_market_says_later_of_an_older_bar_is_recorded_as_revised(tmp_path: Path):
+    changed = RevisedBar(bar(1, 61.0), "ACME 00:01: close 60 became 61")
+    run = LiveRun(tmp_path, [bar(1), bar(2), bar(3), changed, bar(4)])
+    run.run()
+    assert len(slices_of(run)) == 4
+    assert run.loop.refused == {"revised": 1}
+    assert [one["text"] for one in run.told("error")] == [changed.text]
+    assert run.slices._gate.counts["revised"] == 1
 
 
 def test_a_bar_out_of_order_never_reaches_the_model(tmp_path: Path):

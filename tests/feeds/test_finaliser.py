@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.tiers import cases
 from trader.core.schema import BarProof
+from trader.feeds.final_bars import CHECKED_EVERY
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finaliser_events import (
     TICK,
@@ -262,6 +263,65 @@ def test_what_was_final_stays_and_a_correction_is_told():
     assert made.on(Row(0, bar(3, close=101.0), True), at(4, 21)) == []
 
 
+def test_now_and_then_rest_is_asked_for_what_has_left_and_nobody_waits_for_it():
+    made, asks = begun(), []
+    last = 3 + CHECKED_EVERY
+    for index in range(3, last + CHECKED_EVERY):  # longer than one check is answered late
+        asks += of_kind(made.on(Row(0, bar(index), True), at(index + 1, 0.1)), Ask)
+    assert asks == [Ask(0, START, at(last), is_check=True)]
+    assert made.owed_ns() == 2**63 - 1
+    rows = [bar(9), bar(10, close=101.0), bar(last - 1, close=101.0)]
+    page = Page(0, START, at(last), rows, at(last, 0.5), is_check=True)  # the last: in its grace
+    outs = made.on(page, at(last, 0.7))
+    assert of_kind(outs, Revision) == [Revision(0, bar(10), bar(10, close=101.0))]
+    assert [ask.is_check for ask in of_kind(outs, Ask)] == [True]  # that was due meanwhile
+    assert made.on(page, at(last, 0.8)) == []
+
+
+def test_a_symbol_that_is_gone_is_not_checked():
+    made = begun()
+    for index in range(3, 2 + CHECKED_EVERY):
+        made.on(Row(0, bar(index), True), at(index + 1, 0.1))
+    made.on(SymbolGone(0), at(index + 1, 0.2))
+    assert made.on(Row(0, bar(index + 1), True), at(index + 2, 0.1)) == [
+        Final(0, bar(index + 1), BarProof.FLAG, False)
+    ]
+
+
+@settings(max_examples=cases(50))
+@given(st.sampled_from([Finality.FLAG, Finality.SUCCESSOR]), st.integers(0, 2**32))
+def test_what_a_line_loses_without_a_word_is_told_later(finality, seed):
+    """Rows lost in its middle, and corrections that only REST has."""
+    random, made, known, asks = Random(seed), begun(finality), {}, []
+    true = {index: bar(index, 10.0 + index % 7) for index in range(200)}
+    flag = False if finality == Finality.FLAG else None
+
+    def give(event, now):
+        for out in made.on(event, now):
+            if isinstance(out, Ask):
+                asks.append((out, now))
+            elif isinstance(out, Final | Revision):
+                told = out.bar if isinstance(out, Final) else out.new
+                known[told.open_ns] = told
+
+    for index in range(3, 200):
+        whole = true[index]
+        rows = [Row(0, whole._replace(volume=1.0, high=101.0), flag), Row(0, whole, flag)]
+        rows += [] if flag is None else [Row(0, whole, True)]
+        for part, row in enumerate(rows):
+            now = at(index, 20 * part + 10)
+            give(row if random.random() < 0.8 else TICK, now)
+            if random.random() < 0.1 and index > 5:
+                true[index - 2] = true[index - 2]._replace(close=101.5)
+            if asks and random.random() < 0.5:
+                ask, asked_ns = asks.pop(0)
+                rest = [true[i] for i in range(index) if ask.start_ns <= at(i) < ask.end_ns]
+                give(Page(*ask[:3], rest, asked_ns, ask.is_check), now + S)
+    assert len(known) > 190
+    checked = range(3, 200 - 2 * CHECKED_EVERY)
+    assert [known[at(i)] for i in checked] == [true[i] for i in checked]
+
+
 def test_old_forming_rows_and_repeated_rows_are_no_news():
     made = begun(Finality.SUCCESSOR)
     made.on(Row(0, bar(3)), at(3, 30))
@@ -376,7 +436,7 @@ class Market:
                 else self.forming((row.open_ns - START) // PERIOD, 0.4)
                 for row in rows
             ]
-            self.give(Page(0, ask.start_ns, ask.end_ns, rows, asked), now)
+            self.give(Page(*ask[:3], rows, asked, ask.is_check), now)
 
     def run(self):
         for index in range(3, self.count):
@@ -476,7 +536,7 @@ def test_two_lines_of_one_market_give_what_it_sent(finality, seed):
         while asked and (event is TICK or random.random() < 0.5):  # REST may take its time
             ask, asked_ns = asked.pop()
             rows = [true[open_ns] for open_ns in sorted(true) if open_ns + PERIOD <= asked_ns]
-            more = made.on(Page(0, ask.start_ns, ask.end_ns, rows, asked_ns), now)
+            more = made.on(Page(*ask[:3], rows, asked_ns, ask.is_check), now)
             asked += [(ask, now) for ask in of_kind(more, Ask)]
             outs += more
     finals = of_kind(outs, Final)

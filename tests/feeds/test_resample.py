@@ -1,6 +1,7 @@
 """`feed.period_seconds`: a feed of short bars as one of long bars, in a history and as it comes."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from tests.paper_kit import START_NS, Paper, bar
 from trader.core.schema import BAR, NS_PER_SECOND
 from trader.errors import ConfigError
 from trader.feeds.feed import frame_history
-from trader.feeds.live import BadBar, FeedNotice, LiveBar
+from trader.feeds.live import BadBar, FeedNotice, LiveBar, RevisedBar
 from trader.feeds.resampled_feed import ResampledFeed
 from trader.hours.bar_sessions import bar_opens
 
@@ -150,12 +151,38 @@ def test_a_bar_that_comes_after_its_long_bar_has_closed_is_refused_and_told(tmp_
     late = (bars["symbol"] == 1) & (bars["ts_ns"] == bars["ts_ns"][0] + 4 * MINUTE)
     moved = np.concatenate([bars[:14][~late[:14]], bars[late], bars[14:]])
     given = one_by_one(config_of(tmp_path, **kinds).config, moved)
-    bad = [item for item in given if isinstance(item, BadBar)]
-    assert [item.symbol for item in bad] == [1]
-    assert "earlier" in bad[0].reason or "has closed" in bad[0].reason
+    (told,) = [item for item in given if not isinstance(item, LiveBar) and item.kind != "FEED_GAP"]
+    assert (told.kind, told.symbol) == ("FEED_OUT_OF_ORDER", 1)
+    assert "BETA 2024-03-04T09:05" in told.text
     closes = [int(item.bar["ts_ns"]) for item in given if isinstance(item, LiveBar)]
     assert len(closes) == 4
     assert closes == sorted(closes)
+
+
+def test_short_bars_that_come_again_are_told_and_hold_nobody_up(tmp_path):
+    """A feed that repeats or corrects itself sends no bad bars."""
+    bars = source_bars(
+        tmp_path, frame_of(pd.date_range("2024-03-04T09:00Z", periods=11, freq="min"))
+    )
+    items = [LiveBar(one, int(one["ts_ns"]), int(one["ts_ns"])) for one in bars]
+    newest, older = bars[6].copy(), bars[3].copy()
+    newest["close"], older["close"] = newest["high"], older["high"]
+    again = [replace(items[6], bar=one) for one in (newest, older)]
+    changed = RevisedBar(older, "ACME 09:04: close changed")
+    config = config_of(tmp_path).config
+
+    async def run(given):
+        return [item async for item in ResampledFeed(config, ListFeed(given))]
+
+    told = asyncio.run(run([*items[:7], items[6], *again, changed, *items[7:]]))
+    plain = asyncio.run(run(items))
+    given, expected = (
+        [one.bar.tobytes() for one in found if isinstance(one, LiveBar)] for found in (told, plain)
+    )
+    assert given == expected
+    notices = [(one.kind, one.symbol) for one in told if not isinstance(one, LiveBar)]
+    kinds = ["DATA_REVISED", "FEED_OUT_OF_ORDER", "DATA_REVISED"]
+    assert notices == [(kind, 0) for kind in kinds]
 
 
 @pytest.mark.parametrize(("source", "said"), [(120, "not a multiple"), (600, "longer than")])

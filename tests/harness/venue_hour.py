@@ -4,7 +4,7 @@
                                        [--seed N] [--out FOLDER]
 
 Each venue is a program, each `trader paper` another. Binance and Kraken end each line after five
-minutes, as Binance does after a day. When the time is over the runs are stopped
+minutes (`--life`), as Binance does after a day. When the time is over the runs are stopped
 and what they recorded is compared with what the venue says was true. Exit 1 where it differs.
 """
 
@@ -34,7 +34,8 @@ VENUES = {
     "kraken": (kraken.options, "BTC/USD, ETH/USD", ("BTC/USD", "ETH/USD")),
     "alpaca": (alpaca.options, "AAPL, MSFT", ("AAPL", "MSFT")),
 }
-LIFE_S, AHEAD_S = 300.0, 200.0  # of a line; before its end the next one is made
+LIFE_S = 300.0  # of a line
+AHEAD = 2 / 3  # of it before its end the next one is made
 # Alpaca streams minutes; here a second counts as its minute
 START = (
     "from trader.feeds.alpaca_source import AlpacaSource as A; A.streamed_s = 1; "
@@ -42,7 +43,7 @@ START = (
 )
 SHORT_LIVES = (
     "from trader.feeds import ccxt_source as C; "
-    f"C.LIVES_S.update(binance={LIFE_S}, kraken={LIFE_S}); C.AHEAD_S = {AHEAD_S}; "
+    "C.LIVES_S.update(binance={life_s}, kraken={life_s}); C.AHEAD_S = {ahead_s}; "
 )
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 SAMPLE_S = 10.0
@@ -76,7 +77,8 @@ def spent(name, told, folder):
     else:
         command += ["--faults-for", str(seconds)]
         if name != "alpaca":
-            command, start = [*command, "--life", str(LIFE_S)], SHORT_LIVES + START
+            command += ["--life", str(told.life)]
+            start = SHORT_LIVES.format(life_s=told.life, ahead_s=told.life * AHEAD) + START
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as venue:
         port = json.loads(venue.stdout.readline())["port"]
@@ -114,6 +116,7 @@ def main():
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--figures-only", action="store_true", help="of an --out that is there")
     parser.add_argument("--symbols", type=int, default=0, help="of Binance, without faults")
+    parser.add_argument("--life", type=float, default=LIFE_S, help="seconds of a line")
     parser.add_argument("--period", type=int, default=1, help="seconds of a bar")
     told = parser.parse_args()
     out = told.out or Path(tempfile.mkdtemp(prefix="venue_hour_"))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof
-from trader.feeds.live import FeedNotice, LiveBar, ResumePoint, open_feed
+from trader.feeds.live import FeedNotice, LiveBar, ResumePoint, RevisedBar, open_feed
 
 CONFIG = """
 name: live
@@ -91,12 +91,14 @@ class Got:
 
     def __init__(self):
         self.bars, self.notices, self.flags = {}, [], {}
-        self.again = []
+        self.again = []  # late or revised
         self.oldest_live_s = 0.0  # of the bars that may be decided on, when they came
 
     def take(self, item):
         if isinstance(item, FeedNotice):
             self.notices.append(item)
+        elif isinstance(item, RevisedBar):
+            self.again.append(item.bar)
         elif isinstance(item, LiveBar):
             bar = item.bar
             rows = self.bars.setdefault(int(bar["symbol"]), [])

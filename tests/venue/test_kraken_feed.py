@@ -8,9 +8,10 @@ from tests.extras import require
 
 require("ccxt", "aiohttp")
 
-from tests.venue.kit import is_whole, listening, truth, until, write_config
+from tests.venue.kit import NAMES, is_whole, listening, truth, until, write_config
 from tests.venue.kraken import Kraken, options
 from tests.venue.market import Market
+from trader.feeds import final_bars
 
 pytestmark = pytest.mark.process
 
@@ -41,6 +42,32 @@ def test_a_bar_is_closed_when_the_next_has_begun(tmp_path):
                 assert "SUCCESSOR" in got.proofs(symbol)
             fact = got.feed.facts[0]
             assert (str(fact.tick_size), str(fact.min_notional)) == ("0.01", "0.5")
+
+    run(test)
+
+
+def test_what_a_line_loses_without_a_word_is_told_once_rest_is_asked(tmp_path, monkeypatch):
+    """The last rows of a bar, and the first of the next: nothing on the line shows it."""
+    monkeypatch.setattr(final_bars, "CHECKED_EVERY", 3)
+
+    async def test(venue):
+        async with listening(config(tmp_path, venue)) as got:
+            await until(got, lambda: len(got.live(0)) >= 2)
+            now_s = venue.market.now_s()
+            lost_s = int(now_s) + 1
+            await asyncio.sleep(lost_s + 0.7 - now_s)
+            await venue.do("mute")
+            await asyncio.sleep(lost_s + 1.8 - venue.market.now_s())
+            await venue.do("mute", False)
+            await until(got, lambda: len(got.again) >= 2)
+            for symbol, name in ((0, "BTC/USD"), (1, "ETH/USD")):
+                (told,) = [bar for bar in got.again if bar["symbol"] == symbol]
+                assert int(told["ts_ns"]) // 10**9 - 1 == lost_s
+                true = venue.market.bar(name, lost_s)
+                assert [float(told[value]) for value in NAMES] == list(true)
+                (traded,) = [row for row in got.values(symbol) if row[0] == lost_s]
+                assert traded[5] < true[4]
+            assert {"FEED_DOWN", "FEED_GAP"}.isdisjoint(got.kinds())
 
     run(test)
 

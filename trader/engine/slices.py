@@ -16,7 +16,7 @@ import numpy as np
 
 from trader.engine.quarantine import Quarantine
 from trader.feeds.bargate import BarGate, VerdictKind
-from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
+from trader.feeds.live import BadBar, FeedItem, FeedNotice, LiveFeed, RevisedBar
 from trader.finer_bars import NO_DETAIL, Detail
 from trader.moments import iso_utc
 
@@ -117,7 +117,7 @@ class LiveSlices:
     async def __aiter__(self) -> AsyncIterator[Portion]:
         loop = asyncio.get_running_loop()
         items = aiter(self._feed)
-        pending: asyncio.Task[LiveBar | BadBar | FeedNotice] | None = None
+        pending: asyncio.Task[FeedItem] | None = None
         try:
             while True:
                 pending = pending or asyncio.ensure_future(anext(items))
@@ -154,7 +154,7 @@ class LiveSlices:
             slices += () if came is None else came.slices
         return portion._replace(slices=slices), None
 
-    def _arrived(self, came: LiveBar | BadBar | FeedNotice, now_s: float) -> Portion | None:
+    def _arrived(self, came: FeedItem, now_s: float) -> Portion | None:
         """What one item of the feed completes or is refused for; None if it only waits."""
         if isinstance(came, FeedNotice):
             told = RefusedBar("notice", None, came.text, symbol=came.symbol, kind=came.kind)
@@ -165,6 +165,9 @@ class LiveSlices:
             text = where + came.reason
             return self._refuse(RefusedBar("invalid", None, text, came.line, came.symbol))
         bar, symbol = came.bar, int(came.bar["symbol"])
+        if isinstance(came, RevisedBar):
+            self._gate.counts["revised"] += 1
+            return self._refuse(RefusedBar("revised", bar.copy(), came.text, symbol=symbol))
         verdict = self._gate.check(bar)
         if not verdict.is_accepted:
             use = USES.get(verdict.kind, "invalid")

@@ -143,7 +143,7 @@ class BarGate:
         if ts_ns == series.latest_ns:
             if _equal(values, series.first):
                 return self._refused(VerdictKind.DUPLICATE, "duplicate", "the same bar again")
-            return self._refused(VerdictKind.REVISED, "revised", _difference(values, series.first))
+            return self._refused(VerdictKind.REVISED, "revised", difference(values, series.first))
         series.latest_ns, series.first = ts_ns, values
         if self._clock is None and series.closed_ns - (ts_ns - self._period_ns) > self._most_over:
             opens, closed = iso_utc(ts_ns - self._period_ns), iso_utc(series.closed_ns)
@@ -255,10 +255,11 @@ def _shown(values: tuple[float, ...]) -> str:
     return " ".join(f"{n}={exact(v)}" for n, v in zip(NAMES, values, strict=True))
 
 
-def _difference(values: tuple[float, ...], first: tuple[float, ...]) -> str:
+def difference(values: tuple[float, ...], first: tuple[float, ...]) -> str:
+    """What of a bar has changed, in words; without bid and ask where it has none."""
     changed = [
         f"{name} {exact(old)} became {exact(new)}"
-        for name, old, new in zip(NAMES, first, values, strict=True)
+        for name, old, new in zip(NAMES, first, values, strict=False)
         if not (old == new or (old != old and new != new))
     ]
     return ", ".join(changed)

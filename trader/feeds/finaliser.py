@@ -15,6 +15,7 @@ grace after the close.
 from collections.abc import Iterable, Mapping, Sequence
 
 from trader.core.schema import BarProof
+from trader.feeds.final_bars import FinalBars
 from trader.feeds.finaliser_events import (
     Ask,
     Final,
@@ -36,7 +37,6 @@ from trader.feeds.finaliser_events import (
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
-REMEMBERED = 64  # final bars of a symbol that a revision is compared with
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
 LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
 
@@ -48,7 +48,8 @@ class BarFinaliser:
         """`start_ns`: for each symbol the open of the first bar that is wanted."""
         self._terms = terms
         self._now_ns = 0
-        self._lines = [Line(self._in_hours(self._aligned(start_ns[i]))) for i in range(symbols)]
+        opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
+        self._lines = [Line(opens[i], FinalBars(i)) for i in range(symbols)]
         self._standing = Standing(self._lines)
 
     @property
@@ -77,7 +78,7 @@ class BarFinaliser:
         if isinstance(event, Row):
             outs = self._row(event, line, now_ns)
         elif isinstance(event, Page):
-            outs = self._page(event, line, now_ns)
+            outs = self._checked(event, line) if event.is_check else self._page(event, line, now_ns)
         elif isinstance(event, Up):
             line.session += 1
             line.up_ns, line.is_catching_up, line.ask_after_ns = now_ns, True, 0
@@ -88,23 +89,11 @@ class BarFinaliser:
         if not isinstance(event, Page):  # one that has a bar shows what others owe by then
             asking = (event.symbol,)
         outs += self._leaving(event.symbol, line, now_ns)
+        if not line.is_gone and line.finals.is_to_be_asked():
+            outs.append(Ask(event.symbol, line.finals.oldest_ns, line.next_ns, is_check=True))
         outs += [out for i in asking for out in self._questions(i, now_ns)]
         self._standing.note(event.symbol, line)
         return outs
-
-    def _aligned(self, ts_ns: int) -> int:
-        return ts_ns // self._terms.period_ns * self._terms.period_ns
-
-    def _in_hours(self, open_ns: int) -> int:
-        """The open of the first bar at or after that time that is wanted."""
-        hours = self._terms.hours
-        return open_ns if hours is None else hours.next_ns(open_ns)
-
-    def _after(self, open_ns: int) -> int:
-        return self._in_hours(open_ns + self._terms.period_ns)
-
-    def _is_wanted(self, open_ns: int) -> bool:
-        return self._terms.hours is None or self._terms.hours.hold(open_ns)
 
     # rows of the stream
 
@@ -114,7 +103,7 @@ class BarFinaliser:
             return [Odd(row.symbol, bar, "it opens between two bars")]
         if bar.open_ns > now_ns + terms.grace_ns:
             return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
-        if not self._is_wanted(bar.open_ns):
+        if not self._terms.is_wanted(bar.open_ns):
             return []
         if bar.open_ns < line.next_ns:
             return self._after_the_fact(row, line)
@@ -141,7 +130,7 @@ class BarFinaliser:
         for at, held in line.seen.items():
             is_same = (held.session, held.line) == (line.session, row.line)
             proven = is_same and at >= (line.up_ns or 0) and not held.is_primed
-            if self._after(at) == row.bar.open_ns and held.proof is None and proven:
+            if self._terms.after(at) == row.bar.open_ns and held.proof is None and proven:
                 line.seen[at] = held._replace(proof=BarProof.SUCCESSOR)
 
     def _after_the_fact(self, row: Row, line: Line) -> list[Output]:
@@ -149,23 +138,34 @@ class BarFinaliser:
         final = line.finals.get(row.bar.open_ns)
         if final is None:
             is_stated = row.is_closed or self._terms.finality == Finality.STATED
-            was_due = line.finals and row.bar.open_ns > next(iter(line.finals))
+            was_due = line.finals and row.bar.open_ns > line.finals.oldest_ns
             return [Late(row.symbol, row.bar)] if is_stated and was_due else []
         if final == row.bar or row.is_closed is False:
             return []
         if row.is_closed is None and is_behind(row.bar, final):
             return []
-        line.finals[row.bar.open_ns] = row.bar
-        return [Revision(row.symbol, final, row.bar)]
+        return self._corrected(row.symbol, row.bar, line)
+
+    def _corrected(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
+        """What the market says now of a bar that has left."""
+        old = line.finals.correct(bar)
+        return [] if old is None else [Revision(symbol, old, bar)]
 
     # pages of REST
 
+    def _checked(self, page: Page, line: Line) -> list[Output]:
+        """What REST has otherwise than it left."""
+        line.finals.checked()
+        closed_ns = self._terms.closed_ns(page.asked_ns)
+        bars = sorted(bar for bar in page.bars if self._is_closed(bar, closed_ns))
+        return [out for bar in bars for out in self._corrected(page.symbol, bar, line)]
+
     def _page(self, page: Page, line: Line, now_ns: int) -> list[Output]:
         line.is_asked = False
-        if line.up_ns is None or page.end_ns >= self._aligned(line.up_ns):
+        if line.up_ns is None or page.end_ns >= self._terms.aligned(line.up_ns):
             line.is_catching_up = False
         outs: list[Output] = []
-        closed_ns = page.asked_ns - self._terms.grace_ns - self._terms.period_ns
+        closed_ns = self._terms.closed_ns(page.asked_ns)
         closed = {bar.open_ns: bar for bar in page.bars if self._is_closed(bar, closed_ns)}
         self._begin(closed, line)
         disputed = {at for at, bar in closed.items() if self._is_disputed(bar, line)}
@@ -178,7 +178,7 @@ class BarFinaliser:
         while at < min(page.end_ns, newest) and at <= closed_ns:
             if at not in closed and not self._is_proven(line, at):
                 line.empty.add(at)
-            at = self._after(at)
+            at = self._terms.after(at)
         had_answer = line.next_ns in closed.keys() - disputed or line.next_ns in line.empty
         owes = not had_answer and line.next_ns <= closed_ns  # else it was too early to ask for it
         line.wait_ns = self._longer(line.wait_ns) if owes else 0
@@ -204,7 +204,7 @@ class BarFinaliser:
         return line.disputes % DISPUTES > 0
 
     def _is_closed(self, bar: RawBar, closed_ns: int) -> bool:
-        is_bar = bar.open_ns % self._terms.period_ns == 0 and self._is_wanted(bar.open_ns)
+        is_bar = bar.open_ns % self._terms.period_ns == 0 and self._terms.is_wanted(bar.open_ns)
         return is_bar and bar.open_ns <= closed_ns
 
     def _longer(self, wait_ns: int) -> int:
@@ -216,12 +216,8 @@ class BarFinaliser:
             if not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
             return []
-        final = line.finals.get(bar.open_ns) if bar.open_ns < line.next_ns else None
-        if final is not None:
-            line.finals[bar.open_ns] = bar
-            return [] if final == bar else [Revision(symbol, final, bar)]
         if bar.open_ns < line.next_ns:
-            return []
+            return self._corrected(symbol, bar, line)
         line.seen[bar.open_ns] = PendingBar(bar, BarProof.REST, self._owed(bar, held), False)
         return []
 
@@ -253,7 +249,7 @@ class BarFinaliser:
             else:
                 return outs
             line.empty.discard(line.next_ns)
-            line.next_ns = self._after(line.next_ns)
+            line.next_ns = self._terms.after(line.next_ns)
 
     def _final(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
         held = line.seen.pop(line.next_ns)
@@ -261,9 +257,7 @@ class BarFinaliser:
         close_ns = line.next_ns + self._terms.period_ns
         was_down = line.up_ns is None or close_ns <= line.up_ns
         is_history = was_down or now_ns - close_ns > self._terms.late_ns
-        line.finals[line.next_ns] = held.bar
-        while len(line.finals) > REMEMBERED:
-            line.finals.popitem(last=False)
+        line.finals.add(held.bar, is_history)
         outs: list[Output] = [Final(symbol, held.bar, held.proof, is_history)]
         if held.proof != BarProof.REST:
             line.misses = 0
@@ -288,12 +282,11 @@ class BarFinaliser:
         line = self._lines[symbol]
         if self._due_ns(line) > now_ns:
             return []
-        end_ns = self._aligned(now_ns)
+        end_ns = self._terms.aligned(now_ns)
         if line.next_ns >= end_ns and line.is_catching_up:  # nothing has closed since
             line.is_catching_up = False
             self._standing.note(symbol, line)
             return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
         line.is_asked = True
         self._standing.note(symbol, line)
-        overlap_ns = next(reversed(line.finals), line.next_ns)
-        return [Ask(symbol, overlap_ns, end_ns)]
+        return [Ask(symbol, line.finals.newest_ns(line.next_ns), end_ns)]

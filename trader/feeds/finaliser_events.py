@@ -1,12 +1,12 @@
 """What goes into the finaliser, what comes out of it, and what it remembers of a symbol."""
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trader.core.schema import BarProof
+from trader.feeds.final_bars import FinalBars
 from trader.feeds.source import Event, Finality, RawBar, Row
 
 
@@ -18,6 +18,7 @@ class Page(NamedTuple):
     end_ns: int
     bars: Sequence[RawBar]
     asked_ns: int
+    is_check: bool = False
 
 
 class SymbolGone(NamedTuple):
@@ -65,6 +66,7 @@ class Ask(NamedTuple):
     symbol: int
     start_ns: int
     end_ns: int
+    is_check: bool = False  # of bars that have left; nobody waits for it
 
 
 class Stale(NamedTuple):
@@ -131,6 +133,26 @@ class Terms(NamedTuple):
     late_ns: int  # after a close, from where on a bar is history however it came
     hours: Hours | None = None  # when bars are wanted; None: always
 
+    def aligned(self, ts_ns: int) -> int:
+        """The open of the bar that holds that time."""
+        return ts_ns // self.period_ns * self.period_ns
+
+    def in_hours(self, open_ns: int) -> int:
+        """The open of the first bar at or after that time that is wanted."""
+        return open_ns if self.hours is None else self.hours.next_ns(open_ns)
+
+    def after(self, open_ns: int) -> int:
+        """The open of the next bar that is wanted."""
+        return self.in_hours(open_ns + self.period_ns)
+
+    def is_wanted(self, open_ns: int) -> bool:
+        """Whether a bar may open then."""
+        return self.hours is None or self.hours.hold(open_ns)
+
+    def closed_ns(self, asked_ns: int) -> int:
+        """The open of the newest bar that REST shows as it stays, asked then."""
+        return asked_ns - self.grace_ns - self.period_ns
+
 
 class PendingBar(NamedTuple):
     """A bar that has not left yet; `proof` None: it may still be forming."""
@@ -152,9 +174,9 @@ class Line:
     """One symbol."""
 
     next_ns: int  # open of the bar that leaves next
+    finals: FinalBars  # that have left
     seen: dict[int, PendingBar] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)  # opens that REST has no bar for
-    finals: OrderedDict[int, RawBar] = field(default_factory=OrderedDict)
     session: int = 0  # counts streams
     up_ns: int | None = None  # since when the stream speaks
     is_asked: bool = False

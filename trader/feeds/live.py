@@ -70,12 +70,23 @@ class BadBar:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisedBar:
+    """What a market says now of a bar that has come: recorded, and never traded on."""
+
+    bar: np.void  # BAR, ts_ns the close
+    text: str  # which bar, and what of it has changed
+
+
+@dataclass(frozen=True, slots=True)
 class FeedNotice:
     """What a market's feed has to say beside bars: it goes on record as an ALERT of `kind`."""
 
     kind: str
     text: str
     symbol: int = -1
+
+
+FeedItem = LiveBar | BadBar | RevisedBar | FeedNotice
 
 
 class LiveFeed(Protocol):
@@ -103,7 +114,7 @@ class LiveFeed(Protocol):
         """What it means for the run that the feed has ended."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]: ...
+    def __aiter__(self) -> AsyncIterator[FeedItem]: ...
 
     def at_once(self) -> LiveBar | None:
         """The next bar of a replay that waits for nothing; None of any other feed."""

@@ -4,9 +4,9 @@
 
 Law: a long bar is given once, when a bar that closes at its end or later has come; never before.
 Where a symbol's last bars are missing, its long bar goes out with those of the others: when one
-of them is a bar further, or after half the grace of a slice. What the gate refuses is handed on
-as a `BadBar`, and a long bar that lacks bars is told. A market's history that begins inside a long
-bar begins with the next.
+of them is a bar further, or after half the grace of a slice. A short bar that is bad is handed on
+as a `BadBar`; one that is late or revised is told, as is a long bar that lacks bars. A market's
+history that begins inside a long bar begins with the next.
 """
 
 import asyncio
@@ -19,13 +19,14 @@ import numpy as np
 from trader.codes import DAY_NS
 from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY
-from trader.feeds.bargate import BarGate
-from trader.feeds.live import BadBar, FeedNotice, LiveBar, LiveFeed
+from trader.feeds.bargate import BarGate, VerdictKind
+from trader.feeds.live import BadBar, FeedItem, FeedNotice, LiveBar, LiveFeed, RevisedBar
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.resample import LongGrid, lack_text
 from trader.feeds.sessions import session_table
 from trader.hours.long_periods import FormingBars, LongSpans
 from trader.hours.periods import bar_clock
+from trader.moments import iso_utc
 
 if TYPE_CHECKING:
     from trader.feeds.feed import BarSet
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 AHEAD_NS = 60 * DAY_NS
 SHOWN = 200
 NEVER_NS = -(2**63)
+OF_AN_EARLIER_BAR = {  # what a short bar is told as that changes nothing; "": not at all
+    VerdictKind.DUPLICATE: "",
+    VerdictKind.LATE: "FEED_OUT_OF_ORDER",
+    VerdictKind.REVISED: "DATA_REVISED",
+}
 
 
 class _Last(NamedTuple):
@@ -68,7 +74,7 @@ class ResampledFeed:
         self._finer: list[list[np.void]] = [[] for _ in config.symbols]  # of the bar that forms
         self._given_ns = [NEVER_NS] * len(config.symbols)
         self._newest_ns = NEVER_NS
-        self._ready: deque[LiveBar | BadBar | FeedNotice] = deque()
+        self._ready: deque[FeedItem] = deque()
 
     @property
     def skipped(self) -> int:
@@ -90,7 +96,7 @@ class ResampledFeed:
         """See `LiveFeed`."""
         return self.inner.end
 
-    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
+    async def __aiter__(self) -> AsyncIterator[FeedItem]:
         items = aiter(self.inner)
         pending: asyncio.Task[Any] | None = None
         grace_s = self._config.execution.slice_grace_seconds / 2
@@ -130,12 +136,19 @@ class ResampledFeed:
         ends = (self._long.end_ns(symbol) for symbol in range(len(self._last)))
         return any(end is not None and end <= self._newest_ns for end in ends)
 
-    def _take(self, came: LiveBar | BadBar | FeedNotice) -> None:
+    def _take(self, came: FeedItem) -> None:
+        if isinstance(came, RevisedBar):  # of a short bar: no bar that the run has
+            came = FeedNotice("DATA_REVISED", came.text, int(came.bar["symbol"]))
         if not isinstance(came, LiveBar):
             self._ready.append(came)
             return
         bar, symbol = came.bar, int(came.bar["symbol"])
         verdict = self._bar_gate(int(bar["ts_ns"])).check(bar)
+        if verdict.kind in OF_AN_EARLIER_BAR:
+            if kind := OF_AN_EARLIER_BAR[verdict.kind]:
+                name = f"{self._config.symbols[symbol]} {iso_utc(int(bar['ts_ns']))}"
+                self._ready.append(FeedNotice(kind, f"{name}: {verdict.detail}", symbol))
+            return
         one = np.array([bar], bar.dtype)
         spans, inside = self._grid.spans(one, self._sessions)
         end_ns = int(spans.close_ns[0])

@@ -15,6 +15,7 @@ from trader.feeds.source import BarSource, Notice, Remedy, SourceError
 from trader.feeds.venue_clock import VenueClock
 
 AT_ONCE = 4  # questions
+CHECKS_AT_ONCE = 1  # questions that nobody waits for: they leave the others their turn
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 WAKES_EVERY_S = 30.0  # a question that goes on failing while others are answered keeps its waits
 
@@ -36,6 +37,7 @@ class RestAsker:
     ) -> None:
         self._source, self._symbols, self._time, self._put = source, symbols, time, put
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots_of_checks = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._quiet_until_s = 0.0
         self._answers = asyncio.Event()  # another one for each answer
 
@@ -43,13 +45,14 @@ class RestAsker:
         """Ask until there is an answer, or the symbol is gone."""
         loop, wait_s, failures = asyncio.get_running_loop(), 0.0, 0
         woken_s = loop.time() - WAKES_EVERY_S
+        slots = self._slots_of_checks if ask.is_check else self._slots
         while True:
-            async with self._slots:
+            async with slots:
                 await asyncio.sleep(max(self._quiet_until_s - loop.time(), 0.0))
                 asked_ns = self._time.now_ns()
                 try:
                     bars = await self._source.history(ask.symbol, ask.start_ns, ask.end_ns)
-                    self._put(Page(ask.symbol, ask.start_ns, ask.end_ns, bars, asked_ns))
+                    self._put(Page(*ask[:3], bars, asked_ns, ask.is_check))
                     self._answers.set()
                     self._answers = asyncio.Event()
                     return

@@ -25,7 +25,7 @@ from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.feed import BarSet
 from trader.feeds.jsonbar import SHOWN, BarParser, shown
-from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, ResumePoint, Tell
+from trader.feeds.live import BadBar, FeedClock, FeedItem, LiveBar, ResumePoint, Tell
 from trader.feeds.pipe_clock import ClockDoubt, ClockNotice, ClockTerms, PipeClock
 from trader.feeds.pipe_history import FeedEnd, PipeHistory, PipeStart
 from trader.session_rows import bar_open_ns
@@ -33,9 +33,6 @@ from trader.session_rows import bar_open_ns
 READ_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
 BLOCKS_WAITING = 16  # 1 MiB of lines read and not yet taken
-
-
-Item = LiveBar | BadBar | FeedNotice
 
 
 class LineSplitter:
@@ -96,7 +93,8 @@ class StdinFeed:
         self._apart_s = config.feed.clock_tolerance_seconds
         self._lines_read = 0
         self._closed = threading.Event()
-        self._queue: asyncio.Queue[list[Item] | Exception | None] = asyncio.Queue(BLOCKS_WAITING)
+        self._queue: asyncio.Queue[list[FeedItem] | Exception | None]
+        self._queue = asyncio.Queue(BLOCKS_WAITING)
 
     @property
     def end(self) -> FeedEnd:
@@ -116,7 +114,7 @@ class StdinFeed:
         """Bars of before the start, which nothing was decided on."""
         return self._past.count
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
+    async def __aiter__(self) -> AsyncIterator[FeedItem]:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, args=(loop,), name="stdin", daemon=True).start()
         while (items := await self._queue.get()) is not None:
@@ -156,9 +154,9 @@ class StdinFeed:
         except (OSError, DataError) as error:
             self._hand_over(loop, error)
 
-    def _items(self, lines: list[tuple[bytes, bool]]) -> list[Item]:
+    def _items(self, lines: list[tuple[bytes, bool]]) -> list[FeedItem]:
         received_ns = self._clock.now_ns()
-        items: list[Item] = []
+        items: list[FeedItem] = []
         for line, is_too_long in lines:
             self._lines_read += 1
             for item in self._line(line, is_too_long, received_ns) if line.strip() else ():
@@ -168,7 +166,7 @@ class StdinFeed:
                     items.append(item)
         return items
 
-    def _line(self, line: bytes, too_long: bool, received_ns: int) -> Iterator[Item]:
+    def _line(self, line: bytes, too_long: bool, received_ns: int) -> Iterator[FeedItem]:
         """What one line gives. `DataError` where the clock is proven wrong by it."""
         if too_long:
             yield BadBar(shown(line), f"longer than {LONGEST_LINE} bytes", received_ns)
@@ -212,7 +210,7 @@ class StdinFeed:
                 "it comes closed; if the clocks differ, see feed.clock_tolerance_seconds"
             )
 
-    def _is_too_late(self, item: Item) -> bool:
+    def _is_too_late(self, item: FeedItem) -> bool:
         """Marks a bar that is history. True where a recording has come to bars of now."""
         if isinstance(item, LiveBar) and self._past.is_history(item.due_ns):
             item.bar["flags"] |= BAR_HISTORY
@@ -228,7 +226,7 @@ class StdinFeed:
         return end_ns is None or close_ns <= end_ns
 
     def _hand_over(
-        self, loop: asyncio.AbstractEventLoop, items: list[Item] | Exception | None
+        self, loop: asyncio.AbstractEventLoop, items: list[FeedItem] | Exception | None
     ) -> None:
         """Put into the queue, waiting while it is full; nowhere to put once the loop is gone."""
         if self._closed.is_set() or items == []:

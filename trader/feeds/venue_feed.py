@@ -37,11 +37,12 @@ from trader.feeds.finaliser_events import (
     Stale,
     Terms,
 )
-from trader.feeds.live import BadBar, FeedClock, FeedNotice, LiveBar, Tell
+from trader.feeds.live import BadBar, FeedClock, FeedItem, FeedNotice, LiveBar, Tell
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.quotes import newest_quote
 from trader.feeds.rest_asker import RestAsker, longer_wait
+from trader.feeds.revised import revised_bar
 from trader.feeds.source import (
     BarSource,
     InstrumentFacts,
@@ -59,8 +60,6 @@ from trader.moments import iso_utc
 
 TICK_S = 0.1
 OPEN_TRIES = 4
-
-Item = LiveBar | BadBar | FeedNotice
 
 
 class VenueFeed:
@@ -146,7 +145,7 @@ class VenueFeed:
         self.hours = hours_of(config, now_ns, self._after_ns)
         self._start_ns = first_open_ns(config, self.hours, now_ns, self._after_ns)
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
+    async def __aiter__(self) -> AsyncIterator[FeedItem]:
         if not self.facts:
             await self.connect()
         finaliser = self._begun()
@@ -250,7 +249,7 @@ class VenueFeed:
 
     # what comes out
 
-    def _items(self, out: Output) -> Iterator[Item]:
+    def _items(self, out: Output) -> Iterator[FeedItem]:
         """What one output is for the run; a bar waits in line."""
         if isinstance(out, Final | Revision | Late):
             self._line.put(out, asyncio.get_running_loop().time())
@@ -267,12 +266,13 @@ class VenueFeed:
         elif isinstance(out, Odd):
             yield BadBar(str(out.bar._asdict()), out.why, self._clock.now_ns(), out.symbol)
 
-    def _released(self, finaliser: BarFinaliser) -> Iterator[Item]:
+    def _released(self, finaliser: BarFinaliser) -> Iterator[FeedItem]:
         """The bars that need not wait for another symbol, in order."""
         for out in self._line.ready(finaliser, asyncio.get_running_loop().time()):
             if isinstance(out, Revision):
                 self.revisions += 1
-                yield self._live(out.symbol, out.new, BAR_HISTORY)
+                name = self._config.symbols[out.symbol]
+                yield revised_bar(out, name, self._config.period_ns)
             elif isinstance(out, Late):
                 yield self._live(out.symbol, out.bar, BAR_HISTORY)
             else:

@@ -20,7 +20,7 @@ from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
 from trader.errors import ConfigError, TraderError
 from trader.feeds.finaliser_events import Input, Terms, Tick
-from trader.feeds.live import BadBar, FeedNotice, LiveBar
+from trader.feeds.live import BadBar, FeedNotice, RevisedBar
 from trader.feeds.recording import PORT, TERMS, BarQuote, RecordingTerms, encoded
 from trader.feeds.registry import open_source
 from trader.feeds.source import BarSource, SourceError
@@ -146,21 +146,18 @@ async def _watched(
 
 
 async def _collected(feed: VenueFeed, seen: MarketReport, keep: Callable[[np.void], None]) -> None:
-    newest: dict[int, int] = {}
     async for item in feed:
         if isinstance(item, FeedNotice):
             seen.notices[item.kind] += 1
         elif isinstance(item, BadBar):
             seen.bad[item.reason] += 1
-        elif isinstance(item, LiveBar):
+        elif isinstance(item, RevisedBar):
+            seen.revisions += 1
+        else:
             keep(item.bar)
-            symbol, ts_ns = int(item.bar["symbol"]), int(item.bar["ts_ns"])
-            if ts_ns <= newest.get(symbol, 0):
-                seen.revisions += 1
-            elif not item.bar["flags"] & BAR_HISTORY:
+            if not item.bar["flags"] & BAR_HISTORY:
                 seen.bars.append(item.bar)
                 seen.late_ms.append((item.received_ns - item.due_ns) / 1e6)
-            newest[symbol] = max(ts_ns, newest.get(symbol, 0))
 
 
 async def _compared(config: Config, source: BarSource, seen: MarketReport) -> dict[str, Any]:

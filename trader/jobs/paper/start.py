@@ -24,6 +24,7 @@ from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.feed import BarSet
 from trader.feeds.live import (
     BadBar,
+    FeedItem,
     FeedNotice,
     LiveBar,
     LiveFeed,
@@ -207,7 +208,7 @@ class _ReadyRun:
     def end(self) -> FeedEnd:
         return self._feed.end
 
-    async def __aiter__(self) -> AsyncIterator[LiveBar | BadBar | FeedNotice]:
+    async def __aiter__(self) -> AsyncIterator[FeedItem]:
         while self._seen:
             yield self._seen.pop(0)
         async for item in self._rest:
@@ -224,7 +225,7 @@ class _ReadyRun:
 async def _with_first_bar(feed: LiveFeed) -> tuple[LiveFeed, LiveBar]:
     """The feed, nothing of it lost, and its first bar. `DataError` if it ends without one."""
     items = aiter(feed)
-    seen: list[LiveBar | BadBar | FeedNotice] = []
+    seen: list[FeedItem] = []
     async for item in items:
         seen.append(item)
         if isinstance(item, LiveBar):
