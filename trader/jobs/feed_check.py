@@ -136,8 +136,9 @@ async def _watched(
         await feed.connect()
         began_ns = clock.now_ns()
         say(f"watching {source.name} for {seconds:g} s; Ctrl-C ends it early")
-        with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(_collected(feed, seen, keep), seconds)
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(seconds):
+                await _collected(feed, seen, keep)
         again = open_source(config)  # the feed has let go of its own
         differences = await _compared(config, again, seen)
     finally:

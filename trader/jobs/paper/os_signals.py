@@ -1,10 +1,11 @@
-"""SIGTERM and SIGHUP before trading listens to them: the start ends in order, nothing is left.
+"""Signals that end a paper run in order, so that nothing is left working.
 
     at_once     outside the event loop, while modules and config are loaded
-    cancelling  inside it, until `trading` listens itself
+    cancelling  inside it, until it trades
+    listen      while it trades
 
 Law: standard library only. The first signal ends a start as Ctrl-C does, the second at once
-(143, 129). What is ignored (SIGHUP under `nohup`) stays ignored.
+(130, 143, 129): what is on disk is enough. What is ignored (SIGHUP under `nohup`) stays ignored.
 """
 
 import asyncio
@@ -57,6 +58,22 @@ def cancelling() -> Iterator[list[str]]:
 
     with _heard_by(hear, ENDING):
         yield heard
+
+
+def listen(stop: Callable[[signal.Signals], None]) -> None:
+    """The first of Ctrl-C, SIGTERM and SIGHUP is given to `stop`, on the running event loop."""
+    heard: list[signal.Signals] = []
+
+    def hear(number: signal.Signals) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(number)
+        stop(number)
+
+    for number in (signal.SIGINT, *ENDING):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # the terminal may go
+        asyncio.get_running_loop().add_signal_handler(number, hear, number)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ Law: nothing that the user wrote (model, features, hooks) is called on the event
 
 import asyncio
 import functools
-import os
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +37,7 @@ from trader.feeds.bargate import BarGate
 from trader.feeds.sessions import is_open
 from trader.feeds.splits import DeclaredSplits
 from trader.hours.periods import bar_clock
+from trader.jobs.paper import os_signals
 from trader.jobs.paper.broker_watch import broker_looks
 from trader.jobs.paper.guard import FAULT, INTERRUPTED, TERMINATED, Guard
 from trader.jobs.paper.opening import OpenRun
@@ -50,12 +51,7 @@ from trader.safety.watchdog import Watchdog
 from trader.user_code.hooks import load_hooks
 from trader.wiring import build_features, search_paths
 
-EXIT_NOW = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-STOP_SIGNALS = {
-    signal.SIGINT: INTERRUPTED,
-    signal.SIGTERM: TERMINATED,
-    signal.SIGHUP: TERMINATED,
-}
+COLLECTIONS = (700, 10, 10)  # Python's own; a command that starts has more (`trader.__main__`)
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnStatus = Callable[[dict[str, Any]], None]
@@ -211,7 +207,7 @@ async def trade(begun: Start, opened: OpenRun, parts: Parts, watcher: Watcher) -
     board = StatusBoard(begun, opened, parts)
     watchdog = Watchdog(opened.lease, config.watchdog.soft_s, config.watchdog.hard_s)
     loop.hooks.tap(watcher.on_event)
-    _listen(loop)
+    os_signals.listen(functools.partial(_told_to_end, loop))
     loop.hooks.emit(
         "trading_started",
         run_id=opened.run_id,
@@ -224,6 +220,7 @@ async def trade(begun: Start, opened: OpenRun, parts: Parts, watcher: Watcher) -
     tasks = [asyncio.ensure_future(supervise(looks)), asyncio.ensure_future(watchdog.beating())]
     for task in tasks:
         task.add_done_callback(functools.partial(_failed, loop))
+    _collect_often()
     try:
         return await loop.run(aiter(parts.slices))
     finally:
@@ -232,6 +229,19 @@ async def trade(begun: Start, opened: OpenRun, parts: Parts, watcher: Watcher) -
             with suppress(asyncio.CancelledError, Exception):
                 await task
         watchdog.stop()
+
+
+def _told_to_end(loop: ExecutionLoop, number: signal.Signals) -> None:
+    how = INTERRUPTED if number == signal.SIGINT else TERMINATED
+    loop.request_stop(how, number.name)
+
+
+def _collect_often() -> None:
+    """A run of weeks: what is loaded stays and is looked at no more; what comes and goes from here
+    on is few objects, though large ones (a client of a market that was let go of is a cycle)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTIONS)
 
 
 def _failed(loop: ExecutionLoop, task: "asyncio.Task[None]") -> None:
@@ -281,19 +291,3 @@ def longest_closure_s(sessions: np.ndarray) -> float:
     """The longest time between two stretches of trading hours, in seconds."""
     closed = sessions["open_ns"][1:] - sessions["close_ns"][:-1]
     return float(closed.max(initial=0)) / NS_PER_SECOND
-
-
-def _listen(loop: ExecutionLoop) -> None:
-    """The first signal stops in order, the second at once: what is on disk is enough."""
-    asked: list[int] = []
-
-    def stop(number: signal.Signals) -> None:
-        if asked:
-            os._exit(EXIT_NOW[number])
-        asked.append(number)
-        loop.request_stop(STOP_SIGNALS[number], number.name)
-
-    for number in STOP_SIGNALS:
-        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # `nohup`: the terminal may go
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
