@@ -26,7 +26,7 @@ from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY
 from trader.feeds import ccxt_source, venue_feed
-from trader.feeds.live import LiveBar, open_feed
+from trader.feeds.live import LiveBar, RevisedBar, open_feed
 
 DAY_S = 86_400
 TICK_S = 1.0  # ten turns of the loop fewer: time is made up
@@ -42,11 +42,12 @@ class Week:
 
     def take(self, item):
         """One thing from the feed."""
+        self.again += isinstance(item, RevisedBar)
         if not isinstance(item, LiveBar):
             return
         symbol, ts_s = int(item.bar["symbol"]), int(item.bar["ts_ns"]) // 10**9
         last_s = self.newest.get(symbol, ts_s - made_up.PERIOD_S)
-        if ts_s <= last_s:  # a revision, or a bar that came after its gap
+        if ts_s <= last_s:  # it came after its gap
             self.again += 1
             return
         self.missing += (ts_s - last_s) // made_up.PERIOD_S - 1
