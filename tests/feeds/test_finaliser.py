@@ -310,6 +310,21 @@ def test_now_and_then_rest_is_asked_for_what_has_left_and_nobody_waits_for_it():
     assert made.on(page, at(last, 0.8)) == []
 
 
+def test_what_left_before_a_restart_is_asked_for_again_too():
+    terms = Terms(PERIOD, Finality.FLAG, GRACE, 120 * S)
+    made = BarFinaliser(1, [at(3)], terms, {0: [bar(i) for i in range(3)]})
+    (ask,) = made.on(TICK, at(5, 2))
+    made.on(Up(0), at(5, 2))
+    rows = [bar(2, close=101.0), bar(4)]  # the one between is not there: a hole that is told
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, rows, at(5, 2)), at(5, 2.1))
+    assert outs[:2] == [Revision(0, bar(2), bar(2, close=101.0)), Gap(0, at(3), 1)]
+    (told,) = made.on(Row(0, bar(1, close=99.5), True), at(5, 3))
+    assert told == Revision(0, bar(1), bar(1, close=99.5))
+    for index in range(5, 5 + CHECKED_EVERY):
+        asks = of_kind(made.on(Row(0, bar(index), True), at(index + 1, 0.1)), Ask)
+    assert asks == [Ask(0, START, at(index + 1), is_check=True)]
+
+
 def test_a_symbol_that_is_gone_is_not_checked():
     made = begun()
     for index in range(3, 2 + CHECKED_EVERY):

@@ -15,7 +15,7 @@ grace after the close.
 from collections.abc import Iterable, Mapping, Sequence
 
 from trader.core.schema import BarProof
-from trader.feeds.final_bars import FinalBars
+from trader.feeds.final_bars import NO_BARS, EarlierBars, FinalBars
 from trader.feeds.finaliser_events import (
     Ask,
     Final,
@@ -45,12 +45,15 @@ LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST 
 class BarFinaliser:
     """The lines of every symbol of a feed."""
 
-    def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
-        """`start_ns`: for each symbol the open of the first bar that is wanted."""
+    def __init__(
+        self, symbols: int, start_ns: Sequence[int], terms: Terms, earlier: EarlierBars = NO_BARS
+    ) -> None:
+        """`start_ns`: for each symbol the open of the first bar that is wanted; `earlier`: the
+        newest that had left before it, as they were."""
         self._terms = terms
         self._now_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
-        self._lines = [Line(opens[i], FinalBars(i)) for i in range(symbols)]
+        self._lines = [Line(opens[i], FinalBars(i, earlier.get(i, ()))) for i in range(symbols)]
         self._standing = Standing(self._lines)
 
     @property
@@ -178,8 +181,7 @@ class BarFinaliser:
         newest = max([*closed, *proven], default=0)
         shown = max((bar.open_ns for bar in page.bars), default=0)
         line.doubts = line.doubts + 1 if shown < newest else 0
-        if line.doubts % DOUBTS:  # an answer that is behind: what it lacks may still come
-            newest = shown
+        newest = shown if line.doubts % DOUBTS else newest  # behind: what it lacks may still come
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
             if at not in closed and not self._is_proven(line, at):

@@ -21,6 +21,7 @@ from trader.errors import DataError
 from trader.feeds.bars_received import Receipts
 from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.feed import BarSet
+from trader.feeds.final_bars import NO_BARS, EarlierBars
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finaliser_events import (
     TICK,
@@ -81,6 +82,7 @@ class VenueFeed:
         self.facts: Sequence[InstrumentFacts] = ()
         self.actions: Sequence[CorporateAction] | None = None  # None: it tells none
         self.hours: Hours | None = None  # of the market, once connected
+        self.earlier: EarlierBars = NO_BARS  # that a run which goes on has traded on
         self._start_ns = 0
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
@@ -204,7 +206,7 @@ class VenueFeed:
             self._beside.spawn(
                 watch_actions(self._source, self._action_days, self.actions or (), put)
             )
-        return BarFinaliser(symbols, [self._start_ns] * symbols, terms)
+        return BarFinaliser(symbols, [self._start_ns] * symbols, terms, self.earlier)
 
     def _action_days(self) -> tuple[str, str]:
         return action_days(self._start_ns, self._time.now_ns())
