@@ -15,8 +15,8 @@ SWITCHES = (
     "503",
 )
 FREEZE = "freeze"  # REST takes a request and does not answer for two minutes
-# set by hand only: "tick" (another tick size), "revoked" (no key is taken any more), "full" (no
-# line more is taken)
+# set by hand only: "refused" (a symbol that has no line), "10006" (Bybit's 429), "tick" (another
+# tick size), "revoked" (no key is taken any more), "full" (no line more is taken)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock", "shutdown")
 
 
