@@ -15,7 +15,7 @@ grace after the close.
 from collections.abc import Iterable, Mapping, Sequence
 
 from trader.core.schema import BarProof
-from trader.feeds.final_bars import FinalBars
+from trader.feeds.final_bars import NO_BARS, EarlierBars, FinalBars
 from trader.feeds.finaliser_events import (
     Ask,
     Final,
@@ -37,6 +37,7 @@ from trader.feeds.finaliser_events import (
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
+DOUBTS = 8  # pages that end before what the stream has proven: minutes, after which bars are a gap
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
 LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
 
@@ -44,12 +45,15 @@ LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST 
 class BarFinaliser:
     """The lines of every symbol of a feed."""
 
-    def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
-        """`start_ns`: for each symbol the open of the first bar that is wanted."""
+    def __init__(
+        self, symbols: int, start_ns: Sequence[int], terms: Terms, earlier: EarlierBars = NO_BARS
+    ) -> None:
+        """`start_ns`: for each symbol the open of the first bar that is wanted; `earlier`: the
+        newest that had left before it, as they were."""
         self._terms = terms
         self._now_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
-        self._lines = [Line(opens[i], FinalBars(i)) for i in range(symbols)]
+        self._lines = [Line(opens[i], FinalBars(i, earlier.get(i, ()))) for i in range(symbols)]
         self._standing = Standing(self._lines)
 
     @property
@@ -101,7 +105,7 @@ class BarFinaliser:
         bar, terms = row.bar, self._terms
         if bar.open_ns % terms.period_ns:
             return [Odd(row.symbol, bar, "it opens between two bars")]
-        if bar.open_ns > now_ns + terms.grace_ns:
+        if terms.is_ahead(bar.open_ns, now_ns):
             return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
         if not self._terms.is_wanted(bar.open_ns):
             return []
@@ -109,6 +113,7 @@ class BarFinaliser:
             return self._after_the_fact(row, line)
         held = line.seen.get(bar.open_ns)
         is_final = row.is_closed is True or terms.finality == Finality.STATED
+        is_final &= not terms.is_ahead(bar.open_ns + terms.period_ns, now_ns)  # it is forming still
         if held is not None and held.proof is not None:
             if is_final and not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
@@ -174,6 +179,9 @@ class BarFinaliser:
                 outs += self._rest_bar(page.symbol, bar, line)
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
+        shown = max((bar.open_ns for bar in page.bars), default=0)
+        line.doubts = line.doubts + 1 if shown < newest else 0
+        newest = shown if line.doubts % DOUBTS else newest  # behind: what it lacks may still come
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
             if at not in closed and not self._is_proven(line, at):

@@ -149,6 +149,10 @@ class Terms(NamedTuple):
         """Whether a bar may open then."""
         return self.hours is None or self.hours.hold(open_ns)
 
+    def is_ahead(self, ts_ns: int, now_ns: int) -> bool:
+        """Whether a time has not come by the market's clock."""
+        return ts_ns > now_ns + self.grace_ns
+
     def closed_ns(self, asked_ns: int) -> int:
         """The open of the newest bar that REST shows as it stays, asked then."""
         return asked_ns - self.grace_ns - self.period_ns
@@ -185,6 +189,7 @@ class Line:
     is_catching_up: bool = True
     misses: int = 0
     disputes: int = 0
+    doubts: int = 0
     is_gone: bool = False
 
 
