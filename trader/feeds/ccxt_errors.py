@@ -23,6 +23,13 @@ def source_error(exchange: Any, error: Exception, secrets: Sequence[str]) -> Sou
     return SourceError(text, remedy, after_s)
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether an exchange answered that it will not, and not that it cannot now."""
+    import ccxt
+
+    return isinstance(error, ccxt.ExchangeError)
+
+
 def _remedy(error: Exception) -> tuple[Remedy, float]:
     import ccxt
 
