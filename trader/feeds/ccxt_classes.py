@@ -8,6 +8,7 @@ that ends and, for those three exchanges, of every bar with its flag.
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 from trader.errors import ConfigError
@@ -82,6 +83,12 @@ def library_of(name: str) -> type:
         near = difflib.get_close_matches(name, ccxt.exchanges, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ConfigError(f"ccxt has no exchange {name}{hint}", "feed.exchange")
+    if name == "mexc":
+        try:
+            import_module("google.protobuf")
+        except ImportError:
+            text = "mexc sends bars that are read by protobuf: pip install protobuf"
+            raise ConfigError(text, "feed.exchange") from None
     return library
 
 

@@ -17,7 +17,13 @@ from typing import Any
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import is_refusal, source_error
-from trader.feeds.ccxt_markets import facts_of, options_for, raw_bar, require_tradable
+from trader.feeds.ccxt_markets import (
+    facts_of,
+    options_for,
+    raw_bar,
+    require_tradable,
+    volume_unit,
+)
 from trader.feeds.ccxt_stream import CcxtStream
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
@@ -37,6 +43,7 @@ from trader.feeds.source import (
 from trader.moments import NS_PER_MS
 
 PAGE = 1000  # bars asked for at once; an exchange may give fewer
+SMALL_PAGE, LARGE_PAGE = 100, 300  # bars that are looked for, at least
 DAY_S = 86_400.0
 LIVES_S = {  # after which an exchange ends a line, by its documents
     "binance": DAY_S,
@@ -141,13 +148,14 @@ class CcxtSource:
         name, period_ns = self._terms.symbols[symbol], self._terms.period_ns
         found: dict[int, RawBar] = {}
         page_ns, since_ns = self._page_bars(name) * period_ns, start_ns
+        unit = volume_unit(self._exchange, name)
         while since_ns < end_ns:
             wanted = min(PAGE, (end_ns - since_ns) // period_ns + 1)
             try:
                 rows = await self._exchange.fetch_ohlcv(
                     name, self._timeframe, since_ns // NS_PER_MS, max(int(wanted), 2)
                 )
-                page = [raw_bar(row) for row in rows]
+                page = [raw_bar(row, unit) for row in rows]
             except Exception as error:
                 raise await self._refusal(name, error) from None
             found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}
@@ -159,10 +167,11 @@ class CcxtSource:
         return [found[at] for at in sorted(found)]
 
     def _page_bars(self, symbol: str) -> int:
-        """The bars of a page, as far as ccxt knows."""
+        """How many bars an empty page at least has looked for."""
         with contextlib.suppress(Exception):
-            return min(int(self._exchange.feature_value(symbol, "fetchOHLCV", "limit")), PAGE)
-        return PAGE
+            limit = int(self._exchange.feature_value(symbol, "fetchOHLCV", "limit"))
+            return min(limit, LARGE_PAGE)
+        return SMALL_PAGE
 
     def _listed_ns(self, symbol: str) -> int:
         """The day on which the trading of a symbol began; 0 where that is not said."""

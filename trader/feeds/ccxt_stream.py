@@ -11,7 +11,7 @@ from typing import Any
 
 from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar
 from trader.feeds.ccxt_errors import is_refusal, source_error
-from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of
+from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of, volume_unit
 from trader.feeds.ccxt_quotes import QuoteWatch
 from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
@@ -149,9 +149,9 @@ class CcxtStream:
         """What is new in ccxt's cache of one symbol."""
         cache = self.exchange.ohlcvs.get(symbol, {}).get(self.timeframe) or []
         index = self._numbers[symbol]
-        is_first = self._is_first(index)
+        is_first, unit = self._is_first(index), volume_unit(self.exchange, symbol)
         for row in sorted(list(cache)[-NEWEST:]):
-            bar = raw_bar(row)
+            bar = raw_bar(row, unit)
             if self._is_news(index, bar):
                 self._put(Row(index, bar, None, is_first))
 
