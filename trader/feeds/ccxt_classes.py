@@ -68,6 +68,16 @@ FLAGS = {  # what reads the frames of each exchange that says which bar is close
 }
 
 
+def tells_of_an_end(message: Any) -> bool:
+    """Whether a frame is the word of Binance or OKX that the line is about to end."""
+    while isinstance(message, Mapping):
+        is_notice = message.get("event") == "notice" and message.get("code") == "64008"
+        if is_notice or message.get("e") == "serverShutdown":
+            return True
+        message = message.get("data") or message.get("event")
+    return False
+
+
 def library_of(name: str) -> type:
     """ccxt's class of an exchange, with WebSocket where ccxt has that."""
     try:
@@ -116,6 +126,8 @@ def exchange_class(name: str, library: type, ears: Ears) -> type:
 
         def handle_message(self, client: Any, message: Any) -> Any:
             ears.on_frame(client.url, message)
+            if tells_of_an_end(message):  # ccxt takes OKX's word for a refusal of everything
+                return None
             return super().handle_message(client, message)
 
         def handle_ohlcv(self, client: Any, message: Any, *rest: Any) -> Any:

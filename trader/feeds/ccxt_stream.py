@@ -6,10 +6,10 @@ its owner knows. One that is closed tells nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar
+from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar, tells_of_an_end
 from trader.feeds.ccxt_errors import is_refusal, source_error
 from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of, volume_unit
 from trader.feeds.ccxt_quotes import QuoteWatch
@@ -215,12 +215,3 @@ class CcxtStream:
         if isinstance(error, SourceError):
             return error
         return source_error(self.exchange, error, self._terms.secrets)
-
-
-def tells_of_an_end(message: Any) -> bool:
-    """Whether a frame is Binance's word that its server is about to end the line."""
-    while isinstance(message, Mapping):
-        if message.get("e") == "serverShutdown":
-            return True
-        message = message.get("data") or message.get("event")
-    return False
