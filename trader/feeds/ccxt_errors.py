@@ -27,7 +27,9 @@ def _remedy(error: Exception) -> tuple[Remedy, float]:
     import ccxt
 
     never = (ccxt.AuthenticationError, ccxt.PermissionDenied, ccxt.NotSupported)
-    if isinstance(error, ccxt.BadSymbol):
+    if isinstance(
+        error, (ccxt.BadSymbol, ccxt.InvalidOrder)
+    ):  # Coinbase's "NotFound" is the latter
         return Remedy.GONE, 0.0
     if isinstance(error, (*never, ccxt.ArgumentsRequired)):
         return Remedy.NEVER, 0.0

@@ -21,6 +21,8 @@ def raw_bar(row: Sequence[Any]) -> RawBar:
 
 def timeframe_of(exchange: Any, period_ns: int) -> str:
     """The exchange's word for a bar of that length. `ConfigError` that lists those it has."""
+    if not (exchange.has.get("watchOHLCV") or exchange.has.get("fetchOHLCV")):
+        raise ConfigError(f"ccxt has no bars of {exchange.id}: choose another", "feed.exchange")
     seconds = period_ns / 1e9
     known = {}
     for name in exchange.timeframes or {}:

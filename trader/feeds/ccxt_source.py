@@ -36,7 +36,9 @@ from trader.feeds.source import (
 )
 from trader.moments import NS_PER_MS
 
-PAGE = 1000  # bars asked for at once; an exchange may give fewer
+PAGE = 1000  # bars asked for at once; fewer where ccxt knows that an exchange gives fewer
+SURE_PAGE = 100  # which every exchange gives
+QUIET_STEP = 300  # bars that a page without any passes over; some exchanges give no more
 DAY_S = 86_400.0
 LIVES_S = {  # after which an exchange ends a line, by its documents
     "binance": DAY_S,
@@ -45,6 +47,7 @@ LIVES_S = {  # after which an exchange ends a line, by its documents
     "binancecoinm": DAY_S,
     "mexc": DAY_S,
 }
+RATES = {"coinbase": {"rateLimit": 100}}  # ms of a public request; ccxt has that of a signed one
 AHEAD_S = 600.0  # of that end the next line is made, and has as long to speak
 LOOK_S = 0.1
 
@@ -103,7 +106,7 @@ class CcxtSource:
     def _options(self) -> dict[str, Any]:
         """The user's. Of Binance only what bars need: one request for markets instead of three,
         and none of those that keys would sign."""
-        options: dict[str, Any] = dict(self._terms.options)
+        options: dict[str, Any] = {**RATES.get(self.name, {}), **self._terms.options}
         if self.name.startswith("binance"):
             wanted: dict[str, Any] = {"fetchCurrencies": False, "fetchMargins": False}
             if self.name == "binance" and not any(":" in name for name in self._terms.symbols):
@@ -117,9 +120,10 @@ class CcxtSource:
     def _require(self, index: int, symbol: str) -> None:
         exchange, key = self._exchange, f"instruments.{index}.symbol"
         if symbol not in exchange.markets:
-            near = difflib.get_close_matches(symbol, list(exchange.markets), 3, 0.5)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ConfigError(f"{self.name} has no market {symbol}{hint}", key)
+            near = difflib.get_close_matches(symbol.upper(), list(exchange.markets), 3, 0.5)
+            hint = "it is written BASE/QUOTE, as BTC/USDT; stocks: feed.type alpaca"
+            hint = f"did you mean {' or '.join(near)}?" if near else hint
+            raise ConfigError(f"{self.name} has no market {symbol}; {hint}", key)
         if exchange.markets[symbol].get("active") is False:
             raise ConfigError(f"{self.name} does not trade {symbol} at present", key)
 
@@ -149,25 +153,44 @@ class CcxtSource:
             raise self._error(error) from None
 
     async def history(self, symbol: int, start_ns: int, end_ns: int) -> Sequence[RawBar]:
-        """See `BarSource`: page after page, until one brings nothing new."""
-        name, period_ns = self._terms.symbols[symbol], self._terms.period_ns
+        """See `BarSource`: page after page. One without bars is no end: many exchanges answer with
+        the bars of a span of time, in which nothing may have traded."""
+        period_ns, page_bars = self._terms.period_ns, self._page_bars(symbol)
         found: dict[int, RawBar] = {}
         since_ns = start_ns
         while since_ns < end_ns:
-            wanted = min(PAGE, (end_ns - since_ns) // period_ns + 1)
-            try:
-                rows = await self._exchange.fetch_ohlcv(
-                    name, self._timeframe, since_ns // NS_PER_MS, max(int(wanted), 2)
-                )
-                page = [raw_bar(row) for row in rows]
-            except Exception as error:
-                raise self._error(error) from None
+            left = -(-(end_ns - since_ns) // period_ns) + 1  # with the forming one
+            wanted = min(page_bars, left)
+            page = await self._page(symbol, since_ns, wanted)
             found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}
-            newest_ns = max((bar.open_ns for bar in page), default=0)
-            if newest_ns < since_ns:
+            if left <= min(page_bars, SURE_PAGE):
                 break
-            since_ns = newest_ns + period_ns
+            newest_ns = max((bar.open_ns for bar in page), default=0)
+            if newest_ns >= since_ns:
+                since_ns = newest_ns + period_ns
+            else:
+                since_ns += min(wanted, QUIET_STEP) * period_ns
         return [found[at] for at in sorted(found)]
+
+    def _page_bars(self, symbol: int) -> int:
+        """How many bars to ask for at once."""
+        name = self._terms.symbols[symbol]
+        try:
+            most = self._exchange.feature_value(name, "fetchOHLCV", "limit")
+        except Exception as error:  # a market that is there no more
+            raise self._error(error) from None
+        return min(int(most or PAGE), PAGE)
+
+    async def _page(self, symbol: int, since_ns: int, wanted: int) -> list[RawBar]:
+        """One request."""
+        name = self._terms.symbols[symbol]
+        try:
+            rows = await self._exchange.fetch_ohlcv(
+                name, self._timeframe, since_ns // NS_PER_MS, wanted
+            )
+            return [raw_bar(row) for row in rows]
+        except Exception as error:
+            raise self._error(error) from None
 
     # listening
 

@@ -38,7 +38,8 @@ from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
-LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
+LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not; the next
+# bar is asked for when it is due all the same
 
 
 class BarFinaliser:
@@ -46,7 +47,7 @@ class BarFinaliser:
 
     def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
         """`start_ns`: for each symbol the open of the first bar that is wanted."""
-        self._terms = terms
+        self._terms, self.late_ns = terms, terms.late_ns
         self._now_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
         self._lines = [Line(opens[i], FinalBars(i)) for i in range(symbols)]
@@ -275,8 +276,9 @@ class BarFinaliser:
             return 2**63 - 1
         if line.is_catching_up:
             return line.ask_after_ns
-        closed_ns = line.next_ns + self._terms.period_ns + self._terms.grace_ns
-        return max(closed_ns, line.ask_after_ns)
+        due_ns = self._terms.period_ns + self._terms.grace_ns  # after an open
+        next_due_ns = self._terms.in_hours(line.asked_to_ns) + due_ns
+        return max(line.next_ns + due_ns, min(line.ask_after_ns, next_due_ns))
 
     def _questions(self, symbol: int, now_ns: int) -> list[Output]:
         line = self._lines[symbol]
@@ -287,6 +289,6 @@ class BarFinaliser:
             line.is_catching_up = False
             self._standing.note(symbol, line)
             return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
-        line.is_asked = True
+        line.is_asked, line.asked_to_ns = True, end_ns
         self._standing.note(symbol, line)
         return [Ask(symbol, line.finals.newest_ns(line.next_ns), end_ns)]

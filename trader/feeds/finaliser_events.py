@@ -180,6 +180,7 @@ class Line:
     session: int = 0  # counts streams
     up_ns: int | None = None  # since when the stream speaks
     is_asked: bool = False
+    asked_to_ns: int = 0  # all before has closed when REST was asked last
     ask_after_ns: int = 0
     wait_ns: int = 0  # before the next question about the same bar
     is_catching_up: bool = True
