@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.tiers import cases
 from trader.core.schema import BarProof
 from trader.feeds.final_bars import CHECKED_EVERY
-from trader.feeds.finaliser import BarFinaliser
+from trader.feeds.finaliser import DOUBTS, BarFinaliser
 from trader.feeds.finaliser_events import (
     TICK,
     Ask,
@@ -81,6 +81,17 @@ def test_the_flag_of_the_exchange_makes_a_bar_final():
     made = begun()
     (final,) = made.on(Row(0, bar(3), True), at(4, 0.05))
     assert final == Final(0, bar(3), BarProof.FLAG, False)
+
+
+@pytest.mark.parametrize("finality", [Finality.FLAG, Finality.STATED])
+def test_a_bar_that_is_called_closed_before_its_close_is_asked_for_after_it(finality):
+    made = begun(finality)
+    assert made.on(Row(0, bar(3, 5.0, 99.5), True), at(3, 30)) == []
+    (ask,) = of_kind(made.on(TICK, at(4, 1)), Ask)
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, [bar(3)], at(4, 1)), at(4, 1.2))
+    assert of_kind(outs, Final) == [Final(0, bar(3), BarProof.REST, False)]
+    (final,) = made.on(Row(0, bar(4), True), at(5, -0.5))  # clocks differ a little
+    assert final.bar == bar(4)
 
 
 def test_a_successor_proves_nothing_where_the_exchange_flags():
@@ -225,6 +236,27 @@ def test_a_bar_is_empty_only_with_rest_on_both_sides_of_it():
     assert outs[1].bar == bar(5)
 
 
+@pytest.mark.parametrize("rows", [[], [bar(2)]])
+def test_a_page_that_ends_before_what_the_stream_has_proven_shows_no_gap(rows):
+    made = begun()
+    (ask,) = made.on(TICK, at(4, 1))
+    made.on(Row(0, bar(4), True), at(5, 0.1))
+    for second in range(1, DOUBTS):  # a cache that is behind, an answer that was cut off
+        page = Page(0, ask.start_ns, at(5), rows, at(5, 1 + second))
+        assert made.on(page, at(5, 1 + second)) == []
+    page = Page(0, ask.start_ns, at(5), [bar(i) for i in (2, 3, 4)], at(5, 20))
+    assert [out.bar for out in made.on(page, at(5, 20))] == [bar(3), bar(4)]
+
+
+def test_a_page_that_goes_on_being_behind_is_believed_at_last():
+    made = begun()
+    made.on(Row(0, bar(4), True), at(5, 0.1))
+    pages = [Page(0, at(2), at(5), [], at(5, 1 + second)) for second in range(DOUBTS)]
+    outs = [made.on(page, page.asked_ns) for page in pages]
+    assert outs[:-1] == [[]] * (DOUBTS - 1)
+    assert outs[-1] == [Gap(0, at(3), 1), Final(0, bar(4), BarProof.FLAG, False)]
+
+
 def test_questions_about_a_bar_that_rest_has_not_become_rarer():
     made = begun()
     asked, now = [], at(4)
@@ -276,6 +308,21 @@ def test_now_and_then_rest_is_asked_for_what_has_left_and_nobody_waits_for_it():
     assert of_kind(outs, Revision) == [Revision(0, bar(10), bar(10, close=101.0))]
     assert [ask.is_check for ask in of_kind(outs, Ask)] == [True]  # that was due meanwhile
     assert made.on(page, at(last, 0.8)) == []
+
+
+def test_what_left_before_a_restart_is_asked_for_again_too():
+    terms = Terms(PERIOD, Finality.FLAG, GRACE, 120 * S)
+    made = BarFinaliser(1, [at(3)], terms, {0: [bar(i) for i in range(3)]})
+    (ask,) = made.on(TICK, at(5, 2))
+    made.on(Up(0), at(5, 2))
+    rows = [bar(2, close=101.0), bar(4)]  # the one between is not there: a hole that is told
+    outs = made.on(Page(0, ask.start_ns, ask.end_ns, rows, at(5, 2)), at(5, 2.1))
+    assert outs[:2] == [Revision(0, bar(2), bar(2, close=101.0)), Gap(0, at(3), 1)]
+    (told,) = made.on(Row(0, bar(1, close=99.5), True), at(5, 3))
+    assert told == Revision(0, bar(1), bar(1, close=99.5))
+    for index in range(5, 5 + CHECKED_EVERY):
+        asks = of_kind(made.on(Row(0, bar(index), True), at(index + 1, 0.1)), Ask)
+    assert asks == [Ask(0, START, at(index + 1), is_check=True)]
 
 
 def test_a_symbol_that_is_gone_is_not_checked():

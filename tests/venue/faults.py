@@ -16,7 +16,7 @@ SWITCHES = (
 )
 FREEZE = "freeze"  # REST takes a request and does not answer for two minutes
 # set by hand only: "tick" (another tick size), "revoked" (no key is taken any more), "full" (no
-# line more is taken)
+# line more is taken), "garbled" (REST answers 200 with that text)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock", "shutdown")
 
 

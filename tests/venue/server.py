@@ -106,6 +106,9 @@ class Venue:
                 await asyncio.sleep(FROZEN_S)
             if "full" in self.faults and self.is_line(request):
                 return web.Response(status=503, text="no")
+            if "garbled" in self.faults and not self.is_line(request):
+                text = self.faults.on["garbled"]
+                return web.Response(text=text, content_type="application/json")
             bad = self.faults.status()
             if bad is not None and (
                 (bad[0] == 503 and "maintenance" in self.faults) or not self.is_line(request)

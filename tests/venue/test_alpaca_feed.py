@@ -20,6 +20,7 @@ from trader.feeds.alpaca_source import AlpacaSource
 from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.registry import open_source
+from trader.feeds.source import Remedy
 from trader.feeds.venue_feed import VenueFeed
 
 # alpaca-py still imports it
@@ -138,6 +139,37 @@ def test_a_request_that_is_never_answered_is_given_up_and_made_again(tmp_path, m
         assert is_whole(got.values(0))
 
     run(tmp_path, test)
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(tmp_path):
+    async def test(venue, got):
+        await until(got, lambda: len(got.live(0)) >= 2)
+        venue.faults.set("garbled", '{"bars": {"AAPL": [{"t": null}], "MSFT": [null]}}')
+        venue.faults.set("never_final")
+        await until(got, lambda: "FEED_REFUSES" in got.kinds())
+        for fault in ("garbled", "never_final"):
+            venue.faults.set(fault, False)
+        count = len(got.bars[0])
+        await until(got, lambda: len(got.bars[0]) >= count + 2)
+        assert is_whole(got.values(0))
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "remedy"),
+    [
+        (502, "<html><meta name=author>", Remedy.RETRY),
+        (None, "auth timeout", Remedy.RETRY),
+        (None, "auth failed", Remedy.NEVER),
+        (403, "forbidden", Remedy.NEVER),
+    ],
+)
+def test_only_a_refusal_of_the_keys_ends_the_feed(tmp_path, status, text, remedy):
+    path = write_config(tmp_path, options(1), exchange="none", type="alpaca", symbols="AAPL")
+    error = RuntimeError(text)
+    error.status_code = status  # as alpaca-py's have it
+    assert open_source(load_config(path).config, KEYS)._error(error).remedy == remedy
 
 
 def test_keys_that_are_wrong_are_told_and_not_shown(tmp_path):

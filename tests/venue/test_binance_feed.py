@@ -26,8 +26,10 @@ from tests.venue.market import Market
 from trader.config.load import load_config
 from trader.errors import ConfigError, DataError
 from trader.feeds import market_watch
+from trader.feeds.ccxt_markets import raw_bar
 from trader.feeds.live import ResumePoint, open_feed
 from trader.feeds.pipe_history import FeedEnd
+from trader.feeds.source import RawBar
 from trader.jobs.feed_check import FrameFile
 from trader.jobs.feed_replay import replay
 
@@ -114,6 +116,49 @@ def test_a_close_that_is_never_flagged_is_asked_for(tmp_path):
             await until(got, lambda: len(got.live(0)) >= 2)
             assert set(got.proofs(0)) == {"REST"}
             assert got.values(0) == truth(venue.market, "BTCUSDT", got.values(0))
+
+    run(test)
+
+
+def test_an_answer_that_was_cut_off_makes_no_gap(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:
+            await until(got, lambda: len(got.live(0)) >= 2)
+            venue.faults.set("never_final")
+            venue.faults.set("garbled", '[[1764424800000,"100.00","101')  # ccxt makes rows of it
+            await asyncio.sleep(2.5)
+            venue.faults.set("never_final", False)
+            await asyncio.sleep(2.0)  # the next bar is flagged: only REST knows the ones before
+            venue.faults.set("garbled", False)
+            count = len(got.bars[0])
+            await until(got, lambda: len(got.bars[0]) >= count + 5)
+            assert "FEED_GAP" not in got.kinds()
+            assert got.values(0) == truth(venue.market, "BTCUSDT", got.values(0))
+            assert is_whole(got.values(0))
+
+    run(test)
+
+
+def test_a_row_without_a_price_is_no_bar():
+    assert raw_bar([1000, 1, 2, 0.5, 1.5, None]) == RawBar(10**9, 1.0, 2.0, 0.5, 1.5, 0.0)
+    for row in ([1000, 1, 2, None, 1.5, 3], [None, 1, 2, 0.5, 1.5, 3]):
+        with pytest.raises(ValueError, match="what is no bar"):
+            raw_bar(row)
+
+
+def test_time_that_is_behind_the_market_is_asked_for_before_its_bars_are_judged(tmp_path):
+    async def test(venue):
+        path = write_config(tmp_path, options(venue.port), symbols="BTC/USDT")
+        async with listening(path) as got:  # a bad bar would fail it
+            await until(got, lambda: len(got.live(0)) >= 2)
+            venue.market.offset_s = 40.0  # as if the machine had slept
+            count = len(got.live(0))
+            await until(got, lambda: len(got.live(0)) >= count + 3)
+            values = got.values(0)
+            assert is_whole(values)
+            assert values[-1][0] - values[0][0] >= 40
+            assert len(got.live(0)) < 20
 
     run(test)
 

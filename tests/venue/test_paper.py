@@ -96,19 +96,23 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
         kill_id = run.err.read_text().split("trader rearm ")[1].split()[0]
         orders = len(run.events("order_sent"))
         trader("rearm", kill_id, "--reason", "test", cwd=tmp_path)
+        (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
+        told_s = int(live_slices(journal)[-1][0][0]["ts_ns"]) // 10**9
+        ask("/_fault", {"name": "revise", "value": told_s - 1})  # the last bar, while it is down
 
         again = Runner(tmp_path, "second")
         again.until(lambda: len(again.events("bar")) > 8)
         again.process.send_signal(signal.SIGINT)
         again.end(130)
 
-        (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
         slices = live_slices(journal)
         first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
         last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
         for index, name in enumerate(("BTCUSDT", "ETHUSDT")):
             true = ask(f"/_truth?symbol={name}&start={first_s}&end={last_s}")
             rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
+            true = [row for row in true if row[0] != told_s - 1]
+            rows = [row for row in rows if row["ts_ns"] != told_s * 10**9]
             assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
         ask("/_fault", {"name": "revise", "value": first_s + 3})  # when nobody listens
         trader("data", "download", "-c", "live.yaml", "--from", iso(first_s), "--to", iso(last_s),
@@ -136,9 +140,12 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
     held = trader("parity", journal.parent.name, "--history", "data/binance", "--json",
                   cwd=tmp_path)  # fmt: skip
     market = json.loads(held.stdout)["market"]
-    assert (market["changed"], market["told"], market["not_in_history"]) == (2, 0, 0)
+    assert (market["changed"], market["told"], market["not_in_history"]) == (4, 2, 0)
     assert market["compared"] == sum(len(bars) for bars, _ in slices)
-    assert {one["close"] for one in market["changes"]} == {iso(first_s + 4)}
+    assert {(one["close"], one["told"]) for one in market["changes"]} == {
+        (iso(first_s + 4), False),
+        (iso(told_s), True),
+    }
     assert all("close" in one["run, history"] for one in market["changes"])
     told = repr(list(read_records(journal))).encode() + shown(tmp_path)  # what is packed, too
     assert not any(form.encode() in told for one in SECRETS.values() for form in forms(one))

@@ -1,14 +1,24 @@
 """What Alpaca's REST answers hold, in our records: bars and corporate actions."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from trader.feeds.corporate_actions import CorporateAction
-from trader.feeds.source import RawBar
+from trader.feeds.source import RawBar, SourceError
 
 ACTION_TYPES = ("forward_split", "reverse_split", "stock_dividend", "cash_dividend")
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """What is read of an answer; a `SourceError` where it is not what Alpaca documents."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SourceError(f"an answer that cannot be read: {error!r}") from None
 
 
 def rfc3339(ts_ns: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from trader.errors import ConfigError
 from trader.feeds.alpaca_options import AlpacaOptions
-from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339
+from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339, understood
 from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
@@ -41,6 +41,7 @@ from trader.feeds.source import (
 CONNECT_S, ANSWER_S = 5.0, 20.0  # for one request
 FIRST_WAIT_S, QUIET_S = 1.0, 30.0
 PAGE = 10_000
+REFUSALS = ("auth failed", "not authenticated", "insufficient subscription")  # of the stream
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
 INSTALL = "it needs alpaca-py: pip install 'trader[alpaca]'"
 
@@ -122,7 +123,8 @@ class AlpacaSource:
 
     async def history(self, symbol: int, start_ns: int, end_ns: int) -> Sequence[RawBar]:
         """See `BarSource`; prices as traded."""
-        name, found = self._terms.symbols[symbol], {}
+        name = self._terms.symbols[symbol]
+        found: dict[int, RawBar] = {}
         minutes = self._terms.period_ns // (self.streamed_s * 1_000_000_000)
         query = {
             "symbols": name,
@@ -135,10 +137,9 @@ class AlpacaSource:
         }
         while True:
             told = await self._asked("/stocks/bars", query) or {}
-            for row in (told.get("bars") or {}).get(name, ()):
-                bar = rest_bar(row)
-                if start_ns <= bar.open_ns < end_ns:
-                    found[bar.open_ns] = bar
+            with understood():
+                page = [rest_bar(row) for row in (told.get("bars") or {}).get(name) or ()]
+            found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}
             if not told.get("next_page_token"):
                 return [found[at] for at in sorted(found)]
             query["page_token"] = told["next_page_token"]
@@ -156,7 +157,8 @@ class AlpacaSource:
         found: list[CorporateAction] = []
         while True:
             told = await self._asked("/corporate-actions", query, "v1") or {}
-            found += actions_of(told.get("corporate_actions") or {})
+            with understood():
+                found += actions_of(told.get("corporate_actions") or {})
             if not told.get("next_page_token"):
                 break
             query["page_token"] = told["next_page_token"]
@@ -285,7 +287,7 @@ class AlpacaSource:
             return error
         text = redacted(" ".join(str(error).split()) or type(error).__name__, self._terms.secrets)
         status = getattr(error, "status_code", None)
-        if status in (401, 403) or "auth" in text or "insufficient subscription" in text:
+        if status in (401, 403) or (status is None and any(word in text for word in REFUSALS)):
             return SourceError(f"it refuses the keys: {text[:200]}", Remedy.NEVER)
         if status == 429:
             response = getattr(error, "response", None)

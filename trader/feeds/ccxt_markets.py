@@ -14,9 +14,14 @@ SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4  # ccxt's precision modes
 
 
 def raw_bar(row: Sequence[Any]) -> RawBar:
-    """A row of ccxt: milliseconds and five numbers."""
-    stamp, *values = row[:6]
-    return RawBar(int(stamp) * NS_PER_MS, *(float(value or 0.0) for value in values))
+    """A row of ccxt: milliseconds and five numbers. `ValueError` for one that lacks any but the
+    volume: an answer that is no JSON, or cut off, gives such rows."""
+    stamp, opened, high, low, close, volume = row[:6]
+    try:
+        prices = float(opened), float(high), float(low), float(close)
+        return RawBar(int(stamp) * NS_PER_MS, *prices, float(volume or 0.0))
+    except TypeError:
+        raise ValueError(f"it sent what is no bar: {list(row)}") from None
 
 
 def timeframe_of(exchange: Any, period_ns: int) -> str:

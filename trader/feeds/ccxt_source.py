@@ -137,7 +137,10 @@ class CcxtSource:
             except Exception as error:
                 raise self._error(error) from None
             self._share()
-        return [facts_of(self._exchange, symbol) for symbol in self._terms.symbols]
+        try:
+            return [facts_of(self._exchange, symbol) for symbol in self._terms.symbols]
+        except Exception as error:
+            raise self._error(error) from None
 
     async def venue_ns(self) -> int:
         """See `BarSource`."""

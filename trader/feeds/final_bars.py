@@ -5,21 +5,27 @@ stream a correction: so now and then REST is asked for all that is remembered.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 
 from trader.feeds.source import RawBar
 
 REMEMBERED = 64
 CHECKED_EVERY = 32  # bars: each is compared twice, first when it is young
 
+EarlierBars = Mapping[int, Sequence[RawBar]]  # by symbol
+NO_BARS: EarlierBars = {}
+
 
 class FinalBars:
     """Those of one symbol, by their opens."""
 
-    def __init__(self, number: int) -> None:
-        """`number`: of the symbol, so that not all are due at once."""
+    def __init__(self, number: int, earlier: Iterable[RawBar] = ()) -> None:
+        """`number`: of the symbol, so that not all are due at once; `earlier`: that have left."""
         self._bars: OrderedDict[int, RawBar] = OrderedDict()
         self._unchecked = number % CHECKED_EVERY
         self._is_asked = self._is_begun = False
+        for bar in earlier:
+            self.add(bar, is_history=True)
 
     def __len__(self) -> int:
         return len(self._bars)

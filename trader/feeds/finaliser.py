@@ -15,7 +15,7 @@ grace after the close.
 from collections.abc import Iterable, Mapping, Sequence
 
 from trader.core.schema import BarProof
-from trader.feeds.final_bars import FinalBars
+from trader.feeds.final_bars import NO_BARS, EarlierBars, FinalBars
 from trader.feeds.finaliser_events import (
     Ask,
     Final,
@@ -37,20 +37,23 @@ from trader.feeds.finaliser_events import (
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
+DOUBTS = 8  # pages that end before what the stream has proven: minutes, after which bars are a gap
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
-LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not; the next
-# bar is asked for when it is due all the same
+LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
 
 
 class BarFinaliser:
     """The lines of every symbol of a feed."""
 
-    def __init__(self, symbols: int, start_ns: Sequence[int], terms: Terms) -> None:
-        """`start_ns`: for each symbol the open of the first bar that is wanted."""
+    def __init__(
+        self, symbols: int, start_ns: Sequence[int], terms: Terms, earlier: EarlierBars = NO_BARS
+    ) -> None:
+        """`start_ns`: for each symbol the open of the first bar that is wanted; `earlier`: the
+        newest that had left before it, as they were."""
         self._terms, self.late_ns = terms, terms.late_ns
         self._now_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
-        self._lines = [Line(opens[i], FinalBars(i)) for i in range(symbols)]
+        self._lines = [Line(opens[i], FinalBars(i, earlier.get(i, ()))) for i in range(symbols)]
         self._standing = Standing(self._lines)
 
     @property
@@ -102,7 +105,7 @@ class BarFinaliser:
         bar, terms = row.bar, self._terms
         if bar.open_ns % terms.period_ns:
             return [Odd(row.symbol, bar, "it opens between two bars")]
-        if bar.open_ns > now_ns + terms.grace_ns:
+        if terms.is_ahead(bar.open_ns, now_ns):
             return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
         if not self._terms.is_wanted(bar.open_ns):
             return []
@@ -110,6 +113,7 @@ class BarFinaliser:
             return self._after_the_fact(row, line)
         held = line.seen.get(bar.open_ns)
         is_final = row.is_closed is True or terms.finality == Finality.STATED
+        is_final &= not terms.is_ahead(bar.open_ns + terms.period_ns, now_ns)  # it is forming still
         if held is not None and held.proof is not None:
             if is_final and not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
@@ -162,7 +166,7 @@ class BarFinaliser:
         return [out for bar in bars for out in self._corrected(page.symbol, bar, line)]
 
     def _page(self, page: Page, line: Line, now_ns: int) -> list[Output]:
-        line.is_asked = False
+        line.is_asked, line.asked_to_ns = False, page.end_ns
         if line.up_ns is None or page.end_ns >= self._terms.aligned(line.up_ns):
             line.is_catching_up = False
         outs: list[Output] = []
@@ -175,6 +179,9 @@ class BarFinaliser:
                 outs += self._rest_bar(page.symbol, bar, line)
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
+        shown = max((bar.open_ns for bar in page.bars), default=0)
+        line.doubts = line.doubts + 1 if shown < newest else 0
+        newest = shown if line.doubts % DOUBTS else newest  # behind: what it lacks may still come
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
             if at not in closed and not self._is_proven(line, at):
@@ -276,9 +283,8 @@ class BarFinaliser:
             return 2**63 - 1
         if line.is_catching_up:
             return line.ask_after_ns
-        due_ns = self._terms.period_ns + self._terms.grace_ns  # after an open
-        next_due_ns = self._terms.in_hours(line.asked_to_ns) + due_ns
-        return max(line.next_ns + due_ns, min(line.ask_after_ns, next_due_ns))
+        again_ns = min(line.ask_after_ns, self._terms.next_due_ns(line.asked_to_ns))
+        return max(self._terms.due_ns(line.next_ns), again_ns)
 
     def _questions(self, symbol: int, now_ns: int) -> list[Output]:
         line = self._lines[symbol]
@@ -289,6 +295,6 @@ class BarFinaliser:
             line.is_catching_up = False
             self._standing.note(symbol, line)
             return [*self._leaving(symbol, line, now_ns), *self._questions(symbol, now_ns)]
-        line.is_asked, line.asked_to_ns = True, end_ns
+        line.is_asked = True
         self._standing.note(symbol, line)
         return [Ask(symbol, line.finals.newest_ns(line.next_ns), end_ns)]

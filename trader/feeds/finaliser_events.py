@@ -9,6 +9,8 @@ from trader.core.schema import BarProof
 from trader.feeds.final_bars import FinalBars
 from trader.feeds.source import Event, Finality, RawBar, Row
 
+OFTEN_NS = 15_000_000_000  # bars shorter than that are not asked for again as each is due
+
 
 class Page(NamedTuple):
     """What REST said of the bars that open in [start, end), when asked at `asked_ns`."""
@@ -149,6 +151,18 @@ class Terms(NamedTuple):
         """Whether a bar may open then."""
         return self.hours is None or self.hours.hold(open_ns)
 
+    def is_ahead(self, ts_ns: int, now_ns: int) -> bool:
+        """Whether a time has not come by the market's clock."""
+        return ts_ns > now_ns + self.grace_ns
+
+    def due_ns(self, open_ns: int) -> int:
+        """When REST is asked for the bar of that open."""
+        return open_ns + self.period_ns + self.grace_ns
+
+    def next_due_ns(self, asked_to_ns: int) -> int:
+        """When REST is asked again, whatever it had not, since a bar more has closed."""
+        return self.due_ns(self.in_hours(asked_to_ns + self.aligned(OFTEN_NS)))
+
     def closed_ns(self, asked_ns: int) -> int:
         """The open of the newest bar that REST shows as it stays, asked then."""
         return asked_ns - self.grace_ns - self.period_ns
@@ -186,6 +200,7 @@ class Line:
     is_catching_up: bool = True
     misses: int = 0
     disputes: int = 0
+    doubts: int = 0
     is_gone: bool = False
 
 

@@ -1,21 +1,25 @@
 """A market's own time, asked for and carried on by the event loop's clock.
 
 Law: bars are judged by the market's time alone. The machine's clock is compared with it and never
-mixed into it: a machine an hour ahead makes no bar older.
+mixed into it: a machine an hour ahead makes no bar older. A bar of the future shows that the time
+carried on is behind (a machine that slept): it is asked for anew before the bar is judged.
 """
 
 import asyncio
+import contextlib
 import statistics
 
 from trader.core.schema import NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.live import FeedClock
-from trader.feeds.source import BarSource
+from trader.feeds.source import BarSource, Row, SourceError
 
 ASKED = 5  # times; the median counts
 SECOND_MS = 1_000
 ALERT_MS = 250.0
 REFUSE_MS = 1_000.0
+AHEAD_NS = NS_PER_SECOND  # from where on a bar's open is of the future
+AGAIN_S, ANSWER_S = 5.0, 3.0  # between two questions for that; for one answer
 
 
 class VenueClock:
@@ -24,8 +28,8 @@ class VenueClock:
     def __init__(self, source: BarSource, clock: FeedClock) -> None:
         self._source, self._clock = source, clock
         self._venue_ns = 0
-        self._asked_at_s = 0.0
         self._step_ms = source.can.clock_resolution_ms  # of the time that the market tells
+        self._not_before_s = 0.0
         self.offset_ns = 0  # the market's clock is ahead of ours by
 
     async def measure(self) -> None:
@@ -52,6 +56,17 @@ class VenueClock:
     def now_ns(self) -> int:
         """The market's time now."""
         return self._venue_ns + round(asyncio.get_running_loop().time() * NS_PER_SECOND)
+
+    async def now_beside(self, event: object) -> int:
+        """The market's time now, beside what it says; a row is of a bar that has opened."""
+        loop = asyncio.get_running_loop()
+        is_ahead = isinstance(event, Row) and event.bar.open_ns > self.now_ns() + AHEAD_NS
+        if is_ahead and loop.time() >= self._not_before_s:
+            self._not_before_s = loop.time() + AGAIN_S
+            with contextlib.suppress(SourceError, TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    await self.measure()
+        return self.now_ns()
 
     @property
     def offset_ms(self) -> float:

@@ -11,8 +11,7 @@ gets it. No bar waits for ever for another symbol's history.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from trader.errors import DataError
 from trader.feeds.bars_received import Receipts
 from trader.feeds.corporate_actions import ActionSource, CorporateAction
 from trader.feeds.feed import BarSet
+from trader.feeds.final_bars import NO_BARS, EarlierBars
 from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finaliser_events import (
     TICK,
@@ -43,6 +43,7 @@ from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.quotes import newest_quote
 from trader.feeds.rest_asker import RestAsker, longer_wait, unanswered
 from trader.feeds.revised import revised_bar
+from trader.feeds.side_tasks import SideTasks
 from trader.feeds.source import (
     BarSource,
     InstrumentFacts,
@@ -81,6 +82,7 @@ class VenueFeed:
         self.facts: Sequence[InstrumentFacts] = ()
         self.actions: Sequence[CorporateAction] | None = None  # None: it tells none
         self.hours: Hours | None = None  # of the market, once connected
+        self.earlier: EarlierBars = NO_BARS  # that a run which goes on has traded on
         self._start_ns = 0
         self.proofs: dict[str, int] = {}  # bars by how each was known to be closed
         self.gaps = self.revisions = 0
@@ -90,7 +92,7 @@ class VenueFeed:
         self._tell = tell or (lambda line: None)
         self._time = VenueClock(source, clock)
         self._queue: asyncio.Queue[Input | SourceError] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = SideTasks(self._queue.put_nowait)
         self._asker = RestAsker(source, config.symbols, self._time, self._queue.put_nowait)
         self._ticks_at_s = 0.0
         self._line = WaitingLine()
@@ -163,7 +165,7 @@ class VenueFeed:
                     return
                 for notice in self._notices(event):
                     yield notice
-                now_ns = self._time.now_ns()
+                now_ns = await self._time.now_beside(event)
                 outs = finaliser.on(event, now_ns)
                 if self.on_input is not None:
                     self.on_input(event, now_ns, bool(outs))
@@ -186,12 +188,7 @@ class VenueFeed:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        tasks, self._tasks = list(self._tasks), set()
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await self._beside.end()
         await self._source.close()
 
     def _begun(self) -> BarFinaliser:
@@ -201,23 +198,21 @@ class VenueFeed:
         terms = Terms(config.period_ns, finality, grace_ns, late_ns(config, finality), hours)
         if self.on_terms is not None:
             self.on_terms(self._start_ns, terms)
-        self._spawn(self._listen())
+        symbols = len(config.symbols)
+        self._beside.spawn(self._listen())
         put = self._queue.put_nowait
-        self._spawn(watch_clock(self._time, put))
-        self._spawn(watch_facts(self._source, self.facts, put))
+        self._beside.spawn(watch_clock(self._time, put))
+        self._beside.spawn(watch_facts(self._source, self.facts, put))
         if isinstance(self._source, ActionSource):
-            self._spawn(watch_actions(self._source, self._action_days, self.actions or (), put))
-        return BarFinaliser(len(config.symbols), [self._start_ns] * len(config.symbols), terms)
+            self._beside.spawn(
+                watch_actions(self._source, self._action_days, self.actions or (), put)
+            )
+        return BarFinaliser(symbols, [self._start_ns] * symbols, terms, self.earlier)
 
     def _action_days(self) -> tuple[str, str]:
         return action_days(self._start_ns, self._time.now_ns())
 
     # what goes on beside
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _event(self) -> Input | SourceError:
         """What came, or TICK when one is due."""
@@ -254,10 +249,10 @@ class VenueFeed:
         if isinstance(out, Final | Revision | Late):
             self._line.put(out, asyncio.get_running_loop().time())
         elif isinstance(out, Ask):
-            self._spawn(self._asker.ask(out))
+            self._beside.spawn(self._asker.ask(out))
         elif isinstance(out, Stale):
             yield FeedNotice("FEED_MUTE", out.why, out.symbol)
-            self._spawn(self._source.reconnect(out.symbol, out.why))
+            self._beside.spawn(self._source.reconnect(out.symbol, out.why))
         elif isinstance(out, Gap):
             self.gaps += out.bars
             yield from self._counted(out.symbol, False, out.bars)

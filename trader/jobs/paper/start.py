@@ -33,6 +33,7 @@ from trader.feeds.live import (
     open_feed,
 )
 from trader.feeds.pipe_history import FeedEnd, recording_age_ns
+from trader.feeds.revised import earlier_bars
 from trader.feeds.source import InstrumentFacts
 from trader.feeds.venue_feed import VenueFeed
 from trader.hours.tables import last_known_ns, session_table
@@ -146,6 +147,9 @@ async def first_bar(begun: Start) -> None:
         begun.market = await market.connect()
         begun.actions = market.actions
     if begun.has_traded:
+        if isinstance(begun.feed, VenueFeed) and begun.seen is not None:  # its bars are the run's
+            config = begun.config
+            begun.feed.earlier = earlier_bars(begun.seen, len(config.symbols), config.period_ns)
         require_same_facts(begun)
         begun.rules = rules_to_come(begun)
         return
