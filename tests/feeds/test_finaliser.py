@@ -400,6 +400,24 @@ def test_a_line_that_owes_three_bars_is_stale():
     assert len(told) == 1
 
 
+def test_a_hole_of_many_bars_makes_a_line_anew_once():
+    made = begun()
+    (ask,) = made.on(TICK, at(33, 1))
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(i) for i in range(2, 33)], at(33, 1))
+    outs = made.on(page, at(33, 2))
+    assert len(of_kind(outs, Final)) == 30
+    assert len(of_kind(outs, Stale)) == 1
+    again = [of_kind(outs, Stale) for i in range(33, 37) for outs in [missed(made, i)]]
+    assert [len(told) for told in again] == [0, 0, 1, 0]  # three bars further
+
+
+def missed(made, index):
+    """What comes of a bar that REST alone has."""
+    (ask,) = of_kind(made.on(TICK, at(index + 1, 2)), Ask)
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(index - 1), bar(index)], at(index + 1, 2))
+    return made.on(page, at(index + 1, 2.1))
+
+
 def test_rows_that_can_be_no_bar_are_odd():
     made = begun()
     (odd,) = made.on(Row(0, bar(3)._replace(open_ns=at(3, 7)), True), at(4))

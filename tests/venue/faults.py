@@ -15,8 +15,9 @@ SWITCHES = (
     "503",
 )
 FREEZE = "freeze"  # REST takes a request and does not answer for two minutes
-# set by hand only: "tick" (another tick size), "revoked" (no key is taken any more), "full" (no
-# line more is taken), "garbled" (REST answers 200 with that text)
+# set by hand only: "refused" (a symbol that has no line), "10006" (Bybit's 429), "tick" (another
+# tick size), "revoked" (no key is taken any more), "full" (no line more is taken), "garbled" (REST
+# answers 200 with that text)
 MOMENTS = ("drop", "close", "revise", "half", "delist", "clock", "shutdown")
 
 

@@ -63,6 +63,11 @@ class Venue:
         """The frames at a close."""
         return [self.frame(symbol, open_s, 1.0, True)]
 
+    def has_line(self, symbol):
+        """Whether the line gives what is said of a symbol."""
+        is_refused = self.faults.on.get("refused") == symbol
+        return symbol in self.symbols and symbol not in self.delisted and not is_refused
+
     def shown(self, share):
         """How much of the whole bar is traded when `share` of its time has passed."""
         return share

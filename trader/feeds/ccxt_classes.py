@@ -1,20 +1,28 @@
 """ccxt's own exchange classes, with what its unified calls leave out.
 
-Law: nothing of a protocol is written here but one field of two exchanges: the flag that says a
+Law: nothing of a protocol is written here but one field of three exchanges: the flag that says a
 bar is closed, which `watch_ohlcv` drops. Each class tells its owner of every frame, of every line
-that ends and, for those two exchanges, of every bar with its flag.
+that ends and, for those three exchanges, of every bar with its flag.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from trader.errors import ConfigError
+from trader.feeds.ccxt_markets import BYBIT, OKX
 
 INSTALL = "it needs ccxt: pip install 'trader[crypto]'"
 
-Flagged = Callable[[str, str, list[Any], bool], None]  # symbol, timeframe, row, is closed
+
+class FlaggedBar(NamedTuple):
+    """A bar of a frame, and whether the exchange says that it is closed."""
+
+    symbol: str
+    timeframe: str | None
+    row: list[Any]
+    is_closed: bool | None
 
 
 @dataclass
@@ -23,35 +31,40 @@ class Ears:
 
     on_frame: Callable[[str, Any], None]
     on_lost: Callable[[str, bool], None]  # why, whether bars may have come by that line
-    on_bar: Flagged
+    on_bar: Callable[[FlaggedBar], None]
 
 
-def flagged_bars(exchange: Any, client: Any, message: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """(symbol, timeframe, row, is closed) of each bar in a frame of Binance or Bybit."""
-    if exchange.id.startswith("bybit"):
-        topic = str(message.get("topic", "")).split(".")
-        market_type = "spot" if "spot" in client.url else "contract"
-        symbol = exchange.safe_symbol(topic[-1], None, None, market_type)
-        timeframe = exchange.find_timeframe(topic[1]) if len(topic) > 2 else None
-        names = ("start", "open", "high", "low", "close", "volume", "confirm")
-        rows = message.get("data") or []
-    else:
-        rows = [message.get("k") or {}]
-        market_type = "spot" if exchange.is_spot_url(client) else "contract"
-        symbol = exchange.safe_symbol(rows[0].get("s"), None, None, market_type)
-        timeframe = exchange.find_timeframe(rows[0].get("i"))
-        names = ("t", "o", "h", "l", "c", "v", "x")
-    found = []
-    for row in rows:
-        if any(row.get(name) is None for name in names):
-            continue
-        stamp, *values, is_closed = (row[name] for name in names)
-        numbers = [int(stamp), *(float(value) for value in values)]
-        found.append((symbol, timeframe, numbers, bool(is_closed)))
-    return found
+def _of_binance(exchange: Any, client: Any, message: Mapping[str, Any]) -> Iterator[FlaggedBar]:
+    bar = message.get("k") or {}
+    market_type = "spot" if exchange.is_spot_url(client) else "contract"
+    symbol = exchange.safe_symbol(bar.get("s"), None, None, market_type)
+    row = [bar.get("t"), *(exchange.safe_float(bar, name) for name in "ohlcv")]
+    yield FlaggedBar(symbol, exchange.find_timeframe(bar.get("i")), row, bar.get("x"))
 
 
-FLAGS = ("binance", "binanceus", "binanceusdm", "binancecoinm", "bybit", "bybiteu")
+def _of_bybit(exchange: Any, client: Any, message: Mapping[str, Any]) -> Iterator[FlaggedBar]:
+    _, interval, market_id = str(message.get("topic")).split(".")
+    market_type = "spot" if "spot" in client.url else "contract"
+    market = exchange.safe_market(market_id, None, None, market_type)
+    for bar in message.get("data") or []:
+        row = exchange.parse_ws_ohlcv(bar, market)
+        timeframe = exchange.find_timeframe(interval)
+        yield FlaggedBar(market["symbol"], timeframe, row, bar.get("confirm"))
+
+
+def _of_okx(exchange: Any, client: Any, message: Mapping[str, Any]) -> Iterator[FlaggedBar]:
+    market = exchange.safe_market(message["arg"]["instId"])
+    timeframe = exchange.find_timeframe(message["arg"]["channel"].removeprefix("candle"))
+    for bar in message.get("data") or []:
+        is_closed = bar[8] == "1" if len(bar) > 8 else None
+        yield FlaggedBar(market["symbol"], timeframe, exchange.parse_ohlcv(bar, market), is_closed)
+
+
+FLAGS = {  # what reads the frames of each exchange that says which bar is closed
+    **dict.fromkeys(("binance", "binanceus", "binanceusdm", "binancecoinm"), _of_binance),
+    **dict.fromkeys(BYBIT, _of_bybit),
+    **dict.fromkeys(OKX, _of_okx),
+}
 
 
 def library_of(name: str) -> type:
@@ -101,9 +114,9 @@ def exchange_class(name: str, library: type, ears: Ears) -> type:
         def handle_ohlcv(self, client: Any, message: Any, *rest: Any) -> Any:
             done = super().handle_ohlcv(client, message, *rest)
             self.bar_lines.add(client.url)
-            if name in FLAGS:
-                for symbol, timeframe, row, is_closed in flagged_bars(self, client, message):
-                    ears.on_bar(symbol, timeframe, row, is_closed)
+            for bar in FLAGS[name](self, client, message) if name in FLAGS else ():
+                if bar.is_closed is not None and None not in bar.row:
+                    ears.on_bar(bar)
             return done
 
         def on_error(self, client: Any, error: Any) -> Any:

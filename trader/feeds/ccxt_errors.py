@@ -23,13 +23,18 @@ def source_error(exchange: Any, error: Exception, secrets: Sequence[str]) -> Sou
     return SourceError(text, remedy, after_s)
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether an exchange answered that it will not, and not that it cannot now."""
+    import ccxt
+
+    return isinstance(error, ccxt.ExchangeError)
+
+
 def _remedy(error: Exception) -> tuple[Remedy, float]:
     import ccxt
 
     never = (ccxt.AuthenticationError, ccxt.PermissionDenied, ccxt.NotSupported)
-    if isinstance(
-        error, (ccxt.BadSymbol, ccxt.InvalidOrder)
-    ):  # Coinbase's "NotFound" is the latter
+    if isinstance(error, ccxt.BadSymbol):
         return Remedy.GONE, 0.0
     if isinstance(error, (*never, ccxt.ArgumentsRequired)):
         return Remedy.NEVER, 0.0

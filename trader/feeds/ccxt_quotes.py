@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from trader.feeds.ccxt_errors import source_error
+from trader.feeds.ccxt_markets import groups_of
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import Notice, Remedy, SourceTerms
 
@@ -38,9 +39,9 @@ class QuoteWatch:
             self._tell("it streams none")
             return
         _, name, several = call
-        symbols, size = self._terms.symbols, group_size if several else 1
-        for start in range(0, len(symbols), size):
-            yield self._watch(getattr(self._exchange, name), symbols[start : start + size], several)
+        size = group_size if several else 1
+        for symbols in groups_of(self._exchange, self._terms.symbols, size):
+            yield self._watch(getattr(self._exchange, name), symbols, several)
 
     async def _watch(self, watch: Any, symbols: Sequence[str], several: bool) -> None:
         exchange, loop = self._exchange, asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Any exchange that ccxt knows: bars by WebSocket where it has them, by REST where it has not.
 
-How a closed bar is known: Binance and Bybit flag it; elsewhere the next bar's first update tells;
-without a stream it is asked for after its close.
+How a closed bar is known: Binance, Bybit and OKX flag it; elsewhere the next bar's first update
+tells; without a stream it is asked for after its close.
 
 Law: `feed.options` goes to ccxt's constructor as it is. Whatever ccxt raises becomes a
 `SourceError`; no message holds a secret. Where an exchange ends a line after a known time, the
@@ -10,15 +10,14 @@ next one speaks before that: a symbol is up as long as one stream has it.
 
 import asyncio
 import contextlib
-import difflib
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
-from trader.feeds.ccxt_errors import source_error
-from trader.feeds.ccxt_markets import facts_of, raw_bar
+from trader.feeds.ccxt_errors import is_refusal, source_error
+from trader.feeds.ccxt_markets import facts_of, options_for, raw_bar, require_tradable
 from trader.feeds.ccxt_stream import CcxtStream
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
@@ -28,6 +27,7 @@ from trader.feeds.source import (
     FrameTap,
     InstrumentFacts,
     RawBar,
+    Remedy,
     Row,
     SourceError,
     SourceTerms,
@@ -37,7 +37,7 @@ from trader.feeds.source import (
 from trader.moments import NS_PER_MS
 
 PAGE = 1000  # bars asked for at once; fewer where ccxt knows that an exchange gives fewer
-SURE_PAGE = 100  # which every exchange gives
+FEW = 10  # bars: every exchange gives as many at once, so that what it leaves out is not there
 QUIET_STEP = 300  # bars that a page without any passes over; some exchanges give no more
 DAY_S = 86_400.0
 LIVES_S = {  # after which an exchange ends a line, by its documents
@@ -47,9 +47,10 @@ LIVES_S = {  # after which an exchange ends a line, by its documents
     "binancecoinm": DAY_S,
     "mexc": DAY_S,
 }
-RATES = {"coinbase": {"rateLimit": 100}}  # ms of a public request; ccxt has that of a signed one
 AHEAD_S = 600.0  # of that end the next line is made, and has as long to speak
 LOOK_S = 0.1
+LISTS_EVERY_S = 60.0  # at most, for the sake of questions that are refused
+MS_PER_DAY = 86_400_000
 
 
 class CcxtSource:
@@ -63,6 +64,7 @@ class CcxtSource:
         self._terms = terms
         self._timeframe = ""
         self._exchange: Any = None  # which is asked by REST
+        self._lists_after_s = 0.0
         self._streams: list[CcxtStream] = []  # the one that speaks, and the next one for a while
         self._queue: asyncio.Queue[Event | SourceError] = asyncio.Queue()
 
@@ -79,7 +81,7 @@ class CcxtSource:
         except Exception as error:
             raise self._error(error) from None
         for index, symbol in enumerate(self._terms.symbols):
-            self._require(index, symbol)
+            require_tradable(self._exchange, symbol, f"instruments.{index}.symbol")
 
     def _next_stream(self) -> CcxtStream:
         """One client of ccxt more, with the markets that are known."""
@@ -98,34 +100,14 @@ class CcxtSource:
 
     def _made(self, ears: Ears) -> Any:
         library = library_of(self.name)
+        options = options_for(self.name, self._terms.symbols, self._terms.options)
         try:
-            return exchange_class(self.name, library, ears)(self._options())
+            return exchange_class(self.name, library, ears)(options)
         except Exception as error:
             raise ConfigError(f"ccxt refuses the options: {error}", "feed.options") from None
 
-    def _options(self) -> dict[str, Any]:
-        """The user's. Of Binance only what bars need: one request for markets instead of three,
-        and none of those that keys would sign."""
-        options: dict[str, Any] = {**RATES.get(self.name, {}), **self._terms.options}
-        if self.name.startswith("binance"):
-            wanted: dict[str, Any] = {"fetchCurrencies": False, "fetchMargins": False}
-            if self.name == "binance" and not any(":" in name for name in self._terms.symbols):
-                wanted["fetchMarkets"] = {"types": ["spot"]}
-            options["options"] = wanted | dict(options.get("options") or {})
-        return options
-
     def _resolution_ms(self) -> int:
         return 1 if self._exchange.has.get("fetchTime") and self.name != "kraken" else 1000
-
-    def _require(self, index: int, symbol: str) -> None:
-        exchange, key = self._exchange, f"instruments.{index}.symbol"
-        if symbol not in exchange.markets:
-            near = difflib.get_close_matches(symbol.upper(), list(exchange.markets), 3, 0.5)
-            hint = "it is written BASE/QUOTE, as BTC/USDT; stocks: feed.type alpaca"
-            hint = f"did you mean {' or '.join(near)}?" if near else hint
-            raise ConfigError(f"{self.name} has no market {symbol}; {hint}", key)
-        if exchange.markets[symbol].get("active") is False:
-            raise ConfigError(f"{self.name} does not trade {symbol} at present", key)
 
     # asking
 
@@ -156,44 +138,55 @@ class CcxtSource:
             raise self._error(error) from None
 
     async def history(self, symbol: int, start_ns: int, end_ns: int) -> Sequence[RawBar]:
-        """See `BarSource`: page after page. One without bars is no end: many exchanges answer with
-        the bars of a span of time, in which nothing may have traded."""
-        period_ns, page_bars = self._terms.period_ns, self._page_bars(symbol)
+        """See `BarSource`. A page that is empty says nothing of later ones: many exchanges answer
+        with the bars of a span of time, in which nothing may have traded."""
+        name, period_ns = self._terms.symbols[symbol], self._terms.period_ns
         found: dict[int, RawBar] = {}
-        since_ns = start_ns
+        page_bars, since_ns = self._page_bars(name), start_ns
         while since_ns < end_ns:
             left = -(-(end_ns - since_ns) // period_ns) + 1  # with the forming one
             wanted = min(page_bars, left)
-            page = await self._page(symbol, since_ns, wanted)
+            try:
+                rows = await self._exchange.fetch_ohlcv(
+                    name, self._timeframe, since_ns // NS_PER_MS, wanted
+                )
+                page = [raw_bar(row) for row in rows]
+            except Exception as error:
+                raise await self._refusal(name, error) from None
             found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}
-            if left <= min(page_bars, SURE_PAGE):
+            if left <= FEW:
                 break
             newest_ns = max((bar.open_ns for bar in page), default=0)
             if newest_ns >= since_ns:
                 since_ns = newest_ns + period_ns
             else:
-                since_ns += min(wanted, QUIET_STEP) * period_ns
+                passed_ns = min(wanted, QUIET_STEP) * period_ns
+                since_ns = max(since_ns + passed_ns, self._listed_ns(name))
         return [found[at] for at in sorted(found)]
 
-    def _page_bars(self, symbol: int) -> int:
-        """How many bars to ask for at once."""
-        name = self._terms.symbols[symbol]
-        try:
-            most = self._exchange.feature_value(name, "fetchOHLCV", "limit")
-        except Exception as error:  # a market that is there no more
-            raise self._error(error) from None
-        return min(int(most or PAGE), PAGE)
+    def _page_bars(self, symbol: str) -> int:
+        """The bars of a page, as far as ccxt knows."""
+        with contextlib.suppress(Exception):
+            return min(int(self._exchange.feature_value(symbol, "fetchOHLCV", "limit")), PAGE)
+        return PAGE
 
-    async def _page(self, symbol: int, since_ns: int, wanted: int) -> list[RawBar]:
-        """One request."""
-        name = self._terms.symbols[symbol]
-        try:
-            rows = await self._exchange.fetch_ohlcv(
-                name, self._timeframe, since_ns // NS_PER_MS, wanted
-            )
-            return [raw_bar(row) for row in rows]
-        except Exception as error:
-            raise self._error(error) from None
+    def _listed_ns(self, symbol: str) -> int:
+        """The day on which the trading of a symbol began; 0 where that is not said."""
+        created = (self._exchange.markets.get(symbol) or {}).get("created")
+        return int(created or 0) // MS_PER_DAY * MS_PER_DAY * NS_PER_MS
+
+    async def _refusal(self, symbol: str, error: Exception) -> SourceError:
+        """What a question about a symbol raised. Some exchanges say of one that is gone only that
+        the question was wrong (Bybit): then their list of markets says it."""
+        found, now_s = self._error(error), asyncio.get_running_loop().time()
+        if found.remedy != Remedy.RETRY or not is_refusal(error) or now_s < self._lists_after_s:
+            return found
+        self._lists_after_s = now_s + LISTS_EVERY_S
+        with contextlib.suppress(SourceError):
+            await self.facts(is_fresh=True)
+        market = self._exchange.markets.get(symbol)
+        is_gone = market is None or market.get("active") is False
+        return SourceError(found.text, Remedy.GONE if is_gone else found.remedy)
 
     # listening
 

@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from trader.feeds.ccxt_classes import FLAGS, Ears
-from trader.feeds.ccxt_errors import source_error
-from trader.feeds.ccxt_markets import raw_bar, timeframe_of
+from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar
+from trader.feeds.ccxt_errors import is_refusal, source_error
+from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of
 from trader.feeds.ccxt_quotes import QuoteWatch
 from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
@@ -47,7 +47,7 @@ class CcxtStream:
     ) -> None:
         self.number = 0  # its owner's, of the rows that it tells
         self.up: set[int] = set()  # the symbols that speak
-        self.exchange = make(Ears(self._heard, self._lost, self._flagged))
+        self.exchange = make(Ears(self._heard, self._line_lost, self._flagged))
         self.finality = Finality.POLL
         if self.exchange.has.get("watchOHLCV"):
             self.finality = Finality.FLAG if terms.exchange in FLAGS else Finality.SUCCESSOR
@@ -84,7 +84,7 @@ class CcxtStream:
 
     async def close(self) -> None:
         """Let go of every line. ccxt's client can still ask by REST."""
-        self._lost("closed by us")
+        self._line_lost("closed by us", True)
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
@@ -99,25 +99,31 @@ class CcxtStream:
         if self.finality == Finality.POLL:
             return []
         many = self.exchange.has.get("watchOHLCVForSymbols")
-        size = self._group_size() if many else 1
-        return [symbols[i : i + size] for i in range(0, len(symbols), size)]
+        return list(groups_of(self.exchange, symbols, self._group_size() if many else 1))
 
     def _group_size(self) -> int:
         return GROUP.get(self._terms.exchange, SMALL_GROUP)
 
     async def _watch(self, group: Sequence[str]) -> None:
-        """Keep one subscription alive, whatever becomes of it."""
+        """Keep one subscription alive, whatever becomes of it. Several symbols that are refused
+        are asked for one by one: who refuses does not say which."""
         loop, wait = asyncio.get_running_loop(), LineWait(FIRST_WAIT_S)
         while True:
             began_s = loop.time()
             try:
                 await self._listen(group)
             except Exception as error:
-                found = self._error(error)
+                found, is_refused = self._error(error), is_refusal(error)
             if found.remedy == Remedy.NEVER:
                 self._put(found)
                 return
-            self._lost(found.text)
+            if not is_refused:
+                self._line_lost(found.text, True)
+            else:
+                self._lost(found.text, group)
+            if is_refused and len(group) > 1:
+                self._tasks += [asyncio.ensure_future(self._watch((one,))) for one in group]
+                return
             if found.remedy == Remedy.GONE:
                 self._put(Notice("FEED_REFUSES", found.text))
                 return  # the question by REST says which symbol it is
@@ -175,23 +181,28 @@ class CcxtStream:
         if age_s >= OLD_ENOUGH_S and tells_of_an_end(message):
             self._end.set()
 
-    def _flagged(self, symbol: str, timeframe: str, row: list[Any], is_closed: bool) -> None:
-        index = self._numbers.get(symbol)
-        if index is None or timeframe != self.timeframe:
+    def _flagged(self, bar: FlaggedBar) -> None:
+        index = self._numbers.get(bar.symbol)
+        if index is None or bar.timeframe != self.timeframe:
             return
         self._is_first(index)
-        self._put(Row(index, raw_bar(row), is_closed))
+        self._put(Row(index, raw_bar(bar.row), bar.is_closed))
 
-    def _lost(self, why: str, is_of_bars: bool = True) -> None:
-        """A line has ended: nothing is known to be whole from here on."""
+    def _line_lost(self, why: str, has_bars: bool) -> None:
+        """A line has ended."""
+        if not self._is_closed:
+            self._quotes.forget()
+            if has_bars:
+                self._lost(why, self._terms.symbols)
+
+    def _lost(self, why: str, symbols: Sequence[str]) -> None:
+        """Of these nothing is known to be whole from here on."""
         if self._is_closed:
             return
-        self._quotes.forget()
-        if not is_of_bars:
-            return
+        gone = {self._numbers[symbol] for symbol in symbols}
         self._session += 1
-        was_up, self.up = sorted(self.up), set()
-        self._seen.clear()
+        was_up, self.up = sorted(self.up & gone), self.up - gone
+        self._seen = {key: bar for key, bar in self._seen.items() if key[0] not in gone}
         text = source_error(self.exchange, ConnectionError(why), self._terms.secrets).text
         for index in was_up:
             self._put(StreamLoss(index, text))

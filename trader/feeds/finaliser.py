@@ -243,9 +243,7 @@ class BarFinaliser:
 
     def _leaving(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
         outs: list[Output] = []
-        if line.is_catching_up:  # the history before it comes first
-            return outs
-        while True:
+        while not line.is_catching_up:  # else the history before it comes first
             if self._is_proven(line, line.next_ns):
                 outs += self._final(symbol, line, now_ns)
             elif line.next_ns in line.empty:
@@ -255,9 +253,10 @@ class BarFinaliser:
                     outs.append(Gap(symbol, line.next_ns, 1))
                 line.seen.pop(line.next_ns, None)
             else:
-                return outs
+                break
             line.empty.discard(line.next_ns)
             line.next_ns = self._terms.after(line.next_ns)
+        return outs
 
     def _final(self, symbol: int, line: Line, now_ns: int) -> list[Output]:
         held = line.seen.pop(line.next_ns)
@@ -271,8 +270,9 @@ class BarFinaliser:
             line.misses = 0
         elif held.session < 0 and not was_down and self._terms.finality != Finality.POLL:
             line.misses += 1
-            if line.misses % MISSES == 0:
+            if line.misses >= MISSES and now_ns - line.stale_ns >= MISSES * self._terms.period_ns:
                 outs.append(Stale(symbol, f"{line.misses} bars in a row came by REST only"))
+                line.stale_ns = now_ns  # a hole of a hundred bars comes at once
         return outs
 
     # what is asked

@@ -199,6 +199,7 @@ class Line:
     wait_ns: int = 0  # before the next question about the same bar
     is_catching_up: bool = True
     misses: int = 0
+    stale_ns: int = 0  # when it was last told so
     disputes: int = 0
     doubts: int = 0
     is_gone: bool = False
