@@ -533,6 +533,23 @@ class Market:
             self.answer(end + second * S)
 
 
+def test_after_minutes_without_a_trade_the_next_bar_is_asked_for_as_soon_as_it_is_due():
+    made, asked = begun(Finality.POLL), []
+    trades_again = 9
+    for second in range(7 * 60):
+        now = at(3, second)
+        for ask in of_kind(made.on(TICK, now), Ask):
+            asked.append(second)
+            rows = [bar(2)] + [bar(trades_again)] * (now >= at(trades_again + 1))
+            outs = made.on(Page(*ask[:3], rows, now), now)
+            if finals := of_kind(outs, Final):
+                assert of_kind(outs, Gap) == [Gap(0, at(3), trades_again - 3)]
+                assert [out.bar for out in finals] == [bar(trades_again)]
+                assert now == at(trades_again + 1) + GRACE
+    assert [s for s in asked if s % 60 == 1] == [61, 121, 181, 241, 301, 361]
+    assert len(asked) < 30  # else: later and later, not at every tick
+
+
 def test_time_that_goes_back_stands_still():
     made = begun()
     (ask,) = made.on(StreamLoss(0, "1006"), at(4, 50))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -47,6 +48,22 @@ def test_a_signal_that_a_compiler_swallows_is_raised_at_the_end():
             raise_again()
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_compiler_that_fails_for_a_signal_it_swallowed_is_no_error(
+    capfd: pytest.CaptureFixture[str],
+):
+    @ctypes.CFUNCTYPE(None)
+    def callback() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def compiled() -> None:
+        callback()  # Python loses what is raised in there
+        raise RuntimeError("no compiled object yet")
+
+    with pytest.raises(KeyboardInterrupt), at_once((signal.SIGINT,)):
+        compiled()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("number", ENDING)

@@ -10,7 +10,7 @@ from tests.config_demo import DEMO, load, write
 from trader.core.schema import INSTRUMENT
 from trader.errors import ConfigError, UsageError
 from trader.feeds.source import InstrumentFacts
-from trader.jobs.paper.facts import require_same_facts, told, with_facts
+from trader.jobs.paper.facts import require_currencies, require_same_facts, told, with_facts
 
 STEPS = (Decimal("0.01"), Decimal("0.001"), Decimal("0.001"))
 SAID = InstrumentFacts("ACME", *STEPS, min_notional=Decimal("5.0"), currency="USD")
@@ -59,3 +59,32 @@ def test_a_run_does_not_go_on_with_another_least_notional(tmp_path):
     begun.market = [InstrumentFacts("ACME", *STEPS, min_notional=Decimal(6))]
     with pytest.raises(UsageError, match=r"min_notional of ACME was 5 .* says 6 now: .*--new"):
         require_same_facts(begun)
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "said"),
+    [
+        ("", "", None),
+        ("USD", "", None),
+        ("EUR", ", currency: EUR", None),  # the user's word
+        ("EUR", "", "quotes ACME in USD, the account is in EUR"),
+    ],
+)
+def test_prices_of_another_currency_are_not_taken_for_the_accounts(tmp_path, account, key, said):
+    config, _ = given(tmp_path, key)
+    broker = config.broker.model_copy(update={"currency": account or None})
+    config = config.model_copy(update={"broker": broker})
+    if said is None:
+        require_currencies(config, [SAID])
+        return
+    with pytest.raises(ConfigError, match=said) as refused:
+        require_currencies(config, [SAID])
+    assert refused.value.key == "instruments.0.currency"
+
+
+def test_prices_of_two_currencies_need_a_word_about_it(tmp_path):
+    config, _ = given(tmp_path, "")
+    two = config.model_copy(update={"instruments": config.instruments * 2})
+    require_currencies(two, [SAID, SAID])
+    with pytest.raises(ConfigError, match="quotes ACME in USD, others in BTC"):
+        require_currencies(two, [SAID, InstrumentFacts("ETH", currency="BTC")])

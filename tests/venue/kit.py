@@ -93,6 +93,7 @@ class Got:
         self.bars, self.notices, self.flags = {}, [], {}
         self.again = []  # late or revised
         self.oldest_live_s = 0.0  # of the bars that may be decided on, when they came
+        self.live_ages_s = {}  # of those, by symbol
 
     def take(self, item):
         if isinstance(item, FeedNotice):
@@ -109,6 +110,7 @@ class Got:
             if not bar["flags"] & BAR_HISTORY:
                 age_s = (item.received_ns - item.due_ns) / 1e9
                 self.oldest_live_s = max(self.oldest_live_s, age_s)
+                self.live_ages_s.setdefault(int(bar["symbol"]), []).append(age_s)
         else:
             raise AssertionError(item)
 

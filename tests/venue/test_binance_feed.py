@@ -300,6 +300,9 @@ def test_a_clock_that_is_off_a_little_is_told(tmp_path):
     ("change", "message"),
     [
         ({"symbols": "BTC/USDX"}, "binance has no market BTC/USDX; did you mean BTC/USDT"),
+        ({"symbols": "btc/usdt"}, "has no market btc/usdt; did you mean BTC/USDT"),
+        ({"symbols": "AAPL"}, "has no market AAPL; it is written BASE/QUOTE.*feed.type alpaca"),
+        ({"exchange": "bitflyer"}, "ccxt has no bars of bitflyer"),
         ({"exchange": "binanze"}, "ccxt has no exchange binanze; did you mean binance"),
         ({"period": 7}, "binance has no bars of 7 s; it has 1, 60, 180"),
     ],

@@ -16,23 +16,36 @@ from trader.moments import NS_PER_MS
 
 OKX = ("okx", "okxus", "myokx")
 BYBIT = ("bybit", "bybiteu", "bybitid")
+COUNT_CONTRACTS = ("gate", "gateeu", "kucoin", "kucoinfutures", "mexc")  # in a bar's volume
 LONGEST_S = 86_400  # longer bars begin at no multiple of their length
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4  # ccxt's precision modes
 
 
-def raw_bar(row: Sequence[Any]) -> RawBar:
+def volume_unit(exchange: Any, symbol: str) -> float:
+    """What the volume of a bar is counted in, in units of the base currency."""
+    market = exchange.markets.get(symbol) or {}
+    if exchange.id not in COUNT_CONTRACTS or not market.get("contract"):
+        return 1.0
+    return float(market.get("contractSize") or 1.0)
+
+
+def raw_bar(row: Sequence[Any], unit: float = 1.0) -> RawBar:
     """A row of ccxt: milliseconds and five numbers. `ValueError` for one that lacks any but the
-    volume: an answer that is no JSON, or cut off, gives such rows."""
+    volume: an answer that is no JSON, or cut off, gives such rows. `unit`: of the volume."""
     stamp, opened, high, low, close, volume = row[:6]
     try:
         prices = float(opened), float(high), float(low), float(close)
-        return RawBar(int(stamp) * NS_PER_MS, *prices, float(volume or 0.0))
+        traded = float(volume or 0.0)
+        traded = traded if unit == 1.0 else round(traded * unit, 12)
+        return RawBar(int(stamp) * NS_PER_MS, *prices, traded)
     except TypeError:
         raise ValueError(f"it sent what is no bar: {list(row)}") from None
 
 
 def timeframe_of(exchange: Any, period_ns: int) -> str:
     """The exchange's word for a bar of that length. `ConfigError` that lists those it has."""
+    if not (exchange.has.get("watchOHLCV") or exchange.has.get("fetchOHLCV")):
+        raise ConfigError(f"ccxt has no bars of {exchange.id}: choose another", "feed.exchange")
     seconds = period_ns / 1e9
     known = {}
     for name in exchange.timeframes or {}:
@@ -44,6 +57,9 @@ def timeframe_of(exchange: Any, period_ns: int) -> str:
             f"{exchange.id} has no bars of {seconds:g} s; it has {lengths}", "bar_period_seconds"
         )
     return str(known[int(seconds)])
+
+
+RATES = {"coinbase": {"rateLimit": 100}}  # ms of a public request; ccxt has that of a signed one
 
 
 def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +82,7 @@ def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> 
     if name in OKX:
         wanted["timeframes"] = {"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc"}
         own["fetchOHLCV"] = {"timezone": "as named"}
-    options: dict[str, Any] = dict(given)
+    options: dict[str, Any] = {**RATES.get(name, {}), **given}
     for key, value in [*wanted.items(), ("options", own)]:
         if value:
             options[key] = value | dict(options.get(key) or {})
@@ -87,9 +103,10 @@ def require_tradable(exchange: Any, symbol: str, key: str) -> None:
     """`ConfigError` for a symbol that is not there, not traded, or no quantity of its base."""
     market = exchange.markets.get(symbol)
     if market is None:
-        near = difflib.get_close_matches(symbol, list(exchange.markets), 3, 0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError(f"{exchange.id} has no market {symbol}{hint}", key)
+        near = difflib.get_close_matches(symbol.upper(), list(exchange.markets), 3, 0.5)
+        hint = "it is written BASE/QUOTE, as BTC/USDT; stocks: feed.type alpaca"
+        hint = f"did you mean {' or '.join(near)}?" if near else hint
+        raise ConfigError(f"{exchange.id} has no market {symbol}; {hint}", key)
     if market.get("active") is False:
         raise ConfigError(f"{exchange.id} does not trade {symbol} at present", key)
     if not market.get("contract"):

@@ -17,7 +17,13 @@ from typing import Any
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import is_refusal, source_error
-from trader.feeds.ccxt_markets import facts_of, options_for, raw_bar, require_tradable
+from trader.feeds.ccxt_markets import (
+    facts_of,
+    options_for,
+    raw_bar,
+    require_tradable,
+    volume_unit,
+)
 from trader.feeds.ccxt_stream import CcxtStream
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
@@ -36,7 +42,9 @@ from trader.feeds.source import (
 )
 from trader.moments import NS_PER_MS
 
-PAGE = 1000  # bars asked for at once; an exchange may give fewer
+PAGE = 1000  # bars asked for at once; fewer where ccxt knows that an exchange gives fewer
+FEW = 10  # bars: every exchange gives as many at once, so that what it leaves out is not there
+QUIET_STEP = 300  # bars that a page without any passes over; some exchanges give no more
 DAY_S = 86_400.0
 LIVES_S = {  # after which an exchange ends a line, by its documents
     "binance": DAY_S,
@@ -136,26 +144,31 @@ class CcxtSource:
             raise self._error(error) from None
 
     async def history(self, symbol: int, start_ns: int, end_ns: int) -> Sequence[RawBar]:
-        """See `BarSource`. A page that is empty says nothing of later ones: some exchanges look
-        no further than a page from where they are asked (OKX)."""
+        """See `BarSource`. A page that is empty says nothing of later ones: many exchanges answer
+        with the bars of a span of time, in which nothing may have traded."""
         name, period_ns = self._terms.symbols[symbol], self._terms.period_ns
         found: dict[int, RawBar] = {}
-        page_ns, since_ns = self._page_bars(name) * period_ns, start_ns
+        page_bars, since_ns = self._page_bars(name), start_ns
+        unit = volume_unit(self._exchange, name)
         while since_ns < end_ns:
-            wanted = min(PAGE, (end_ns - since_ns) // period_ns + 1)
+            left = -(-(end_ns - since_ns) // period_ns) + 1  # with the forming one
+            wanted = min(page_bars, left)
             try:
                 rows = await self._exchange.fetch_ohlcv(
-                    name, self._timeframe, since_ns // NS_PER_MS, max(int(wanted), 2)
+                    name, self._timeframe, since_ns // NS_PER_MS, wanted
                 )
-                page = [raw_bar(row) for row in rows]
+                page = [raw_bar(row, unit) for row in rows]
             except Exception as error:
                 raise await self._refusal(name, error) from None
             found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}
+            if left <= FEW:
+                break
             newest_ns = max((bar.open_ns for bar in page), default=0)
             if newest_ns >= since_ns:
                 since_ns = newest_ns + period_ns
             else:
-                since_ns = max(since_ns + page_ns, self._listed_ns(name))
+                passed_ns = min(wanted, QUIET_STEP) * period_ns
+                since_ns = max(since_ns + passed_ns, self._listed_ns(name))
         return [found[at] for at in sorted(found)]
 
     def _page_bars(self, symbol: str) -> int:
@@ -178,7 +191,8 @@ class CcxtSource:
         self._lists_after_s = now_s + LISTS_EVERY_S
         with contextlib.suppress(SourceError):
             await self.facts(is_fresh=True)
-        is_gone = symbol not in self._exchange.markets
+        market = self._exchange.markets.get(symbol)
+        is_gone = market is None or market.get("active") is False
         return SourceError(found.text, Remedy.GONE if is_gone else found.remedy)
 
     # listening

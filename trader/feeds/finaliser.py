@@ -50,7 +50,7 @@ class BarFinaliser:
     ) -> None:
         """`start_ns`: for each symbol the open of the first bar that is wanted; `earlier`: the
         newest that had left before it, as they were."""
-        self._terms = terms
+        self._terms, self.late_ns = terms, terms.late_ns
         self._now_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
         self._lines = [Line(opens[i], FinalBars(i, earlier.get(i, ()))) for i in range(symbols)]
@@ -166,7 +166,7 @@ class BarFinaliser:
         return [out for bar in bars for out in self._corrected(page.symbol, bar, line)]
 
     def _page(self, page: Page, line: Line, now_ns: int) -> list[Output]:
-        line.is_asked = False
+        line.is_asked, line.asked_to_ns = False, page.end_ns
         if line.up_ns is None or page.end_ns >= self._terms.aligned(line.up_ns):
             line.is_catching_up = False
         outs: list[Output] = []
@@ -283,8 +283,8 @@ class BarFinaliser:
             return 2**63 - 1
         if line.is_catching_up:
             return line.ask_after_ns
-        closed_ns = line.next_ns + self._terms.period_ns + self._terms.grace_ns
-        return max(closed_ns, line.ask_after_ns)
+        again_ns = min(line.ask_after_ns, self._terms.next_due_ns(line.asked_to_ns))
+        return max(self._terms.due_ns(line.next_ns), again_ns)
 
     def _questions(self, symbol: int, now_ns: int) -> list[Output]:
         line = self._lines[symbol]

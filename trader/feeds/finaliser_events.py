@@ -9,6 +9,8 @@ from trader.core.schema import BarProof
 from trader.feeds.final_bars import FinalBars
 from trader.feeds.source import Event, Finality, RawBar, Row
 
+OFTEN_NS = 15_000_000_000  # bars shorter than that are not asked for again as each is due
+
 
 class Page(NamedTuple):
     """What REST said of the bars that open in [start, end), when asked at `asked_ns`."""
@@ -153,6 +155,14 @@ class Terms(NamedTuple):
         """Whether a time has not come by the market's clock."""
         return ts_ns > now_ns + self.grace_ns
 
+    def due_ns(self, open_ns: int) -> int:
+        """When REST is asked for the bar of that open."""
+        return open_ns + self.period_ns + self.grace_ns
+
+    def next_due_ns(self, asked_to_ns: int) -> int:
+        """When REST is asked again, whatever it had not, since a bar more has closed."""
+        return self.due_ns(self.in_hours(asked_to_ns + self.aligned(OFTEN_NS)))
+
     def closed_ns(self, asked_ns: int) -> int:
         """The open of the newest bar that REST shows as it stays, asked then."""
         return asked_ns - self.grace_ns - self.period_ns
@@ -184,6 +194,7 @@ class Line:
     session: int = 0  # counts streams
     up_ns: int | None = None  # since when the stream speaks
     is_asked: bool = False
+    asked_to_ns: int = 0  # all before has closed when REST was asked last
     ask_after_ns: int = 0
     wait_ns: int = 0  # before the next question about the same bar
     is_catching_up: bool = True

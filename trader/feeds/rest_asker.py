@@ -25,6 +25,16 @@ def longer_wait(wait_s: float) -> float:
     return min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
 
 
+def unanswered(name: str, error: SourceError) -> str:
+    """What to say of a market that was asked in vain for the last time."""
+    hint = ""
+    if error.remedy == Remedy.RETRY:
+        hint = ". It did not answer: look at this machine's connection, and at feed.options.urls"
+    if error.remedy == Remedy.WAIT:
+        hint = ". It wants to be asked less: wait some minutes"
+    return f"{name}: {error.text}{hint}"
+
+
 class RestAsker:
     """What the finaliser asks, put to one source; answers go to `put`."""
 

@@ -15,6 +15,7 @@ from trader.feeds.live import FeedClock
 from trader.feeds.source import BarSource, Row, SourceError
 
 ASKED = 5  # times; the median counts
+SECOND_MS = 1_000
 ALERT_MS = 250.0
 REFUSE_MS = 1_000.0
 AHEAD_NS = NS_PER_SECOND  # from where on a bar's open is of the future
@@ -27,6 +28,7 @@ class VenueClock:
     def __init__(self, source: BarSource, clock: FeedClock) -> None:
         self._source, self._clock = source, clock
         self._venue_ns = 0
+        self._step_ms = source.can.clock_resolution_ms  # of the time that the market tells
         self._not_before_s = 0.0
         self.offset_ns = 0  # the market's clock is ahead of ours by
 
@@ -34,17 +36,22 @@ class VenueClock:
         """Ask for the time. `SourceError` where there is no answer."""
         loop = asyncio.get_running_loop()
         offsets, anchors = [], []
+        told = []
         asked = ASKED if self._source.can.clock_resolution_ms < 100 else 1
         for _ in range(asked):
             began_s, began_ns = loop.time(), self._clock.now_ns()
-            half_step_ns = self._source.can.clock_resolution_ms * 500_000
-            venue_ns = await self._source.venue_ns() + half_step_ns
+            venue_ns = await self._source.venue_ns()
+            told.append(venue_ns)
             half_s = (loop.time() - began_s) / 2.0
             half_ns = round(half_s * NS_PER_SECOND)
             offsets.append(venue_ns - began_ns - half_ns)
             anchors.append(venue_ns - round((began_s + half_s) * NS_PER_SECOND))
-        self.offset_ns = round(statistics.median(offsets))
-        self._venue_ns = round(statistics.median(anchors))
+        self._step_ms = self._source.can.clock_resolution_ms
+        if not any(ns % NS_PER_SECOND for ns in told):  # whole seconds, whatever it is said to tell
+            self._step_ms = max(self._step_ms, SECOND_MS)
+        half_step_ns = self._step_ms * 500_000
+        self.offset_ns = round(statistics.median(offsets)) + half_step_ns
+        self._venue_ns = round(statistics.median(anchors)) + half_step_ns
 
     def now_ns(self) -> int:
         """The market's time now."""
@@ -68,7 +75,7 @@ class VenueClock:
 
     def alert(self) -> str:
         """What is wrong with our clock, "" for nothing worth a word."""
-        allowed = ALERT_MS + self._source.can.clock_resolution_ms
+        allowed = ALERT_MS + self._step_ms
         if abs(self.offset_ms) <= allowed:
             return ""
         side = "behind" if self.offset_ns > 0 else "ahead of"
@@ -77,7 +84,7 @@ class VenueClock:
 
     def require_close(self) -> None:
         """`DataError` where the two clocks are too far apart to trade."""
-        if abs(self.offset_ms) > REFUSE_MS + self._source.can.clock_resolution_ms:
+        if abs(self.offset_ms) > REFUSE_MS + self._step_ms:
             raise DataError(
                 f"{self.alert()}: ages of bars and times of orders would be wrong. Set it "
                 "(`timedatectl set-ntp true`, or `chronyc makestep`) and start again"

@@ -41,7 +41,7 @@ from trader.feeds.live import BadBar, FeedClock, FeedItem, FeedNotice, LiveBar, 
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.quotes import newest_quote
-from trader.feeds.rest_asker import RestAsker, longer_wait
+from trader.feeds.rest_asker import RestAsker, longer_wait, unanswered
 from trader.feeds.revised import revised_bar
 from trader.feeds.side_tasks import SideTasks
 from trader.feeds.source import (
@@ -55,7 +55,7 @@ from trader.feeds.source import (
     Up,
 )
 from trader.feeds.venue_clock import VenueClock
-from trader.feeds.venue_terms import action_days, first_open_ns, hours_of, late_ns
+from trader.feeds.venue_terms import action_days, first_open_ns, hours_of, late_ns, tell_if_closed
 from trader.feeds.waiting_line import WaitingLine
 from trader.moments import iso_utc
 
@@ -132,7 +132,7 @@ class VenueFeed:
                 except SourceError as error:
                     tries += 1
                     if tries >= OPEN_TRIES or error.remedy in (Remedy.NEVER, Remedy.GONE):
-                        raise DataError(f"{self._source.name}: {error.text}") from None
+                        raise DataError(unanswered(self._source.name, error)) from None
                     wait_s = max(longer_wait(wait_s), error.after_s)
                     self._tell(f"{self._source.name}: {error.text}; again in {wait_s:.0f} s")
                     await asyncio.sleep(wait_s)
@@ -146,6 +146,7 @@ class VenueFeed:
         config, now_ns = self._config, self._time.now_ns()
         self.hours = hours_of(config, now_ns, self._after_ns)
         self._start_ns = first_open_ns(config, self.hours, now_ns, self._after_ns)
+        tell_if_closed(self._tell, config.risk.market_hours, self.hours, now_ns)
 
     async def __aiter__(self) -> AsyncIterator[FeedItem]:
         if not self.facts:
@@ -194,7 +195,7 @@ class VenueFeed:
         config, hours = self._config, self.hours
         grace_ns = round(config.feed.close_grace_seconds * NS_PER_SECOND)
         finality = self._source.can.finality
-        terms = Terms(config.period_ns, finality, grace_ns, late_ns(config), hours)
+        terms = Terms(config.period_ns, finality, grace_ns, late_ns(config, finality), hours)
         if self.on_terms is not None:
             self.on_terms(self._start_ns, terms)
         symbols = len(config.symbols)
@@ -272,7 +273,7 @@ class VenueFeed:
             else:
                 self.proofs[out.proof.name] = self.proofs.get(out.proof.name, 0) + 1
                 age_ns = self._time.now_ns() - out.bar.open_ns - self._config.period_ns
-                is_history = out.is_history or age_ns > late_ns(self._config)
+                is_history = out.is_history or age_ns > finaliser.late_ns
                 self.untraded += is_history
                 yield from self._counted(out.symbol, not is_history)
                 flags = int(out.proof) | (BAR_HISTORY if is_history else 0)

@@ -18,7 +18,7 @@ from trader.errors import ConfigError, DataError, UsageError
 from trader.feeds.checking import check_config
 from trader.feeds.corporate_actions import ActionSource, CorporateAction, actions_text
 from trader.feeds.registry import open_source
-from trader.feeds.rest_asker import longer_wait
+from trader.feeds.rest_asker import longer_wait, unanswered
 from trader.feeds.source import BarSource, InstrumentFacts, RawBar, Remedy, SourceError
 from trader.feeds.venue_terms import day_of
 from trader.jobs.history_layer import LAYER, instrument_keys, layer_text
@@ -142,7 +142,7 @@ class _Downloader:
                 return await ask()
             except SourceError as error:
                 if tries == TRIES or error.remedy in (Remedy.GONE, Remedy.NEVER):
-                    raise DataError(f"{self._source.name}: {error.text}") from None
+                    raise DataError(unanswered(self._source.name, error)) from None
                 wait_s = max(longer_wait(wait_s), error.after_s)
                 await asyncio.sleep(wait_s)
         raise AssertionError("the last try raises or returns")

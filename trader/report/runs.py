@@ -158,7 +158,10 @@ def _unfinished(path: Path) -> str:
     if (path / MANIFEST).is_file():
         return ""
     if (path / JOURNAL).is_file():
-        return "not finished: a paper run that is live, or was interrupted and can be resumed"
+        return (
+            "not finished: a paper run that is live (`trader status` shows it), or was "
+            "interrupted and can be resumed by the same `trader paper`"
+        )
     if [found.name for found in path.iterdir()] == [CONFIG]:
         return (
             "not begun: a paper run that waits for its first bar, or died before it; the next "

@@ -53,7 +53,9 @@ def list_view(document: Mapping[str, Any], folder: str) -> Group:
     """Runs, newest first, and below them what could not be read."""
     runs, unreadable = document["runs"], document["unreadable"]
     parts: list[RenderableType] = []
-    if not runs:
+    if not runs and unreadable:
+        parts.append(Text(f"No finished runs in {folder}."))
+    elif not runs:
         parts.append(Text(f"No runs in {folder}. `trader backtest -c FILE` makes one."))
     else:
         parts += [

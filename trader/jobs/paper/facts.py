@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trader.config.instrument_rules import account_currency
 from trader.config.schema import Config
 from trader.core.book import Rules
 from trader.errors import ConfigError, UsageError
@@ -30,12 +31,38 @@ def rules_with_facts(rules: Rules, begun: "Start") -> Rules:
     corporate actions."""
     if not begun.market:
         return rules
+    require_currencies(begun.config, begun.market)
     instruments = with_facts(rules.instruments, begun.config, begun.market)
     begun.notes += told(begun.config, begun.market)
     actions = begun.actions or ()
     begun.notes += [f"{action}, as the market says" for action in actions]
     adjustments = with_actions(rules.adjustments, actions, begun.config, rules.sessions)
     return rules._replace(instruments=instruments, adjustments=adjustments)
+
+
+def require_currencies(config: Config, facts: Sequence[InstrumentFacts]) -> None:
+    """`ConfigError` where prices that the market quotes in another currency than the account's
+    would be taken for its own. An instrument's `currency` holds, whatever the market says."""
+    quoted = {fact.currency for fact in facts if fact.currency}
+    home = account_currency(config)
+    for index, (instrument, fact) in enumerate(zip(config.instruments, facts, strict=True)):
+        theirs = fact.currency.upper()
+        if not theirs or instrument.currency is not None:
+            continue
+        key = f"instruments.{index}.currency"
+        if home is None and len(quoted) > 1:
+            raise ConfigError(
+                f"is not given, and the exchange quotes {fact.symbol} in {theirs}, others in "
+                f"{', '.join(sorted(quoted - {fact.currency}))}: write it, and broker.currency",
+                key,
+            )
+        if home not in (None, theirs):
+            raise ConfigError(
+                f"is not given, and the exchange quotes {fact.symbol} in {theirs}, the account "
+                f"is in {home}: write {theirs} (and an instrument that is the rate), or {home} "
+                "where one is as good as the other",
+                key,
+            )
 
 
 def rules_to_come(begun: "Start") -> Rules:

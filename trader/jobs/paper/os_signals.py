@@ -11,6 +11,7 @@ Law: standard library only. The first signal ends a start as Ctrl-C does, the se
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ class Termination(BaseException):
 def at_once(numbers: Sequence[int] = ENDING) -> Iterator[None]:
     """A signal raises `Termination` where the main thread just is, SIGINT `KeyboardInterrupt`.
 
-    The compiler calls back into Python, and loses what is raised there: the first signal is
-    raised again at the end of the block.
+    The compiler calls back into Python, loses what is raised there, and may fail for it: the
+    first signal is raised again at the end of the block.
     """
     heard: list[BaseException] = []
 
@@ -37,10 +38,31 @@ def at_once(numbers: Sequence[int] = ENDING) -> Iterator[None]:
         heard.append(KeyboardInterrupt() if is_ctrl_c else Termination(signal.Signals(number).name))
         raise heard[-1]
 
-    with _heard_by(hear, numbers):
-        yield
+    with _heard_by(hear, numbers), _untold(heard):
+        try:
+            yield
+        except Exception:
+            if heard:
+                raise heard[0] from None
+            raise
     if heard:
         raise heard[0]
+
+
+@contextmanager
+def _untold(known: Sequence[BaseException]) -> Iterator[None]:
+    """Python writes a traceback of what a callback loses: not of these."""
+    tell = sys.unraisablehook
+
+    def tell_others(lost: "sys.UnraisableHookArgs") -> None:
+        if lost.exc_value not in known:
+            tell(lost)
+
+    sys.unraisablehook = tell_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = tell
 
 
 @contextmanager
