@@ -3,7 +3,7 @@
     python tests/harness/venue_virtual.py [--hours 500] [--minutes 15] [--first SEED] [--calm]
 
 One hour a seed, with bars of a minute and faults by that seed; each tenth has an hour of
-maintenance. Binance and Kraken end each line after a quarter of an hour, as Binance does after a
+maintenance. All but Alpaca end each line after a quarter of an hour, as Binance does after a
 day. Server, client and feed share one event loop whose time is made up. Of each hour:
 every bar leaves once and in order; it has the venue's values, or these are told later as a
 correction (REST is asked each eighth bar here, so that an hour shows it); none is missing; no bar
@@ -56,20 +56,24 @@ class MadeUpTime:
 MADE_UP = MadeUpTime()
 time.time, time.time_ns = MADE_UP.time, MADE_UP.time_ns  # before ccxt takes them
 
-from tests.venue import alpaca, binance, kraken  # noqa: E402
+from tests.venue import alpaca, binance, bybit, kraken, okx  # noqa: E402
 from tests.venue.faults import FREEZE, SWITCHES, play, script  # noqa: E402
 from tests.venue.kit import NAMES, listening, truth, write_config  # noqa: E402
 from tests.venue.market import Market  # noqa: E402
 from trader.feeds import ccxt_source, final_bars, venue_feed  # noqa: E402
 
+CONTRACTS = "BTC/USDT, ETH/USDT, 'BTC/USDT:USDT', 'ETH/USDT:USDT'"
 VENUES = {
     "binance": (binance.Binance, binance.options, "BTC/USDT, ETH/USDT"),
     "kraken": (kraken.Kraken, kraken.options, "BTC/USD, ETH/USD"),
     "alpaca": (alpaca.Alpaca, alpaca.options, "AAPL, MSFT"),
+    "bybit": (bybit.Bybit, bybit.options, CONTRACTS),
+    "okx": (okx.Okx, okx.options, CONTRACTS),
 }
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 OLDEST_S = 5 * PERIOD_S  # execution.queue_max_age_seconds: what is older is history
-LINES, MOST_LINES = ("/ws/0", "/v2", "/stream"), 200  # an hour of refusals: about one a minute
+LINES = ("/ws/0", "/v2", "/stream", "/v5/public/linear", "/ws/v5/business")
+MOST_LINES = 200  # an hour of refusals: about one a minute
 MOMENTS = ("drop", "close", "revise", "half")
 
 

@@ -102,6 +102,10 @@ class Okx(Venue):
                 "ts": str(self.now_ms()), "seqId": 363996337}  # fmt: skip
         return {"arg": {"channel": "bbo-tbt", "instId": symbol}, "data": [data]}
 
+    def last_word(self):
+        text = "The connection will soon be closed for a service upgrade. Please reconnect."
+        return {"event": "notice", "code": "64008", "msg": text, "connId": "a4d3ae55"}
+
     async def socket(self, request):
         async with self.line(request) as line:
             async for message in line.socket:

@@ -59,6 +59,10 @@ class Venue:
         """One frame of best bid and ask."""
         raise NotImplementedError
 
+    def last_word(self):
+        """That the line ends soon, as Binance says it."""
+        return {"e": "serverShutdown", "E": round(self.market.now_s() * 1e3)}
+
     def frames_closed(self, symbol, open_s):
         """The frames at a close."""
         return [self.frame(symbol, open_s, 1.0, True)]
@@ -159,9 +163,9 @@ class Venue:
         elif name == "half":
             for line in list(self.lines):
                 await self.put_half(line)
-        elif name == "shutdown":  # as Binance says it
+        elif name == "shutdown":
             for line in list(self.lines):
-                await self.put(line, {"e": "serverShutdown", "E": round(self.market.now_s() * 1e3)})
+                await self.put(line, self.last_word())
         elif name == "revise":
             await self._revise(value)
         else:

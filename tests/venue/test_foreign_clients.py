@@ -2,10 +2,12 @@
 
 Alpaca's older library pins an old websockets, so that it is in no extra: install it beside
 (`pip install --no-deps --target DIR alpaca-trade-api websockets==10.4 deprecation
-websocket-client`) and put DIR first on the path.
+websocket-client`) and put DIR first on the path. Those of Bybit and OKX likewise, each with a
+folder of its own: `pip install --target DIR pybit`, `pip install --target DIR python-okx`.
 """
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -91,6 +93,85 @@ def test_python_kraken_sdk_reads_the_same_bars():
             values = tuple(candle[name] for name in names)
             assert values == venue.market.bar("BTC/USD", int(opened.timestamp()))
         assert pairs["XXBTZUSD"]["tick_size"] == "0.01"
+
+    asyncio.run(whole())
+
+
+def test_pybit_reads_the_same_bars(monkeypatch):
+    sdk = pytest.importorskip("pybit.unified_trading")
+    from tests.venue.bybit import Bybit
+
+    async def whole():
+        venue = await Bybit(Market(5, 60)).start()
+        monkeypatch.setattr(sdk, "PUBLIC_WSS", f"ws://127.0.0.1:{venue.port}/v5/public/linear")
+        asked, heard, loop = sdk.HTTP(), asyncio.Queue(), asyncio.get_running_loop()
+        asked.endpoint = f"http://127.0.0.1:{venue.port}"
+        terms = {"category": "linear", "symbol": "BTCUSDT"}
+        line = None
+        try:
+            start_ms = (int(venue.market.now_s()) - 600) * 1000
+            told = await asyncio.to_thread(
+                asked.get_kline, **terms, interval=1, start=start_ms, limit=5
+            )
+            info = await asyncio.to_thread(asked.get_instruments_info, **terms)
+            line = await asyncio.to_thread(sdk.WebSocket, "linear", testnet=False)
+            hear = lambda frame: loop.call_soon_threadsafe(heard.put_nowait, frame)  # noqa: E731
+            await asyncio.to_thread(line.kline_stream, 1, "BTCUSDT", hear)
+            frame = venue.frame("linear.BTCUSDT", start_ms // 60_000 * 60, 1.0, True)
+            while not any(one.wanted for one in venue.lines):
+                await asyncio.sleep(0.01)
+            await venue._send("linear.BTCUSDT", frame)
+            bar = (await asyncio.wait_for(heard.get(), 30))["data"][0]
+        finally:
+            if line is not None:
+                line.exit()
+            await venue.stop()
+        for row in told["result"]["list"]:
+            values = tuple(float(value) for value in row[1:6])
+            assert values == venue.market.bar("linear.BTCUSDT", int(row[0]) // 1000)
+        names = ("open", "high", "low", "close", "volume")
+        values = tuple(float(bar[name]) for name in names)
+        assert values == venue.market.bar("linear.BTCUSDT", bar["start"] // 1000)
+        assert bar["confirm"] is True
+        assert info["result"]["list"][0]["lotSizeFilter"]["qtyStep"] == "0.001"
+
+    asyncio.run(whole())
+
+
+def test_python_okx_reads_the_same_bars():
+    sdk = pytest.importorskip("okx.MarketData")
+    import websockets
+    from okx import PublicData
+    from okx.websocket.WsPublicAsync import WsPublicAsync
+
+    from tests.venue.okx import Okx
+
+    async def whole():
+        venue = await Okx(Market(5)).start()
+        name, url = "BTC-USDT-SWAP", f"127.0.0.1:{venue.port}"
+        asked = sdk.MarketAPI(flag="0", domain=f"http://{url}")
+        public = PublicData.PublicAPI(flag="0", domain=f"http://{url}")
+        line, heard = WsPublicAsync("wss://nowhere"), asyncio.Queue()
+        line.factory.connect = lambda: websockets.connect(f"ws://{url}/ws/v5/business")
+        try:
+            told = await asyncio.to_thread(asked.get_candlesticks, name, bar="1s", limit=5)
+            info = await asyncio.to_thread(public.get_instruments, "SWAP")
+            await line.start()
+            await line.subscribe([{"channel": "candle1s", "instId": name}], heard.put_nowait)
+            while True:
+                frame = json.loads(await asyncio.wait_for(heard.get(), 30))
+                if frame.get("data") and frame["data"][0][-1] == "1":
+                    break
+            await line.stop()
+        finally:
+            await venue.stop()
+        rows = [*told["data"][1:], *frame["data"]]
+        assert len(rows) == 5
+        for row in rows:
+            values = *map(float, row[1:5]), float(row[6])
+            assert values == venue.market.bar(name, int(row[0]) // 1000)
+            assert row[8] == "1"
+        assert info["data"][0]["ctVal"] == "0.01"
 
     asyncio.run(whole())
 

@@ -24,7 +24,7 @@ def run_hours(*more):
 
 
 def test_an_hour_of_faults_loses_no_bar_and_doubles_none():
-    told = run_hours("--hours", "1", "--first", "14")
+    told = run_hours("--hours", "1", "--first", "14", "--venues", "binance,kraken,alpaca")
     assert told["hours"] == 1
     assert told["live"] > 50
     assert told["FEED_DOWN"] == 1

@@ -8,6 +8,7 @@ that ends and, for those three exchanges, of every bar with its flag.
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 from trader.errors import ConfigError
@@ -67,6 +68,16 @@ FLAGS = {  # what reads the frames of each exchange that says which bar is close
 }
 
 
+def tells_of_an_end(message: Any) -> bool:
+    """Whether a frame is the word of Binance or OKX that the line is about to end."""
+    while isinstance(message, Mapping):
+        is_notice = message.get("event") == "notice" and message.get("code") == "64008"
+        if is_notice or message.get("e") == "serverShutdown":
+            return True
+        message = message.get("data") or message.get("event")
+    return False
+
+
 def library_of(name: str) -> type:
     """ccxt's class of an exchange, with WebSocket where ccxt has that."""
     try:
@@ -82,6 +93,12 @@ def library_of(name: str) -> type:
         near = difflib.get_close_matches(name, ccxt.exchanges, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ConfigError(f"ccxt has no exchange {name}{hint}", "feed.exchange")
+    if name == "mexc":
+        try:
+            import_module("google.protobuf")
+        except ImportError:
+            text = "mexc sends bars that are read by protobuf: pip install protobuf"
+            raise ConfigError(text, "feed.exchange") from None
     return library
 
 
@@ -109,6 +126,8 @@ def exchange_class(name: str, library: type, ears: Ears) -> type:
 
         def handle_message(self, client: Any, message: Any) -> Any:
             ears.on_frame(client.url, message)
+            if tells_of_an_end(message):  # ccxt takes OKX's word for a refusal of everything
+                return None
             return super().handle_message(client, message)
 
         def handle_ohlcv(self, client: Any, message: Any, *rest: Any) -> Any:

@@ -16,17 +16,28 @@ from trader.moments import NS_PER_MS
 
 OKX = ("okx", "okxus", "myokx")
 BYBIT = ("bybit", "bybiteu", "bybitid")
+COUNT_CONTRACTS = ("gate", "gateeu", "kucoin", "kucoinfutures", "mexc")  # in a bar's volume
 LONGEST_S = 86_400  # longer bars begin at no multiple of their length
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4  # ccxt's precision modes
 
 
-def raw_bar(row: Sequence[Any]) -> RawBar:
+def volume_unit(exchange: Any, symbol: str) -> float:
+    """What the volume of a bar is counted in, in units of the base currency."""
+    market = exchange.markets.get(symbol) or {}
+    if exchange.id not in COUNT_CONTRACTS or not market.get("contract"):
+        return 1.0
+    return float(market.get("contractSize") or 1.0)
+
+
+def raw_bar(row: Sequence[Any], unit: float = 1.0) -> RawBar:
     """A row of ccxt: milliseconds and five numbers. `ValueError` for one that lacks any but the
-    volume: an answer that is no JSON, or cut off, gives such rows."""
+    volume: an answer that is no JSON, or cut off, gives such rows. `unit`: of the volume."""
     stamp, opened, high, low, close, volume = row[:6]
     try:
         prices = float(opened), float(high), float(low), float(close)
-        return RawBar(int(stamp) * NS_PER_MS, *prices, float(volume or 0.0))
+        traded = float(volume or 0.0)
+        traded = traded if unit == 1.0 else round(traded * unit, 12)
+        return RawBar(int(stamp) * NS_PER_MS, *prices, traded)
     except TypeError:
         raise ValueError(f"it sent what is no bar: {list(row)}") from None
 

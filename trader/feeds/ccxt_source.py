@@ -17,7 +17,13 @@ from typing import Any
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import is_refusal, source_error
-from trader.feeds.ccxt_markets import facts_of, options_for, raw_bar, require_tradable
+from trader.feeds.ccxt_markets import (
+    facts_of,
+    options_for,
+    raw_bar,
+    require_tradable,
+    volume_unit,
+)
 from trader.feeds.ccxt_stream import CcxtStream
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import (
@@ -143,6 +149,7 @@ class CcxtSource:
         name, period_ns = self._terms.symbols[symbol], self._terms.period_ns
         found: dict[int, RawBar] = {}
         page_bars, since_ns = self._page_bars(name), start_ns
+        unit = volume_unit(self._exchange, name)
         while since_ns < end_ns:
             left = -(-(end_ns - since_ns) // period_ns) + 1  # with the forming one
             wanted = min(page_bars, left)
@@ -150,7 +157,7 @@ class CcxtSource:
                 rows = await self._exchange.fetch_ohlcv(
                     name, self._timeframe, since_ns // NS_PER_MS, wanted
                 )
-                page = [raw_bar(row) for row in rows]
+                page = [raw_bar(row, unit) for row in rows]
             except Exception as error:
                 raise await self._refusal(name, error) from None
             found |= {bar.open_ns: bar for bar in page if start_ns <= bar.open_ns < end_ns}

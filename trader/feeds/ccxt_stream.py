@@ -6,12 +6,12 @@ its owner knows. One that is closed tells nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar
+from trader.feeds.ccxt_classes import FLAGS, Ears, FlaggedBar, tells_of_an_end
 from trader.feeds.ccxt_errors import is_refusal, source_error
-from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of
+from trader.feeds.ccxt_markets import groups_of, raw_bar, timeframe_of, volume_unit
 from trader.feeds.ccxt_quotes import QuoteWatch
 from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
@@ -149,9 +149,9 @@ class CcxtStream:
         """What is new in ccxt's cache of one symbol."""
         cache = self.exchange.ohlcvs.get(symbol, {}).get(self.timeframe) or []
         index = self._numbers[symbol]
-        is_first = self._is_first(index)
+        is_first, unit = self._is_first(index), volume_unit(self.exchange, symbol)
         for row in sorted(list(cache)[-NEWEST:]):
-            bar = raw_bar(row)
+            bar = raw_bar(row, unit)
             if self._is_news(index, bar):
                 self._put(Row(index, bar, None, is_first))
 
@@ -215,12 +215,3 @@ class CcxtStream:
         if isinstance(error, SourceError):
             return error
         return source_error(self.exchange, error, self._terms.secrets)
-
-
-def tells_of_an_end(message: Any) -> bool:
-    """Whether a frame is Binance's word that its server is about to end the line."""
-    while isinstance(message, Mapping):
-        if message.get("e") == "serverShutdown":
-            return True
-        message = message.get("data") or message.get("event")
-    return False
