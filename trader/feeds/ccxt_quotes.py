@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
-from trader.feeds.ccxt_errors import source_error
+from trader.feeds.ccxt_errors import is_refusal, source_error
 from trader.feeds.ccxt_markets import groups_of
 from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import Notice, Remedy, SourceTerms
@@ -52,6 +52,8 @@ class QuoteWatch:
             try:
                 await watch(asked)
             except Exception as error:
+                if is_refusal(error) and len(symbols) > 1:  # of which one, it does not say
+                    await asyncio.gather(*(self._watch(watch, [one], several) for one in symbols))
                 self._failed(error)
                 wait_s = min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
                 await asyncio.sleep(wait_s)
@@ -67,7 +69,7 @@ class QuoteWatch:
     def _failed(self, error: Exception) -> None:
         """Of a line that ends, ccxt's ears have told."""
         found = source_error(self._exchange, error, self._terms.secrets)
-        if found.remedy != Remedy.RETRY:
+        if found.remedy != Remedy.RETRY or is_refusal(error):
             self._tell(found.text)
 
     def _tell(self, why: str) -> None:
