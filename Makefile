@@ -19,7 +19,8 @@ N ?=
 COVERAGE := tests/harness/coverage.ini
 PROTECTED_TESTS := $(addprefix tests/,safety/test_gate.py safety/test_latch.py safety/test_codes.py \
 	safety/test_kill.py safety/test_stop.py \
-	safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py)
+	safety/test_strangers.py risk/test_risk_steps.py risk/test_risk_api.py core/test_scenarios.py \
+	feeds/test_finaliser.py feeds/test_finaliser_cases.py)
 
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode every process starts some seconds later
 unexport PYTHONPATH
@@ -91,7 +92,7 @@ audit-bench: $(STAMP) ## durable appends, and `trader audit verify` of a million
 crash: $(STAMP) ## cut paper runs off in every way and compare how they end, N=cycles
 	$(PY) tests/harness/crash.py --count $(if $(N),$(N),2000)
 
-coverage: $(STAMP) ## every branch of gate, latch, kill and risk is run by its tests
+coverage: $(STAMP) ## every branch of gate, latch, kill, risk, finaliser is run by its tests
 	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run --rcfile=$(COVERAGE) -m pytest -q $(PROTECTED_TESTS)
 	$(PY) -m coverage report --rcfile=$(COVERAGE) -m --fail-under=100
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.tiers import cases
 from trader.core.schema import BarProof
 from trader.feeds.final_bars import CHECKED_EVERY
-from trader.feeds.finaliser import DOUBTS, BarFinaliser
+from trader.feeds.finaliser import BarFinaliser
 from trader.feeds.finaliser_events import (
     TICK,
     Ask,
@@ -237,24 +237,26 @@ def test_a_bar_is_empty_only_with_rest_on_both_sides_of_it():
 
 
 @pytest.mark.parametrize("rows", [[], [bar(2)]])
-def test_a_page_that_ends_before_what_the_stream_has_proven_shows_no_gap(rows):
+def test_a_page_that_ends_before_what_the_stream_has_proven_shows_no_gap_for_a_minute(rows):
     made = begun()
-    (ask,) = made.on(TICK, at(4, 1))
-    made.on(Row(0, bar(4), True), at(5, 0.1))
-    for second in range(1, DOUBTS):  # a cache that is behind, an answer that was cut off
-        page = Page(0, ask.start_ns, at(5), rows, at(5, 1 + second))
-        assert made.on(page, at(5, 1 + second)) == []
-    page = Page(0, ask.start_ns, at(5), [bar(i) for i in (2, 3, 4)], at(5, 20))
-    assert [out.bar for out in made.on(page, at(5, 20))] == [bar(3), bar(4)]
+    told = made.on(StreamLoss(0, "1006"), at(3, 10)) + made.on(Up(0), at(4, 50))
+    told += made.on(Row(0, bar(4), True), at(5))
+    now = at(5, 1)
+    while not of_kind(told, Final):  # a cache that is behind, an answer that was cut off
+        now += S // 2
+        pages = [Page(0, ask.start_ns, ask.end_ns, rows, now) for ask in told]
+        told = [out for page in pages for out in made.on(page, now)] + made.on(TICK, now)
+    assert of_kind(told, Gap) == [Gap(0, at(3), 1)]
+    assert of_kind(told, Final) == [Final(0, bar(4), BarProof.FLAG, False)]
+    assert at(6) < now < at(6, 10)
 
 
-def test_a_page_that_goes_on_being_behind_is_believed_at_last():
+def test_what_a_page_lacked_comes_with_the_next():
     made = begun()
     made.on(Row(0, bar(4), True), at(5, 0.1))
-    pages = [Page(0, at(2), at(5), [], at(5, 1 + second)) for second in range(DOUBTS)]
-    outs = [made.on(page, page.asked_ns) for page in pages]
-    assert outs[:-1] == [[]] * (DOUBTS - 1)
-    assert outs[-1] == [Gap(0, at(3), 1), Final(0, bar(4), BarProof.FLAG, False)]
+    assert made.on(Page(0, at(2), at(5), [bar(2)], at(5, 1)), at(5, 1)) == []
+    page = Page(0, at(2), at(5), [bar(2), bar(3), bar(4)], at(5, 3))
+    assert [out.bar for out in made.on(page, at(5, 3))] == [bar(3), bar(4)]
 
 
 def test_questions_about_a_bar_that_rest_has_not_become_rarer():

@@ -46,7 +46,7 @@ from trader.safety.pending import pending_kills
 
 HUNG_S = 120.0
 MOST_LIVES = 8  # that may follow a script before a run ends
-KILLED, INTERRUPTED, HALTED, MISSED = 7, 130, 6, 8
+REFUSED, KILLED, INTERRUPTED, HALTED, MISSED = 1, 7, 130, 6, 8
 MAY_END = {  # exit codes of a fate that has happened; 0 and 6 are always possible
     "exit": {child.DIED},
     "sigkill": {-signal.SIGKILL},
@@ -185,7 +185,9 @@ class Play:
             return code
         if self._torn is not None and len(rows_of(self._cell.journal)) > self._torn.kept:
             self._torn = None  # nothing that was acknowledged is missing: the run has gone on
-        if code not in MAY_END[fate.how] | usual and not (was_killed and code == KILLED):
+        is_refused = fate.how == "full" and code == REFUSED and "This start is refused" in errors
+        is_expected = is_refused or (was_killed and code == KILLED)
+        if code not in MAY_END[fate.how] | usual and not is_expected:
             self._wrong(f"a life under {fate} ended with {code}: {errors[-1500:]}")
         is_open = not pending_kills(str(self._cell.home))
         if fate.how == "full" and is_open and "JournalError" in errors:

@@ -31,6 +31,9 @@ PATIENCE = 4.0  # a mutant may take so many times as long as the tests without a
 SPARE_S = 20.0
 # Every child of a run imports these; done once here, a run starts in a tenth of a second.
 PRELOADED = "import numpy, pandas, numba, hypothesis, exchange_calendars, pytest"
+# What is preloaded is not rewritten; of that pytest warns, and a warning is an error.
+QUIETLY = "ignore::pytest.PytestAssertRewriteWarning"
+ALONE = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", QUIETLY]
 SERVER = f"""
 import os, sys
 {PRELOADED}
@@ -43,7 +46,7 @@ for line in sys.stdin:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         sys.path.insert(0, os.getcwd())
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *words])))
+        os._exit(int(pytest.main({ALONE!r} + words)))
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """

@@ -47,6 +47,11 @@ def test_no_invariant_breaks_on_a_simulated_day(chunk: int):
     assert {"crash", "kill", "interrupt"} & set(faults)
 
 
+def test_a_kill_whose_orders_end_in_the_last_bits_of_a_sum_replays():
+    """The intents after a KILL ended orders again, which the run itself had not done."""
+    assert not run_day(82).problem
+
+
 def test_a_seed_is_a_day(tmp_path: Path):
     one, other = run_day(4), run_day(4)
     assert (one.slices, one.lives, one.faults) == (other.slices, other.lives, other.faults)

@@ -105,3 +105,11 @@ def test_of_alpaca(tmp_path, run):
 def test_what_was_signed_with_a_key_is_left_out_of_a_message():
     text = "GET https://x/y?timestamp=1&signature=abc123&recvWindow=1: no"
     assert redacted(text, ()) == "GET https://x/y?timestamp=1&signature=***&recvWindow=1: no"
+
+
+@pytest.mark.parametrize("spelled", [
+    "a/b+c=&\u00e9", "a\\/b+c=&\u00e9", "a%2Fb%2Bc%3D%26%C3%A9", "a%2fb%2bc%3d%26%c3%a9",
+    r"a\u002Fb+c=\u0026\u00e9", "a/b+c=&amp;&#233;", "a&#x2F;b&#43;c=&#38;&#xe9;",
+])  # fmt: skip
+def test_a_key_is_left_out_however_a_server_spells_it_back(spelled):
+    assert redacted(f"no such key: <{spelled}>", ("a/b+c=&\u00e9",)) == "no such key: <***>"

@@ -28,6 +28,11 @@ class BrokerEngine(SliceEngine):
         """(symbol, copy of the ORDER record) of every order that may still fill."""
         return (found for found in self.orders() if found[1]["status"] in OUTSIDE)
 
+    def is_ending(self, symbol: int, order_id: int) -> bool:
+        """See `SliceEngine`; the order stays until the broker ends it."""
+        mine = (order for _, order in self.working() if int(order["order_id"]) == order_id)
+        return all(order["reason"] != Reason.NONE for order in mine)
+
     def execute(self, symbol: int, order_id: int, terms: tuple[float, float, float]) -> np.ndarray:
         """Book one execution, (signed qty, price, commission), of an order in the book; its FILL
         row."""

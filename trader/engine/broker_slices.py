@@ -64,7 +64,8 @@ class BrokerSlices(JournaledSlices):
         """Ask for the end of every order, and wait a little for what the broker says."""
         asked = list(self.engine.working())
         for symbol, order in asked:
-            self.engine.cancel(symbol, int(order["order_id"]), reason)
+            if not self.engine.is_ending(symbol, int(order["order_id"])):
+                self.engine.cancel(symbol, int(order["order_id"]), reason)
         await self._calm()
         return len(asked)
 

@@ -172,7 +172,7 @@ class Rebuild:
 
     def _cancel_asked(self, data: dict[str, Any], record: Record, where: Where) -> None:
         known = self._order_of.get(data["client_order_id"])
-        if known is not None:  # else of an order that is not the core's
+        if known is not None and not self.engine.is_ending(*known):  # None: not the core's
             self._expect_cancels(self.engine.cancel(*known, Reason[data["reason"]]))
 
     def _aborted(self, data: dict[str, Any], record: Record, where: Where) -> None:

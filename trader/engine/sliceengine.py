@@ -25,7 +25,7 @@ from trader.core.book import (
     Out,
     Rules,
 )
-from trader.core.schema import BAR, OrderStatus, Reason
+from trader.core.schema import BAR, OrderStatus, Reason, TradingState
 from trader.engine.batch import RowKeeper, RunRecord
 from trader.finer_bars import NO_DETAIL, Detail
 
@@ -154,6 +154,11 @@ class SliceEngine:
         before = self._outside()
         cancel(self.book, self.rules, symbol, order_id, int(reason), self._out)
         return self._events_since(before)
+
+    def is_ending(self, symbol: int, order_id: int) -> bool:
+        """Whether the end of an order has been asked for: asking again would change the last bits
+        of sums. A halt ends all."""
+        return bool(self.book.account[0]["trading_state"] == TradingState.HALTED)
 
     def close_out(self, symbol: int) -> np.ndarray:
         """Take a position to zero at its last close, whatever the state; FILL rows (one at most).

@@ -18,7 +18,8 @@ def understood() -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise SourceError(f"an answer that cannot be read: {error!r}") from None
+        text = f"an answer that cannot be read ({type(error).__name__})"
+        raise SourceError(text) from None
 
 
 def rfc3339(ts_ns: int) -> str:

@@ -37,9 +37,9 @@ from trader.feeds.finaliser_events import (
 from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
-DOUBTS = 8  # pages that end before what the stream has proven: minutes, after which bars are a gap
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
 LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
+PATIENCE_NS = LONGEST_WAIT_NS // 2  # that wait: asked in vain for a minute, bars are believed a gap
 
 
 class BarFinaliser:
@@ -180,8 +180,8 @@ class BarFinaliser:
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
         shown = max((bar.open_ns for bar in page.bars), default=0)
-        line.doubts = line.doubts + 1 if shown < newest else 0
-        newest = shown if line.doubts % DOUBTS else newest  # behind: what it lacks may still come
+        if line.wait_ns < PATIENCE_NS:  # a page behind the stream: what it lacks may still come
+            newest = min(newest, shown)
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
             if at not in closed and not self._is_proven(line, at):

@@ -201,7 +201,6 @@ class Line:
     misses: int = 0
     stale_ns: int = 0  # when it was last told so
     disputes: int = 0
-    doubts: int = 0
     is_gone: bool = False
 
 

@@ -1,10 +1,12 @@
 """Work that goes on beside a feed: its line, its questions, its watches.
 
 Law: work that breaks ends the feed with a word. Left alone it would leave the run waiting for ever.
+The word names what and where; what an exception says may hold a key.
 """
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,7 +29,9 @@ class SideTasks:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._put(SourceError(f"a fault of ours: {error!r}", Remedy.NEVER))
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} in {place.name}, line {place.lineno}"
+            self._put(SourceError(f"a fault of ours, to be reported: {where}", Remedy.NEVER))
 
     async def end(self) -> None:
         """Cancel all; returns when none is left."""

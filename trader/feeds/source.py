@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum
+from html import escape
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -173,8 +174,19 @@ class BarSource(Protocol):
 
 
 def redacted(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of the secrets, and without what was signed with one."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+    """`text` without any of the secrets, however a server spells them back, and without what was
+    signed with one."""
+    for secret in filter(None, secrets):
+        text = re.sub("".join(map(_spelled, secret)), "***", text)
     return SIGNED.sub(r"\1***", text)
+
+
+def _spelled(letter: str) -> str:
+    """A pattern of one letter of a secret: itself, or escaped for JSON, for a URL or for HTML."""
+    plain = re.escape(letter)
+    if letter.isalnum() and letter.isascii():
+        return plain
+    url = re.escape(quote(letter, safe=""))
+    code = f"{ord(letter):x}"
+    html = rf"&#(?:{ord(letter)}|[xX]0*(?i:{code}));|{re.escape(escape(letter))}"
+    return rf"(?:\\?{plain}|(?i:{url})|\\u(?i:{code.zfill(4)})|{html})"
