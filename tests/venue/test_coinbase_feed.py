@@ -1,7 +1,10 @@
 """The real ccxt against a loopback Coinbase, which streams no bars: they are asked for by REST."""
 
 import asyncio
+import json
+import signal
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -13,7 +16,9 @@ from tests.venue.coinbase import MOST, Coinbase, options
 from tests.venue.kit import Clock, is_whole, listening, truth, until, write_config
 from tests.venue.market import Market
 from tests.venue.server import many
-from trader.core.schema import BAR_HISTORY, NS_PER_SECOND
+from tests.venue.test_download import iso, trader, venue_process
+from tests.venue.test_paper import Runner, live_slices
+from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
 from trader.feeds.ccxt_source import CcxtSource
 from trader.feeds.source import Remedy, SourceError, SourceTerms
 from trader.feeds.venue_clock import VenueClock
@@ -186,6 +191,36 @@ def test_a_bar_that_rest_had_too_early_is_told_as_revised(tmp_path, monkeypatch)
                 assert float(bar["volume"]) == venue.market.bar("BTC-USD", at)[4]
 
     run(test)
+
+
+@pytest.mark.trials
+@pytest.mark.timeout(1800)
+def test_a_paper_run_goes_on_after_ctrl_c_and_its_download_is_the_same(tmp_path):
+    with venue_process("--empty", "0.2", name="coinbase") as port:
+        write_config(tmp_path, options(port), "BTC/USD, ETH/USD", "coinbaseexchange")
+        for name in ("first", "second"):
+            run = Runner(tmp_path, name)
+            run.until(lambda run=run: len(run.events("bar")) > 12)
+            run.process.send_signal(signal.SIGINT)
+            run.end(130)
+            time.sleep(3.0)  # a hole
+        (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
+        slices = live_slices(journal)
+        first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
+        last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
+        for index, name in NAMES.items():
+            address = f"http://127.0.0.1:{port}/_truth?symbol={name}&start={first_s}&end={last_s}"
+            with urlopen(address) as answer:
+                true = [row for row in json.load(answer) if row[5] > 0.0]  # something traded
+            rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
+            assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
+            assert {int(row["flags"]) & BAR_PROOF_BITS for row in rows} == {BarProof.REST}
+        trader("data", "download", "-c", "live.yaml", "--from", iso(first_s), "--to", iso(last_s),
+               cwd=tmp_path)  # fmt: skip
+    told = trader("parity", journal.parent.name, "--history", "data/coinbaseexchange", "--json",
+                  cwd=tmp_path)  # fmt: skip
+    market = json.loads(told.stdout)["market"]
+    assert (market["changed"], market["told"], market["not_in_history"]) == (0, 0, 0)
 
 
 @pytest.mark.trials

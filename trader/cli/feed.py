@@ -60,7 +60,9 @@ def record_command(
     if as_json:
         console.print_json({"path": out, **report})
     else:
-        typer.echo(f"{report['frames']:,} frames of {report['source']} in {out}")
+        source, frames = report["source"], f"{report['frames']:,} frames"
+        what = frames if report["frames"] else "no frames, what REST said"
+        typer.echo(f"{what} of {source} in {out}")
 
 
 @app.command("replay")

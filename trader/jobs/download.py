@@ -74,9 +74,10 @@ class _Downloader:
     """One download."""
 
     def __init__(
-        self, config: Config, source: BarSource, wanted: DownloadRequest, progress: Progress
+        self, config: Config, source: BarSource, wanted: DownloadRequest, told: tuple[Progress, Say]
     ) -> None:
-        self._config, self._source, self._wanted, self._progress = config, source, wanted, progress
+        self._config, self._source, self._wanted = config, source, wanted
+        self._progress, self._say = told
         self.root = wanted.parent / source.name
         self.fetched = 0
         self.actions: Sequence[CorporateAction] = ()
@@ -144,6 +145,7 @@ class _Downloader:
                 if tries == TRIES or error.remedy in (Remedy.GONE, Remedy.NEVER):
                     raise DataError(unanswered(self._source.name, error)) from None
                 wait_s = max(longer_wait(wait_s), error.after_s)
+                self._say(f"{self._source.name}: {error.text}; again in {wait_s:.0f} s")
                 await asyncio.sleep(wait_s)
         raise AssertionError("the last try raises or returns")
 
@@ -161,7 +163,7 @@ def download(
         )
     began_s = time.monotonic()
     config = config.at_source
-    job = _Downloader(config, open_source(config), wanted, progress)
+    job = _Downloader(config, open_source(config), wanted, (progress, say))
     start_ns, end_ns, facts = asyncio.run(job.run())
     seconds = time.monotonic() - began_s
     rows = {symbol: job.store(symbol).rows() for symbol in config.symbols}

@@ -66,7 +66,8 @@ def library(name: str, extra: str) -> Any:
         there = importlib.util.find_spec(name) is not None
         why = f"{name} cannot be imported: {error}" if there else f"{name} is not installed"
         raise ConfigError(
-            f"{extra} needs the extra trader[{extra}]: {why}; pip install 'trader[{extra}]'",
+            f"{extra} needs the extra trader[{extra}]: {why}; pip install '.[{extra}]' in a clone "
+            "of trader",
             key="model.type",
         ) from error
 
