@@ -558,6 +558,15 @@ def test_time_that_goes_back_stands_still():
     assert of_kind(made.on(page, at(4, 59)), Ask) == [Ask(0, at(3) - PERIOD, at(5))]
 
 
+def test_a_clock_that_was_set_back_has_rest_asked_again_by_its_time():
+    made = begun()
+    (ask,) = made.on(TICK, at(4, 1))
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(3)], at(3, 56))  # set back meanwhile
+    assert made.on(page, at(3, 56.1)) == []
+    assert made.on(TICK, at(4, 0.9)) == []
+    assert len(made.on(TICK, at(4, 1))) == 1
+
+
 @settings(max_examples=cases(150))
 @given(markets())
 def test_any_telling_of_one_history_gives_that_history(market):

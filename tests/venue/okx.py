@@ -138,7 +138,8 @@ class Okx(Venue):
 def options(port):
     """What `feed.options` says to point ccxt here, with bars of a second."""
     rest, line = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/ws/v5"
-    return {"urls": {"api": {"rest": rest, "ws": line}}, "timeframes": {"1s": "1s"}}
+    urls = {"api": {"rest": rest, "ws": line}}
+    return {"urls": urls, "timeframes": {"1s": "1s"}, "rateLimit": 20}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from trader.errors import ConfigError
-from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
+from trader.feeds.ccxt_classes import IS_TIMED, Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import is_refusal, source_error
 from trader.feeds.ccxt_markets import (
     facts_of,
@@ -132,6 +132,7 @@ class CcxtSource:
 
     async def venue_ns(self) -> int:
         """See `BarSource`."""
+        timed = IS_TIMED.set(True)
         try:
             if self._exchange.has.get("fetchTime"):
                 return int(await self._exchange.fetch_time()) * NS_PER_MS
@@ -142,6 +143,8 @@ class CcxtSource:
             return round(parsedate_to_datetime(headers["date"]).timestamp() * 1000) * NS_PER_MS
         except Exception as error:
             raise self._error(error) from None
+        finally:
+            IS_TIMED.reset(timed)
 
     async def history(self, symbol: int, start_ns: int, end_ns: int) -> Sequence[RawBar]:
         """See `BarSource`. A page that is empty says nothing of later ones: many exchanges answer

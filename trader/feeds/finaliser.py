@@ -48,10 +48,9 @@ class BarFinaliser:
     def __init__(
         self, symbols: int, start_ns: Sequence[int], terms: Terms, earlier: EarlierBars = NO_BARS
     ) -> None:
-        """`start_ns`: for each symbol the open of the first bar that is wanted; `earlier`: the
-        newest that had left before it, as they were."""
+        """`start_ns`: opens of the first bars that are wanted; `earlier`: the newest before."""
         self._terms, self.late_ns = terms, terms.late_ns
-        self._now_ns = 0
+        self._now_ns = self._behind_ns = 0
         opens = [terms.in_hours(terms.aligned(start_ns[i])) for i in range(symbols)]
         self._lines = [Line(opens[i], FinalBars(i, earlier.get(i, ()))) for i in range(symbols)]
         self._standing = Standing(self._lines)
@@ -72,7 +71,8 @@ class BarFinaliser:
 
     def on(self, event: Input, now_ns: int) -> list[Output]:
         """What follows from one event, in order; a market's time that goes back stands still."""
-        now_ns = self._now_ns = max(self._now_ns, now_ns)
+        self._behind_ns = max(self._now_ns - now_ns, 0)  # of a clock that was set back
+        now_ns = self._now_ns = now_ns + self._behind_ns
         if isinstance(event, Notice):
             return []
         asking: Iterable[int] = range(len(self._lines))
@@ -284,7 +284,7 @@ class BarFinaliser:
         if line.is_catching_up:
             return line.ask_after_ns
         again_ns = min(line.ask_after_ns, self._terms.next_due_ns(line.asked_to_ns))
-        return max(self._terms.due_ns(line.next_ns), again_ns)
+        return max(self._terms.due_ns(line.next_ns) + self._behind_ns, again_ns)
 
     def _questions(self, symbol: int, now_ns: int) -> list[Output]:
         line = self._lines[symbol]
