@@ -13,7 +13,7 @@ from tests.extras import require
 require("ccxt", "aiohttp")
 
 from tests.venue.coinbase import MOST, Coinbase, options
-from tests.venue.kit import Clock, is_whole, listening, truth, until, write_config
+from tests.venue.kit import Clock, is_whole, listening, truth, until, with_spread, write_config
 from tests.venue.market import Market
 from tests.venue.server import many
 from tests.venue.test_download import iso, trader, venue_process
@@ -134,6 +134,22 @@ def test_a_product_that_is_gone_is_asked_for_no_more():
         assert told.value.remedy == Remedy.GONE
 
     run(test, period_s=60)
+
+
+@pytest.mark.trials
+def test_quotes_whose_line_cannot_be_had_are_told_and_bars_come(tmp_path):
+    async def test(venue):
+        path = with_spread(config(tmp_path, venue, "BTC/USD"))
+        line = f"ws://127.0.0.1:{venue.port}/nothing"
+        api = json.dumps({"public": f"http://127.0.0.1:{venue.port}", "ws": line})
+        text = path.read_text()
+        assert json.dumps(options(venue.port)["urls"]["api"]) in text
+        path.write_text(text.replace(json.dumps(options(venue.port)["urls"]["api"]), api))
+        async with listening(path) as got:
+            await until(got, lambda: "NO_QUOTES" in got.kinds() and len(got.live(0)) >= 2)
+            assert is_whole(got.values(0))
+
+    run(test)
 
 
 @pytest.mark.trials

@@ -13,6 +13,7 @@ from trader.feeds.quotes import QuoteBook
 from trader.feeds.source import Notice, Remedy, SourceTerms
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+TOLD_FROM = 3  # failures in a row
 CALLS = (  # ability, call, whether it takes several symbols
     ("watchBidsAsks", "watch_bids_asks", True),
     ("watchTickers", "watch_tickers", True),
@@ -47,18 +48,19 @@ class QuoteWatch:
         exchange, loop = self._exchange, asyncio.get_running_loop()
         asked = list(symbols) if several else symbols[0]
         seen: dict[str, Any] = {}
-        wait_s = 0.0
+        wait_s, failures = 0.0, 0
         while True:
             try:
                 await watch(asked)
             except Exception as error:
                 if is_refusal(error) and len(symbols) > 1:  # of which one, it does not say
                     await asyncio.gather(*(self._watch(watch, [one], several) for one in symbols))
-                self._failed(error)
+                failures += 1
+                self._failed(error, failures)
                 wait_s = min(max(2.0 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
                 await asyncio.sleep(wait_s)
                 continue
-            wait_s = 0.0
+            wait_s, failures = 0.0, 0
             for symbol in symbols:  # a wake-up names one; others may have changed meanwhile
                 ticker = exchange.bidsasks.get(symbol) or exchange.tickers.get(symbol)
                 if ticker is not None and ticker is not seen.get(symbol):
@@ -66,10 +68,10 @@ class QuoteWatch:
                     sides = ticker.get("bid"), ticker.get("ask")
                     self._quotes.hear(self._numbers[symbol], *sides, loop.time())
 
-    def _failed(self, error: Exception) -> None:
-        """Of a line that ends, ccxt's ears have told."""
+    def _failed(self, error: Exception, times: int) -> None:
+        """Of a line that ends, ccxt's ears have told; not of one that never was."""
         found = source_error(self._exchange, error, self._terms.secrets)
-        if found.remedy != Remedy.RETRY or is_refusal(error):
+        if found.remedy != Remedy.RETRY or is_refusal(error) or times >= TOLD_FROM:
             self._tell(found.text)
 
     def _tell(self, why: str) -> None:
