@@ -236,6 +236,24 @@ def test_a_bar_is_empty_only_with_rest_on_both_sides_of_it():
     assert outs[1].bar == bar(5)
 
 
+def test_short_bars_of_a_hole_are_waited_for_as_long():
+    terms = Terms(S, Finality.FLAG, S, 120 * S)
+    made, second = BarFinaliser(1, [START], terms, {}), START
+    asks = made.on(TICK, second) + made.on(Up(0), second)
+    outs = []
+    while second < START + 60 * S:
+        second += S
+        rows = [] if second > START + 5 * S else [RawBar(START, 1.0, 2.0, 0.5, 1.0, 3.0)]
+        pages = [Page(0, ask.start_ns, ask.end_ns, rows, second) for ask in of_kind(asks, Ask)]
+        told = [out for page in pages for out in made.on(page, second)]
+        flagged = RawBar(second - S, 1.0, 2.0, 0.5, 1.0, 3.0)
+        if second > START + 40 * S:  # the line was mute, and REST empty
+            told += made.on(Row(0, flagged, True), second)
+        asks = told + made.on(TICK, second)
+        outs += asks
+    assert not of_kind(outs, Gap)
+
+
 @pytest.mark.parametrize("rows", [[], [bar(2)]])
 def test_a_page_that_ends_before_what_the_stream_has_proven_shows_no_gap_for_a_minute(rows):
     made = begun()

@@ -39,7 +39,7 @@ from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
 LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
-PATIENCE_NS = LONGEST_WAIT_NS // 2  # that wait: asked in vain for a minute, bars are believed a gap
+PATIENCE_NS = 60_000_000_000  # asked in vain for so long, what the stream has gone past is a gap
 
 
 class BarFinaliser:
@@ -180,7 +180,7 @@ class BarFinaliser:
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
         shown = max((bar.open_ns for bar in page.bars), default=0)
-        if line.wait_ns < PATIENCE_NS:  # a page behind the stream: what it lacks may still come
+        if now_ns - (line.vain_ns or now_ns) < PATIENCE_NS:  # a page behind the stream: it may come
             newest = min(newest, shown)
         at = max(line.next_ns, page.start_ns)
         while at < min(page.end_ns, newest) and at <= closed_ns:
@@ -189,7 +189,9 @@ class BarFinaliser:
             at = self._terms.after(at)
         had_answer = line.next_ns in closed.keys() - disputed or line.next_ns in line.empty
         owes = not had_answer and line.next_ns <= closed_ns  # else it was too early to ask for it
-        line.wait_ns = self._longer(line.wait_ns) if owes else 0
+        longer_ns = max(2 * line.wait_ns, self._terms.grace_ns, 1_000_000)
+        line.wait_ns = min(longer_ns, LONGEST_WAIT_NS) if owes else 0
+        line.vain_ns = (line.vain_ns or now_ns) if owes else 0
         line.ask_after_ns = now_ns + line.wait_ns
         return outs
 
@@ -214,9 +216,6 @@ class BarFinaliser:
     def _is_closed(self, bar: RawBar, closed_ns: int) -> bool:
         is_bar = bar.open_ns % self._terms.period_ns == 0 and self._terms.is_wanted(bar.open_ns)
         return is_bar and bar.open_ns <= closed_ns
-
-    def _longer(self, wait_ns: int) -> int:
-        return min(max(2 * wait_ns, self._terms.grace_ns, 1_000_000), LONGEST_WAIT_NS)
 
     def _rest_bar(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
         held = line.seen.get(bar.open_ns)

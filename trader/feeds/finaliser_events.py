@@ -197,6 +197,7 @@ class Line:
     asked_to_ns: int = 0  # all before has closed when REST was asked last
     ask_after_ns: int = 0
     wait_ns: int = 0  # before the next question about the same bar
+    vain_ns: int = 0  # since when it has been asked for in vain
     is_catching_up: bool = True
     misses: int = 0
     stale_ns: int = 0  # when it was last told so
