@@ -1,6 +1,7 @@
 """Requests that block: none holds up another, nor the end."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -15,17 +16,17 @@ def test_requests_that_are_never_answered_hold_up_no_other_and_not_the_end(monke
     never = threading.Event()
 
     async def run():
-        threads = RequestThreads()
+        call = functools.partial(asyncio.get_running_loop().run_in_executor, RequestThreads())
         for _ in range(2):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
-                    await threads.call(never.wait)
+                    await call(never.wait)
         for number in range(5):
-            assert await threads.call(lambda number=number: number) == number
-        held = asyncio.ensure_future(threads.call(never.wait))
+            assert await call(lambda number=number: number) == number
+        held = asyncio.ensure_future(call(never.wait))
         await asyncio.sleep(0)
         with pytest.raises(SourceError, match="3 requests are not answered"):
-            await threads.call(int)
+            await call(int)
         held.cancel()
 
     asyncio.run(run())  # which waits for no thread
@@ -35,4 +36,4 @@ def test_requests_that_are_never_answered_hold_up_no_other_and_not_the_end(monke
 
 def test_what_a_request_raises_is_raised():
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(RequestThreads().call(lambda: 1 // 0))
+        RequestThreads().submit(lambda: 1 // 0).result()

@@ -169,7 +169,7 @@ class AlpacaSource:
         try:
             get = functools.partial(self._client.get, path, dict(query), api_version=version)
             async with asyncio.timeout(ANSWER_S):
-                return await self._threads.call(get)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, get)
         except Exception as error:  # requests, urllib3 and alpaca-py: anything
             raise self._error(error) from None
 

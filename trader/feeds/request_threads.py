@@ -4,11 +4,10 @@ Law: a server that answers a byte a second holds a thread for as long as it like
 questions, and not the end of the run. So many may be held; then a question fails at once.
 """
 
-import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
 
 from trader.feeds.source import SourceError
 
@@ -17,37 +16,31 @@ MOST = 32  # threads
 T = TypeVar("T")
 
 
-class RequestThreads:
-    """The threads of one client."""
+class RequestThreads(Executor):
+    """The threads of one client, for an event loop's `run_in_executor`."""
 
     def __init__(self) -> None:
-        self._running = 0  # changed by the event loop's thread alone
+        self._free = threading.BoundedSemaphore(MOST)
 
-    async def call(self, request: Callable[[], T]) -> T:
-        """What `request` gives or raises; one that is cancelled runs on, and nobody hears of it."""
-        if self._running >= MOST:
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """See `Executor`. `SourceError` where too many are held."""
+        if not self._free.acquire(blocking=False):
             raise SourceError(f"{MOST} requests are not answered to their end")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def end(result: T | None, error: BaseException | None) -> None:
-            self._running -= 1
-            if done.cancelled():
-                return
-            if error is None:
-                done.set_result(result)  # type: ignore[arg-type]
-            else:
-                done.set_exception(error)
+        done: Future[T] = Future()
 
         def work() -> None:
-            result, error = None, None
+            result, failure = None, None
             try:
-                result = request()
-            except BaseException as raised:
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(end, result, error)
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                failure = error
+            self._free.release()  # before anybody hears of the end and asks again
+            if not done.set_running_or_notify_cancel():
+                return
+            if failure is not None:
+                done.set_exception(failure)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]
 
-        self._running += 1
         threading.Thread(target=work, name="request", daemon=True).start()
-        return await done
+        return done
