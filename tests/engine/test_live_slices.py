@@ -107,6 +107,14 @@ def test_a_reconnect_that_repeats_the_last_bars_changes_nothing(tmp_path: Path):
     assert sum(run.loop.refused.values()) == 3
 
 
+def test_what_is_old_or_repeated_is_no_sign_of_life(tmp_path: Path):
+    bars = [bar(1), bar(2), bar(3)]
+    run = LiveRun(tmp_path, [*bars, *bars, bar(3), RevisedBar(bar(2, 61.0), "changed"), bar(4)])
+    run.run()
+    assert sum(run.loop.refused.values()) == 5
+    assert run.slices.items == 4
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -3,7 +3,7 @@
     python tests/harness/venue_hour.py [--seconds 3600] [--venues binance,kraken,alpaca]
                                        [--seed N] [--out FOLDER]
 
-Each venue is a program, each `trader paper` another. Binance and Kraken end each line after five
+Each venue is a program, each `trader paper` another. All but Alpaca end each line after five
 minutes (`--life`), as Binance does after a day. When the time is over the runs are stopped
 and what they recorded is compared with what the venue says was true. Exit 1 where it differs.
 """
@@ -25,14 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.harness.venue_figures import figures  # noqa: E402
-from tests.venue import alpaca, binance, kraken  # noqa: E402
+from tests.venue import alpaca, binance, bybit, kraken, okx  # noqa: E402
 from tests.venue.kit import write_config  # noqa: E402
 from tests.venue.server import many  # noqa: E402
 
+CONTRACTS = "BTC/USDT, ETH/USDT, 'BTC/USDT:USDT', 'ETH/USDT:USDT'"
 VENUES = {
     "binance": (binance.options, "BTC/USDT, ETH/USDT", ("BTCUSDT", "ETHUSDT")),
     "kraken": (kraken.options, "BTC/USD, ETH/USD", ("BTC/USD", "ETH/USD")),
     "alpaca": (alpaca.options, "AAPL, MSFT", ("AAPL", "MSFT")),
+    "bybit": (bybit.options, CONTRACTS, bybit.MARKETS),
+    "okx": (okx.options, CONTRACTS, okx.MARKETS),
 }
 LIFE_S = 300.0  # of a line
 AHEAD = 2 / 3  # of it before its end the next one is made
@@ -43,7 +46,8 @@ START = (
 )
 SHORT_LIVES = (
     "from trader.feeds import ccxt_source as C; "
-    "C.LIVES_S.update(binance={life_s}, kraken={life_s}); C.AHEAD_S = {ahead_s}; "
+    "C.LIVES_S.update(dict.fromkeys(('binance', 'kraken', 'bybit', 'okx'), {life_s})); "
+    "C.AHEAD_S = {ahead_s}; "
 )
 KEYS = {"ALPACA_KEY": "key-id", "ALPACA_SECRET": "key-secret"}
 SAMPLE_S = 10.0
@@ -111,7 +115,7 @@ def spent(name, told, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=3600.0)
-    parser.add_argument("--venues", default=",".join(VENUES))
+    parser.add_argument("--venues", default="binance,kraken,alpaca", help="or bybit, okx")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--figures-only", action="store_true", help="of an --out that is there")

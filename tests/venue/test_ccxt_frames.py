@@ -15,7 +15,14 @@ require("ccxt")
 
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import Ears, exchange_class, library_of
-from trader.feeds.ccxt_markets import facts_of, groups_of, raw_bar, require_tradable, volume_unit
+from trader.feeds.ccxt_markets import (
+    facts_of,
+    groups_of,
+    options_for,
+    raw_bar,
+    require_tradable,
+    volume_unit,
+)
 from trader.feeds.ccxt_source import CcxtSource
 from trader.feeds.source import Finality, RawBar, SourceTerms
 
@@ -72,7 +79,8 @@ def market(symbol, of_venue, size, **more):
 
 def exchange_of(name, *markets):
     ears = Ears(lambda *_: None, lambda *_: None, lambda *_: None)
-    made = exchange_class(name, library_of(name), ears)()
+    options = options_for(name, [market["symbol"] for market in markets], {})
+    made = exchange_class(name, library_of(name), ears)(options)
     made.set_markets(list(markets))
     return made
 
@@ -120,6 +128,24 @@ def test_symbols_are_subscribed_to_as_the_exchange_takes_them(name, finality, gr
 def test_markets_are_in_groups_of_one_kind_and_size():
     exchange = exchange_of("bybit", *(market(f"{name}/B", name, None) for name in "ACDEF"))
     assert list(groups_of(exchange, ["A/B", "C/B", "D/B"], 2)) == [("A/B", "C/B"), ("D/B",)]
+
+
+def test_long_bars_of_bitget_are_asked_for_and_read_by_their_utc_names():
+    asked = []
+    exchange = exchange_of("bitget", market("BTC/USDT", "BTCUSDT", None))
+
+    async def watch_public(_is_unified, _hash, arguments, _params):
+        asked.append(arguments["channel"])
+        raise LookupError
+
+    exchange.watch_public = watch_public
+    with pytest.raises(LookupError):
+        asyncio.run(exchange.watch_ohlcv("BTC/USDT", "1d"))
+    arg = {"instType": "SPOT", "channel": asked[0], "instId": "BTCUSDT"}
+    client = SimpleNamespace(url="wss://venue", resolve=lambda *_: None)
+    exchange.handle_ohlcv(client, {"arg": arg, "data": [["86400000", *LIST, "3", "33", "33"]]})
+    assert asked == ["candle1Dutc"]
+    assert list(exchange.ohlcvs["BTC/USDT"]) == ["1d"]
 
 
 def test_a_contract_of_unknown_size_is_refused_and_a_known_one_multiplies_the_steps():

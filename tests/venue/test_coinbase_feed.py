@@ -234,10 +234,10 @@ def test_a_bar_that_rest_had_too_early_is_told_as_revised(tmp_path, monkeypatch)
 @pytest.mark.timeout(1800)
 def test_a_paper_run_goes_on_after_ctrl_c_and_its_download_is_the_same(tmp_path):
     with venue_process("--empty", "0.2", name="coinbase") as port:
-        write_config(tmp_path, options(port), "BTC/USD, ETH/USD", "coinbaseexchange")
+        write_config(tmp_path, options(port), "BTC/USD", "coinbaseexchange")
         for name in ("first", "second"):
             run = Runner(tmp_path, name)
-            run.until(lambda run=run: len(run.events("bar")) > 12)
+            run.until(lambda run=run: len(run.events("bar")) > 9)
             run.process.send_signal(signal.SIGINT)
             run.end(130)
             time.sleep(3.0)  # a hole
@@ -245,13 +245,12 @@ def test_a_paper_run_goes_on_after_ctrl_c_and_its_download_is_the_same(tmp_path)
         slices = live_slices(journal)
         first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
         last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
-        for index, name in NAMES.items():
-            address = f"http://127.0.0.1:{port}/_truth?symbol={name}&start={first_s}&end={last_s}"
-            with urlopen(address) as answer:
-                true = [row for row in json.load(answer) if row[5] > 0.0]  # something traded
-            rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
-            assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
-            assert {int(row["flags"]) & BAR_PROOF_BITS for row in rows} == {BarProof.REST}
+        address = f"http://127.0.0.1:{port}/_truth?symbol=BTC-USD&start={first_s}&end={last_s}"
+        with urlopen(address) as answer:
+            true = [row for row in json.load(answer) if row[5] > 0.0]  # something traded
+        rows = [row for bars, _ in slices for row in bars]
+        assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
+        assert {int(row["flags"]) & BAR_PROOF_BITS for row in rows} == {BarProof.REST}
         trader("data", "download", "-c", "live.yaml", "--from", iso(first_s), "--to", iso(last_s),
                cwd=tmp_path)  # fmt: skip
     told = trader("parity", journal.parent.name, "--history", "data/coinbaseexchange", "--json",

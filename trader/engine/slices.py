@@ -106,7 +106,7 @@ class LiveSlices:
         self._due_ns: int | None = None
         self._give_up_at: float = 0.0  # of the loop's clock: when the slice goes without the rest
         self._quarantine = quarantine or Quarantine()
-        self.items = 0  # that came, good or bad
+        self.items = 0  # that came, good or bad; what is old or repeated is no sign of life
         self._late_in_a_row = 0
 
     @property
@@ -159,8 +159,8 @@ class LiveSlices:
         if isinstance(came, FeedNotice):
             told = RefusedBar("notice", None, came.text, symbol=came.symbol, kind=came.kind)
             return Portion((), (told,))
-        self.items += 1
         if isinstance(came, BadBar):
+            self.items += 1
             where = f"line {came.line_number}: " if came.line_number else ""
             text = where + came.reason
             return self._refuse(RefusedBar("invalid", None, text, came.line, came.symbol))
@@ -169,6 +169,7 @@ class LiveSlices:
             self._gate.counts["revised"] += 1
             return self._refuse(RefusedBar("revised", bar.copy(), came.text, symbol=symbol))
         verdict = self._gate.check(bar)
+        self.items += verdict.kind not in (VerdictKind.LATE, VerdictKind.DUPLICATE)
         if not verdict.is_accepted:
             use = USES.get(verdict.kind, "invalid")
             return self._refuse(RefusedBar(use, bar.copy(), verdict.detail, symbol=symbol))

@@ -17,6 +17,7 @@ from trader.moments import NS_PER_MS
 OKX = ("okx", "okxus", "myokx")
 BYBIT = ("bybit", "bybiteu", "bybitid")
 COUNT_CONTRACTS = ("gate", "gateeu", "kucoin", "kucoinfutures", "mexc")  # in a bar's volume
+LONG_OF_UTC = {"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc"}
 LONGEST_S = 86_400  # longer bars begin at no multiple of their length
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4  # ccxt's precision modes
 
@@ -61,8 +62,8 @@ def timeframe_of(exchange: Any, period_ns: int) -> str:
 
 def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """The user's options of ccxt, beside what spares requests: markets of the kinds that the
-    symbols are of, and none of the requests that keys would sign. OKX's long bars as it streams
-    and as it keeps them begin at the same time only by their UTC names."""
+    symbols are of, and none of the requests that keys would sign. Long bars that OKX or Bitget
+    streams begin when those of its REST do only by their UTC names."""
     are_spot = not any(":" in symbol for symbol in symbols)
     are_contracts = all(":" in symbol for symbol in symbols)
     wanted: dict[str, Any] = {}
@@ -77,8 +78,10 @@ def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> 
         kinds = ([] if are_contracts else ["spot"]) + ([] if are_spot else contracts)
         own["fetchMarkets"] = {"types": kinds}
     if name in OKX:
-        wanted["timeframes"] = {"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc"}
+        wanted["timeframes"] = LONG_OF_UTC
         own["fetchOHLCV"] = {"timezone": "as named"}
+    elif name == "bitget":
+        own["timeframes"] = LONG_OF_UTC
     options: dict[str, Any] = dict(given)
     for key, value in [*wanted.items(), ("options", own)]:
         if value:

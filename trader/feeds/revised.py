@@ -24,7 +24,8 @@ def revised_bar(revision: Revision, name: str, period_ns: int) -> RevisedBar:
 def earlier_bars(bars: np.ndarray, symbols: int, period_ns: int) -> EarlierBars:
     """Of BARs that a run has traded on, in order: the newest of each symbol, as its market gave
     them, for corrections that come after a restart."""
-    newest = {symbol: bars[bars["symbol"] == symbol][-REMEMBERED:] for symbol in range(symbols)}
+    tail = bars[-2 * REMEMBERED * symbols :]  # a year of bars is not looked through for these
+    newest = {symbol: tail[tail["symbol"] == symbol][-REMEMBERED:] for symbol in range(symbols)}
     return {
         symbol: [RawBar(int(row["ts_ns"]) - period_ns, *row.item()[1:6]) for row in rows]
         for symbol, rows in newest.items()

@@ -7,14 +7,14 @@ carried on is behind (a machine that slept): it is asked for anew before the bar
 
 import asyncio
 import contextlib
-import statistics
 
 from trader.core.schema import NS_PER_SECOND
 from trader.errors import DataError
 from trader.feeds.live import FeedClock
 from trader.feeds.source import BarSource, Row, SourceError
 
-ASKED = 5  # times; the median counts
+ASKED = 5  # times; the answer that came soonest counts
+DRIFT = 1e-4  # of two clocks: what was measured once is known less well every second
 SECOND_MS = 1_000
 ALERT_MS = 250.0
 REFUSE_MS = 1_000.0
@@ -27,7 +27,8 @@ class VenueClock:
 
     def __init__(self, source: BarSource, clock: FeedClock) -> None:
         self._source, self._clock = source, clock
-        self._venue_ns = 0
+        self._venue_ns = 0  # its time at 0 of the loop's clock
+        self._half_ns, self._taken_s = 2**62, 0.0  # how well that is known, and since when
         self._step_ms = source.can.clock_resolution_ms  # of the time that the market tells
         self._not_before_s = 0.0
         self.offset_ns = 0  # the market's clock is ahead of ours by
@@ -35,23 +36,29 @@ class VenueClock:
     async def measure(self) -> None:
         """Ask for the time. `SourceError` where there is no answer."""
         loop = asyncio.get_running_loop()
-        offsets, anchors = [], []
-        told = []
+        told, samples = [], []  # half of the way there and back, the market's time at our 0
         asked = ASKED if self._source.can.clock_resolution_ms < 100 else 1
         for _ in range(asked):
-            began_s, began_ns = loop.time(), self._clock.now_ns()
-            venue_ns = await self._source.venue_ns()
-            told.append(venue_ns)
-            half_s = (loop.time() - began_s) / 2.0
-            half_ns = round(half_s * NS_PER_SECOND)
-            offsets.append(venue_ns - began_ns - half_ns)
-            anchors.append(venue_ns - round((began_s + half_s) * NS_PER_SECOND))
+            began_s = loop.time()
+            told.append(await self._source.venue_ns())
+            half_ns = round((loop.time() - began_s) / 2.0 * NS_PER_SECOND)
+            samples.append((half_ns, told[-1] - round(began_s * NS_PER_SECOND) - half_ns))
         self._step_ms = self._source.can.clock_resolution_ms
         if not any(ns % NS_PER_SECOND for ns in told):  # whole seconds, whatever it is said to tell
             self._step_ms = max(self._step_ms, SECOND_MS)
         half_step_ns = self._step_ms * 500_000
-        self.offset_ns = round(statistics.median(offsets)) + half_step_ns
-        self._venue_ns = round(statistics.median(anchors)) + half_step_ns
+        half_ns, zero_ns = min(samples)
+        self._take(half_ns, zero_ns + half_step_ns, half_step_ns)
+        self.offset_ns = self.now_ns() - self._clock.now_ns()
+
+    def _take(self, half_ns: int, zero_ns: int, half_step_ns: int) -> None:
+        """The better of what is known and what has been measured: an answer that waited in a queue
+        tells the time less well, unless the two cannot both be right."""
+        now_s = asyncio.get_running_loop().time()
+        known_ns = self._half_ns + round((now_s - self._taken_s) * DRIFT * NS_PER_SECOND)
+        apart_ns = abs(zero_ns - self._venue_ns)
+        if half_ns <= known_ns or apart_ns > half_ns + known_ns + 2 * half_step_ns:
+            self._half_ns, self._venue_ns, self._taken_s = half_ns, zero_ns, now_s
 
     def now_ns(self) -> int:
         """The market's time now."""
