@@ -29,12 +29,15 @@ RULES = """
 2  a forming candle taken for a closed one
    feeds/test_finaliser.py::test_a_forming_row_never_leaves_however_old_it_is
    feeds/test_finaliser.py::test_a_bar_known_from_the_snapshot_alone_is_asked_for
+   feeds/test_finaliser.py::test_a_bar_that_is_called_closed_before_its_close_is_asked_for_after_it
 3  the final candle comes late or never
    feeds/test_finaliser.py::test_a_late_final_row_is_fetched_and_traded
    feeds/test_finaliser.py::test_questions_about_a_bar_that_rest_has_not_become_rarer
    venue/test_binance_feed.py::test_a_close_that_is_never_flagged_is_asked_for
 4  flat bars invented in an outage
    feeds/test_finaliser.py::test_a_bar_is_empty_only_with_rest_on_both_sides_of_it
+   feeds/test_finaliser.py::test_what_a_page_lacked_comes_with_the_next
+   venue/test_binance_feed.py::test_an_answer_that_was_cut_off_makes_no_gap
    venue/test_kraken_feed.py::test_a_second_without_a_trade_is_a_gap_and_no_flat_bar
 5  nothing fetched after a line that broke
    feeds/test_finaliser.py::test_what_was_missed_while_the_line_was_down_is_history
@@ -48,6 +51,7 @@ RULES = """
    paper/test_feed.py::test_a_feed_that_goes_silent_loses_its_orders_and_then_the_run
 8  old rows repeated: no news, and no sign of life
    feeds/test_finaliser.py::test_old_forming_rows_and_repeated_rows_are_no_news
+   engine/test_live_slices.py::test_what_is_old_or_repeated_is_no_sign_of_life
 9  twice, out of order, behind REST
    feeds/test_finaliser.py::test_any_telling_of_one_history_gives_that_history
    venue/test_binance_feed.py::test_repeated_disordered_and_revised_frames_change_nothing_that_was_traded
@@ -67,6 +71,8 @@ RULES = """
 14 clocks that drift
    venue/test_binance_feed.py::test_a_clock_that_is_off_by_minutes_is_refused
    venue/test_binance_feed.py::test_a_clock_that_is_off_a_little_is_told
+   venue/test_binance_feed.py::test_time_that_is_behind_the_market_is_asked_for_before_its_bars_are_judged
+   feeds/test_venue_clock.py::test_an_answer_that_waited_in_a_queue_does_not_set_the_time
 15 steps and least sizes come from the exchange
    paper/test_market_facts.py::test_what_the_config_does_not_say_is_what_the_exchange_says
    paper/test_market_facts.py::test_a_least_notional_that_the_exchange_would_refuse_is_refused

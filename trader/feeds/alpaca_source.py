@@ -21,6 +21,7 @@ from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339
 from trader.feeds.corporate_actions import CorporateAction
 from trader.feeds.line_wait import LineWait
 from trader.feeds.quotes import QuoteBook
+from trader.feeds.request_threads import RequestThreads
 from trader.feeds.source import (
     Abilities,
     Event,
@@ -65,7 +66,7 @@ class AlpacaSource:
         self._queue: asyncio.Queue[Event | SourceError] = asyncio.Queue()
         self._client: Any = None
         self._stream: Any = None
-        self._date = ""
+        self._date, self._threads = "", RequestThreads()
 
     async def open(self) -> None:
         """See `BarSource`."""
@@ -166,9 +167,9 @@ class AlpacaSource:
 
     async def _asked(self, path: str, query: dict[str, Any], version: str = "v2") -> Any:
         try:
-            get = self._client.get
+            get = functools.partial(self._client.get, path, dict(query), api_version=version)
             async with asyncio.timeout(ANSWER_S):
-                return await asyncio.to_thread(get, path, dict(query), api_version=version)
+                return await self._threads.call(get)
         except Exception as error:  # requests, urllib3 and alpaca-py: anything
             raise self._error(error) from None
 
@@ -238,7 +239,6 @@ class AlpacaSource:
             feed=DataFeed(options.feed),
             url_override=options.stream_url_override,
         )
-
         if self._has_bars:
             stream.subscribe_bars(self._taken, *self._terms.symbols)
             stream.subscribe_updated_bars(self._taken, *self._terms.symbols)
