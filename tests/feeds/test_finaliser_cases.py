@@ -228,7 +228,22 @@ def test_final_bars_remember_so_many_and_are_due_by_turns(monkeypatch):
             assert not bars.is_to_be_asked()
             bars.checked()
     assert due == [7, 10, 13]
-    assert bars.correct(bar(13)) is None
-    assert bars.correct(bar(13, 1.0)) == bar(13)
-    assert bars.correct(bar(2, 1.0)) is None  # forgotten
+    assert bars.correct(bar(13), 5) is None
+    assert bars.correct(bar(13, 1.0), 5) == bar(13)
+    assert bars.correct(bar(2, 1.0), 5) is None  # forgotten
+    assert bars.correct(bar(13, 2.0), 4) is None  # said before
     assert bars.get(at(13)) == bar(13, 1.0)
+    assert bars.correct(bar(13, 2.0), 5) == bar(13, 1.0)
+
+
+def test_an_answer_that_comes_late_takes_no_correction_back():
+    made = begun()
+    made.on(Row(0, bar(3), True), at(4, 0.1))
+    new = bar(3, close=101.0)
+    (told,) = made.on(Page(0, at(2), at(4), [new], at(4, 30)), at(4, 31))
+    assert told == Revision(0, bar(3), new)
+    old = Page(0, at(0), at(4), [bar(i) for i in range(4)], at(4, 20), is_check=True)
+    assert made.on(old, at(4, 40)) == []
+    (told,) = made.on(Row(0, bar(3, close=101.5), True), at(4, 41))
+    assert (told.old, told.new) == (new, bar(3, close=101.5))
+    assert made.on(Page(0, at(2), at(4), [new], at(4, 35)), at(4, 42)) == []

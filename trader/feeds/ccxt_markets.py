@@ -60,9 +60,6 @@ def timeframe_of(exchange: Any, period_ns: int) -> str:
     return str(known[int(seconds)])
 
 
-RATES = {"coinbase": {"rateLimit": 100}}  # ms of a public request; ccxt has that of a signed one
-
-
 def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """The user's options of ccxt, beside what spares requests: markets of the kinds that the
     symbols are of, and none of the requests that keys would sign. Long bars that OKX or Bitget
@@ -85,7 +82,7 @@ def options_for(name: str, symbols: Sequence[str], given: Mapping[str, Any]) -> 
         own["fetchOHLCV"] = {"timezone": "as named"}
     elif name == "bitget":
         own["timeframes"] = LONG_OF_UTC
-    options: dict[str, Any] = {**RATES.get(name, {}), **given}
+    options: dict[str, Any] = dict(given)
     for key, value in [*wanted.items(), ("options", own)]:
         if value:
             options[key] = value | dict(options.get(key) or {})

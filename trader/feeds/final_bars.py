@@ -22,6 +22,7 @@ class FinalBars:
     def __init__(self, number: int, earlier: Iterable[RawBar] = ()) -> None:
         """`number`: of the symbol, so that not all are due at once; `earlier`: that have left."""
         self._bars: OrderedDict[int, RawBar] = OrderedDict()
+        self._corrected_ns: dict[int, int] = {}  # when that was said, of those that were
         self._unchecked = number % CHECKED_EVERY
         self._is_asked = self._is_begun = False
         for bar in earlier:
@@ -49,14 +50,18 @@ class FinalBars:
         self._is_begun |= not is_history  # REST has just been asked for what was before
         self._unchecked += self._is_begun
         while len(self._bars) > REMEMBERED:
-            self._bars.popitem(last=False)
+            open_ns, _ = self._bars.popitem(last=False)
+            self._corrected_ns.pop(open_ns, None)
 
-    def correct(self, bar: RawBar) -> RawBar | None:
-        """The bar as it was, if it is remembered and this one differs; this one stands now."""
+    def correct(self, bar: RawBar, said_ns: int) -> RawBar | None:
+        """The bar as it was, if it is remembered and this one differs; this one stands now.
+
+        Not by a word of before the last correction: an answer of REST may come late.
+        """
         old = self._bars.get(bar.open_ns)
-        if old is None or old == bar:
+        if old is None or old == bar or said_ns < self._corrected_ns.get(bar.open_ns, said_ns):
             return None
-        self._bars[bar.open_ns] = bar
+        self._bars[bar.open_ns], self._corrected_ns[bar.open_ns] = bar, said_ns
         return old
 
     def is_to_be_asked(self) -> bool:

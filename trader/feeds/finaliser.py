@@ -149,11 +149,11 @@ class BarFinaliser:
             return []
         if row.is_closed is None and is_behind(row.bar, final):
             return []
-        return self._corrected(row.symbol, row.bar, line)
+        return self._corrected(row.symbol, row.bar, line, self._now_ns)
 
-    def _corrected(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
-        """What the market says now of a bar that has left."""
-        old = line.finals.correct(bar)
+    def _corrected(self, symbol: int, bar: RawBar, line: Line, said_ns: int) -> list[Output]:
+        """What the market said, at that time, of a bar that has left."""
+        old = line.finals.correct(bar, said_ns)
         return [] if old is None else [Revision(symbol, old, bar)]
 
     # pages of REST
@@ -161,9 +161,9 @@ class BarFinaliser:
     def _checked(self, page: Page, line: Line) -> list[Output]:
         """What REST has otherwise than it left."""
         line.finals.checked()
-        closed_ns = self._terms.closed_ns(page.asked_ns)
+        at_ns, closed_ns = page.asked_ns, self._terms.closed_ns(page.asked_ns)
         bars = sorted(bar for bar in page.bars if self._is_closed(bar, closed_ns))
-        return [out for bar in bars for out in self._corrected(page.symbol, bar, line)]
+        return [out for bar in bars for out in self._corrected(page.symbol, bar, line, at_ns)]
 
     def _page(self, page: Page, line: Line, now_ns: int) -> list[Output]:
         line.is_asked, line.asked_to_ns = False, page.end_ns
@@ -176,7 +176,7 @@ class BarFinaliser:
         disputed = {at for at, bar in closed.items() if self._is_disputed(bar, line)}
         for open_ns, bar in sorted(closed.items()):
             if open_ns not in disputed:
-                outs += self._rest_bar(page.symbol, bar, line)
+                outs += self._rest_bar(page, bar, line)
         proven = (at for at, held in line.seen.items() if held.proof is not None)
         newest = max([*closed, *proven], default=0)
         shown = max((bar.open_ns for bar in page.bars), default=0)
@@ -217,14 +217,14 @@ class BarFinaliser:
         is_bar = bar.open_ns % self._terms.period_ns == 0 and self._terms.is_wanted(bar.open_ns)
         return is_bar and bar.open_ns <= closed_ns
 
-    def _rest_bar(self, symbol: int, bar: RawBar, line: Line) -> list[Output]:
+    def _rest_bar(self, page: Page, bar: RawBar, line: Line) -> list[Output]:
         held = line.seen.get(bar.open_ns)
         if held is not None and held.proof is not None:
             if not is_behind(bar, held.bar):  # corrected before it left
                 line.seen[bar.open_ns] = held._replace(bar=bar)
             return []
         if bar.open_ns < line.next_ns:
-            return self._corrected(symbol, bar, line)
+            return self._corrected(page.symbol, bar, line, page.asked_ns)
         line.seen[bar.open_ns] = PendingBar(bar, BarProof.REST, self._owed(bar, held), False)
         return []
 
