@@ -109,7 +109,7 @@ class LiveRun:
         days = always_open(START, START + 30 * 86_400 * NS_PER_SECOND)
         rules = make_rules(days, symbols, **options.get("rules", {}))
         self.stream = build_features(config, days, ()).stream()
-        self.feed = ListFeed(items)
+        self.feed = options.get("feed") or ListFeed(items)
         self.pool = ThreadPoolExecutor(2)
         self.model = ThreadModel(FunctionModel(predict), options.get("timeout_s", 1.0), self.pool)
         self.decisions: list[np.ndarray] = []

@@ -20,6 +20,7 @@ from trader.feeds.finaliser_events import (
     Late,
     Odd,
     Page,
+    Quiet,
     Revision,
     Stale,
     SymbolGone,
@@ -228,7 +229,7 @@ def test_what_was_missed_while_the_line_was_down_is_history():
 def test_a_bar_is_empty_only_with_rest_on_both_sides_of_it():
     made = begun()
     (ask,) = made.on(TICK, at(4, 1))
-    assert made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], at(4, 1)), at(4, 1.1)) == []
+    assert made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], at(4, 1)), at(4, 1.1)) == [Quiet(0)]
     (ask,) = made.on(Row(0, bar(5), True), at(6, 0.1))
     page = Page(0, ask.start_ns, ask.end_ns, [bar(2), bar(5)], at(6, 0.1))
     outs = made.on(page, at(6, 0.2))

@@ -16,6 +16,7 @@ from trader.feeds.finaliser_events import (
     Odd,
     Page,
     PendingBar,
+    Quiet,
     Revision,
     Stale,
     SymbolGone,
@@ -131,6 +132,17 @@ def test_a_row_has_its_own_symbol_asked_for_and_no_other():
     assert ask.symbol == 0
     (ask,) = of_kind(made.on(TICK, at(4, 1.5)), Ask)
     assert ask.symbol == 1
+
+
+def test_quiet_is_only_what_rest_says_beside_what_it_has():
+    made = begun()
+    (ask,) = made.on(TICK, at(4, 1))
+    assert made.on(Page(0, ask.start_ns, ask.end_ns, [], at(4, 1)), at(4, 1.1)) == []
+    (ask,) = made.on(TICK, at(4, 9))
+    assert made.on(Page(0, ask.start_ns, ask.end_ns, [bar(2)], at(4, 9)), at(4, 9.1)) == [Quiet(0)]
+    (ask,) = made.on(Row(0, bar(4, 1.0), False), at(4, 30))  # the stream has traded
+    page = Page(0, ask.start_ns, ask.end_ns, [bar(2)], at(4, 31))
+    assert of_kind(made.on(page, at(4, 31)), Quiet) == []
 
 
 def test_a_notice_changes_nothing():

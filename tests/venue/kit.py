@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof
-from trader.feeds.live import FeedNotice, LiveBar, ResumePoint, RevisedBar, open_feed
+from trader.feeds.live import FeedNotice, LiveBar, NoTrade, ResumePoint, RevisedBar, open_feed
 
 CONFIG = """
 name: live
@@ -91,6 +91,7 @@ class Got:
 
     def __init__(self):
         self.bars, self.notices, self.flags = {}, [], {}
+        self.quiet = 0  # times that nothing had been traded
         self.again = []  # late or revised
         self.oldest_live_s = 0.0  # of the bars that may be decided on, when they came
         self.live_ages_s = {}  # of those, by symbol
@@ -112,7 +113,8 @@ class Got:
                 self.oldest_live_s = max(self.oldest_live_s, age_s)
                 self.live_ages_s.setdefault(int(bar["symbol"]), []).append(age_s)
         else:
-            raise AssertionError(item)
+            assert isinstance(item, NoTrade)
+            self.quiet += 1
 
     def kinds(self):
         return [notice.kind for notice in self.notices]

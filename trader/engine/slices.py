@@ -16,7 +16,7 @@ import numpy as np
 
 from trader.engine.quarantine import Quarantine
 from trader.feeds.bargate import BarGate, VerdictKind
-from trader.feeds.live import BadBar, FeedItem, FeedNotice, LiveFeed, RevisedBar
+from trader.feeds.live import BadBar, FeedItem, FeedNotice, LiveFeed, NoTrade, RevisedBar
 from trader.finer_bars import NO_DETAIL, Detail
 from trader.moments import iso_utc
 
@@ -107,6 +107,7 @@ class LiveSlices:
         self._give_up_at: float = 0.0  # of the loop's clock: when the slice goes without the rest
         self._quarantine = quarantine or Quarantine()
         self.items = 0  # that came, good or bad; what is old or repeated is no sign of life
+        self.answers = 0  # that nothing was traded
         self._late_in_a_row = 0
 
     @property
@@ -159,6 +160,9 @@ class LiveSlices:
         if isinstance(came, FeedNotice):
             told = RefusedBar("notice", None, came.text, symbol=came.symbol, kind=came.kind)
             return Portion((), (told,))
+        if isinstance(came, NoTrade):
+            self.answers += 1
+            return None
         if isinstance(came, BadBar):
             self.items += 1
             where = f"line {came.line_number}: " if came.line_number else ""

@@ -55,7 +55,10 @@ class FeedLimits(NamedTuple):
 
 
 class FeedWatch:
-    """Notices that a live feed has gone silent inside trading hours."""
+    """Notices that a live feed has gone silent inside trading hours.
+
+    One that answers that nothing was traded is told, and is not lost.
+    """
 
     def __init__(
         self,
@@ -67,31 +70,35 @@ class FeedWatch:
     ) -> None:
         self._loop, self._clock, self._limits, self._is_open = loop, clock, limits, is_open
         self._slices, self._signals = feed
-        self._items = 0
-        self._since_ns = clock.mono_ns()  # of the silence
-        self._is_lost = False
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since the feed last said anything, inside trading hours."""
-        return (self._clock.mono_ns() - self._since_ns) / NS_PER_SECOND
+        self._items = self._answers = 0
+        self._since_ns = self._contact_ns = clock.mono_ns()  # of the silence; of any answer
+        self._is_lost = self._is_told = False
 
     async def look(self) -> None:
         """One look."""
+        now_ns = self._clock.mono_ns()
+        if self._slices.answers != self._answers:
+            self._answers, self._contact_ns, self._is_lost = self._slices.answers, now_ns, False
         heard = self._slices.items != self._items
         if heard or not self._signals.is_live or not self._is_open(self._clock.now_ns()):
             self._items = self._slices.items
-            self._since_ns = self._clock.mono_ns()
-            self._is_lost = False
+            self._since_ns = self._contact_ns = now_ns
+            self._is_lost = self._is_told = False
             return
-        silent_s = self.silent_s
-        if silent_s > self._limits.lost_s + self._limits.kill_s:
-            self._loop.request_stop("connectivity", f"the feed was silent for {silent_s:.0f} s")
-        elif silent_s > self._limits.lost_s and not self._is_lost:
+        silent_s = (now_ns - self._since_ns) / NS_PER_SECOND
+        cut_off_s = (now_ns - self._contact_ns) / NS_PER_SECOND
+        if cut_off_s > self._limits.lost_s + self._limits.kill_s:
+            self._loop.request_stop("connectivity", f"the feed was silent for {cut_off_s:.0f} s")
+        elif cut_off_s > self._limits.lost_s and not self._is_lost:
             self._is_lost = True
             cancelled = await self._loop.cancel_working(Reason.FEED_LOST)
-            text = f"no bar for {silent_s:.0f} s; {cancelled} working order(s) cancelled"
-            self._loop.hooks.emit("error", kind="FEED_SILENT", text=text)
+            self._tell(f"no bar for {silent_s:.0f} s; {cancelled} working order(s) cancelled")
+        elif silent_s > self._limits.lost_s >= cut_off_s and not self._is_told:
+            self._is_told = True
+            self._tell(f"no bar for {silent_s:.0f} s: the market answers that nothing was traded")
+
+    def _tell(self, text: str) -> None:
+        self._loop.hooks.emit("error", kind="FEED_SILENT", text=text)
 
 
 class ClockWatch:

@@ -1,7 +1,7 @@
 """How many of the bars of a market came as they closed, symbol by symbol.
 
-Law: what came by a later question, after its time, counts as not received; so does a gap. Bars
-before the first that came in time are not counted.
+Law: what came by a later question, after its time, counts as not received. Bars before the first
+that came in time are not counted, nor those without a trade, which the market has not either.
 """
 
 from collections import deque
@@ -19,14 +19,14 @@ class Receipts:
         self._last: list[deque[bool]] = [deque(maxlen=LAST) for _ in range(symbols)]
         self._is_low = [False] * symbols
 
-    def note(self, symbol: int, is_received: bool, bars: int = 1) -> str:
-        """Take bars that were due; what to tell when too few of the last have come, "" else."""
+    def note(self, symbol: int, is_received: bool) -> str:
+        """Take a bar that was due; what to tell when too few of the last have come, "" else."""
         last = self._last[symbol]
         if not (is_received or last):
             return ""
-        self.expected[symbol] += bars
-        self.received[symbol] += bars * is_received
-        last.extend([is_received] * min(bars, LAST))
+        self.expected[symbol] += 1
+        self.received[symbol] += is_received
+        last.append(is_received)
         was_low, is_low = self._is_low[symbol], sum(last) < LEAST * len(last)
         if len(last) < LAST:
             return ""

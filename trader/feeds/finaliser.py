@@ -27,6 +27,7 @@ from trader.feeds.finaliser_events import (
     Output,
     Page,
     PendingBar,
+    Quiet,
     Revision,
     Stale,
     Standing,
@@ -38,7 +39,6 @@ from trader.feeds.source import Finality, Notice, RawBar, Row, StreamLoss, Up
 
 DISPUTES = 3  # pages that are behind the stream, after which the page is believed
 MISSES = 3  # bars in a row that the stream owed and REST had: the line is mute
-LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
 PATIENCE_NS = 60_000_000_000  # asked in vain for so long, what the stream has gone past is a gap
 
 
@@ -189,11 +189,11 @@ class BarFinaliser:
             at = self._terms.after(at)
         had_answer = line.next_ns in closed.keys() - disputed or line.next_ns in line.empty
         owes = not had_answer and line.next_ns <= closed_ns  # else it was too early to ask for it
-        longer_ns = max(2 * line.wait_ns, self._terms.grace_ns, 1_000_000)
-        line.wait_ns = min(longer_ns, LONGEST_WAIT_NS) if owes else 0
+        line.wait_ns = self._terms.longer_wait_ns(line.wait_ns) if owes else 0
         line.vain_ns = (line.vain_ns or now_ns) if owes else 0
         line.ask_after_ns = now_ns + line.wait_ns
-        return outs
+        is_quiet = owes and not line.seen and line.finals.newest_ns(0) in closed
+        return [*outs, Quiet(page.symbol)] if is_quiet else outs
 
     def _begin(self, closed: Mapping[int, RawBar], line: Line) -> None:
         """Of a line that has shown no bar yet: history may begin later than was asked for."""

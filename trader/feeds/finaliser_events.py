@@ -9,6 +9,7 @@ from trader.core.schema import BarProof
 from trader.feeds.final_bars import FinalBars
 from trader.feeds.source import Event, Finality, RawBar, Row
 
+LONGEST_WAIT_NS = 60_000_000_000  # between two questions about a bar that REST has not
 OFTEN_NS = 15_000_000_000  # bars shorter than that are not asked for again as each is due
 
 
@@ -78,6 +79,12 @@ class Stale(NamedTuple):
     why: str
 
 
+class Quiet(NamedTuple):
+    """REST has the newest bar that left and no later one: nothing was traded since."""
+
+    symbol: int
+
+
 class Late(NamedTuple):
     """A bar that came after its Gap: it is recorded and nothing more."""
 
@@ -93,7 +100,7 @@ class Odd(NamedTuple):
     why: str
 
 
-Output = Final | Gap | Revision | Ask | Stale | Late | Odd
+Output = Final | Gap | Revision | Ask | Stale | Quiet | Late | Odd
 
 
 class Hours:
@@ -162,6 +169,10 @@ class Terms(NamedTuple):
     def next_due_ns(self, asked_to_ns: int) -> int:
         """When REST is asked again, whatever it had not, since a bar more has closed."""
         return self.due_ns(self.in_hours(asked_to_ns + self.aligned(OFTEN_NS)))
+
+    def longer_wait_ns(self, wait_ns: int) -> int:
+        """The next wait before REST is asked again for a bar that it has not."""
+        return min(max(2 * wait_ns, self.grace_ns, 1_000_000), LONGEST_WAIT_NS)
 
     def closed_ns(self, asked_ns: int) -> int:
         """The open of the newest bar that REST shows as it stays, asked then."""

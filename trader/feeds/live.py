@@ -86,7 +86,14 @@ class FeedNotice:
     symbol: int = -1
 
 
-FeedItem = LiveBar | BadBar | RevisedBar | FeedNotice
+@dataclass(frozen=True, slots=True)
+class NoTrade:
+    """A market says, asked after a close, that nothing was traded since its newest bar."""
+
+    symbol: int
+
+
+FeedItem = LiveBar | BadBar | RevisedBar | NoTrade | FeedNotice
 
 
 class LiveFeed(Protocol):

@@ -33,11 +33,12 @@ from trader.feeds.finaliser_events import (
     Late,
     Odd,
     Output,
+    Quiet,
     Revision,
     Stale,
     Terms,
 )
-from trader.feeds.live import BadBar, FeedClock, FeedItem, FeedNotice, LiveBar, Tell
+from trader.feeds.live import BadBar, FeedClock, FeedItem, FeedNotice, LiveBar, NoTrade, Tell
 from trader.feeds.market_watch import Renewal, watch_actions, watch_clock, watch_facts
 from trader.feeds.pipe_history import FeedEnd
 from trader.feeds.quotes import newest_quote
@@ -253,9 +254,10 @@ class VenueFeed:
         elif isinstance(out, Stale):
             yield FeedNotice("FEED_MUTE", out.why, out.symbol)
             self._beside.spawn(self._source.reconnect(out.symbol, out.why))
+        elif isinstance(out, Quiet):
+            yield NoTrade(out.symbol)
         elif isinstance(out, Gap):
             self.gaps += out.bars
-            yield from self._counted(out.symbol, False, out.bars)
             text = f"{out.bars} bar(s) from {iso_utc(out.open_ns)} on are not there"
             yield FeedNotice("FEED_GAP", text, out.symbol)
         elif isinstance(out, Odd):
@@ -279,9 +281,9 @@ class VenueFeed:
                 flags = int(out.proof) | (BAR_HISTORY if is_history else 0)
                 yield self._live(out.symbol, out.bar, flags)
 
-    def _counted(self, symbol: int, is_received: bool, bars: int = 1) -> Iterator[FeedNotice]:
-        """Bars that were due; a notice where too few come."""
-        if low := self.receipts.note(symbol, is_received, bars):
+    def _counted(self, symbol: int, is_received: bool) -> Iterator[FeedNotice]:
+        """A bar that was due; a notice where too few come."""
+        if low := self.receipts.note(symbol, is_received):
             yield FeedNotice("FEED_INCOMPLETE", low, symbol)
 
     def _live(self, symbol: int, bar: RawBar, flags: int) -> LiveBar:

@@ -20,7 +20,7 @@ from trader.config.schema import Config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, NS_PER_SECOND, BarProof
 from trader.errors import ConfigError, TraderError
 from trader.feeds.finaliser_events import Input, Terms, Tick
-from trader.feeds.live import BadBar, FeedNotice, RevisedBar
+from trader.feeds.live import BadBar, FeedNotice, LiveBar, RevisedBar
 from trader.feeds.recording import PORT, TERMS, BarQuote, RecordingTerms, encoded
 from trader.feeds.registry import open_source
 from trader.feeds.source import BarSource, SourceError
@@ -154,7 +154,7 @@ async def _collected(feed: VenueFeed, seen: MarketReport, keep: Callable[[np.voi
             seen.bad[item.reason] += 1
         elif isinstance(item, RevisedBar):
             seen.revisions += 1
-        else:
+        elif isinstance(item, LiveBar):
             keep(item.bar)
             if not item.bar["flags"] & BAR_HISTORY:
                 seen.bars.append(item.bar)
