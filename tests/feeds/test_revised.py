@@ -17,7 +17,12 @@ def test_the_newest_traded_bars_of_each_symbol_are_as_the_market_gave_them():
     bars["close"] = np.arange(700)
     bars["volume"] = 7.0
     bars = np.delete(bars, np.flatnonzero(bars["symbol"][:-2] == 1))  # of the second the last only
-    found = earlier_bars(bars, 3, PERIOD_NS)
+    changed = bars[-4:-3].copy()
+    changed["close"] = 1.5
+    refused = [("late", bars[:1]), ("revised", changed)]
+    found = earlier_bars(bars, refused, 3, PERIOD_NS)
     assert [len(found[symbol]) for symbol in range(3)] == [REMEMBERED, 1, 0]
     assert found[0][-1] == RawBar(349 * PERIOD_NS, 0.0, 0.0, 0.0, 698.0, 7.0)
+    at_ns = int(changed["ts_ns"][0]) - PERIOD_NS
+    assert [bar.close for bar in found[0] if bar.open_ns == at_ns] == [1.5]
     assert [bar.open_ns // PERIOD_NS for bar in found[0]] == list(range(286, 350))

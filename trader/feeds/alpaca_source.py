@@ -44,7 +44,7 @@ FIRST_WAIT_S, QUIET_S = 1.0, 30.0
 PAGE = 10_000
 REFUSALS = ("auth failed", "not authenticated", "insufficient subscription")  # of the stream
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
-INSTALL = "it needs alpaca-py: pip install '.[alpaca]' in a clone of trader"
+INSTALL = "it needs the extra trader[alpaca]: pip install '.[alpaca]' in a clone of trader"
 
 
 class AlpacaSource:

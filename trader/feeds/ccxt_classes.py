@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from trader.errors import ConfigError
 from trader.feeds.ccxt_markets import BYBIT, OKX
 
-INSTALL = "it needs ccxt: pip install '.[crypto]' in a clone of trader"
+INSTALL = "it needs the extra trader[crypto]: pip install '.[crypto]' in a clone of trader"
 
 IS_TIMED: ContextVar[bool] = ContextVar("is_timed", default=False)  # of what asks for the time
 

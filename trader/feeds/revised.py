@@ -1,6 +1,7 @@
 """What a market says later of a bar that has gone out, as the run records it."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,12 +22,21 @@ def revised_bar(revision: Revision, name: str, period_ns: int) -> RevisedBar:
     return RevisedBar(np.array([row], BAR)[0], text)
 
 
-def earlier_bars(bars: np.ndarray, symbols: int, period_ns: int) -> EarlierBars:
-    """Of BARs that a run has traded on, in order: the newest of each symbol, as its market gave
-    them, for corrections that come after a restart."""
+def earlier_bars(
+    bars: np.ndarray, refused: Iterable[tuple[str, np.ndarray]], symbols: int, period_ns: int
+) -> EarlierBars:
+    """The newest bars of each symbol, as its market has told them, for corrections that come after
+    a restart. `bars`: BARs that the run has traded on, in order; `refused`: others, by their use.
+    """
     tail = bars[-2 * REMEMBERED * symbols :]  # a year of bars is not looked through for these
-    newest = {symbol: tail[tail["symbol"] == symbol][-REMEMBERED:] for symbol in range(symbols)}
-    return {
-        symbol: [RawBar(int(row["ts_ns"]) - period_ns, *row.item()[1:6]) for row in rows]
-        for symbol, rows in newest.items()
-    }
+    corrected = {_place(row): row for use, rows in refused if use == "revised" for row in rows}
+    found: dict[int, list[RawBar]] = {symbol: [] for symbol in range(symbols)}
+    for row in tail:
+        told = corrected.get(_place(row), row)
+        bar = RawBar(int(told["ts_ns"]) - period_ns, *told.item()[1:6])
+        found[int(row["symbol"])].append(bar)
+    return {symbol: told[-REMEMBERED:] for symbol, told in found.items()}
+
+
+def _place(row: np.void) -> tuple[int, int]:
+    return int(row["symbol"]), int(row["ts_ns"])

@@ -148,8 +148,10 @@ async def first_bar(begun: Start) -> None:
         begun.actions = market.actions
     if begun.has_traded:
         if isinstance(begun.feed, VenueFeed) and begun.seen is not None:  # its bars are the run's
-            config = begun.config
-            begun.feed.earlier = earlier_bars(begun.seen, len(config.symbols), config.period_ns)
+            config, refused = begun.config, begun.facts.refused
+            begun.feed.earlier = earlier_bars(
+                begun.seen, refused, len(config.symbols), config.period_ns
+            )
         require_same_facts(begun)
         begun.rules = rules_to_come(begun)
         return

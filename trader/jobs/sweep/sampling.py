@@ -15,7 +15,7 @@ from trader.errors import UsageError
 from trader.jobs.sweep.space import MOST_VALUES, Assignment, Space
 
 BATCH = 8  # trials that TPE says before it is told: the same for any number of workers
-EXTRA = "the sampler tpe needs optuna: pip install '.[optuna]' in a clone of trader"
+EXTRA = "tpe needs the extra trader[optuna]: pip install '.[optuna]' in a clone of trader"
 
 
 class Sampler(Protocol):

@@ -27,7 +27,7 @@ CHUNK_S = 0.2  # work sent to a worker at once: more only delays, less costs mes
 MOST_AT_ONCE = 64
 DEATHS = 3
 READY_WAIT_S = 60.0
-EXTRA = "--cluster needs distributed: pip install '.[cluster]' in a clone of trader"
+EXTRA = "--cluster needs the extra trader[cluster]: pip install '.[cluster]' in a clone of trader"
 _shops: dict[str, Workshop] = {}  # of this process, by folder
 
 
