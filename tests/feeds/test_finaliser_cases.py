@@ -166,6 +166,18 @@ def test_a_stream_without_flags_corrects_by_any_row_that_is_not_behind():
     assert made.on(Row(0, bar(2, 11.0)), at(3, 32)) == []
 
 
+def test_a_snapshot_takes_no_correction_back():
+    """ccxt shows its cache again after a line was made anew: bars as they were once."""
+    made = begun(Finality.SUCCESSOR)
+    new = bar(2, close=101.0)
+    page = Page(0, at(0), at(3), [bar(0), bar(1), new], at(3, 30), is_check=True)
+    assert made.on(page, at(3, 30)) == [Revision(0, bar(2), new)]
+    assert made.on(Row(0, bar(2), is_snapshot=True), at(3, 40)) == []
+    assert made.on(Row(0, bar(2, close=101.5)), at(3, 41)) == [
+        Revision(0, new, bar(2, close=101.5))
+    ]
+
+
 def test_a_disputed_bar_is_believed_after_three_pages():
     made = begun()
     made.on(Row(0, bar(3, 12.0), False), at(3, 59))

@@ -145,7 +145,7 @@ class BarFinaliser:
             is_stated = row.is_closed or self._terms.finality == Finality.STATED
             was_due = line.finals and row.bar.open_ns > line.finals.oldest_ns
             return [Late(row.symbol, row.bar)] if is_stated and was_due else []
-        if final == row.bar or row.is_closed is False:
+        if final == row.bar or row.is_closed is False or row.is_snapshot:  # ccxt keeps old states
             return []
         if row.is_closed is None and is_behind(row.bar, final):
             return []
