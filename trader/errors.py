@@ -71,3 +71,9 @@ class VerificationError(TraderError):
     """A check of the past failed: replay, parity, look-ahead or the audit chain."""
 
     exit_code = 8
+
+
+def needs_extra(extra: str, why: str = "") -> str:
+    """What is said of an optional dependency that is not there; `why` as far as it is known."""
+    known = f"{why}; " if why else ""
+    return f"needs the extra trader[{extra}]: {known}pip install '.[{extra}]' in a clone of trader"

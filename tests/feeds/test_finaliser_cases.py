@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.feeds.test_finaliser import GRACE, PERIOD, START, S, at, bar, begun, finaliser, of_kind
+from tests.feeds.finaliser_kit import GRACE, PERIOD, START, S, at, bar, begun, finaliser, of_kind
 from trader.core.schema import BarProof
 from trader.feeds import final_bars
 from trader.feeds.final_bars import FinalBars

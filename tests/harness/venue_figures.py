@@ -11,6 +11,7 @@ from collections import Counter
 
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof, Reason
 from trader.feeds.final_bars import REMEMBERED
+from trader.feeds.revised import bar_key
 from trader.journal import readback
 from trader.journal.store import read_records
 
@@ -46,7 +47,7 @@ class Recorded:
                     self._slice(found)
                 elif use in ("revised", "late"):
                     for row in found:
-                        self.revised[int(row["symbol"]), int(row["ts_ns"])] = values(row)
+                        self.revised[bar_key(row)] = values(row)
             elif record.type == "ACTION":
                 is_live = self._actions(rows, readback.actions_of(record))
             elif record.type == "DECISION" and is_live:
@@ -61,7 +62,7 @@ class Recorded:
 
     def _slice(self, rows):
         for row in rows:
-            key = int(row["symbol"]), int(row["ts_ns"])
+            key = bar_key(row)
             if key in self.bars or key[1] < self.newest.get(key[0], 0):
                 self.again.append(key)
             self.bars[key], self.newest[key[0]] = row, key[1]
@@ -69,7 +70,7 @@ class Recorded:
     def _actions(self, rows, actions):
         """Which of the bars were decided on; whether all were."""
         for row, action in zip(rows, actions, strict=True):
-            key = int(row["symbol"]), int(row["ts_ns"])
+            key = bar_key(row)
             self.traded[key] = int(action["reason"]) not in (Reason.DATA_HISTORY, Reason.WARMUP)
         return all(not row["flags"] & BAR_HISTORY for row in rows)
 

@@ -19,14 +19,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.harness.venue_figures import figures  # noqa: E402
 from tests.venue import alpaca, binance, bybit, kraken, okx  # noqa: E402
-from tests.venue.kit import write_config  # noqa: E402
+from tests.venue.kit import ask, write_config  # noqa: E402
 from tests.venue.server import many  # noqa: E402
 
 CONTRACTS = "BTC/USDT, ETH/USDT, 'BTC/USDT:USDT', 'ETH/USDT:USDT'"
@@ -59,11 +58,6 @@ def resident_mb(pid):
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def ask(port, path):
-    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-        return json.load(answer)
 
 
 def spent(name, told, folder):

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.extras import require
 require("ccxt", "aiohttp")
 
 from tests.venue import bybit, okx
-from tests.venue.kit import SECRETS, with_spread, write_config
+from tests.venue.kit import SECRETS, ask, with_spread, write_config
 from tests.venue.test_download import iso, trader, venue_process
 from tests.venue.test_paper import Runner, live_slices
 from trader.core.schema import BAR_PROOF_BITS, BarProof
@@ -35,14 +34,9 @@ def test_contracts_are_traded_in_units_of_the_base(tmp_path, monkeypatch, name):
         path = write_config(tmp_path, {**options(port), **keys}, symbols=SYMBOLS, exchange=name)
         with_spread(path)
 
-        def ask(place, document=None):
-            data = None if document is None else json.dumps(document).encode()
-            with urlopen(Request(f"http://127.0.0.1:{port}{place}", data)) as answer:
-                return json.load(answer)
-
         run = Runner(tmp_path, "first")
         run.until(lambda: run.events("order_filled"))
-        ask("/_fault", {"name": "drop"})
+        ask(port, "/_fault", {"name": "drop"})
         count = len(run.events("bar"))
         run.until(lambda: len(run.events("bar")) > count + 8)
         run.process.send_signal(signal.SIGINT)
@@ -52,7 +46,7 @@ def test_contracts_are_traded_in_units_of_the_base(tmp_path, monkeypatch, name):
         first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
         last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
         for index, symbol in enumerate(of_venue):
-            true = ask(f"/_truth?symbol={symbol}&start={first_s}&end={last_s}")
+            true = ask(port, f"/_truth?symbol={symbol}&start={first_s}&end={last_s}")
             rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
             assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
             assert int(rows[-1]["flags"]) & BAR_PROOF_BITS == BarProof.FLAG

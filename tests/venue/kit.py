@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 from trader.config.load import load_config
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, BarProof
@@ -55,6 +56,13 @@ def shown(folder):
 
 def forms(secret):
     return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
+
+
+def ask(port, place, document=None):
+    """What a venue that is a program says at one of its control pages."""
+    data = None if document is None else json.dumps(document).encode()
+    with urlopen(Request(f"http://127.0.0.1:{port}{place}", data), timeout=60) as answer:
+        return json.load(answer)
 
 
 class Clock:

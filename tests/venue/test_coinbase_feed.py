@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import time
-from urllib.request import urlopen
 
 import pytest
 
@@ -14,7 +13,7 @@ require("ccxt", "aiohttp")
 
 from tests.venue import coinbase_advanced
 from tests.venue.coinbase import MOST, Coinbase, options
-from tests.venue.kit import Clock, is_whole, listening, truth, until, with_spread, write_config
+from tests.venue.kit import Clock, ask, is_whole, listening, truth, until, with_spread, write_config
 from tests.venue.market import Market
 from tests.venue.server import many
 from tests.venue.test_download import iso, trader, venue_process
@@ -245,9 +244,8 @@ def test_a_paper_run_goes_on_after_ctrl_c_and_its_download_is_the_same(tmp_path)
         slices = live_slices(journal)
         first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
         last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
-        address = f"http://127.0.0.1:{port}/_truth?symbol=BTC-USD&start={first_s}&end={last_s}"
-        with urlopen(address) as answer:
-            true = [row for row in json.load(answer) if row[5] > 0.0]  # something traded
+        told = ask(port, f"/_truth?symbol=BTC-USD&start={first_s}&end={last_s}")
+        true = [row for row in told if row[5] > 0.0]  # something traded
         rows = [row for bars, _ in slices for row in bars]
         assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
         assert {int(row["flags"]) & BAR_PROOF_BITS for row in rows} == {BarProof.REST}

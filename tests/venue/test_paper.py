@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.extras import require
 require("ccxt", "aiohttp")
 
 from tests.venue.binance import options
-from tests.venue.kit import SECRETS, forms, shown, with_spread, write_config
+from tests.venue.kit import SECRETS, ask, forms, shown, with_spread, write_config
 from tests.venue.test_download import iso, trader, venue_process
 from trader.core.schema import BAR_HISTORY, BAR_PROOF_BITS, Reason
 from trader.journal import readback
@@ -76,19 +75,14 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
         keys = {"apiKey": "${VENUE_KEY}", "secret": "${VENUE_SECRET}"}
         with_spread(write_config(tmp_path, {**options(port), **keys}))
 
-        def ask(path, document=None):
-            data = None if document is None else json.dumps(document).encode()
-            with urlopen(Request(f"http://127.0.0.1:{port}{path}", data)) as answer:
-                return json.load(answer)
-
         run = Runner(tmp_path, "first")
         run.until(lambda: run.events("order_filled"))
-        ask("/_fault", {"name": "maintenance", "value": True})
+        ask(port, "/_fault", {"name": "maintenance", "value": True})
         run.until(lambda: any(e["kind"] == "FEED_DOWN" for e in run.events("error")))
         down_s = time.time()
         time.sleep(2.5)  # a hole of two bars
         up_s = time.time()
-        ask("/_fault", {"name": "maintenance", "value": False})
+        ask(port, "/_fault", {"name": "maintenance", "value": False})
         count = len(run.events("bar"))
         run.until(lambda: len(run.events("bar")) > count + 8)
         trader("kill", "--reason", "test", cwd=tmp_path)
@@ -98,7 +92,9 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
         trader("rearm", kill_id, "--reason", "test", cwd=tmp_path)
         (journal,) = (tmp_path / "runs").glob("*/journal.sqlite")
         told_s = int(live_slices(journal)[-1][0][0]["ts_ns"]) // 10**9
-        ask("/_fault", {"name": "revise", "value": told_s - 1})  # the last bar, while it is down
+        ask(
+            port, "/_fault", {"name": "revise", "value": told_s - 1}
+        )  # the last bar, while it is down
 
         again = Runner(tmp_path, "second")
         again.until(lambda: len(again.events("bar")) > 8)
@@ -109,12 +105,12 @@ def test_closed_bars_a_broken_line_a_kill_and_a_restart(tmp_path, monkeypatch):
         first_s = int(slices[0][0][0]["ts_ns"]) // 10**9 - 1
         last_s = int(slices[-1][0][0]["ts_ns"]) // 10**9
         for index, name in enumerate(("BTCUSDT", "ETHUSDT")):
-            true = ask(f"/_truth?symbol={name}&start={first_s}&end={last_s}")
+            true = ask(port, f"/_truth?symbol={name}&start={first_s}&end={last_s}")
             rows = [row for bars, _ in slices for row in bars if row["symbol"] == index]
             true = [row for row in true if row[0] != told_s - 1]
             rows = [row for row in rows if row["ts_ns"] != told_s * 10**9]
             assert [[int(row["ts_ns"]) // 10**9 - 1, *row.item()[1:6]] for row in rows] == true
-        ask("/_fault", {"name": "revise", "value": first_s + 3})  # when nobody listens
+        ask(port, "/_fault", {"name": "revise", "value": first_s + 3})  # when nobody listens
         time.sleep(max(last_s + 2.5 - time.time(), 0.0))  # a download believes REST after a grace
         trader("data", "download", "-c", "live.yaml", "--from", iso(first_s), "--to", iso(last_s),
                cwd=tmp_path)  # fmt: skip
@@ -162,9 +158,7 @@ def test_a_kill_holds_during_each_fault(tmp_path):
         write_config(tmp_path, options(port))
 
         def fault(name, value):
-            data = json.dumps({"name": name, "value": value}).encode()
-            with urlopen(Request(f"http://127.0.0.1:{port}/_fault", data)) as answer:
-                assert answer.status == 200
+            assert ask(port, "/_fault", {"name": name, "value": value}) == {}
 
         for name in faults:
             run = Runner(tmp_path, name)

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from trader.errors import ConfigError
+from trader.errors import ConfigError, needs_extra
 from trader.feeds.alpaca_options import AlpacaOptions
 from trader.feeds.alpaca_rows import ACTION_TYPES, actions_of, rest_bar, rfc3339, understood
 from trader.feeds.corporate_actions import CorporateAction
@@ -44,7 +44,6 @@ FIRST_WAIT_S, QUIET_S = 1.0, 30.0
 PAGE = 10_000
 REFUSALS = ("auth failed", "not authenticated", "insufficient subscription")  # of the stream
 ANNOUNCED_DAYS = 60  # a dividend is processed (paid) weeks after its ex-date
-INSTALL = "it needs the extra trader[alpaca]: pip install '.[alpaca]' in a clone of trader"
 
 
 class AlpacaSource:
@@ -91,7 +90,7 @@ class AlpacaSource:
         try:
             from alpaca.data.historical.stock import StockHistoricalDataClient
         except ImportError:
-            raise ConfigError(INSTALL, "feed.type") from None
+            raise ConfigError(f"it {needs_extra('alpaca')}", "feed.type") from None
         options = self._options
         client = StockHistoricalDataClient(
             options.api_key, options.secret_key, raw_data=True, url_override=options.url_override

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
-from trader.errors import ConfigError
+from trader.errors import ConfigError, needs_extra
 from trader.feeds.ccxt_markets import BYBIT, OKX
-
-INSTALL = "it needs the extra trader[crypto]: pip install '.[crypto]' in a clone of trader"
 
 IS_TIMED: ContextVar[bool] = ContextVar("is_timed", default=False)  # of what asks for the time
 
@@ -86,7 +84,7 @@ def library_of(name: str) -> type:
     try:
         import ccxt.pro as ccxt
     except ImportError:
-        raise ConfigError(INSTALL, "feed.type") from None
+        raise ConfigError(f"it {needs_extra('crypto')}", "feed.type") from None
     library: type | None = getattr(ccxt, name, None) if name in ccxt.exchanges else None
     if library is None:
         import ccxt.async_support as rest

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from trader.codes import DAY_NS
 from trader.errors import ConfigError
 from trader.feeds.ccxt_classes import IS_TIMED, Ears, exchange_class, library_of
 from trader.feeds.ccxt_errors import is_refusal, source_error
@@ -56,7 +57,6 @@ LIVES_S = {  # after which an exchange ends a line, by its documents
 AHEAD_S = 600.0  # of that end the next line is made, and has as long to speak
 LOOK_S = 0.1
 LISTS_EVERY_S = 60.0  # at most, for the sake of questions that are refused
-MS_PER_DAY = 86_400_000
 
 
 class CcxtSource:
@@ -183,7 +183,7 @@ class CcxtSource:
     def _listed_ns(self, symbol: str) -> int:
         """The day on which the trading of a symbol began; 0 where that is not said."""
         created = (self._exchange.markets.get(symbol) or {}).get("created")
-        return int(created or 0) // MS_PER_DAY * MS_PER_DAY * NS_PER_MS
+        return int(created or 0) * NS_PER_MS // DAY_NS * DAY_NS
 
     async def _refusal(self, symbol: str, error: Exception) -> SourceError:
         """What a question about a symbol raised. Some exchanges say of one that is gone only that

@@ -107,7 +107,7 @@ class BarFinaliser:
             return [Odd(row.symbol, bar, "it opens between two bars")]
         if terms.is_ahead(bar.open_ns, now_ns):
             return [Odd(row.symbol, bar, "it opens in the future of the market's own clock")]
-        if not self._terms.is_wanted(bar.open_ns):
+        if not terms.is_wanted(bar.open_ns):
             return []
         if bar.open_ns < line.next_ns:
             return self._after_the_fact(row, line)

@@ -29,14 +29,15 @@ def earlier_bars(
     a restart. `bars`: BARs that the run has traded on, in order; `refused`: others, by their use.
     """
     tail = bars[-2 * REMEMBERED * symbols :]  # a year of bars is not looked through for these
-    corrected = {_place(row): row for use, rows in refused if use == "revised" for row in rows}
+    corrected = {bar_key(row): row for use, rows in refused if use == "revised" for row in rows}
     found: dict[int, list[RawBar]] = {symbol: [] for symbol in range(symbols)}
     for row in tail:
-        told = corrected.get(_place(row), row)
+        told = corrected.get(bar_key(row), row)
         bar = RawBar(int(told["ts_ns"]) - period_ns, *told.item()[1:6])
         found[int(row["symbol"])].append(bar)
     return {symbol: told[-REMEMBERED:] for symbol, told in found.items()}
 
 
-def _place(row: np.void) -> tuple[int, int]:
+def bar_key(row: np.void) -> tuple[int, int]:
+    """The symbol of a BAR, and its close in ns: by which what is said later finds it."""
     return int(row["symbol"]), int(row["ts_ns"])

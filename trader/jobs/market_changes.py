@@ -6,10 +6,9 @@ It judges nothing: a market may correct a bar after it closed; a run has traded 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trader.config.schema import Config
 from trader.errors import DataError
+from trader.feeds.revised import bar_key
 from trader.jobs.history_store import NAMES, HistoryStore
 from trader.journal import readback
 from trader.journal.store import read_records
@@ -64,9 +63,5 @@ def _recorded(journal: Path) -> tuple[dict[tuple[int, int], Values], dict[tuple[
         found = {"slice": traded, "revised": told}.get(record.data["use"])
         if found is not None:
             for row in readback.bars_of(record):
-                found[_key(row)] = [float(row[name]) for name in NAMES]
+                found[bar_key(row)] = [float(row[name]) for name in NAMES]
     return traded, told
-
-
-def _key(row: np.void) -> tuple[int, int]:
-    return int(row["symbol"]), int(row["ts_ns"])

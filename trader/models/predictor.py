@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from trader.errors import ConfigError
+from trader.errors import ConfigError, needs_extra
 
 TRIED_ROWS = 16
 Answer = Literal["probabilities", "labels", "number"]
@@ -65,11 +65,7 @@ def library(name: str, extra: str) -> Any:
     except ImportError as error:
         there = importlib.util.find_spec(name) is not None
         why = f"{name} cannot be imported: {error}" if there else f"{name} is not installed"
-        raise ConfigError(
-            f"{extra} needs the extra trader[{extra}]: {why}; pip install '.[{extra}]' in a clone "
-            "of trader",
-            key="model.type",
-        ) from error
+        raise ConfigError(f"{extra} {needs_extra(extra, why)}", key="model.type") from error
 
 
 def two_columns(of_second: np.ndarray) -> np.ndarray:

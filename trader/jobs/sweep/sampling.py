@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trader.errors import UsageError
+from trader.errors import UsageError, needs_extra
 from trader.jobs.sweep.space import MOST_VALUES, Assignment, Space
 
 BATCH = 8  # trials that TPE says before it is told: the same for any number of workers
-EXTRA = "tpe needs the extra trader[optuna]: pip install '.[optuna]' in a clone of trader"
 
 
 class Sampler(Protocol):
@@ -64,7 +63,7 @@ class TpeSampler:
         try:
             import optuna
         except ImportError as error:
-            raise UsageError(EXTRA) from error
+            raise UsageError(f"tpe {needs_extra('optuna')}") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self.total = space, trials
         sampler = optuna.samplers.TPESampler(seed=seed)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trader import jit
-from trader.errors import UsageError
+from trader.errors import UsageError, needs_extra
 from trader.jobs.sweep.space import Assignment
 from trader.jobs.sweep.trial import Outcome, Sweepable, Task, Workshop
 from trader.processes import ends_with_parent
@@ -27,7 +27,6 @@ CHUNK_S = 0.2  # work sent to a worker at once: more only delays, less costs mes
 MOST_AT_ONCE = 64
 DEATHS = 3
 READY_WAIT_S = 60.0
-EXTRA = "--cluster needs the extra trader[cluster]: pip install '.[cluster]' in a clone of trader"
 _shops: dict[str, Workshop] = {}  # of this process, by folder
 
 
@@ -228,7 +227,7 @@ def _connected(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
-        raise UsageError(EXTRA) from error
+        raise UsageError(f"--cluster {needs_extra('cluster')}") from error
     try:
         return Client(address, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
